@@ -1,0 +1,187 @@
+#include "fs/base/io.h"
+
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+static struct {
+    atomic_bool armed;
+    bool sticky;
+    int error;
+    unsigned long nth;
+    atomic_ulong calls;
+} fault;
+
+void io_fault_arm(unsigned long nth, int error, bool sticky)
+{
+    fault.nth = nth;
+    fault.error = error;
+    fault.sticky = sticky;
+    atomic_store(&fault.calls, 0);
+    atomic_store(&fault.armed, nth > 0 || error < 0);
+}
+
+unsigned long io_fault_count(void)
+{
+    return atomic_load(&fault.calls);
+}
+
+/* The seam: 0, or the negative errno that this call must fail with. */
+static int seam(void)
+{
+    if (__builtin_expect(!atomic_load_explicit(&fault.armed, memory_order_relaxed), 1))
+        return 0;
+    unsigned long call = atomic_fetch_add(&fault.calls, 1) + 1;
+    if (fault.nth && (fault.sticky ? call >= fault.nth : call == fault.nth))
+        return -fault.error;
+    return 0;
+}
+
+/* Runs a call that may be interrupted, through the seam. */
+#define SEAM_CALL(call)                                                                            \
+    ({                                                                                             \
+        long seam_result = seam();                                                                 \
+        if (seam_result == 0) {                                                                    \
+            do                                                                                     \
+                seam_result = (call);                                                              \
+            while (seam_result < 0 && errno == EINTR);                                             \
+            if (seam_result < 0)                                                                   \
+                seam_result = -errno;                                                              \
+        }                                                                                          \
+        seam_result;                                                                               \
+    })
+
+int io_openat(int dirfd, const char *path, int flags, mode_t mode)
+{
+    return (int)SEAM_CALL(openat(dirfd, path, flags | O_CLOEXEC, mode));
+}
+
+ssize_t io_pread(int fd, void *buffer, size_t size, off_t offset)
+{
+    size_t done = 0;
+    while (done < size) {
+        ssize_t n = SEAM_CALL(pread(fd, (char *)buffer + done, size - done, offset + (off_t)done));
+        if (n < 0)
+            return n;
+        if (n == 0)
+            break;
+        done += (size_t)n;
+    }
+    return (ssize_t)done;
+}
+
+int io_pread_exact(int fd, void *buffer, size_t size, off_t offset)
+{
+    ssize_t n = io_pread(fd, buffer, size, offset);
+    if (n < 0)
+        return (int)n;
+    return (size_t)n == size ? 0 : -EIO;
+}
+
+int io_pwrite(int fd, const void *buffer, size_t size, off_t offset)
+{
+    size_t done = 0;
+    while (done < size) {
+        ssize_t n =
+            SEAM_CALL(pwrite(fd, (const char *)buffer + done, size - done, offset + (off_t)done));
+        if (n < 0)
+            return (int)n;
+        if (n == 0)
+            return -EIO;
+        done += (size_t)n;
+    }
+    return 0;
+}
+
+int io_fsync(int fd)
+{
+    return (int)SEAM_CALL(fsync(fd));
+}
+
+int io_ftruncate(int fd, off_t size)
+{
+    return (int)SEAM_CALL(ftruncate(fd, size));
+}
+
+int io_fallocate(int fd, int mode, off_t offset, off_t length)
+{
+    return (int)SEAM_CALL(fallocate(fd, mode, offset, length));
+}
+
+int io_renameat(int from_dirfd, const char *from, int to_dirfd, const char *to)
+{
+    return (int)SEAM_CALL(renameat(from_dirfd, from, to_dirfd, to));
+}
+
+int io_renameat_new(int from_dirfd, const char *from, int to_dirfd, const char *to)
+{
+    return (int)SEAM_CALL(renameat2(from_dirfd, from, to_dirfd, to, RENAME_NOREPLACE));
+}
+
+int io_unlinkat(int dirfd, const char *name, int flags)
+{
+    return (int)SEAM_CALL(unlinkat(dirfd, name, flags));
+}
+
+int io_mkdirat(int dirfd, const char *name, mode_t mode)
+{
+    return (int)SEAM_CALL(mkdirat(dirfd, name, mode));
+}
+
+int io_fchmod(int fd, mode_t mode)
+{
+    return (int)SEAM_CALL(fchmod(fd, mode));
+}
+
+int io_symlinkat(const char *target, int dirfd, const char *name)
+{
+    return (int)SEAM_CALL(symlinkat(target, dirfd, name));
+}
+
+int io_reflink(int from_fd, int to_fd)
+{
+    int r = (int)SEAM_CALL(ioctl(to_fd, FICLONE, from_fd));
+    /* What a file system without shared blocks, or another device, answers. */
+    if (r == -EXDEV || r == -EINVAL || r == -ENOTTY || r == -ENOSYS || r == -EPERM)
+        return -EOPNOTSUPP;
+    return r;
+}
+
+static int copy_by_hand(int from_fd, int to_fd, off_t offset)
+{
+    enum { CHUNK = 1 << 20 };
+    AUTO_FREE char *buffer = malloc(CHUNK);
+    if (!buffer)
+        return -ENOMEM;
+    for (;;) {
+        ssize_t n = io_pread(from_fd, buffer, CHUNK, offset);
+        if (n <= 0)
+            return (int)n;
+        int r = io_pwrite(to_fd, buffer, (size_t)n, offset);
+        if (r < 0)
+            return r;
+        offset += n;
+    }
+}
+
+int io_copy_file(int from_fd, int to_fd)
+{
+    int r = io_reflink(from_fd, to_fd);
+    if (r != -EOPNOTSUPP)
+        return r;
+    off_t from_offset = 0;
+    off_t to_offset = 0;
+    for (;;) {
+        long n =
+            SEAM_CALL(copy_file_range(from_fd, &from_offset, to_fd, &to_offset, 1UL << 30, 0));
+        if (n == 0)
+            break;
+        if (n == -EXDEV || n == -EINVAL || n == -ENOSYS || n == -EOPNOTSUPP || n == -EPERM)
+            return copy_by_hand(from_fd, to_fd, from_offset);
+        if (n < 0)
+            return (int)n;
+    }
+    return 0;
+}

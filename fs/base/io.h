@@ -1,0 +1,54 @@
+/*
+ * System calls that change or read what lies on disk, behind one seam.
+ *
+ * Each returns 0 or a count, else a negative errno, goes on after EINTR, and transfers all of what
+ * was asked for. io_fault_arm() makes the Nth call through the seam fail, for tests; nothing else
+ * in mintfs calls pread, pwrite, fsync, rename and their kin directly.
+ */
+#ifndef MINTFS_BASE_IO_H
+#define MINTFS_BASE_IO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#include "fs/base/cleanup.h"
+
+/* Always adds O_CLOEXEC. */
+MUST_CHECK int io_openat(int dirfd, const char *path, int flags, mode_t mode);
+
+/* Reads up to size bytes; fewer only at the end of the file. Returns the count. */
+MUST_CHECK ssize_t io_pread(int fd, void *buffer, size_t size, off_t offset);
+/* As io_pread, but a file that ends early is -EIO: for bytes that must be there. */
+MUST_CHECK int io_pread_exact(int fd, void *buffer, size_t size, off_t offset);
+/* Writes all of it or fails. */
+MUST_CHECK int io_pwrite(int fd, const void *buffer, size_t size, off_t offset);
+
+MUST_CHECK int io_fsync(int fd);
+MUST_CHECK int io_ftruncate(int fd, off_t size);
+MUST_CHECK int io_fallocate(int fd, int mode, off_t offset, off_t length);
+MUST_CHECK int io_renameat(int from_dirfd, const char *from, int to_dirfd, const char *to);
+/* Fails with -EEXIST where `to` exists. */
+MUST_CHECK int io_renameat_new(int from_dirfd, const char *from, int to_dirfd, const char *to);
+MUST_CHECK int io_unlinkat(int dirfd, const char *name, int flags);
+MUST_CHECK int io_mkdirat(int dirfd, const char *name, mode_t mode);
+MUST_CHECK int io_fchmod(int fd, mode_t mode);
+MUST_CHECK int io_symlinkat(const char *target, int dirfd, const char *name);
+
+/* Copies all of from_fd, from its start, to to_fd: a reflink, else a copy in the kernel, else by
+ * hand. Holes may become zeros. */
+MUST_CHECK int io_copy_file(int from_fd, int to_fd);
+/* FICLONE alone: -EOPNOTSUPP where the file system shares no blocks. */
+MUST_CHECK int io_reflink(int from_fd, int to_fd);
+
+/*
+ * Makes the Nth call from now (1: the next) fail with `error`; with `sticky` all later ones too.
+ * 0 disarms. For tests alone; not for use while other threads call.
+ */
+void io_fault_arm(unsigned long nth, int error, bool sticky);
+/* Calls that passed the seam since the last io_fault_arm(). */
+unsigned long io_fault_count(void);
+
+#endif

@@ -1,0 +1,78 @@
+#include "fs/base/log.h"
+
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <string.h>
+
+static atomic_int quiet_info;
+
+/* One write per line, so that lines of processes that share a terminal do not mix. */
+static void emit(const char *kind, const char *format, va_list arguments, const char *reason)
+{
+    AUTO_FREE char *text = NULL;
+    AUTO_FREE char *line = NULL;
+    if (vasprintf(&text, format, arguments) < 0) {
+        text = NULL;
+        return;
+    }
+    int length = asprintf(&line, "mintfs: %s%s%s%s\n", kind, text, reason ? ": " : "",
+                          reason ? reason : "");
+    if (length < 0) {
+        line = NULL;
+        return;
+    }
+    (void)fflush(stderr);
+    if (write(STDERR_FILENO, line, (size_t)length) < 0)
+        return;
+}
+
+void log_info(const char *format, ...)
+{
+    if (atomic_load(&quiet_info))
+        return;
+    va_list arguments;
+    va_start(arguments, format);
+    emit("", format, arguments, NULL);
+    va_end(arguments);
+}
+
+void log_warning(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    emit("warning: ", format, arguments, NULL);
+    va_end(arguments);
+}
+
+void log_error(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    emit("", format, arguments, NULL);
+    va_end(arguments);
+}
+
+int log_errno(int error, const char *format, ...)
+{
+    char reason[256];
+    error = abs(error);
+    va_list arguments;
+    va_start(arguments, format);
+    emit("", format, arguments, strerror_r(error, reason, sizeof(reason)));
+    va_end(arguments);
+    return -error;
+}
+
+int log_fail(int error, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    emit("", format, arguments, NULL);
+    va_end(arguments);
+    return -abs(error);
+}
+
+void log_set_quiet(int quiet)
+{
+    atomic_store(&quiet_info, quiet);
+}

@@ -1,0 +1,40 @@
+/*
+ * The store: one user's cache directory of templates, their catalog and locks.
+ *
+ *     STORE/CACHEDIR.TAG        https://bford.info/cachedir/
+ *     STORE/mintfs-store        the marker: nothing is deleted below a directory without it
+ *     STORE/v1/catalog.db       fs/store/catalog.h
+ *     STORE/v1/templates/KEY/   fs/store/template.h
+ *     STORE/v1/building/        unpublished work, swept when its builder is gone
+ *     STORE/v1/locks/           fs/base/lock.h
+ *     STORE/v1/sessions/        scratch (fs/overlay/), unless a mount names another place
+ *
+ * STORE is $MINTFS_STORE, else $XDG_CACHE_HOME/mintfs, else ~/.cache/mintfs. It is one user's,
+ * mode 0700, on a local file system. All descriptors below are directories, open for the life of
+ * the object; whatever lies in the store is reached through them.
+ */
+#ifndef MINTFS_STORE_STORE_H
+#define MINTFS_STORE_STORE_H
+
+#include "fs/base/cleanup.h"
+
+struct store {
+    char *path; /* absolute, without symbolic links; for messages and for builders' arguments */
+    int v1_fd;
+    int templates_fd;
+    int building_fd;
+    int locks_fd;
+    int sessions_fd;
+};
+
+/*
+ * Opens the store, which is made if it is missing. A store that belongs to another user, that
+ * others can write, that holds foreign files and no marker, or that lies on a read-only or full
+ * disk is an error whose message names the path and what mends it.
+ */
+MUST_CHECK int store_open(struct store **ret_store);
+void store_close(struct store *store);
+void store_closep(struct store **store);
+#define AUTO_STORE CLEANUP(store_closep)
+
+#endif

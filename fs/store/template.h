@@ -1,0 +1,61 @@
+/*
+ * Templates that are published in the store: found, listed, opened. They never change.
+ *
+ * Safe from several threads at once, and beside other processes that build or evict.
+ */
+#ifndef MINTFS_STORE_TEMPLATE_H
+#define MINTFS_STORE_TEMPLATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "fs/base/cleanup.h"
+#include "fs/base/sha256.h"
+#include "fs/store/manifest.h"
+#include "fs/store/store.h"
+
+struct template {
+    char key[SHA256_HEX_LENGTH + 1];
+    int files_fd; /* templates/KEY/files */
+    struct manifest *manifest;
+};
+
+/* 1 to 64 of [A-Za-z0-9._-], no leading dot, not all hexadecimal digits from four on. */
+bool template_name_is_valid(const char *name);
+
+/*
+ * Opens the template KEY (64 digits). -ENOENT, unsaid, where there is none; a damaged manifest is
+ * said and -EBADMSG. The caller owns the result.
+ */
+MUST_CHECK int template_open(const struct store *store, const char *key,
+                             struct template **ret_template);
+void template_close(struct template *template);
+void template_closep(struct template **template);
+#define AUTO_TEMPLATE CLEANUP(template_closep)
+
+/* Opens the regular file of that manifest path for reading. */
+MUST_CHECK int template_open_file(const struct template *template, const char *path);
+
+/*
+ * What a person typed, a key, a name or the unique beginning of a key, made a key. Errors are
+ * said: -ENOENT no such template (with the nearest ones named), -EINVAL neither key nor name,
+ * -ENOTUNIQ.
+ */
+MUST_CHECK int template_resolve(const struct store *store, const char *text,
+                                char ret_key[SHA256_HEX_LENGTH + 1]);
+
+/* The key that NAME stands for now; -ENOENT (unsaid) where there is none. For the mount. */
+MUST_CHECK int template_key_of_name(const struct store *store, const char *name,
+                                    char ret_key[SHA256_HEX_LENGTH + 1]);
+
+/* Whether templates/KEY is published; cheap, for lookups. */
+bool template_exists(const struct store *store, const char *key);
+
+/* Every published key, then every name; visit(text, key, context), stops at non-zero. */
+typedef int template_visitor(const char *text, const char *key, void *context);
+MUST_CHECK int template_each_key(const struct store *store, template_visitor *visit,
+                                 void *context);
+MUST_CHECK int template_each_name(const struct store *store, template_visitor *visit,
+                                  void *context);
+
+#endif

@@ -1,0 +1,138 @@
+/*
+ * mintfs: every test gets its database in mint condition. See README.md.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "fs/base/log.h"
+#include "tools/command.h"
+
+static const struct command commands[] = {
+    {"key", cmd_key,
+     "[-i PATH]... [-x GLOB]... [-e VAR]... [--salt S] [--root DIR] [--as TEXT] [--file FILE] "
+     "[NAME | -- BUILDER...]",
+     "print the schema hash of inputs, builder and declared environment"},
+    {"build", cmd_build,
+     "[-i PATH]... [-x GLOB]... [-e VAR]... [--salt S] [--root DIR] [--as TEXT] [-n NAME] "
+     "[--file FILE] [--to PATH] [NAME | -- BUILDER...]",
+     "make the template if it is not in the store, print its key"},
+    {"mount", cmd_mount, "[MNT] [--scratch DIR] [-f] [-o OPTS]",
+     "serve the store at MNT; returns when it is ready, prints MNT"},
+    {"umount", cmd_umount, "[MNT]", "take the mount away"},
+    {"session", cmd_session, "new [KEY|NAME] [ID] [--url] | ls [--json] | rm ID...",
+     "make, list and remove writable copies of a template"},
+    {"ls", cmd_ls, "[--json]", "list the templates in the store"},
+};
+
+static int print_version(void)
+{
+    printf("mintfs %s\n", MINTFS_VERSION);
+    return command_flush();
+}
+
+static int print_help(FILE *stream)
+{
+    fputs("usage: mintfs COMMAND [OPTION]... [ARGUMENT]...\n\n", stream);
+    for (size_t i = 0; i < ARRAY_LENGTH(commands); i++)
+        fprintf(stream, "  %-9s %s\n", commands[i].name, commands[i].summary);
+    fputs("\nmintfs help COMMAND tells more of one; mintfs --version says which this is.\n",
+          stream);
+    return stream == stdout ? command_flush() : EXIT_USAGE;
+}
+
+const struct command *command_find(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_LENGTH(commands); i++)
+        if (!strcmp(commands[i].name, name))
+            return &commands[i];
+    return NULL;
+}
+
+int command_usage(const char *command, const char *format, ...)
+{
+    AUTO_FREE char *text = NULL;
+    va_list arguments;
+    va_start(arguments, format);
+    if (vasprintf(&text, format, arguments) < 0)
+        text = NULL;
+    va_end(arguments);
+    log_error("%s: %s", command, text ? text : "wrong arguments");
+    const struct command *row = command_find(command);
+    if (row)
+        log_info("usage: mintfs %s %s", row->name, row->synopsis);
+    return EXIT_USAGE;
+}
+
+int command_help(const char *command)
+{
+    const struct command *row = command_find(command);
+    if (!row) {
+        log_error("no command \"%s\"; mintfs help lists them", command);
+        return EXIT_USAGE;
+    }
+    printf("usage: mintfs %s %s\n\n%s\n", row->name, row->synopsis, row->summary);
+    return command_flush();
+}
+
+int command_status(int error)
+{
+    switch (-error) {
+    case 0:
+        return EXIT_DONE;
+    case ENOENT:
+        return EXIT_MISSING;
+    case EINVAL:
+    case ENOTUNIQ:
+        return EXIT_USAGE;
+    case EBUSY:
+    case EWOULDBLOCK:
+    case EEXIST:
+        return EXIT_BUSY;
+    case EBADMSG:
+    case EPROTONOSUPPORT:
+        return EXIT_CORRUPT;
+    default:
+        return EXIT_FAILED;
+    }
+}
+
+int command_flush(void)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return EXIT_DONE;
+    log_errno(errno, "cannot write to standard output");
+    return EXIT_FAILED;
+}
+
+/* A daemon and builders inherit 0, 1 and 2: they must not be some file of ours. */
+static void fill_standard_descriptors(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= 2);
+    if (fd > 2)
+        (void)close(fd);
+}
+
+int main(int argc, char **argv)
+{
+    fill_standard_descriptors();
+    if (argc < 2)
+        return print_help(stderr);
+    if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V"))
+        return print_version();
+    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))
+        return print_help(stdout);
+    if (!strcmp(argv[1], "help"))
+        return argc > 2 ? command_help(argv[2]) : print_help(stdout);
+    const struct command *command = command_find(argv[1]);
+    if (!command) {
+        log_error("no command \"%s\"; mintfs help lists them", argv[1]);
+        return EXIT_USAGE;
+    }
+    return command->run(argc - 1, argv + 1);
+}
