@@ -78,7 +78,7 @@ int lock_holder(int dirfd, const char *name, char *ret_text, size_t size)
         return 0;
     if (fd < 0)
         return fd;
-    struct flock found;
+    struct flock found = {0};
     int r = apply(fd, LOCK_EXCLUSIVE, F_OFD_GETLK, &found);
     if (r < 0)
         return r;

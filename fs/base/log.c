@@ -3,8 +3,10 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <syslog.h>
 
 static atomic_int quiet_info;
+static atomic_int uses_syslog;
 
 /* One write per line, so that lines of processes that share a terminal do not mix. */
 static void emit(const char *kind, const char *format, va_list arguments, const char *reason)
@@ -13,6 +15,10 @@ static void emit(const char *kind, const char *format, va_list arguments, const 
     AUTO_FREE char *line = NULL;
     if (vasprintf(&text, format, arguments) < 0) {
         text = NULL;
+        return;
+    }
+    if (atomic_load(&uses_syslog)) {
+        syslog(LOG_WARNING, "%s%s%s%s", kind, text, reason ? ": " : "", reason ? reason : "");
         return;
     }
     int length = asprintf(&line, "mintfs: %s%s%s%s\n", kind, text, reason ? ": " : "",
@@ -75,4 +81,10 @@ int log_fail(int error, const char *format, ...)
 void log_set_quiet(int quiet)
 {
     atomic_store(&quiet_info, quiet);
+}
+
+void log_to_syslog(void)
+{
+    openlog("mintfs", LOG_PID, LOG_DAEMON);
+    atomic_store(&uses_syslog, 1);
 }

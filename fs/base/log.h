@@ -21,5 +21,7 @@ int log_errno(int error, const char *format, ...) PRINTF_LIKE(2, 3);
 int log_fail(int error, const char *format, ...) PRINTF_LIKE(2, 3);
 
 void log_set_quiet(int quiet);
+/* For a daemon whose standard error is gone: messages go to syslog(3) from now on. */
+void log_to_syslog(void);
 
 #endif
