@@ -1,0 +1,48 @@
+# shellcheck shell=bash disable=SC2034
+# What the scripts share; sourced, never run.
+#
+# ROOT is the checkout, wherever it lies. PYTHON is the distribution's interpreter, because the
+# test tools are its packages: a pyenv or a virtual environment ahead of it on PATH has none.
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+PYTHON=${PYTHON:-/usr/bin/python3}
+OWN_FUSE=$ROOT/.deps/fuse3 # our own libfuse, where the system's is too old; see scripts/setup
+ME=${0##*/}
+export LC_ALL=C.UTF-8
+
+note() {
+    printf '%s: %s\n' "$ME" "$*" >&2
+}
+
+die() {
+    note "$*"
+    exit 1
+}
+
+# The comment at the top of a script is its help text.
+usage() {
+    sed -n '2,/^[^#]/{s/^# \{0,1\}//p}' "$0"
+}
+
+bad_usage() {
+    note "$*"
+    usage >&2
+    exit 2
+}
+
+compile() {
+    ninja -C "$1" --quiet | sed '/^ninja: no work to do/d'
+}
+
+# Runs a command without a word, unless it fails: then everything it said is shown.
+quietly() {
+    local log status=0
+    log=$(mktemp)
+    "$@" >"$log" 2>&1 </dev/null || status=$?
+    if [ "$status" -ne 0 ]; then
+        cat "$log" >&2
+        note "status $status from: $*"
+    fi
+    rm -f "$log"
+    return "$status"
+}
