@@ -41,6 +41,7 @@ struct manifest {
     int64_t created_ns;     /* CLOCK_REALTIME when it was published */
     int64_t build_time_ns;  /* how long the builder ran: what a hit saves */
     char **builder;         /* arguments as typed, NULL-terminated */
+    char **arguments;       /* the same as they count in the key, or what --as said instead */
     char **environment;     /* declared variables, "NAME=value" or "NAME" if unset; NULL-terminated */
     char *salt;             /* or NULL */
     struct manifest_input *inputs;
@@ -60,6 +61,24 @@ MUST_CHECK int manifest_read(int template_fd, const char *shown_path, struct man
 
 /* Writes manifest.json into the open directory, and syncs it. */
 MUST_CHECK int manifest_write(int template_fd, const struct manifest *manifest);
+
+/* The entry of that path by binary search, or NULL. */
+const struct manifest_entry *manifest_find(const struct manifest *manifest, const char *path);
+
+/* Bytes of all files together. */
+uint64_t manifest_size_bytes(const struct manifest *manifest);
+
+/*
+ * Whether a relative path names something below its root, whatever lies there: no leading slash,
+ * no empty, "." or ".." part, no part over NAME_MAX bytes, less than PATH_MAX bytes in all.
+ */
+bool manifest_path_is_valid(const char *path);
+
+/*
+ * Whether a symbolic link that lies at that path and points to `target` stays inside the template,
+ * as far as the text can tell.
+ */
+bool manifest_link_is_inside(const char *path, const char *target);
 
 void manifest_free(struct manifest *manifest);
 void manifest_freep(struct manifest **manifest);

@@ -18,6 +18,8 @@
 
 #include "fs/base/cleanup.h"
 
+struct catalog;
+
 struct store {
     char *path; /* absolute, without symbolic links; for messages and for builders' arguments */
     int v1_fd;
@@ -25,7 +27,14 @@ struct store {
     int building_fd;
     int locks_fd;
     int sessions_fd;
+    struct catalog *catalog; /* opened with its first use (fs/store/catalog.h) */
 };
+
+/*
+ * The absolute path that the environment asks for, whether or not it exists; a relative
+ * $MINTFS_STORE is taken from the current directory. -ENOENT (said) where nothing names a place.
+ */
+MUST_CHECK int store_path(char **ret_path);
 
 /*
  * Opens the store, which is made if it is missing. A store that belongs to another user, that
@@ -33,6 +42,12 @@ struct store {
  * disk is an error whose message names the path and what mends it.
  */
 MUST_CHECK int store_open(struct store **ret_store);
+/*
+ * Says what the disk refused at NAME of the store (NULL: at the store itself), with the way out,
+ * and returns -|error|.
+ */
+int store_log_error(const char *store_path, int error, const char *name);
+
 void store_close(struct store *store);
 void store_closep(struct store **store);
 #define AUTO_STORE CLEANUP(store_closep)

@@ -25,7 +25,9 @@ bool template_name_is_valid(const char *name);
 
 /*
  * Opens the template KEY (64 digits). -ENOENT, unsaid, where there is none; a damaged manifest is
- * said and -EBADMSG. The caller owns the result.
+ * said and -EBADMSG. The caller owns the result. One that the catalog does not know to be whole,
+ * as after a copy from another machine, has its files compared with its manifest first: the one
+ * that differs is said, and -EBADMSG.
  */
 MUST_CHECK int template_open(const struct store *store, const char *key,
                              struct template **ret_template);
@@ -47,6 +49,9 @@ MUST_CHECK int template_resolve(const struct store *store, const char *text,
 /* The key that NAME stands for now; -ENOENT (unsaid) where there is none. For the mount. */
 MUST_CHECK int template_key_of_name(const struct store *store, const char *name,
                                     char ret_key[SHA256_HEX_LENGTH + 1]);
+
+/* Moves a template out of templates/, to be swept with the leftovers of builds; its names go too. */
+MUST_CHECK int template_put_aside(const struct store *store, const char *key);
 
 /* Whether templates/KEY is published; cheap, for lookups. */
 bool template_exists(const struct store *store, const char *key);

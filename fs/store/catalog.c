@@ -1,0 +1,389 @@
+#include "fs/store/catalog.h"
+
+#include <fcntl.h>
+#include <sqlite3.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "fs/base/log.h"
+#include "fs/store/catalog_db.h"
+#include "fs/store/template.h"
+
+struct catalog {
+    struct store *store;
+    pthread_mutex_t mutex; /* over all below, and over each use of the connection */
+    sqlite3 *db;           /* NULL: not open */
+    struct stat opened;    /* the file that db is */
+    pid_t owner;
+};
+
+int catalog_new(struct store *store, struct catalog **ret_catalog)
+{
+    struct catalog *catalog = calloc(1, sizeof(*catalog));
+    if (!catalog)
+        return log_errno(ENOMEM, "catalog");
+    catalog->store = store;
+    (void)pthread_mutex_init(&catalog->mutex, NULL);
+    *ret_catalog = catalog;
+    return 0;
+}
+
+static void drop(struct catalog *catalog)
+{
+    /* SQLite's rule: a connection must not be touched by a child of who opened it. */
+    if (catalog->db && catalog->owner == getpid())
+        (void)sqlite3_close(catalog->db);
+    catalog->db = NULL;
+}
+
+void catalog_free(struct catalog *catalog)
+{
+    if (!catalog)
+        return;
+    drop(catalog);
+    (void)pthread_mutex_destroy(&catalog->mutex);
+    free(catalog);
+}
+
+int64_t catalog_now_ns(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* Leaves catalog->db open on the file that has the name now. */
+static int ensure_open(struct catalog *catalog)
+{
+    struct stat now = {0};
+    (void)fstatat(catalog->store->v1_fd, CATALOG_FILE, &now, AT_SYMLINK_NOFOLLOW);
+    if (catalog->db && (catalog->owner != getpid() || now.st_ino != catalog->opened.st_ino ||
+                        now.st_dev != catalog->opened.st_dev))
+        drop(catalog);
+    if (catalog->db)
+        return 0;
+    catalog->owner = getpid();
+    return catalog_db_open(catalog->store, &catalog->db, &catalog->opened);
+}
+
+typedef int operation(sqlite3 *db, void *arguments);
+
+/*
+ * Runs an operation, which answers a negative errno unsaid, and says that. A damaged catalog is
+ * rebuilt and the operation run once more. -ENOENT is an ordinary answer.
+ */
+static int use(struct catalog *catalog, operation *operate, void *arguments)
+{
+    AUTO_UNLOCK UNUSED pthread_mutex_t *held = mutex_hold(&catalog->mutex);
+    for (int attempt = 1;; attempt++) {
+        int r = ensure_open(catalog);
+        if (r < 0)
+            return r;
+        r = operate(catalog->db, arguments);
+        if (r >= 0 || r == -ENOENT)
+            return r;
+        if (!sqlite3_get_autocommit(catalog->db))
+            (void)sqlite3_exec(catalog->db, "ROLLBACK", NULL, NULL, NULL);
+        if (r != -EBADMSG || attempt == 2) {
+            log_warning("catalog %s/v1/%s: %s", catalog->store->path, CATALOG_FILE,
+                        r == -EROFS ? "cannot be written, so this use is not counted"
+                                    : sqlite3_errmsg(catalog->db));
+            return r;
+        }
+        drop(catalog);
+        r = catalog_db_rebuild(catalog->store, &catalog->opened, "damaged");
+        if (r < 0)
+            return r;
+    }
+}
+
+static int begin(sqlite3 *db, bool durable)
+{
+    int code = sqlite3_exec(db, durable ? "PRAGMA synchronous=NORMAL" : "PRAGMA synchronous=OFF",
+                            NULL, NULL, NULL);
+    if (code == SQLITE_OK)
+        code = sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
+    return catalog_db_error(code);
+}
+
+static int commit(sqlite3 *db)
+{
+    return catalog_db_error(sqlite3_exec(db, "COMMIT", NULL, NULL, NULL));
+}
+
+static int set_name(sqlite3 *db, const char *name, const char *key)
+{
+    if (!name)
+        return 0;
+    return catalog_db_run(db,
+                          "INSERT INTO names(name, key, since_ns) VALUES(?1, ?2, ?3)"
+                          " ON CONFLICT(name) DO UPDATE SET key = ?2, since_ns = ?3",
+                          "ssi", name, key, catalog_now_ns());
+}
+
+static int is_verified(sqlite3 *db, void *key)
+{
+    AUTO_STATEMENT sqlite3_stmt *statement = NULL;
+    int r = catalog_db_prepare(db, &statement,
+                               "SELECT 1 FROM templates WHERE key = ?1 AND verified", "s", key);
+    if (r < 0)
+        return r;
+    int code = sqlite3_step(statement);
+    if (code != SQLITE_ROW && code != SQLITE_DONE)
+        return catalog_db_error(sqlite3_extended_errcode(db));
+    return code == SQLITE_ROW;
+}
+
+int catalog_is_verified(struct catalog *catalog, const char *key)
+{
+    char copy[SHA256_HEX_LENGTH + 1];
+    (void)snprintf(copy, sizeof(copy), "%s", key);
+    return use(catalog, is_verified, copy);
+}
+
+struct addition {
+    const struct manifest *manifest;
+    bool built_now;
+    const char *name;
+};
+
+static int add(sqlite3 *db, void *arguments)
+{
+    const struct addition *addition = arguments;
+    const struct manifest *manifest = addition->manifest;
+    int r = begin(db, true);
+    if (r == 0)
+        r = catalog_db_enter(db, manifest, true);
+    if (r == 0)
+        r = set_name(db, addition->name, manifest->key);
+    if (r == 0 && addition->built_now)
+        r = catalog_db_run(
+            db,
+            "INSERT INTO days(day, misses, build_time_ns, built_bytes)"
+            " VALUES(date('now', 'localtime'), 1, ?1, ?2)"
+            " ON CONFLICT(day) DO UPDATE SET misses = misses + 1,"
+            " build_time_ns = build_time_ns + ?1, built_bytes = built_bytes + ?2",
+            "ii", manifest->build_time_ns, (int64_t)manifest_size_bytes(manifest));
+    if (r == 0 && addition->built_now)
+        r = catalog_db_run(db, "UPDATE templates SET last_used_ns = ?1 WHERE key = ?2", "is",
+                           catalog_now_ns(), manifest->key);
+    return r == 0 ? commit(db) : r;
+}
+
+int catalog_add(struct catalog *catalog, const struct manifest *manifest, bool built_now,
+                const char *name)
+{
+    struct addition addition = {.manifest = manifest, .built_now = built_now, .name = name};
+    return use(catalog, add, &addition);
+}
+
+struct hit {
+    const char *key;
+    const char *name;
+};
+
+static int count_hit(sqlite3 *db, void *arguments)
+{
+    const struct hit *hit = arguments;
+    int r = begin(db, false);
+    if (r == 0)
+        r = catalog_db_run(db,
+                           "UPDATE templates SET hits = hits + 1, last_used_ns = ?1,"
+                           " saved_ns = saved_ns + build_time_ns WHERE key = ?2 AND verified",
+                           "is", catalog_now_ns(), hit->key);
+    if (r == 0 && sqlite3_changes(db) == 0)
+        return catalog_db_error(sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL));
+    if (r == 0)
+        r = set_name(db, hit->name, hit->key);
+    if (r == 0)
+        r = catalog_db_run(db,
+                           "INSERT INTO days(day, hits, saved_ns) SELECT date('now', 'localtime'),"
+                           " 1, build_time_ns FROM templates WHERE key = ?1"
+                           " ON CONFLICT(day) DO UPDATE SET hits = hits + 1,"
+                           " saved_ns = saved_ns + excluded.saved_ns",
+                           "s", hit->key);
+    if (r == 0)
+        r = commit(db);
+    return r == 0 ? 1 : r;
+}
+
+int catalog_hit(struct catalog *catalog, const char *key, const char *name)
+{
+    struct hit hit = {.key = key, .name = name};
+    return use(catalog, count_hit, &hit);
+}
+
+static int forget(sqlite3 *db, void *arguments)
+{
+    const char *key = arguments;
+    int r = begin(db, true);
+    if (r == 0)
+        r = catalog_db_run(db, "DELETE FROM templates WHERE key = ?1", "s", key);
+    if (r == 0)
+        r = catalog_db_run(db, "DELETE FROM names WHERE key = ?1", "s", key);
+    return r == 0 ? commit(db) : r;
+}
+
+int catalog_forget(struct catalog *catalog, const char *key)
+{
+    char copy[SHA256_HEX_LENGTH + 1];
+    (void)snprintf(copy, sizeof(copy), "%s", key);
+    return use(catalog, forget, copy);
+}
+
+struct name_query {
+    const char *name;
+    char *ret_key;
+};
+
+static int key_of_name(sqlite3 *db, void *arguments)
+{
+    const struct name_query *query = arguments;
+    AUTO_STATEMENT sqlite3_stmt *statement = NULL;
+    int r = catalog_db_prepare(db, &statement, "SELECT key FROM names WHERE name = ?1", "s",
+                               query->name);
+    if (r < 0)
+        return r;
+    int code = sqlite3_step(statement);
+    if (code == SQLITE_DONE)
+        return -ENOENT;
+    if (code != SQLITE_ROW)
+        return catalog_db_error(sqlite3_extended_errcode(db));
+    const char *key = (const char *)sqlite3_column_text(statement, 0);
+    if (!key || !sha256_is_hex(key))
+        return -EBADMSG;
+    memcpy(query->ret_key, key, SHA256_HEX_LENGTH + 1);
+    return 0;
+}
+
+int catalog_key_of_name(struct catalog *catalog, const char *name,
+                        char ret_key[SHA256_HEX_LENGTH + 1])
+{
+    struct name_query query = {.name = name, .ret_key = ret_key};
+    return use(catalog, key_of_name, &query);
+}
+
+/* What a listing found: copied out first, since a damaged catalog makes it start over, and so that
+ * no lock is held while the caller visits. */
+struct listing {
+    struct catalog_row *rows;
+    size_t count;
+    size_t capacity;
+};
+
+static void listing_clear(struct listing *listing)
+{
+    for (size_t i = 0; i < listing->count; i++) {
+        free(listing->rows[i].file);
+        free(listing->rows[i].names);
+    }
+    listing->count = 0;
+}
+
+static void listing_fini(struct listing *listing)
+{
+    listing_clear(listing);
+    free(listing->rows);
+}
+
+static int listing_add(struct listing *listing, const struct catalog_row *row)
+{
+    if (listing->count == listing->capacity) {
+        size_t capacity = listing->capacity ? 2 * listing->capacity : 16;
+        struct catalog_row *rows = reallocarray(listing->rows, capacity, sizeof(*rows));
+        if (!rows)
+            return -ENOMEM;
+        listing->rows = rows;
+        listing->capacity = capacity;
+    }
+    struct catalog_row copy = *row;
+    copy.file = strdup(row->file ? row->file : "");
+    copy.names = strdup(row->names ? row->names : "");
+    listing->rows[listing->count++] = copy;
+    return copy.file && copy.names ? 0 : -ENOMEM;
+}
+
+/* SQLite hands out const bytes; the row only borrows them until listing_add() copies. */
+static char *column_text(sqlite3_stmt *statement, int column)
+{
+    return (char *)(uintptr_t)sqlite3_column_text(statement, column);
+}
+
+static int list(sqlite3 *db, const char *sql, struct listing *listing,
+                bool (*read_row)(sqlite3_stmt *statement, struct catalog_row *ret_row))
+{
+    AUTO_STATEMENT sqlite3_stmt *statement = NULL;
+    listing_clear(listing);
+    int r = catalog_db_prepare(db, &statement, sql, "");
+    while (r == 0) {
+        int code = sqlite3_step(statement);
+        if (code == SQLITE_DONE)
+            return 0;
+        if (code != SQLITE_ROW)
+            return catalog_db_error(sqlite3_extended_errcode(db));
+        struct catalog_row row = {0};
+        const char *key = column_text(statement, 0);
+        if (!key || !sha256_is_hex(key) || !read_row(statement, &row))
+            continue;
+        memcpy(row.key, key, sizeof(row.key));
+        r = listing_add(listing, &row);
+    }
+    return r;
+}
+
+static bool read_name(sqlite3_stmt *statement, struct catalog_row *ret_row)
+{
+    ret_row->names = column_text(statement, 1);
+    return ret_row->names && template_name_is_valid(ret_row->names);
+}
+
+static int list_names(sqlite3 *db, void *listing)
+{
+    return list(db, "SELECT key, name FROM names ORDER BY name", listing, read_name);
+}
+
+int catalog_each_name(struct catalog *catalog, catalog_name_visitor *visit, void *context)
+{
+    CLEANUP(listing_fini) struct listing listing = {.rows = NULL};
+    int r = use(catalog, list_names, &listing);
+    for (size_t i = 0; r == 0 && i < listing.count; i++)
+        r = visit(listing.rows[i].names, listing.rows[i].key, context);
+    return r;
+}
+
+static bool read_template(sqlite3_stmt *statement, struct catalog_row *ret_row)
+{
+    ret_row->file = column_text(statement, 1);
+    ret_row->size_bytes = (uint64_t)sqlite3_column_int64(statement, 2);
+    ret_row->file_count = (uint64_t)sqlite3_column_int64(statement, 3);
+    ret_row->created_ns = sqlite3_column_int64(statement, 4);
+    ret_row->build_time_ns = sqlite3_column_int64(statement, 5);
+    ret_row->last_used_ns = sqlite3_column_int64(statement, 6);
+    ret_row->saved_ns = sqlite3_column_int64(statement, 7);
+    ret_row->hits = sqlite3_column_int64(statement, 8);
+    ret_row->pinned = sqlite3_column_int64(statement, 9) != 0;
+    ret_row->verified = sqlite3_column_int64(statement, 10) != 0;
+    ret_row->names = column_text(statement, 11);
+    return true;
+}
+
+static int list_templates(sqlite3 *db, void *listing)
+{
+    return list(db,
+                "SELECT key, file, size_bytes, file_count, created_ns, build_time_ns,"
+                " last_used_ns, saved_ns, hits, pinned, verified,"
+                " (SELECT group_concat(name, ' ') FROM (SELECT name FROM names"
+                "  WHERE names.key = templates.key ORDER BY name))"
+                " FROM templates ORDER BY last_used_ns DESC, key",
+                listing, read_template);
+}
+
+int catalog_each(struct catalog *catalog, catalog_visitor *visit, void *context)
+{
+    CLEANUP(listing_fini) struct listing listing = {.rows = NULL};
+    int r = use(catalog, list_templates, &listing);
+    for (size_t i = 0; r == 0 && i < listing.count; i++)
+        r = visit(&listing.rows[i], context);
+    return r;
+}

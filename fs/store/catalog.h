@@ -1,0 +1,80 @@
+/*
+ * The catalog: what the store knows of its templates beyond their own files: which are known to be
+ * whole, names, use, time saved. An SQLite database, v1/catalog.db.
+ *
+ * It is a convenience, never the truth about what exists: that is templates/ itself. Missing,
+ * truncated or damaged, it is rebuilt from the manifests, and one line says so. One of a later
+ * mintfs is refused and left alone: -EPROTONOSUPPORT, said, by every function here.
+ *
+ * Safe from several threads and processes at once; the catalog may be rebuilt by another process
+ * at any moment. Its connection is opened with the first use and never carried over fork().
+ */
+#ifndef MINTFS_STORE_CATALOG_H
+#define MINTFS_STORE_CATALOG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "fs/base/cleanup.h"
+#include "fs/base/sha256.h"
+#include "fs/store/manifest.h"
+#include "fs/store/store.h"
+
+struct catalog;
+
+/* For store.c. `store` is borrowed for the life of the catalog. */
+MUST_CHECK int catalog_new(struct store *store, struct catalog **ret_catalog);
+void catalog_free(struct catalog *catalog);
+
+/* CLOCK_REALTIME in nanoseconds, as all times here. */
+int64_t catalog_now_ns(void);
+
+/* 1: the template's files were found to match its manifest; 0: not known, or not known yet. */
+MUST_CHECK int catalog_is_verified(struct catalog *catalog, const char *key);
+
+/*
+ * Enters a template whose files match its manifest. `built_now`: this process made it, so it
+ * counts as a miss and a build, and was used now; else it came from elsewhere. `name`, if not NULL,
+ * follows it.
+ */
+MUST_CHECK int catalog_add(struct catalog *catalog, const struct manifest *manifest,
+                           bool built_now, const char *name);
+
+/*
+ * Counts a hit: last use, the time saved, the name, which follows. 1, or 0 where the template is
+ * not known to be whole: then nothing is counted.
+ */
+MUST_CHECK int catalog_hit(struct catalog *catalog, const char *key, const char *name);
+
+/* The template is gone, and with it the names that stood for it. */
+MUST_CHECK int catalog_forget(struct catalog *catalog, const char *key);
+
+/* -ENOENT, unsaid, where the name stands for nothing. */
+MUST_CHECK int catalog_key_of_name(struct catalog *catalog, const char *name,
+                                   char ret_key[SHA256_HEX_LENGTH + 1]);
+
+/* Each name in order; stops at the first non-zero answer and returns it. */
+typedef int catalog_name_visitor(const char *name, const char *key, void *context);
+MUST_CHECK int catalog_each_name(struct catalog *catalog, catalog_name_visitor *visit,
+                                 void *context);
+
+struct catalog_row {
+    char key[SHA256_HEX_LENGTH + 1];
+    char *file;  /* borrowed while visited, as the next */
+    char *names; /* in order, with a space between; "" if there is none */
+    uint64_t size_bytes;
+    uint64_t file_count;
+    int64_t created_ns;
+    int64_t build_time_ns;
+    int64_t last_used_ns;
+    int64_t saved_ns;
+    int64_t hits;
+    bool pinned;
+    bool verified;
+};
+
+/* Each template, the one used last first; as catalog_each_name. */
+typedef int catalog_visitor(const struct catalog_row *row, void *context);
+MUST_CHECK int catalog_each(struct catalog *catalog, catalog_visitor *visit, void *context);
+
+#endif

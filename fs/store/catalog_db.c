@@ -1,0 +1,339 @@
+/*
+ * catalog.db, application id 'mint', user_version 1:
+ *
+ *   templates  one row a template that this store knows of; times in ns since the epoch
+ *   names      what each label stands for, and since when
+ *   days       sums by day (local time, YYYY-MM-DD)
+ *
+ * A rollback journal, not a WAL: a catalog is then one file, which rename(2) replaces under
+ * readers without a log of the old one being played into the new. Commits that only count a use
+ * run with synchronous=OFF, since what a crash of the machine can take from them is rebuilt.
+ */
+#include "fs/store/catalog_db.h"
+
+#include <fcntl.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include "fs/base/dir.h"
+#include "fs/base/io.h"
+#include "fs/base/lock.h"
+#include "fs/base/log.h"
+#include "fs/base/sha256.h"
+#include "fs/store/template.h"
+
+enum { APPLICATION_ID = 0x6d696e74, SCHEMA_VERSION = 1, BUSY_TIMEOUT_MS = 20000 };
+
+static const char new_file[] = CATALOG_FILE ".new";
+static const char schema[] =
+    "PRAGMA application_id = 0x6d696e74; PRAGMA user_version = 1;"
+    "CREATE TABLE templates("
+    "  key TEXT PRIMARY KEY NOT NULL, file TEXT NOT NULL, size_bytes INTEGER NOT NULL,"
+    "  file_count INTEGER NOT NULL, created_ns INTEGER NOT NULL, build_time_ns INTEGER NOT NULL,"
+    "  last_used_ns INTEGER NOT NULL, hits INTEGER NOT NULL DEFAULT 0,"
+    "  saved_ns INTEGER NOT NULL DEFAULT 0, pinned INTEGER NOT NULL DEFAULT 0,"
+    "  verified INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;"
+    "CREATE TABLE names("
+    "  name TEXT PRIMARY KEY NOT NULL, key TEXT NOT NULL, since_ns INTEGER NOT NULL)"
+    "  WITHOUT ROWID;"
+    "CREATE INDEX names_by_key ON names(key);"
+    "CREATE TABLE days("
+    "  day TEXT PRIMARY KEY NOT NULL, hits INTEGER NOT NULL DEFAULT 0,"
+    "  misses INTEGER NOT NULL DEFAULT 0, build_time_ns INTEGER NOT NULL DEFAULT 0,"
+    "  saved_ns INTEGER NOT NULL DEFAULT 0, built_bytes INTEGER NOT NULL DEFAULT 0,"
+    "  sessions INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;";
+
+int catalog_db_error(int code)
+{
+    switch (code & 0xff) {
+    case SQLITE_OK:
+    case SQLITE_ROW:
+    case SQLITE_DONE:
+        return 0;
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+        return -EBUSY;
+    case SQLITE_READONLY:
+    case SQLITE_PERM:
+    case SQLITE_AUTH:
+        /* Somebody put another file under the name: for us as if it were damaged. */
+        return code == SQLITE_READONLY_DBMOVED ? -EBADMSG : -EROFS;
+    case SQLITE_FULL:
+        return -ENOSPC;
+    case SQLITE_NOMEM:
+        return -ENOMEM;
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+    case SQLITE_ERROR: /* our own fixed statements fail to compile: not our schema */
+    case SQLITE_SCHEMA:
+        return -EBADMSG;
+    case SQLITE_CANTOPEN:
+        return code == SQLITE_CANTOPEN_SYMLINK ? -EBADMSG : -EACCES;
+    default:
+        return -EIO;
+    }
+}
+
+static int prepare(sqlite3 *db, sqlite3_stmt **ret_statement, const char *sql, const char *types,
+                   va_list values)
+{
+    AUTO_STATEMENT sqlite3_stmt *statement = NULL;
+    int code = sqlite3_prepare_v2(db, sql, -1, &statement, NULL);
+    for (int i = 0; code == SQLITE_OK && types[i]; i++) {
+        if (types[i] == 's')
+            code = sqlite3_bind_text(statement, i + 1, va_arg(values, const char *), -1,
+                                     SQLITE_TRANSIENT);
+        else
+            code = sqlite3_bind_int64(statement, i + 1, va_arg(values, int64_t));
+    }
+    if (code != SQLITE_OK)
+        return catalog_db_error(code);
+    *ret_statement = steal_pointer(&statement);
+    return 0;
+}
+
+int catalog_db_prepare(sqlite3 *db, sqlite3_stmt **ret_statement, const char *sql,
+                       const char *types, ...)
+{
+    va_list values;
+    va_start(values, types);
+    int r = prepare(db, ret_statement, sql, types, values);
+    va_end(values);
+    return r;
+}
+
+int catalog_db_run(sqlite3 *db, const char *sql, const char *types, ...)
+{
+    AUTO_STATEMENT sqlite3_stmt *statement = NULL;
+    va_list values;
+    va_start(values, types);
+    int r = prepare(db, &statement, sql, types, values);
+    va_end(values);
+    int code = SQLITE_ROW;
+    while (r == 0 && code == SQLITE_ROW) {
+        code = sqlite3_step(statement);
+        if (code != SQLITE_ROW && code != SQLITE_DONE)
+            r = catalog_db_error(sqlite3_extended_errcode(db));
+    }
+    return r;
+}
+
+static int read_number(sqlite3 *db, const char *sql, int64_t *ret_number)
+{
+    AUTO_STATEMENT sqlite3_stmt *statement = NULL;
+    int r = catalog_db_prepare(db, &statement, sql, "");
+    if (r < 0)
+        return r;
+    int code = sqlite3_step(statement);
+    if (code != SQLITE_ROW)
+        return code == SQLITE_DONE ? -EBADMSG
+                                   : catalog_db_error(sqlite3_extended_errcode(db));
+    *ret_number = sqlite3_column_int64(statement, 0);
+    return 0;
+}
+
+/* -EBADMSG: not a catalog; -EPROTONOSUPPORT: said. */
+static int check_identity(const struct store *store, sqlite3 *db)
+{
+    int64_t id = 0;
+    int64_t version = 0;
+    int r = read_number(db, "PRAGMA application_id", &id);
+    if (r == 0)
+        r = read_number(db, "PRAGMA user_version", &version);
+    if (r < 0)
+        return r;
+    if (id != APPLICATION_ID || version < 1)
+        return -EBADMSG;
+    if (version > SCHEMA_VERSION)
+        return log_fail(EPROTONOSUPPORT,
+                        "catalog %s/v1/%s: made by a later mintfs (version %lld, this one reads "
+                        "%d); update mintfs, or use another store",
+                        store->path, CATALOG_FILE, (long long)version, SCHEMA_VERSION);
+    return 0;
+}
+
+/* A catalog is input like any other: what its schema might carry does not run. */
+static int harden(sqlite3 *db)
+{
+    int code = sqlite3_extended_result_codes(db, 1);
+    if (code == SQLITE_OK)
+        code = sqlite3_busy_timeout(db, BUSY_TIMEOUT_MS);
+    if (code == SQLITE_OK)
+        code = sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+    if (code == SQLITE_OK)
+        code = sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL);
+    if (code == SQLITE_OK)
+        code = sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_VIEW, 0, NULL);
+    if (code == SQLITE_OK)
+        code = sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+    return catalog_db_error(code);
+}
+
+static int open_file(const struct store *store, const char *name, int flags, sqlite3 **ret_db)
+{
+    AUTO_FREE char *path = NULL;
+    if (asprintf(&path, "%s/v1/%s", store->path, name) < 0) {
+        path = NULL;
+        return -ENOMEM;
+    }
+    AUTO_DB sqlite3 *db = NULL;
+    int code = sqlite3_open_v2(path, &db, flags | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_EXRESCODE,
+                               NULL);
+    int r = code == SQLITE_OK ? harden(db) : catalog_db_error(code);
+    if (r == 0)
+        *ret_db = steal_pointer(&db);
+    return r;
+}
+
+/* -ENOENT: no file; -EBADMSG: one that is no catalog; both unsaid. */
+static int open_existing(const struct store *store, sqlite3 **ret_db, struct stat *ret_status)
+{
+    for (;;) {
+        struct stat before;
+        struct stat after;
+        *ret_status = (struct stat){0};
+        if (fstatat(store->v1_fd, CATALOG_FILE, &before, AT_SYMLINK_NOFOLLOW) < 0)
+            return -errno;
+        *ret_status = before;
+        AUTO_DB sqlite3 *db = NULL;
+        int r = open_file(store, CATALOG_FILE, SQLITE_OPEN_READWRITE, &db);
+        if (r == 0)
+            r = check_identity(store, db);
+        if (fstatat(store->v1_fd, CATALOG_FILE, &after, AT_SYMLINK_NOFOLLOW) < 0 ||
+            before.st_ino != after.st_ino || before.st_dev != after.st_dev)
+            continue;
+        if (r == 0)
+            *ret_db = steal_pointer(&db);
+        return r;
+    }
+}
+
+int catalog_db_enter(sqlite3 *db, const struct manifest *manifest, bool verified)
+{
+    int64_t files = 0;
+    for (size_t i = 0; i < manifest->entry_count; i++)
+        files += manifest->entries[i].type == ENTRY_FILE;
+    int r = catalog_db_run(
+        db,
+        "INSERT INTO templates(key, file, size_bytes, file_count, created_ns, build_time_ns,"
+        " last_used_ns, verified) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?5, ?7)"
+        " ON CONFLICT(key) DO UPDATE SET file = ?2, size_bytes = ?3, file_count = ?4,"
+        " created_ns = ?5, build_time_ns = ?6, verified = ?7",
+        "ssiiiii", manifest->key, manifest->file, (int64_t)manifest_size_bytes(manifest), files,
+        manifest->created_ns, manifest->build_time_ns, (int64_t)verified);
+    if (r == 0 && manifest->name && template_name_is_valid(manifest->name))
+        r = catalog_db_run(db,
+                           "INSERT INTO names(name, key, since_ns) VALUES(?1, ?2, ?3)"
+                           " ON CONFLICT(name) DO UPDATE SET key = ?2, since_ns = ?3"
+                           " WHERE since_ns < ?3",
+                           "ssi", manifest->name, manifest->key, manifest->created_ns);
+    return r;
+}
+
+struct rebuild {
+    const struct store *store;
+    sqlite3 *db;
+    size_t count;
+};
+
+static int enter_template(int templates_fd, const char *key, unsigned char type UNUSED,
+                          void *context)
+{
+    struct rebuild *rebuild = context;
+    if (!sha256_is_hex(key))
+        return 0;
+    AUTO_FD int fd = io_openat(templates_fd, key, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    if (fd < 0)
+        return 0;
+    AUTO_FREE char *shown = NULL;
+    AUTO_MANIFEST struct manifest *manifest = NULL;
+    if (asprintf(&shown, "%s/v1/templates/%s", rebuild->store->path, key) < 0) {
+        shown = NULL;
+        return -ENOMEM;
+    }
+    /* A damaged manifest is said; its template stays out. */
+    if (manifest_read(fd, shown, &manifest) < 0 || strcmp(manifest->key, key) != 0)
+        return 0;
+    rebuild->count++;
+    return catalog_db_enter(rebuild->db, manifest, false);
+}
+
+/* Makes catalog.db.new, whole, from the manifests. */
+static int fill_new(struct rebuild *rebuild)
+{
+    AUTO_DB sqlite3 *db = NULL;
+    int r = open_file(rebuild->store, new_file, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, &db);
+    if (r == 0)
+        r = catalog_db_error(sqlite3_exec(db, "BEGIN", NULL, NULL, NULL));
+    if (r == 0)
+        r = catalog_db_error(sqlite3_exec(db, schema, NULL, NULL, NULL));
+    rebuild->db = db;
+    if (r == 0)
+        r = dir_each(rebuild->store->templates_fd, enter_template, rebuild);
+    if (r == 0)
+        r = catalog_db_error(sqlite3_exec(db, "COMMIT", NULL, NULL, NULL));
+    return r;
+}
+
+static int remove_if_there(int dirfd, const char *name)
+{
+    int r = io_unlinkat(dirfd, name, 0);
+    return r == -ENOENT ? 0 : r;
+}
+
+static int replace(struct rebuild *rebuild)
+{
+    int v1_fd = rebuild->store->v1_fd;
+    int r = remove_if_there(v1_fd, CATALOG_FILE ".new-journal");
+    if (r == 0)
+        r = remove_if_there(v1_fd, new_file);
+    if (r == 0)
+        r = fill_new(rebuild);
+    /* A hot journal of the old file would be played into the new one. */
+    if (r == 0)
+        r = remove_if_there(v1_fd, CATALOG_FILE "-journal");
+    if (r == 0)
+        r = io_renameat(v1_fd, new_file, v1_fd, CATALOG_FILE);
+    if (r == 0)
+        r = io_fsync(v1_fd);
+    return r;
+}
+
+int catalog_db_rebuild(const struct store *store, const struct stat *seen, const char *why)
+{
+    AUTO_LOCK struct lock lock = LOCK_INIT;
+    int r;
+    do
+        r = lock_take(&lock, store->locks_fd, "catalog", LOCK_EXCLUSIVE, true);
+    while (r == -EINTR);
+    struct stat now = {0};
+    if (r == 0) {
+        (void)fstatat(store->v1_fd, CATALOG_FILE, &now, AT_SYMLINK_NOFOLLOW);
+        if (now.st_ino != seen->st_ino || now.st_dev != seen->st_dev)
+            return 0;
+        struct rebuild rebuild = {.store = store};
+        r = replace(&rebuild);
+        if (r == 0 && (seen->st_ino || rebuild.count))
+            log_warning("catalog %s/v1/%s was %s: rebuilt from %zu manifest%s", store->path,
+                        CATALOG_FILE, why, rebuild.count, rebuild.count == 1 ? "" : "s");
+    }
+    if (r < 0)
+        return log_errno(r, "catalog %s/v1/%s is %s and cannot be rebuilt", store->path,
+                         CATALOG_FILE, why);
+    return 0;
+}
+
+int catalog_db_open(const struct store *store, sqlite3 **ret_db, struct stat *ret_status)
+{
+    enum { ATTEMPTS = 3 };
+    for (int attempt = 1;; attempt++) {
+        int r = open_existing(store, ret_db, ret_status);
+        if (r == 0 || r == -EPROTONOSUPPORT)
+            return r;
+        if ((r != -ENOENT && r != -EBADMSG) || attempt == ATTEMPTS)
+            return log_errno(r, "catalog %s/v1/%s", store->path, CATALOG_FILE);
+        r = catalog_db_rebuild(store, ret_status, r == -ENOENT ? "missing" : "damaged");
+        if (r < 0)
+            return r;
+    }
+}

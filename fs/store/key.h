@@ -1,0 +1,28 @@
+/*
+ * The key: the schema hash over a builder, its inputs and its declared environment.
+ */
+#ifndef MINTFS_STORE_KEY_H
+#define MINTFS_STORE_KEY_H
+
+#include "fs/base/cleanup.h"
+#include "fs/base/sha256.h"
+#include "fs/store/inputs.h"
+#include "fs/store/spec.h"
+#include "fs/store/strlist.h"
+
+struct key {
+    char hex[SHA256_HEX_LENGTH + 1];
+    struct input_list inputs;
+    struct strlist arguments;   /* as they count */
+    struct strlist environment; /* "NAME=value", or "NAME" if unset; sorted */
+};
+
+/*
+ * Reads the inputs and the environment and computes the key. Arguments that tie it to this
+ * machine are named in a warning. Errors are said.
+ */
+MUST_CHECK int key_compute(const struct build_spec *spec, struct key *ret_key);
+void key_fini(struct key *key);
+#define AUTO_KEY CLEANUP(key_fini)
+
+#endif

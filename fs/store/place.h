@@ -1,0 +1,22 @@
+/*
+ * A template's file placed as an ordinary file, for programs that want it at a path of their own.
+ */
+#ifndef MINTFS_STORE_PLACE_H
+#define MINTFS_STORE_PLACE_H
+
+#include "fs/base/cleanup.h"
+#include "fs/store/template.h"
+
+/*
+ * Puts a copy of the template's file (manifest->file) at PATH, whole or not at all: copied beside,
+ * synced, renamed. It starts in the journal mode that the builder left, can be written, and
+ * directories on the way are made. What is there with the same content is left as it is; else it is
+ * replaced, and side files of an SQLite database that lay there are removed first, since they would
+ * be played into the new one. Errors are said.
+ */
+MUST_CHECK int place_file(const struct template *template, const char *path);
+
+/* What can be known before a long build: that PATH is no directory, and not empty. -EISDIR. */
+MUST_CHECK int place_check(const char *path);
+
+#endif

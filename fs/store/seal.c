@@ -1,0 +1,406 @@
+/*
+ * Three passes over the tree, each by descriptor: what is there (types, hard links); the databases
+ * (which makes and removes side files); then digest, mode and sync of what is left.
+ */
+#include "fs/store/seal.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/openat2.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+#include "fs/base/dir.h"
+#include "fs/base/io.h"
+#include "fs/base/log.h"
+#include "fs/store/interrupt.h"
+#include "fs/store/seal_sqlite.h"
+#include "fs/store/strlist.h"
+
+enum { DEPTH_MAX = 200, WRITER_PATIENCE_MS = 2000, WRITER_LOOK_MS = 20 };
+
+static const char *const side_suffixes[] = {"-journal", "-wal", "-shm"};
+
+struct seal {
+    int files_fd;
+    const char *path;
+    struct manifest_entry *entries;
+    size_t count;
+    size_t capacity;
+    struct strlist warnings;
+};
+
+struct level {
+    struct seal *seal;
+    const char *path; /* "" for the tree's root */
+    unsigned depth;
+};
+
+static void seal_fini(struct seal *seal)
+{
+    for (size_t i = 0; i < seal->count; i++) {
+        free(seal->entries[i].path);
+        free(seal->entries[i].target);
+    }
+    free(seal->entries);
+    strlist_fini(&seal->warnings);
+}
+
+static int log_left(int error, const char *path, const char *what)
+{
+    return log_fail(error, "builder left %s: %s", path, what);
+}
+
+/* Takes over path and target. */
+static int add_entry(struct seal *seal, struct manifest_entry entry)
+{
+    if (seal->count == seal->capacity) {
+        size_t capacity = seal->capacity ? 2 * seal->capacity : 16;
+        struct manifest_entry *entries = reallocarray(seal->entries, capacity, sizeof(*entries));
+        if (!entries) {
+            free(entry.path);
+            free(entry.target);
+            return -ENOMEM;
+        }
+        seal->entries = entries;
+        seal->capacity = capacity;
+    }
+    seal->entries[seal->count++] = entry;
+    return 0;
+}
+
+/* ---- first pass ---- */
+
+/* The owner must be able to work here, whatever the builder's modes say; the manifest keeps those. */
+static int grant(int dirfd, const char *name, mode_t mode, mode_t needed)
+{
+    if ((mode & needed) == needed)
+        return 0;
+    return fchmodat(dirfd, name, (mode & 07777) | needed, 0) < 0 ? -errno : 0;
+}
+
+/* Another name of this file lies elsewhere: the template gets a copy, and that one stays as it is. */
+static int cut_hard_link(int dirfd, const char *name, mode_t mode)
+{
+    static const char beside[] = ".mintfs-seal.tmp";
+    AUTO_FD int from = io_openat(dirfd, name, O_RDONLY | O_NOFOLLOW, 0);
+    if (from < 0)
+        return from;
+    AUTO_FD int to = io_openat(dirfd, beside, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+    if (to < 0)
+        return to;
+    int r = io_copy_file(from, to);
+    if (r == 0)
+        r = io_fchmod(to, mode & 07777);
+    if (r == 0)
+        r = io_renameat(dirfd, beside, dirfd, name);
+    return r;
+}
+
+/* The text of a link alone does not know where links on its way lead. Dangling is fine. */
+static bool leads_out(int files_fd, const char *path)
+{
+    struct open_how how = {
+        .flags = O_PATH | O_CLOEXEC,
+        .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
+    };
+    AUTO_FD int fd = (int)syscall(SYS_openat2, files_fd, path, &how, sizeof(how));
+    return fd < 0 && errno == EXDEV;
+}
+
+static int take_link(struct seal *seal, int dirfd, const char *name, const char *path)
+{
+    char target[PATH_MAX];
+    ssize_t length = readlinkat(dirfd, name, target, sizeof(target));
+    if (length < 0)
+        return log_errno(errno, "sealing %s", path);
+    if ((size_t)length == sizeof(target))
+        return log_left(EINVAL, path, "a symbolic link that is too long");
+    target[length] = '\0';
+    bool is_inside = manifest_link_is_inside(path, target);
+    if (!is_inside || leads_out(seal->files_fd, path))
+        return log_fail(EINVAL, "builder left %s -> %s: a symbolic link that leads out of the "
+                                "template", path, target);
+    struct manifest_entry entry = {.path = strdup(path), .type = ENTRY_SYMLINK, .mode = 0777,
+                                   .target = strdup(target)};
+    if (!entry.path || !entry.target) {
+        free(entry.path);
+        free(entry.target);
+        return -ENOMEM;
+    }
+    return add_entry(seal, entry);
+}
+
+static int scan_directory(struct seal *seal, int dirfd, const char *path, unsigned depth);
+
+static int take_directory(struct level *level, int dirfd, const char *name, const char *path,
+                          mode_t mode)
+{
+    struct manifest_entry entry = {.path = strdup(path), .type = ENTRY_DIRECTORY,
+                                   .mode = mode & 0777};
+    int r = entry.path ? add_entry(level->seal, entry) : -ENOMEM;
+    if (r == 0)
+        r = grant(dirfd, name, mode, 0700);
+    if (r < 0)
+        return log_errno(r, "sealing %s", path);
+    AUTO_FD int fd = io_openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    if (fd < 0)
+        return log_errno(fd, "sealing %s", path);
+    return scan_directory(level->seal, fd, path, level->depth + 1);
+}
+
+static int take_file(struct seal *seal, int dirfd, const char *name, const char *path,
+                     const struct stat *status)
+{
+    /* Cut before the mode is touched: it is the other name's mode, too. */
+    int r = 0;
+    if (status->st_nlink > 1)
+        r = cut_hard_link(dirfd, name, status->st_mode);
+    if (r == 0)
+        r = grant(dirfd, name, status->st_mode, 0600);
+    if (r < 0)
+        return log_errno(r, "sealing %s", path);
+    struct manifest_entry entry = {.path = strdup(path), .type = ENTRY_FILE,
+                                   .mode = status->st_mode & 0777};
+    return entry.path ? add_entry(seal, entry) : -ENOMEM;
+}
+
+static int scan_entry(int dirfd, const char *name, unsigned char type UNUSED, void *context)
+{
+    struct level *level = context;
+    AUTO_FREE char *path = NULL;
+    if (asprintf(&path, "%s%s%s", level->path, level->path[0] ? "/" : "", name) < 0) {
+        path = NULL;
+        return -ENOMEM;
+    }
+    if (!manifest_path_is_valid(path))
+        return log_left(EINVAL, path, "the path is too long");
+    struct stat status;
+    if (fstatat(dirfd, name, &status, AT_SYMLINK_NOFOLLOW) < 0)
+        return errno == ENOENT ? log_left(EBUSY, path, "it vanished again: a process of the "
+                                                       "builder still runs")
+                               : log_errno(errno, "sealing %s", path);
+    switch (status.st_mode & S_IFMT) {
+    case S_IFREG:
+        return take_file(level->seal, dirfd, name, path, &status);
+    case S_IFDIR:
+        return take_directory(level, dirfd, name, path, status.st_mode);
+    case S_IFLNK:
+        return take_link(level->seal, dirfd, name, path);
+    case S_IFSOCK:
+        return log_left(EINVAL, path, "a socket, which a template cannot hold");
+    case S_IFIFO:
+        return log_left(EINVAL, path, "a named pipe, which a template cannot hold");
+    default:
+        return log_left(EINVAL, path, "a device, which a template cannot hold");
+    }
+}
+
+/* The names are read whole before anything in the directory is replaced. */
+static int collect_name(int dirfd UNUSED, const char *name, unsigned char type UNUSED,
+                        void *names)
+{
+    return strlist_add(names, name);
+}
+
+static int scan_directory(struct seal *seal, int dirfd, const char *path, unsigned depth)
+{
+    if (depth > DEPTH_MAX)
+        return log_left(EINVAL, path, "directories are nested too deep");
+    AUTO_STRLIST struct strlist names = STRLIST_INIT;
+    struct level level = {.seal = seal, .path = path, .depth = depth};
+    int r = dir_each(dirfd, collect_name, &names);
+    for (size_t i = 0; r == 0 && i < names.count; i++)
+        r = scan_entry(dirfd, names.items[i], DT_UNKNOWN, &level);
+    return r;
+}
+
+static int compare_entries(const void *a, const void *b)
+{
+    return strcmp(((const struct manifest_entry *)a)->path,
+                  ((const struct manifest_entry *)b)->path);
+}
+
+/* ---- second pass ---- */
+
+static int detect(const struct seal *seal, const char *path)
+{
+    AUTO_FD int fd = dir_open_beneath(seal->files_fd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    return fd < 0 ? fd : seal_sqlite_detect(fd);
+}
+
+/* SQLite is done with them. A database of its own that has such a name stays. */
+static int remove_side_files(const struct seal *seal, const char *path)
+{
+    for (size_t i = 0; i < ARRAY_LENGTH(side_suffixes); i++) {
+        AUTO_FREE char *side = NULL;
+        if (asprintf(&side, "%s%s", path, side_suffixes[i]) < 0) {
+            side = NULL;
+            return -ENOMEM;
+        }
+        if (detect(seal, side) == 1)
+            continue;
+        int r = io_unlinkat(seal->files_fd, side, 0);
+        if (r < 0 && r != -ENOENT)
+            return log_errno(r, "sealing %s", side);
+    }
+    return 0;
+}
+
+/* A file that SQLite, or we, removed: its entry goes. */
+static void drop_missing(struct seal *seal)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < seal->count; i++) {
+        struct stat status;
+        if (fstatat(seal->files_fd, seal->entries[i].path, &status, AT_SYMLINK_NOFOLLOW) == 0) {
+            seal->entries[kept++] = seal->entries[i];
+        } else {
+            free(seal->entries[i].path);
+            free(seal->entries[i].target);
+        }
+    }
+    seal->count = kept;
+}
+
+static int seal_database(struct seal *seal, struct manifest_entry *entry)
+{
+    AUTO_FREE char *path = NULL;
+    if (asprintf(&path, "%s/%s", seal->path, entry->path) < 0) {
+        path = NULL;
+        return -ENOMEM;
+    }
+    entry->is_sqlite = true;
+    int r = seal_sqlite(path, entry->path, &seal->warnings, &entry->starts_in_wal);
+    return r == 0 ? remove_side_files(seal, entry->path) : r;
+}
+
+static int seal_databases(struct seal *seal)
+{
+    for (size_t i = 0; i < seal->count; i++) {
+        struct manifest_entry *entry = &seal->entries[i];
+        if (entry->type != ENTRY_FILE)
+            continue;
+        if (interrupt_pending())
+            return -EINTR;
+        int r = detect(seal, entry->path);
+        if (r == -ENOENT)
+            continue; /* a side file that is gone by now */
+        if (r < 0)
+            return log_errno(r, "sealing %s", entry->path);
+        if (r == 1)
+            r = seal_database(seal, entry);
+        if (r < 0)
+            return r;
+    }
+    drop_missing(seal);
+    return 0;
+}
+
+/* ---- third pass ---- */
+
+/*
+ * Refuses a file that a process still has open for writing: it could change the template later. A
+ * read lease is granted only where nobody has; file systems without leases are taken as they are.
+ */
+static int refuse_writers(int fd, const char *path)
+{
+    /* What breaks a lease sends SIGIO, whose default is death; SIGURG's is nothing. */
+    (void)fcntl(fd, F_SETSIG, SIGURG);
+    for (int waited = 0;; waited += WRITER_LOOK_MS) {
+        if (fcntl(fd, F_SETLEASE, F_RDLCK) == 0) {
+            (void)fcntl(fd, F_SETLEASE, F_UNLCK);
+            return 0;
+        }
+        if (errno != EAGAIN)
+            return 0;
+        if (interrupt_pending())
+            return -EINTR;
+        if (waited >= WRITER_PATIENCE_MS)
+            return log_left(EBUSY, path, "a process still has it open for writing; the builder "
+                                         "must end all that it starts");
+        struct timespec pause = {.tv_nsec = WRITER_LOOK_MS * 1000000L};
+        (void)nanosleep(&pause, NULL);
+    }
+}
+
+static int finish_file(const struct seal *seal, struct manifest_entry *entry)
+{
+    AUTO_FD int fd =
+        dir_open_beneath(seal->files_fd, entry->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0)
+        return log_errno(fd, "sealing %s", entry->path);
+    int r = refuse_writers(fd, entry->path);
+    if (r < 0)
+        return r;
+    struct stat status;
+    r = sha256_of_fd(fd, entry->digest);
+    if (r == 0)
+        r = io_fchmod(fd, 0444);
+    if (r == 0)
+        r = io_fsync(fd);
+    if (r == 0 && fstat(fd, &status) < 0)
+        r = -errno;
+    if (r < 0)
+        return log_errno(r, "sealing %s", entry->path);
+    entry->size_bytes = (uint64_t)status.st_size;
+    return 0;
+}
+
+static int finish_directory(const struct seal *seal, const char *path)
+{
+    AUTO_FD int fd = io_openat(seal->files_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    int r = fd < 0 ? fd : io_fchmod(fd, 0555);
+    if (r == 0)
+        r = io_fsync(fd);
+    return r < 0 ? log_errno(r, "sealing %s", path) : 0;
+}
+
+/* Backwards: a directory comes after what is in it. */
+static int finish_entries(struct seal *seal)
+{
+    for (size_t i = seal->count; i-- > 0;) {
+        struct manifest_entry *entry = &seal->entries[i];
+        int r = 0;
+        if (interrupt_pending())
+            return -EINTR;
+        if (entry->type == ENTRY_FILE)
+            r = finish_file(seal, entry);
+        else if (entry->type == ENTRY_DIRECTORY)
+            r = finish_directory(seal, entry->path);
+        if (r < 0)
+            return r;
+    }
+    return finish_directory(seal, ".");
+}
+
+int seal_tree(int files_fd, const char *path, struct manifest *manifest)
+{
+    CLEANUP(seal_fini)
+    struct seal seal = {.files_fd = files_fd, .path = path, .warnings = STRLIST_INIT};
+    int r = scan_directory(&seal, files_fd, "", 0);
+    if (r == 0 && seal.count == 0)
+        return log_fail(ENODATA, "builder left nothing in %s; it may have migrated another "
+                                 "database: check DATABASE_URL, or sqlalchemy.url in alembic.ini",
+                        path);
+    if (r == 0 && seal.count > 1)
+        qsort(seal.entries, seal.count, sizeof(*seal.entries), compare_entries);
+    if (r == 0)
+        r = seal_databases(&seal);
+    if (r == 0)
+        r = finish_entries(&seal);
+    if (r == -ENOMEM)
+        return log_errno(r, "sealing %s", path);
+    if (r < 0)
+        return r;
+    manifest->entries = seal.entries;
+    manifest->entry_count = seal.count;
+    manifest->warnings = seal.warnings.items;
+    seal.entries = NULL;
+    seal.count = 0;
+    seal.warnings = (struct strlist)STRLIST_INIT;
+    return 0;
+}

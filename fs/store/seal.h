@@ -1,0 +1,22 @@
+/*
+ * Sealing: what a builder left becomes the files of a template.
+ *
+ * Every SQLite database is recovered, checkpointed, put in rollback mode, rid of its side files and
+ * checked; every file gets mode 0444, every directory 0555, a digest, and is synced. Hard links to
+ * files elsewhere are cut first, so that nothing outside the tree is touched.
+ */
+#ifndef MINTFS_STORE_SEAL_H
+#define MINTFS_STORE_SEAL_H
+
+#include "fs/base/cleanup.h"
+#include "fs/store/manifest.h"
+
+/*
+ * Seals the tree below files_fd, whose absolute path is `path`, and fills entries and warnings of
+ * the manifest. Errors are said, with the path below the tree: -EINVAL something that a template
+ * cannot hold, -ENODATA nothing was left, -EBADMSG a broken database, -EBUSY a file that a process
+ * still writes, -EINTR a signal came (fs/store/interrupt.h).
+ */
+MUST_CHECK int seal_tree(int files_fd, const char *path, struct manifest *manifest);
+
+#endif

@@ -1,0 +1,65 @@
+#include "fs/store/sweep.h"
+
+#include <string.h>
+
+#include "fs/base/dir.h"
+#include "fs/base/lock.h"
+#include "fs/base/log.h"
+#include "fs/base/sha256.h"
+
+static const char lock_prefix[] = "build-";
+
+struct sweep {
+    const struct store *store;
+    const char *held_key;
+};
+
+void sweep_lock_name(const char *key, char ret_name[BUILD_LOCK_NAME_SIZE])
+{
+    (void)snprintf(ret_name, BUILD_LOCK_NAME_SIZE, "%s%.64s", lock_prefix, key);
+}
+
+static int sweep_work(int building_fd, const char *name, unsigned char type UNUSED, void *context)
+{
+    const struct sweep *sweep = context;
+    char key[SHA256_HEX_LENGTH + 1];
+    char lock_name[BUILD_LOCK_NAME_SIZE];
+    (void)snprintf(key, sizeof(key), "%s", name);
+    if (strlen(name) <= SHA256_HEX_LENGTH || name[SHA256_HEX_LENGTH] != '.' ||
+        !sha256_is_hex(key))
+        return 0;
+    AUTO_LOCK struct lock lock = LOCK_INIT;
+    if (!sweep->held_key || strcmp(key, sweep->held_key) != 0) {
+        sweep_lock_name(key, lock_name);
+        if (lock_take(&lock, sweep->store->locks_fd, lock_name, LOCK_EXCLUSIVE, false) < 0)
+            return 0;
+    }
+    int r = dir_remove_tree(building_fd, name);
+    if (r < 0 && r != -ENOENT)
+        log_warning("cannot remove the leftover %s/v1/building/%s: %s", sweep->store->path, name,
+                    strerror(-r));
+    return 0;
+}
+
+/* A killed builder leaves its lock's file, which taking and releasing it removes. */
+static int sweep_lock(int locks_fd, const char *name, unsigned char type UNUSED, void *context)
+{
+    const struct sweep *sweep = context;
+    size_t length = strlen(lock_prefix);
+    if (strncmp(name, lock_prefix, length) != 0 || !sha256_is_hex(name + length) ||
+        (sweep->held_key && !strcmp(name + length, sweep->held_key)))
+        return 0;
+    AUTO_LOCK struct lock lock = LOCK_INIT;
+    int r = lock_take(&lock, locks_fd, name, LOCK_EXCLUSIVE, false);
+    return r == -ENOMEM ? r : 0;
+}
+
+void sweep_building(const struct store *store, const char *held_key)
+{
+    struct sweep sweep = {.store = store, .held_key = held_key};
+    int r = dir_each(store->building_fd, sweep_work, &sweep);
+    if (r == 0)
+        r = dir_each(store->locks_fd, sweep_lock, &sweep);
+    if (r < 0)
+        log_warning("cannot look for leftovers in %s/v1: %s", store->path, strerror(-r));
+}

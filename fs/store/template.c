@@ -1,0 +1,291 @@
+#include "fs/store/template.h"
+
+#include <ctype.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "fs/base/dir.h"
+#include "fs/base/io.h"
+#include "fs/base/log.h"
+#include "fs/store/catalog.h"
+#include "fs/store/strlist.h"
+#include "fs/store/verify.h"
+
+enum { NAME_LENGTH_MAX = 64, HEX_NAME_MIN = 4, SUGGESTIONS_MAX = 5 };
+
+static const char name_alphabet[] =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+
+bool template_name_is_valid(const char *name)
+{
+    size_t length = strlen(name);
+    if (length == 0 || length > NAME_LENGTH_MAX || name[0] == '.' ||
+        strspn(name, name_alphabet) != length)
+        return false;
+    /* From four digits on it could be the beginning of a key. */
+    return length < HEX_NAME_MIN || strspn(name, "0123456789abcdefABCDEF") != length;
+}
+
+static char *shown_path_of(const struct store *store, const char *key)
+{
+    char *path = NULL;
+    return asprintf(&path, "%s/v1/templates/%s", store->path, key) < 0 ? NULL : path;
+}
+
+bool template_exists(const struct store *store, const char *key)
+{
+    char path[SHA256_HEX_LENGTH + sizeof("/manifest.json")];
+    if (!sha256_is_hex(key))
+        return false;
+    (void)snprintf(path, sizeof(path), "%s/manifest.json", key);
+    return faccessat(store->templates_fd, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* Checks what the catalog does not vouch for, and tells it. */
+static int check_first_use(const struct store *store, const struct template *template,
+                           const char *shown_path)
+{
+    /* A catalog that cannot be asked has been said; then every use is the first. */
+    if (catalog_is_verified(store->catalog, template->key) == 1)
+        return 0;
+    int r = verify_template(template, shown_path);
+    if (r < 0)
+        return r;
+    r = catalog_add(store->catalog, template->manifest, false, NULL);
+    return r == -EPROTONOSUPPORT ? r : 0;
+}
+
+int template_open(const struct store *store, const char *key, struct template **ret_template)
+{
+    if (!template_exists(store, key))
+        return -ENOENT;
+    AUTO_FREE char *shown_path = shown_path_of(store, key);
+    AUTO_TEMPLATE struct template *template = malloc(sizeof(*template));
+    if (!template || !shown_path)
+        return log_errno(ENOMEM, "template %s", key);
+    *template = (struct template){.files_fd = -1};
+    memcpy(template->key, key, sizeof(template->key));
+    AUTO_FD int fd =
+        io_openat(store->templates_fd, key, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    if (fd == -ENOENT)
+        return fd;
+    if (fd < 0)
+        return log_errno(fd, "%s", shown_path);
+    int r = manifest_read(fd, shown_path, &template->manifest);
+    if (r < 0)
+        return r;
+    if (strcmp(template->manifest->key, key) != 0)
+        return log_fail(EBADMSG, "%s/manifest.json: damaged: it is that of %s", shown_path,
+                        template->manifest->key);
+    template->files_fd = io_openat(fd, "files", O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    if (template->files_fd < 0)
+        return log_fail(EBADMSG, "%s/files: %s: the template is damaged", shown_path,
+                        strerror(-template->files_fd));
+    r = check_first_use(store, template, shown_path);
+    if (r < 0)
+        return r;
+    *ret_template = steal_pointer(&template);
+    return 0;
+}
+
+void template_close(struct template *template)
+{
+    if (!template)
+        return;
+    if (template->files_fd >= 0)
+        (void)close(template->files_fd);
+    manifest_free(template->manifest);
+    free(template);
+}
+
+void template_closep(struct template **template)
+{
+    template_close(*template);
+}
+
+int template_open_file(const struct template *template, const char *path)
+{
+    return dir_open_beneath(template->files_fd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+}
+
+int template_put_aside(const struct store *store, const char *key)
+{
+    uint32_t random = 0;
+    if (getrandom(&random, sizeof(random), 0) < 0)
+        return -errno;
+    char aside[SHA256_HEX_LENGTH + 16];
+    (void)snprintf(aside, sizeof(aside), "%s.%08x", key, random);
+    int r = io_renameat_new(store->templates_fd, key, store->building_fd, aside);
+    if (r < 0 && r != -ENOENT)
+        return log_errno(r, "cannot put the damaged template %s/v1/templates/%s aside",
+                         store->path, key);
+    /* Names that stay behind lead nowhere until the next build. */
+    r = catalog_forget(store->catalog, key);
+    return r == -EPROTONOSUPPORT ? r : 0;
+}
+
+struct key_listing {
+    const struct store *store;
+    struct strlist keys;
+};
+
+static int collect_key(int dirfd UNUSED, const char *name, unsigned char type UNUSED,
+                       void *context)
+{
+    struct key_listing *listing = context;
+    return template_exists(listing->store, name) ? strlist_add(&listing->keys, name) : 0;
+}
+
+static void key_listing_fini(struct key_listing *listing)
+{
+    strlist_fini(&listing->keys);
+}
+
+int template_each_key(const struct store *store, template_visitor *visit, void *context)
+{
+    CLEANUP(key_listing_fini)
+    struct key_listing listing = {.store = store, .keys = STRLIST_INIT};
+    int r = dir_each(store->templates_fd, collect_key, &listing);
+    if (r < 0)
+        return log_errno(r, "%s/v1/templates", store->path);
+    strlist_sort(&listing.keys);
+    for (size_t i = 0; r == 0 && i < listing.keys.count; i++)
+        r = visit(listing.keys.items[i], listing.keys.items[i], context);
+    return r;
+}
+
+struct name_listing {
+    const struct store *store;
+    template_visitor *visit;
+    void *context;
+};
+
+static int visit_name(const char *name, const char *key, void *context)
+{
+    const struct name_listing *listing = context;
+    return template_exists(listing->store, key) ? listing->visit(name, key, listing->context) : 0;
+}
+
+int template_each_name(const struct store *store, template_visitor *visit, void *context)
+{
+    struct name_listing listing = {.store = store, .visit = visit, .context = context};
+    return catalog_each_name(store->catalog, visit_name, &listing);
+}
+
+int template_key_of_name(const struct store *store, const char *name,
+                         char ret_key[SHA256_HEX_LENGTH + 1])
+{
+    if (!template_name_is_valid(name))
+        return -ENOENT;
+    char key[SHA256_HEX_LENGTH + 1];
+    int r = catalog_key_of_name(store->catalog, name, key);
+    if (r < 0)
+        return r;
+    if (!template_exists(store, key))
+        return -ENOENT;
+    memcpy(ret_key, key, sizeof(key));
+    return 0;
+}
+
+/* ---- what people type ---- */
+
+struct search {
+    const char *prefix;
+    size_t found;
+    char key[SHA256_HEX_LENGTH + 1];
+    struct strlist known; /* a few names and keys, for the message */
+};
+
+static void search_fini(struct search *search)
+{
+    strlist_fini(&search->known);
+}
+
+static int match_prefix(const char *text UNUSED, const char *key, void *context)
+{
+    struct search *search = context;
+    if (!strncasecmp(key, search->prefix, strlen(search->prefix))) {
+        search->found++;
+        memcpy(search->key, key, sizeof(search->key));
+    }
+    return 0;
+}
+
+/* How many letters two words share at their beginnings: enough to guess a slip from. */
+static size_t common_prefix(const char *a, const char *b)
+{
+    size_t length = 0;
+    while (a[length] && tolower((unsigned char)a[length]) == tolower((unsigned char)b[length]))
+        length++;
+    return length;
+}
+
+static int collect_known(const char *text, const char *key, void *context)
+{
+    struct search *search = context;
+    AUTO_FREE char *line = NULL;
+    if (text == key || !strcmp(text, key))
+        line = strndup(key, 12);
+    else
+        line = strdup(text);
+    if (!line || strlist_contains(&search->known, line))
+        return 0;
+    /* The most alike first. */
+    int r = strlist_add(&search->known, line);
+    for (size_t i = search->known.count; r == 0 && i-- > 1;) {
+        char **items = search->known.items;
+        if (common_prefix(items[i], search->prefix) <= common_prefix(items[i - 1], search->prefix))
+            break;
+        char *swapped = items[i];
+        items[i] = items[i - 1];
+        items[i - 1] = swapped;
+    }
+    return r;
+}
+
+static int log_unknown(const struct store *store, const char *text, struct search *search)
+{
+    AUTO_FREE char *list = NULL;
+    size_t size = 0;
+    if (template_each_name(store, collect_known, search) < 0 ||
+        (search->known.count < SUGGESTIONS_MAX &&
+         template_each_key(store, collect_known, search) < 0))
+        return log_fail(ENOENT, "no template \"%s\" in %s", text, store->path);
+    AUTO_FILE FILE *stream = open_memstream(&list, &size);
+    for (size_t i = 0; stream && i < search->known.count && i < SUGGESTIONS_MAX; i++)
+        (void)fprintf(stream, "%s%s", i ? ", " : "", search->known.items[i]);
+    if (!stream || fflush(stream) != 0 || !search->known.count)
+        return log_fail(ENOENT, "no template \"%s\": there is none in %s yet", text, store->path);
+    return log_fail(ENOENT, "no template \"%s\" in %s; there are: %s%s", text, store->path, list,
+                    search->known.count > SUGGESTIONS_MAX ? ", ..." : "");
+}
+
+int template_resolve(const struct store *store, const char *text,
+                     char ret_key[SHA256_HEX_LENGTH + 1])
+{
+    CLEANUP(search_fini) struct search search = {.prefix = text, .known = STRLIST_INIT};
+    size_t length = strlen(text);
+    if (template_name_is_valid(text)) {
+        int r = template_key_of_name(store, text, ret_key);
+        if (r != -ENOENT)
+            return r;
+    } else if (length < HEX_NAME_MIN || length > SHA256_HEX_LENGTH ||
+               strspn(text, "0123456789abcdefABCDEF") != length) {
+        return log_fail(EINVAL, "\"%s\" is neither a key nor a name: a name is 1 to %d of "
+                                "[A-Za-z0-9._-] without a leading dot, a key %d hexadecimal digits",
+                        text, NAME_LENGTH_MAX, SHA256_HEX_LENGTH);
+    } else {
+        int r = template_each_key(store, match_prefix, &search);
+        if (r < 0)
+            return r;
+        if (search.found > 1)
+            return log_fail(ENOTUNIQ, "%zu templates have a key that begins with %s: give more "
+                                      "digits", search.found, text);
+        if (search.found == 1) {
+            memcpy(ret_key, search.key, sizeof(search.key));
+            return 0;
+        }
+    }
+    return log_unknown(store, text, &search);
+}

@@ -1,0 +1,89 @@
+#include "fs/store/verify.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "fs/base/dir.h"
+#include "fs/base/io.h"
+#include "fs/base/log.h"
+
+/* A read-only store cannot be mended, and need not be. */
+static int mend_mode(int fd, const struct stat *status, mode_t mode)
+{
+    if ((status->st_mode & 07777) == mode)
+        return 0;
+    int r = io_fchmod(fd, mode);
+    return r == -EROFS || r == -EPERM ? 0 : r;
+}
+
+static int log_difference(const char *shown_path, const char *path, const char *what)
+{
+    return log_fail(EBADMSG, "%s/files/%s: %s: the template is damaged", shown_path, path, what);
+}
+
+static int verify_file(int fd, const struct manifest_entry *entry, const char *shown_path)
+{
+    struct stat status;
+    if (fstat(fd, &status) < 0)
+        return log_errno(errno, "%s/files/%s", shown_path, entry->path);
+    if (!S_ISREG(status.st_mode))
+        return log_difference(shown_path, entry->path, "not a regular file any more");
+    if ((uint64_t)status.st_size != entry->size_bytes)
+        return log_difference(shown_path, entry->path, "its size differs from the manifest");
+    uint8_t digest[SHA256_SIZE_BYTES];
+    int r = sha256_of_fd(fd, digest);
+    if (r == 0 && memcmp(digest, entry->digest, sizeof(digest)) != 0)
+        return log_difference(shown_path, entry->path, "its content differs from the manifest");
+    if (r == 0)
+        r = mend_mode(fd, &status, 0444);
+    return r < 0 ? log_errno(r, "%s/files/%s", shown_path, entry->path) : 0;
+}
+
+static int verify_directory(int fd, const struct manifest_entry *entry, const char *shown_path)
+{
+    struct stat status;
+    if (fstat(fd, &status) < 0)
+        return log_errno(errno, "%s/files/%s", shown_path, entry->path);
+    if (!S_ISDIR(status.st_mode))
+        return log_difference(shown_path, entry->path, "not a directory any more");
+    int r = mend_mode(fd, &status, 0555);
+    return r < 0 ? log_errno(r, "%s/files/%s", shown_path, entry->path) : 0;
+}
+
+static int verify_link(int files_fd, const struct manifest_entry *entry, const char *shown_path)
+{
+    AUTO_FD int fd = dir_open_beneath(files_fd, entry->path, O_PATH | O_NOFOLLOW);
+    char target[PATH_MAX];
+    ssize_t length = fd < 0 ? -1 : readlinkat(fd, "", target, sizeof(target));
+    if (length < 0 || (size_t)length != strlen(entry->target) ||
+        memcmp(target, entry->target, (size_t)length) != 0)
+        return log_difference(shown_path, entry->path, "its target differs from the manifest");
+    return 0;
+}
+
+static int verify_entry(int files_fd, const struct manifest_entry *entry, const char *shown_path)
+{
+    if (entry->type == ENTRY_SYMLINK)
+        return verify_link(files_fd, entry, shown_path);
+    AUTO_FD int fd = dir_open_beneath(files_fd, entry->path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW);
+    if (fd == -ENOENT)
+        return log_difference(shown_path, entry->path, "missing");
+    if (fd == -ELOOP || fd == -EXDEV || fd == -ENXIO || fd == -ENOTDIR)
+        return log_difference(shown_path, entry->path, "something else lies there");
+    if (fd < 0)
+        return log_errno(fd, "%s/files/%s", shown_path, entry->path);
+    return entry->type == ENTRY_FILE ? verify_file(fd, entry, shown_path)
+                                     : verify_directory(fd, entry, shown_path);
+}
+
+int verify_template(const struct template *template, const char *shown_path)
+{
+    for (size_t i = 0; i < template->manifest->entry_count; i++) {
+        int r = verify_entry(template->files_fd, &template->manifest->entries[i], shown_path);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}

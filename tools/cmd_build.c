@@ -1,0 +1,55 @@
+/*
+ * mintfs build: makes the template if it is not in the store, and prints its key.
+ */
+#include <stdio.h>
+
+#include "fs/base/log.h"
+#include "fs/store/build.h"
+#include "fs/store/interrupt.h"
+#include "fs/store/place.h"
+#include "fs/store/store.h"
+#include "fs/store/template.h"
+#include "tools/command.h"
+#include "tools/spec_options.h"
+
+static int place(const struct store *store, const char *key, const char *path)
+{
+    AUTO_TEMPLATE struct template *template = NULL;
+    int r = template_open(store, key, &template);
+    if (r == -ENOENT)
+        return log_fail(r, "template %s was removed meanwhile", key);
+    return r < 0 ? r : place_file(template, path);
+}
+
+static int run(const struct spec_request *request, struct build_result *ret_result)
+{
+    AUTO_STORE struct store *store = NULL;
+    int r = request->to ? place_check(request->to) : 0;
+    if (r == 0)
+        r = store_open(&store);
+    if (r == 0)
+        r = build_template(store, request->spec, ret_result);
+    if (r == 0 && request->to)
+        r = place(store, ret_result->key, request->to);
+    return r;
+}
+
+int cmd_build(int argc, char **argv)
+{
+    AUTO_REQUEST struct spec_request request = {.spec = NULL};
+    struct build_result result = {.builder_status = 0};
+    int r = spec_request_read(argc, argv, true, &request);
+    if (r == 0 && request.wants_help)
+        return command_help(argv[0]);
+    if (r == 0)
+        r = run(&request, &result);
+    /* Ends here if a signal asked for that: the shell must see it. */
+    if (r == -EINTR)
+        interrupt_raise();
+    if (r == -ECHILD)
+        return result.builder_status;
+    if (r < 0)
+        return EXIT_MINTFS_FAILED;
+    printf("%s\n", result.key);
+    return command_flush() == EXIT_DONE ? EXIT_DONE : EXIT_MINTFS_FAILED;
+}
