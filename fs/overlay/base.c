@@ -1,0 +1,286 @@
+#include "fs/overlay/base.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+#include "fs/base/lock.h"
+
+/* Files without users that stay open for the next one. */
+enum { CACHED_FILES = 16 };
+
+struct base_node {
+    const char *name;
+    uint32_t parent;
+    uint32_t position;
+    uint32_t first_child; /* into children */
+    uint32_t child_count;
+    uint32_t directory_count;
+    int fd;
+    unsigned users;
+};
+
+struct base {
+    atomic_uint refs;
+    const struct store *store;
+    struct template *template;
+    pthread_mutex_t sessions; /* guards the two below */
+    unsigned session_count;
+    struct lock in_use;
+    struct base_node *nodes; /* one an entry, and one for the root behind them */
+    uint32_t *children;      /* entries, by parent, then by name */
+    pthread_mutex_t files;   /* guards fd and users of the nodes; innermost */
+    unsigned cached;
+};
+
+static struct base_node *node_of(const struct base *base, uint32_t entry)
+{
+    return &base->nodes[entry == BASE_ROOT ? base->template->manifest->entry_count : entry];
+}
+
+static int compare_children(const void *a, const void *b, void *context)
+{
+    const struct base *base = context;
+    const struct base_node *left = node_of(base, *(const uint32_t *)a);
+    const struct base_node *right = node_of(base, *(const uint32_t *)b);
+    if (left->parent != right->parent)
+        return left->parent < right->parent ? -1 : 1;
+    return strcmp(left->name, right->name);
+}
+
+/* The entry of the path's first `length` bytes; entries are sorted by path as bytes. */
+static uint32_t find_path(const struct manifest *manifest, const char *path, size_t length)
+{
+    size_t low = 0;
+    size_t high = manifest->entry_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        const char *other = manifest->entries[middle].path;
+        int order = strncmp(path, other, length);
+        if (order == 0 && other[length] == '\0')
+            return (uint32_t)middle;
+        if (order <= 0)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return BASE_NONE;
+}
+
+static int find_parents(struct base *base)
+{
+    const struct manifest *manifest = base->template->manifest;
+    for (uint32_t i = 0; i < manifest->entry_count; i++) {
+        const char *path = manifest->entries[i].path;
+        const char *slash = strrchr(path, '/');
+        struct base_node *node = &base->nodes[i];
+        node->fd = -1;
+        node->name = slash ? slash + 1 : path;
+        node->parent = slash ? find_path(manifest, path, (size_t)(slash - path)) : BASE_ROOT;
+        if (node->parent == BASE_NONE)
+            return -EBADMSG;
+        struct base_node *parent = node_of(base, node->parent);
+        parent->child_count++;
+        parent->directory_count += manifest->entries[i].type == ENTRY_DIRECTORY;
+        base->children[i] = i;
+    }
+    return 0;
+}
+
+static int index_tree(struct base *base)
+{
+    uint32_t count = (uint32_t)base->template->manifest->entry_count;
+    base->nodes = calloc((size_t)count + 1, sizeof(*base->nodes));
+    base->children = calloc((size_t)count + 1, sizeof(*base->children));
+    if (!base->nodes || !base->children)
+        return -ENOMEM;
+    int r = find_parents(base);
+    if (r < 0)
+        return r;
+    qsort_r(base->children, count, sizeof(*base->children), compare_children, base);
+    for (uint32_t i = 0; i < count; i++) {
+        struct base_node *node = &base->nodes[base->children[i]];
+        struct base_node *parent = node_of(base, node->parent);
+        bool begins = i == 0 || base->nodes[base->children[i - 1]].parent != node->parent;
+        if (begins)
+            parent->first_child = i;
+        node->position = i - parent->first_child;
+    }
+    return 0;
+}
+
+int base_open(const struct store *store, const char *key, struct base **ret_base)
+{
+    struct base *base = calloc(1, sizeof(*base));
+    if (!base)
+        return -ENOMEM;
+    atomic_init(&base->refs, 1);
+    base->store = store;
+    base->in_use = (struct lock)LOCK_INIT;
+    pthread_mutex_init(&base->files, NULL);
+    pthread_mutex_init(&base->sessions, NULL);
+    int r = template_open(store, key, &base->template);
+    if (r == 0)
+        r = index_tree(base);
+    if (r < 0) {
+        base_unref(base);
+        return r;
+    }
+    *ret_base = base;
+    return 0;
+}
+
+struct base *base_ref(struct base *base)
+{
+    atomic_fetch_add(&base->refs, 1);
+    return base;
+}
+
+void base_unref(struct base *base)
+{
+    if (!base || atomic_fetch_sub(&base->refs, 1) != 1)
+        return;
+    if (base->nodes)
+        for (size_t i = 0; i < base->template->manifest->entry_count; i++)
+            if (base->nodes[i].fd >= 0)
+                (void)close(base->nodes[i].fd);
+    template_close(base->template);
+    lock_release(&base->in_use);
+    pthread_mutex_destroy(&base->files);
+    pthread_mutex_destroy(&base->sessions);
+    free(base->nodes);
+    free(base->children);
+    free(base);
+}
+
+unsigned base_refs(const struct base *base)
+{
+    return atomic_load(&base->refs);
+}
+
+int base_hold(struct base *base)
+{
+    AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&base->sessions);
+    if (base->in_use.fd < 0) {
+        char name[SHA256_HEX_LENGTH + 16];
+        (void)snprintf(name, sizeof(name), "use-%s", base_key(base));
+        int r = lock_take(&base->in_use, base->store->locks_fd, name, LOCK_SHARED, true);
+        if (r < 0)
+            return r;
+        if (!template_exists(base->store, base_key(base))) {
+            lock_release(&base->in_use);
+            return -ENOENT;
+        }
+    }
+    base->session_count++;
+    return 0;
+}
+
+void base_let_go(struct base *base)
+{
+    AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&base->sessions);
+    base->session_count--;
+}
+
+void base_rest(struct base *base)
+{
+    AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&base->sessions);
+    if (base->session_count == 0)
+        lock_release(&base->in_use);
+}
+
+const char *base_key(const struct base *base)
+{
+    return base->template->key;
+}
+
+const struct manifest *base_manifest(const struct base *base)
+{
+    return base->template->manifest;
+}
+
+const struct manifest_entry *base_entry(const struct base *base, uint32_t entry)
+{
+    return &base->template->manifest->entries[entry];
+}
+
+const char *base_name(const struct base *base, uint32_t entry)
+{
+    return node_of(base, entry)->name;
+}
+
+uint32_t base_parent(const struct base *base, uint32_t entry)
+{
+    return node_of(base, entry)->parent;
+}
+
+uint32_t base_lookup(const struct base *base, uint32_t directory, const char *name)
+{
+    const struct base_node *parent = node_of(base, directory);
+    uint32_t low = parent->first_child;
+    uint32_t high = low + parent->child_count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        uint32_t entry = base->children[middle];
+        int order = strcmp(name, base->nodes[entry].name);
+        if (order == 0)
+            return entry;
+        if (order < 0)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return BASE_NONE;
+}
+
+uint32_t base_child(const struct base *base, uint32_t directory, uint32_t position)
+{
+    const struct base_node *parent = node_of(base, directory);
+    return position < parent->child_count ? base->children[parent->first_child + position]
+                                          : BASE_NONE;
+}
+
+uint32_t base_position(const struct base *base, uint32_t entry)
+{
+    return node_of(base, entry)->position;
+}
+
+uint32_t base_child_count(const struct base *base, uint32_t directory)
+{
+    return node_of(base, directory)->child_count;
+}
+
+uint32_t base_directory_count(const struct base *base, uint32_t directory)
+{
+    return node_of(base, directory)->directory_count;
+}
+
+int base_file_acquire(struct base *base, uint32_t entry, int *ret_fd)
+{
+    struct base_node *node = node_of(base, entry);
+    AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&base->files);
+    if (node->fd < 0) {
+        int fd = template_open_file(base->template, base_entry(base, entry)->path);
+        if (fd < 0)
+            return fd;
+        node->fd = fd;
+    } else if (node->users == 0) {
+        base->cached--;
+    }
+    node->users++;
+    *ret_fd = node->fd;
+    return 0;
+}
+
+void base_file_release(struct base *base, uint32_t entry)
+{
+    struct base_node *node = node_of(base, entry);
+    AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&base->files);
+    if (--node->users > 0)
+        return;
+    if (base->cached < CACHED_FILES) {
+        base->cached++;
+        return;
+    }
+    (void)close(node->fd);
+    node->fd = -1;
+}

@@ -1,0 +1,63 @@
+/*
+ * A template as sessions stand on it: its tree from the manifest, and its files, opened once for
+ * all sessions.
+ *
+ * One object a template and scratch, counted by references. Nothing in it changes but the cached
+ * descriptors, so all but those is read without a lock.
+ */
+#ifndef MINTFS_OVERLAY_BASE_H
+#define MINTFS_OVERLAY_BASE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "fs/base/cleanup.h"
+#include "fs/store/template.h"
+
+/* The directory above everything in files/; else an index into the manifest's entries. */
+#define BASE_ROOT ((uint32_t)0xffffffff)
+#define BASE_NONE ((uint32_t)0xfffffffe)
+
+struct base;
+
+/* Errors are those of template_open(). The store is borrowed. */
+MUST_CHECK int base_open(const struct store *store, const char *key, struct base **ret_base);
+struct base *base_ref(struct base *base);
+void base_unref(struct base *base);
+unsigned base_refs(const struct base *base);
+
+/*
+ * One session more stands on it: the lock locks/use-KEY, shared, then keeps eviction away.
+ * -ENOENT when the template was evicted before.
+ */
+MUST_CHECK int base_hold(struct base *base);
+/* One session less; the lock stays, since the next session is likely to be near. */
+void base_let_go(struct base *base);
+/* Frees the lock if no session stands on it. */
+void base_rest(struct base *base);
+
+const char *base_key(const struct base *base);
+const struct manifest *base_manifest(const struct base *base);
+/* The entry; not for BASE_ROOT. */
+const struct manifest_entry *base_entry(const struct base *base, uint32_t entry);
+/* The last component of its path. */
+const char *base_name(const struct base *base, uint32_t entry);
+
+/* The directory that it lies in. */
+uint32_t base_parent(const struct base *base, uint32_t entry);
+
+/* The child of that name, or BASE_NONE. */
+uint32_t base_lookup(const struct base *base, uint32_t directory, const char *name);
+/* The position-th child, from 0, in order of name; BASE_NONE behind the last. */
+uint32_t base_child(const struct base *base, uint32_t directory, uint32_t position);
+/* Which position the entry has in its directory. */
+uint32_t base_position(const struct base *base, uint32_t entry);
+uint32_t base_child_count(const struct base *base, uint32_t directory);
+/* How many of the children are directories: for link counts. */
+uint32_t base_directory_count(const struct base *base, uint32_t directory);
+
+/* A descriptor of a regular file, shared with others, valid until the release. */
+MUST_CHECK int base_file_acquire(struct base *base, uint32_t entry, int *ret_fd);
+void base_file_release(struct base *base, uint32_t entry);
+
+#endif

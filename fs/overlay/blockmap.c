@@ -1,0 +1,238 @@
+#include "fs/overlay/blockmap.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+enum { FANOUT_BITS = 6, FANOUT = 1 << FANOUT_BITS };
+
+struct leaf {
+    block_t block[FANOUT];
+};
+
+struct branch {
+    void *child[FANOUT];
+};
+
+/* How many file blocks a tree of that height spans. */
+static uint64_t span(unsigned height)
+{
+    return (uint64_t)1 << (FANOUT_BITS * height);
+}
+
+static unsigned slot_of(fileblock_t at, unsigned level)
+{
+    return at >> (FANOUT_BITS * (level - 1)) & (FANOUT - 1);
+}
+
+static void free_level(void *place, unsigned level)
+{
+    if (!place)
+        return;
+    if (level > 1) {
+        struct branch *branch = place;
+        for (int i = 0; i < FANOUT; i++)
+            free_level(branch->child[i], level - 1);
+    }
+    free(place);
+}
+
+void blockmap_free(struct blockmap *map)
+{
+    free_level(map->root, map->height);
+    *map = (struct blockmap){0};
+}
+
+static struct leaf *find_leaf(const struct blockmap *map, fileblock_t at)
+{
+    if (!map->height || at >= span(map->height))
+        return NULL;
+    void *place = map->root;
+    for (unsigned level = map->height; level > 1 && place; level--)
+        place = ((struct branch *)place)->child[slot_of(at, level)];
+    return place;
+}
+
+block_t blockmap_get(const struct blockmap *map, fileblock_t at)
+{
+    const struct leaf *leaf = find_leaf(map, at);
+    return leaf ? leaf->block[at % FANOUT] : BLOCK_ABSENT;
+}
+
+static bool continues(block_t first, block_t block, uint32_t distance)
+{
+    return first >= BLOCK_LIMIT ? block == first : block == first + distance;
+}
+
+uint32_t blockmap_run(const struct blockmap *map, fileblock_t at, uint32_t limit,
+                      block_t *ret_block)
+{
+    block_t first = blockmap_get(map, at);
+    uint32_t count = 0;
+    *ret_block = first;
+    while (count < limit) {
+        const struct leaf *leaf = find_leaf(map, at + count);
+        uint32_t end = FANOUT - (at + count) % FANOUT;
+        if (!leaf) {
+            if (first != BLOCK_ABSENT)
+                break;
+            count += end;
+            continue;
+        }
+        uint32_t stop = count + end;
+        while (count < stop && count < limit &&
+               continues(first, leaf->block[(at + count) % FANOUT], count))
+            count++;
+        if (count < stop)
+            break;
+    }
+    return count < limit ? count : limit;
+}
+
+static void *new_leaf(void)
+{
+    struct leaf *leaf = malloc(sizeof(*leaf));
+    if (leaf)
+        memset(leaf, 0xff, sizeof(*leaf)); /* BLOCK_ABSENT everywhere */
+    return leaf;
+}
+
+static int raise_height(struct blockmap *map, fileblock_t last)
+{
+    if (!map->height) {
+        map->root = new_leaf();
+        if (!map->root)
+            return -ENOMEM;
+        map->height = 1;
+    }
+    while (last >= span(map->height)) {
+        struct branch *branch = calloc(1, sizeof(*branch));
+        if (!branch)
+            return -ENOMEM;
+        branch->child[0] = map->root;
+        map->root = branch;
+        map->height++;
+    }
+    return 0;
+}
+
+static int reserve_leaf(struct blockmap *map, fileblock_t at)
+{
+    void **place = &map->root;
+    for (unsigned level = map->height; level > 1; level--) {
+        struct branch *branch = *place;
+        place = &branch->child[slot_of(at, level)];
+        if (!*place)
+            *place = level == 2 ? new_leaf() : calloc(1, sizeof(struct branch));
+        if (!*place)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+int blockmap_reserve(struct blockmap *map, fileblock_t at, uint32_t count)
+{
+    uint64_t end = (uint64_t)at + count;
+    int r = raise_height(map, (fileblock_t)(end - 1));
+    for (uint64_t i = at; r == 0 && i < end; i += FANOUT - i % FANOUT)
+        r = reserve_leaf(map, (fileblock_t)i);
+    return r;
+}
+
+void blockmap_set(struct blockmap *map, fileblock_t at, uint32_t count, block_t block)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        struct leaf *leaf = find_leaf(map, at + i);
+        if (leaf) /* none: absent already, and absence is all that may be set unreserved */
+            leaf->block[(at + i) % FANOUT] = block >= BLOCK_LIMIT ? block : block + i;
+    }
+}
+
+/* Frees what lies wholly behind `from`, a block number within this subtree, and cuts the rest. */
+static void cut_level(void *place, unsigned level, uint64_t from)
+{
+    if (!place)
+        return;
+    if (level == 1) {
+        struct leaf *leaf = place;
+        for (uint64_t i = from; i < FANOUT; i++)
+            leaf->block[i] = BLOCK_ABSENT;
+        return;
+    }
+    struct branch *branch = place;
+    uint64_t child_span = span(level - 1);
+    for (uint64_t i = from / child_span; i < FANOUT; i++) {
+        if (i * child_span >= from) {
+            free_level(branch->child[i], level - 1);
+            branch->child[i] = NULL;
+        } else {
+            cut_level(branch->child[i], level - 1, from - i * child_span);
+        }
+    }
+}
+
+void blockmap_cut(struct blockmap *map, fileblock_t from)
+{
+    if (from == 0)
+        blockmap_free(map);
+    else if (map->height && from < span(map->height))
+        cut_level(map->root, map->height, from);
+}
+
+struct walk {
+    blockmap_visitor *visit;
+    void *context;
+    fileblock_t at;
+    uint32_t count; /* of the run that is being gathered */
+    block_t block;
+};
+
+static void walk_flush(struct walk *walk)
+{
+    if (walk->count)
+        walk->visit(walk->at, walk->count, walk->block, walk->context);
+    walk->count = 0;
+}
+
+static void walk_leaf(struct walk *walk, const struct leaf *leaf, fileblock_t base,
+                      fileblock_t from)
+{
+    for (unsigned i = 0; i < FANOUT; i++) {
+        block_t block = leaf->block[i];
+        fileblock_t at = base + i;
+        if (block == BLOCK_ABSENT || at < from)
+            continue;
+        if (walk->count && walk->at + walk->count == at &&
+            continues(walk->block, block, walk->count)) {
+            walk->count++;
+            continue;
+        }
+        walk_flush(walk);
+        walk->at = at;
+        walk->count = 1;
+        walk->block = block;
+    }
+}
+
+static void walk_level(struct walk *walk, const void *place, unsigned level, fileblock_t base,
+                       fileblock_t from)
+{
+    if (!place || base + (span(level) - 1) < from)
+        return;
+    if (level == 1) {
+        walk_leaf(walk, place, base, from);
+        return;
+    }
+    const struct branch *branch = place;
+    for (unsigned i = 0; i < FANOUT; i++)
+        walk_level(walk, branch->child[i], level - 1, base + (fileblock_t)(i * span(level - 1)),
+                   from);
+}
+
+void blockmap_each(const struct blockmap *map, fileblock_t from, blockmap_visitor *visit,
+                   void *context)
+{
+    struct walk walk = {.visit = visit, .context = context};
+    if (map->height)
+        walk_level(&walk, map->root, map->height, 0, from);
+    walk_flush(&walk);
+}

@@ -1,0 +1,284 @@
+#include "fs/overlay/blocks.h"
+
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "fs/base/io.h"
+
+enum {
+    WORD_BITS = 64,
+    /* Free blocks that keep their storage, for the journals to come: some, and a share of what is
+     * taken. */
+    SLACK_BLOCKS = 64,
+    SLACK_SHARE = 16,
+};
+
+struct blocks {
+    int fd;
+    pthread_mutex_t mutex;
+    uint64_t *taken;  /* one bit a block */
+    uint64_t *stored; /* one bit a block that may have storage */
+    size_t words;
+    size_t hint; /* no word before this one has a free bit */
+    uint64_t taken_count;
+    uint64_t stored_count;
+};
+
+void blocks_free(struct blocks *blocks)
+{
+    if (!blocks)
+        return;
+    (void)close(blocks->fd);
+    pthread_mutex_destroy(&blocks->mutex);
+    free(blocks->taken);
+    free(blocks->stored);
+    free(blocks);
+}
+
+static bool test(const uint64_t *bits, block_t block)
+{
+    return bits[block / WORD_BITS] >> (block % WORD_BITS) & 1;
+}
+
+static void set(uint64_t *bits, block_t block)
+{
+    bits[block / WORD_BITS] |= (uint64_t)1 << (block % WORD_BITS);
+}
+
+static void clear(uint64_t *bits, block_t block)
+{
+    bits[block / WORD_BITS] &= ~((uint64_t)1 << (block % WORD_BITS));
+}
+
+static int grow_one(uint64_t **bits, size_t from, size_t to)
+{
+    uint64_t *larger = realloc(*bits, to * sizeof(**bits));
+    if (!larger)
+        return -ENOMEM;
+    memset(larger + from, 0, (to - from) * sizeof(**bits));
+    *bits = larger;
+    return 0;
+}
+
+/* Makes room for one more word at least; called with the mutex held. */
+static int grow(struct blocks *blocks, size_t words)
+{
+    size_t to = blocks->words ? blocks->words : 16;
+    while (to < words)
+        to *= 2;
+    if (to > BLOCK_LIMIT / WORD_BITS)
+        to = BLOCK_LIMIT / WORD_BITS;
+    if (to < words)
+        return -ENOSPC;
+    int r = grow_one(&blocks->taken, blocks->words, to);
+    if (r == 0)
+        r = grow_one(&blocks->stored, blocks->words, to);
+    if (r == 0)
+        blocks->words = to;
+    return r;
+}
+
+/* What a former daemon left has storage, until a trim finds that nobody claimed it. */
+static int note_stored(struct blocks *blocks)
+{
+    struct stat status;
+    if (fstat(blocks->fd, &status) < 0)
+        return -errno;
+    uint64_t count = ((uint64_t)status.st_size + BLOCK_SIZE_BYTES - 1) / BLOCK_SIZE_BYTES;
+    if (count >= BLOCK_LIMIT)
+        return -EFBIG;
+    int r = grow(blocks, (size_t)(count / WORD_BITS) + 1);
+    if (r < 0)
+        return r;
+    for (block_t block = 0; block < count; block++)
+        set(blocks->stored, block);
+    blocks->stored_count = count;
+    return 0;
+}
+
+int blocks_new(int fd, struct blocks **ret_blocks)
+{
+    struct blocks *blocks = calloc(1, sizeof(*blocks));
+    if (!blocks)
+        return -ENOMEM;
+    blocks->fd = fd;
+    pthread_mutex_init(&blocks->mutex, NULL);
+    int r = note_stored(blocks);
+    if (r < 0) {
+        pthread_mutex_destroy(&blocks->mutex);
+        free(blocks->taken);
+        free(blocks->stored);
+        free(blocks);
+        return r;
+    }
+    *ret_blocks = blocks;
+    return 0;
+}
+
+static void take_one(struct blocks *blocks, block_t block)
+{
+    set(blocks->taken, block);
+    blocks->taken_count++;
+    if (!test(blocks->stored, block)) {
+        set(blocks->stored, block);
+        blocks->stored_count++;
+    }
+}
+
+int blocks_take(struct blocks *blocks, uint32_t want, block_t *ret_first)
+{
+    AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&blocks->mutex);
+    while (blocks->hint < blocks->words && blocks->taken[blocks->hint] == UINT64_MAX)
+        blocks->hint++;
+    if (blocks->hint == blocks->words) {
+        int r = grow(blocks, blocks->words + 1);
+        if (r < 0)
+            return r;
+    }
+    block_t first = (block_t)(blocks->hint * WORD_BITS) +
+                    (block_t)__builtin_ctzll(~blocks->taken[blocks->hint]);
+    uint32_t count = 0;
+    while (count < want && first + count < blocks->words * WORD_BITS &&
+           !test(blocks->taken, first + count))
+        take_one(blocks, first + count++);
+    *ret_first = first;
+    return (int)count;
+}
+
+int blocks_claim(struct blocks *blocks, block_t first, uint32_t count)
+{
+    AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&blocks->mutex);
+    uint64_t end = (uint64_t)first + count;
+    if (end > BLOCK_LIMIT)
+        return -EBADMSG;
+    if (end > blocks->words * WORD_BITS) {
+        int r = grow(blocks, (size_t)(end + WORD_BITS - 1) / WORD_BITS);
+        if (r < 0)
+            return r;
+    }
+    for (block_t block = first; block < end; block++)
+        if (test(blocks->taken, block))
+            return -EBADMSG;
+    for (block_t block = first; block < end; block++)
+        take_one(blocks, block);
+    return 0;
+}
+
+void blocks_release(struct blocks *blocks, block_t first, uint32_t count)
+{
+    AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&blocks->mutex);
+    for (block_t block = first; block < first + count; block++)
+        clear(blocks->taken, block);
+    blocks->taken_count -= count;
+    if (first / WORD_BITS < blocks->hint)
+        blocks->hint = first / WORD_BITS;
+}
+
+int blocks_read(struct blocks *blocks, block_t first, uint32_t within, void *buffer, size_t size)
+{
+    return io_pread_exact(blocks->fd, buffer, size, (off_t)first * BLOCK_SIZE_BYTES + within);
+}
+
+int blocks_write(struct blocks *blocks, block_t first, uint32_t within, const void *buffer,
+                 size_t size)
+{
+    return io_pwrite(blocks->fd, buffer, size, (off_t)first * BLOCK_SIZE_BYTES + within);
+}
+
+bool blocks_wants_trim(struct blocks *blocks)
+{
+    AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&blocks->mutex);
+    uint64_t idle = blocks->stored_count - blocks->taken_count;
+    if (blocks->taken_count == 0)
+        return idle > 0;
+    return idle > SLACK_BLOCKS + blocks->taken_count / SLACK_SHARE;
+}
+
+/*
+ * The next run of free blocks with storage from *at on is made taken, so that nobody writes to it
+ * while it is punched; false at the end.
+ */
+static bool borrow_idle_run(struct blocks *blocks, block_t *at, block_t *ret_first,
+                            uint32_t *ret_count)
+{
+    AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&blocks->mutex);
+    block_t end = (block_t)(blocks->words * WORD_BITS);
+    block_t block = *at;
+    while (block < end) {
+        if (!blocks->stored[block / WORD_BITS])
+            block = (block / WORD_BITS + 1) * WORD_BITS;
+        else if (test(blocks->stored, block) && !test(blocks->taken, block))
+            break;
+        else
+            block++;
+    }
+    *ret_first = block;
+    while (block < end && test(blocks->stored, block) && !test(blocks->taken, block)) {
+        set(blocks->taken, block);
+        blocks->taken_count++;
+        block++;
+    }
+    *ret_count = block - *ret_first;
+    *at = block;
+    return *ret_count > 0;
+}
+
+static void return_run(struct blocks *blocks, block_t first, uint32_t count, bool punched)
+{
+    AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&blocks->mutex);
+    for (block_t block = first; block < first + count; block++) {
+        clear(blocks->taken, block);
+        if (punched)
+            clear(blocks->stored, block);
+    }
+    blocks->taken_count -= count;
+    if (punched)
+        blocks->stored_count -= count;
+    if (first / WORD_BITS < blocks->hint)
+        blocks->hint = first / WORD_BITS;
+}
+
+/* With nothing taken the file is emptied at once, and the bit maps with it. */
+static bool trim_all(struct blocks *blocks)
+{
+    AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&blocks->mutex);
+    if (blocks->taken_count || io_ftruncate(blocks->fd, 0) < 0)
+        return false;
+    free(blocks->taken);
+    free(blocks->stored);
+    blocks->taken = NULL;
+    blocks->stored = NULL;
+    blocks->words = 0;
+    blocks->hint = 0;
+    blocks->stored_count = 0;
+    return true;
+}
+
+void blocks_trim(struct blocks *blocks)
+{
+    if (trim_all(blocks))
+        return;
+    block_t at = 0;
+    block_t first;
+    uint32_t count;
+    while (borrow_idle_run(blocks, &at, &first, &count)) {
+        int r = io_fallocate(blocks->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                             (off_t)first * BLOCK_SIZE_BYTES, (off_t)count * BLOCK_SIZE_BYTES);
+        return_run(blocks, first, count, r == 0);
+        if (r < 0)
+            return;
+    }
+}
+
+uint64_t blocks_taken(struct blocks *blocks)
+{
+    AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&blocks->mutex);
+    return blocks->taken_count;
+}
+
+int blocks_fd(const struct blocks *blocks)
+{
+    return blocks->fd;
+}

@@ -1,0 +1,119 @@
+/*
+ * The change log of one session: all that must outlive a killed daemon, but for the blocks' bytes.
+ *
+ * Append-only frames of records over stable node numbers, on top of the template's manifest, which
+ * is the tree at time zero. The layout stands at the top of changelog.c. A frame is one system
+ * call and has one checksum: what belongs together (a rename's two names) is in one frame. A torn
+ * tail is dropped. When the log has grown to twice its size after the last compaction, the session
+ * writes itself anew (session_compact()).
+ *
+ * Order is what makes it safe: a block's bytes are written before the record that shows it, and
+ * the record that lets go of a block is written before the block is given to others. Nothing is
+ * synced: the page cache outlives the daemon, and sessions need not outlive the machine.
+ */
+#ifndef MINTFS_OVERLAY_CHANGELOG_H
+#define MINTFS_OVERLAY_CHANGELOG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "fs/base/cleanup.h"
+#include "fs/base/sha256.h"
+#include "fs/overlay/blockmap.h"
+#include "fs/overlay/session.h"
+
+enum { BOOT_ID_SIZE = 36, NAME_BYTES_MAX = 255 };
+
+/* What begins every log. */
+struct session_header {
+    uint64_t serial;
+    char boot_id[BOOT_ID_SIZE + 1];
+    char key[SHA256_HEX_LENGTH + 1];
+    char id[SESSION_ID_MAX + 1];
+};
+
+/* A node's attributes, whole. */
+struct node_record {
+    uint32_t node;
+    uint32_t base; /* its entry in the template, or BASE_NONE */
+    uint32_t mode; /* type and permissions */
+    uint32_t uid;
+    uint32_t gid;
+    uint64_t rdev;
+    uint64_t size_bytes;
+    uint64_t base_limit_bytes;
+    int64_t atime_ns;
+    int64_t mtime_ns;
+    int64_t ctime_ns;
+};
+
+/* Blocks of a file, in a row: in storage, or BLOCK_ZERO, or BLOCK_ABSENT (given back). */
+struct extent_record {
+    uint32_t node;
+    fileblock_t at;
+    uint32_t count;
+    block_t block;
+    uint64_t size_bytes; /* the file's size from then on */
+    int64_t mtime_ns;
+};
+
+/* A frame that is being put together. Failure of memory is remembered and told by append. */
+struct frame {
+    char *data;
+    size_t size;
+    size_t room;
+    bool failed;
+    char small[512];
+};
+
+void frame_init(struct frame *frame);
+void frame_fini(struct frame *frame);
+#define AUTO_FRAME CLEANUP(frame_fini)
+
+void frame_add_header(struct frame *frame, const struct session_header *header);
+void frame_add_node(struct frame *frame, const struct node_record *record, const char *target);
+void frame_add_extent(struct frame *frame, const struct extent_record *record);
+void frame_add_link(struct frame *frame, uint32_t parent, const char *name, uint32_t node);
+void frame_add_unlink(struct frame *frame, uint32_t parent, const char *name);
+
+struct changelog;
+
+/* Makes the log NAME below dirfd with a first frame; dirfd stays the caller's. */
+MUST_CHECK int changelog_create(int dirfd, const char *name, const struct frame *first,
+                                struct changelog **ret_log);
+/* Opens one that is there, cut to `size_bytes`, what changelog_replay() returned, for appending. */
+MUST_CHECK int changelog_open(int dirfd, const char *name, uint64_t size_bytes,
+                              struct changelog **ret_log);
+/* Removes the file: recovery finds the session no more. */
+MUST_CHECK int changelog_unlink(struct changelog *log);
+void changelog_close(struct changelog *log);
+
+/* One frame, whole or not at all. Safe from several threads. */
+MUST_CHECK int changelog_append(struct changelog *log, const struct frame *frame);
+
+/* Whether the log is worth a compaction. */
+bool changelog_is_long(struct changelog *log);
+/* Replaces the log by this one frame, which says all. Nobody may append meanwhile. */
+MUST_CHECK int changelog_replace(struct changelog *log, const struct frame *whole);
+
+/* For a session that idles: closes the descriptor until the next append if very many are open. */
+void changelog_rest(struct changelog *log);
+
+struct changelog_visitor {
+    int (*header)(const struct session_header *header, void *context);
+    int (*node)(const struct node_record *record, const char *target, void *context);
+    int (*extent)(const struct extent_record *record, void *context);
+    int (*link)(uint32_t parent, const char *name, uint32_t node, void *context);
+    int (*unlink)(uint32_t parent, const char *name, void *context);
+};
+
+/*
+ * Reads a log frame by frame; the first negative answer ends it and is returned. *ret_size is
+ * where the last whole frame ends. -EBADMSG: no log of ours or damaged inside a whole frame;
+ * -EPROTONOSUPPORT: of a later version.
+ */
+MUST_CHECK int changelog_replay(int fd, const struct changelog_visitor *visitor, void *context,
+                                uint64_t *ret_size);
+
+#endif

@@ -1,0 +1,373 @@
+#include "fs/overlay/copies.h"
+
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/vfs.h>
+
+#include "fs/base/dir.h"
+#include "fs/base/io.h"
+#include "fs/base/lock.h"
+#include "fs/base/log.h"
+#include "fs/base/sha256.h"
+#include "fs/overlay/scratch.h"
+#include "fs/store/template.h"
+
+static const char shared_memory[] = "/dev/shm";
+
+enum {
+    STORE_DIGITS = 16,
+    /* What a copy in memory must leave free, beside as much again as it takes. */
+    ROOM_TO_LEAVE_BYTES = 64 << 20,
+    /* Where SQLite's file header holds its write and read versions; see fs/overlay/file.c. */
+    VERSIONS_OFFSET = 18,
+};
+
+/* A directory that holds KEY/ID. */
+struct root {
+    int fd;
+    char *path;
+    bool is_new;
+};
+#define ROOT_INIT {.fd = -1}
+
+static void root_fini(struct root *root)
+{
+    if (root->fd >= 0)
+        (void)close(root->fd);
+    free(root->path);
+}
+#define AUTO_ROOT CLEANUP(root_fini)
+
+static int open_disk_root(const struct store *store, bool make, struct root *ret_root)
+{
+    struct stat status;
+    ret_root->is_new = fstatat(store->v1_fd, "copies", &status, AT_SYMLINK_NOFOLLOW) < 0;
+    if (ret_root->is_new && !make)
+        return -ENOENT;
+    ret_root->fd = dir_ensure(store->v1_fd, "copies", 0700);
+    if (ret_root->fd < 0)
+        return log_errno(ret_root->fd, "cannot make %s/v1/copies", store->path);
+    if (asprintf(&ret_root->path, "%s/v1/copies", store->path) < 0) {
+        ret_root->path = NULL;
+        return -ENOMEM;
+    }
+    return 0;
+}
+
+/* A directory of ours alone, whatever others put into a place that all can write to. */
+static int open_private(int dirfd, const char *name, bool make)
+{
+    AUTO_FD int fd = make ? dir_ensure(dirfd, name, 0700)
+                          : io_openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    struct stat status;
+    if (fd < 0)
+        return fd;
+    if (fstat(fd, &status) < 0)
+        return -errno;
+    if (status.st_uid != geteuid() || (status.st_mode & 077))
+        return -EPERM;
+    return steal_fd(&fd);
+}
+
+static int store_digits(const struct store *store, char ret_digits[SHA256_HEX_LENGTH + 1])
+{
+    AUTO_SHA256 struct sha256 *hash = sha256_new();
+    uint8_t digest[SHA256_SIZE_BYTES];
+    if (!hash)
+        return -ENOMEM;
+    int r = sha256_update(hash, store->path, strlen(store->path));
+    if (r == 0)
+        r = sha256_final(hash, digest);
+    if (r < 0)
+        return r;
+    sha256_to_hex(digest, ret_digits);
+    ret_digits[STORE_DIGITS] = '\0';
+    return 0;
+}
+
+/* -EOPNOTSUPP where there is no such place: unsaid, since there is another. */
+static int open_memory_root(const struct store *store, bool make, struct root *ret_root)
+{
+    char digits[SHA256_HEX_LENGTH + 1];
+    char user[64];
+    int r = store_digits(store, digits);
+    if (r < 0)
+        return r;
+    (void)snprintf(user, sizeof(user), "mintfs-copies-%u", (unsigned)geteuid());
+    AUTO_FD int memory = io_openat(AT_FDCWD, shared_memory, O_RDONLY | O_DIRECTORY, 0);
+    struct statfs status;
+    if (memory < 0 || fstatfs(memory, &status) < 0 || status.f_type != TMPFS_MAGIC)
+        return -EOPNOTSUPP;
+    AUTO_FD int parent = open_private(memory, user, make);
+    if (parent < 0)
+        return -EOPNOTSUPP;
+    struct stat known;
+    ret_root->is_new = fstatat(parent, digits, &known, AT_SYMLINK_NOFOLLOW) < 0;
+    ret_root->fd = open_private(parent, digits, make);
+    if (ret_root->fd < 0)
+        return -EOPNOTSUPP;
+    if (asprintf(&ret_root->path, "%s/%s/%s", shared_memory, user, digits) < 0) {
+        ret_root->path = NULL;
+        return -ENOMEM;
+    }
+    return 0;
+}
+
+/* ---- copying ---- */
+
+static uint64_t template_bytes(const struct manifest *manifest)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < manifest->entry_count; i++)
+        sum += manifest->entries[i].size_bytes;
+    return sum;
+}
+
+static bool has_room(const struct root *root, uint64_t bytes)
+{
+    struct statvfs status;
+    if (fstatvfs(root->fd, &status) < 0)
+        return false;
+    uint64_t room = (uint64_t)status.f_bavail * status.f_frsize;
+    return room / 2 > bytes && room - bytes > ROOM_TO_LEAVE_BYTES;
+}
+
+/* A session begins in the journal mode that the builder left. */
+static int restore_journal_mode(int fd)
+{
+    static const uint8_t wal[] = {2, 2};
+    return io_pwrite(fd, wal, sizeof(wal), VERSIONS_OFFSET);
+}
+
+static int copy_file(const struct template *template, const struct manifest_entry *entry,
+                     int to_dirfd)
+{
+    AUTO_FD int from = template_open_file(template, entry->path);
+    if (from < 0)
+        return from;
+    AUTO_FD int to =
+        io_openat(to_dirfd, entry->path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+    if (to < 0)
+        return to;
+    int r = io_copy_file(from, to);
+    if (r == 0 && entry->starts_in_wal)
+        r = restore_journal_mode(to);
+    return r < 0 ? r : io_fchmod(to, (entry->mode & 0777) | S_IWUSR);
+}
+
+static int copy_entry(const struct template *template, const struct manifest_entry *entry,
+                      int to_dirfd)
+{
+    switch (entry->type) {
+    case ENTRY_DIRECTORY:
+        return io_mkdirat(to_dirfd, entry->path, entry->mode | S_IRWXU);
+    case ENTRY_SYMLINK:
+        return io_symlinkat(entry->target, to_dirfd, entry->path);
+    default:
+        return copy_file(template, entry, to_dirfd);
+    }
+}
+
+/* Copies below a directory that nobody knows yet, then gives it its name. */
+static int copy_template(const struct template *template, int key_fd, const char *id)
+{
+    AUTO_FREE char *beside = NULL;
+    if (asprintf(&beside, ".%d.%s", (int)getpid(), id) < 0) {
+        beside = NULL;
+        return -ENOMEM;
+    }
+    if (strlen(beside) > NAME_MAX)
+        beside[NAME_MAX] = '\0';
+    AUTO_FD int fd = dir_ensure(key_fd, beside, 0700);
+    int r = fd < 0 ? fd : 0;
+    const struct manifest *manifest = template->manifest;
+    for (size_t i = 0; r == 0 && i < manifest->entry_count; i++)
+        r = copy_entry(template, &manifest->entries[i], fd);
+    if (r == 0)
+        r = io_renameat_new(key_fd, beside, key_fd, id);
+    if (r < 0 && dir_remove_tree(key_fd, beside) < 0)
+        log_warning("an unfinished copy stays behind: %s", beside);
+    return r;
+}
+
+/* Would a copy in the store share its blocks with the template? Tried on its first file. */
+static bool can_reflink(const struct template *template, const struct root *root)
+{
+    const struct manifest *manifest = template->manifest;
+    AUTO_FD int to = io_openat(root->fd, ".", O_RDWR | O_TMPFILE, 0600);
+    for (size_t i = 0; to >= 0 && i < manifest->entry_count; i++) {
+        if (manifest->entries[i].type != ENTRY_FILE || manifest->entries[i].size_bytes == 0)
+            continue;
+        AUTO_FD int from = template_open_file(template, manifest->entries[i].path);
+        return from >= 0 && io_reflink(from, to) == 0;
+    }
+    return false;
+}
+
+static int choose_root(const struct store *store, const struct template *template,
+                       struct root *ret_root)
+{
+    AUTO_ROOT struct root disk = ROOT_INIT;
+    AUTO_ROOT struct root memory = ROOT_INIT;
+    int r = open_disk_root(store, true, &disk);
+    if (r < 0)
+        return r;
+    bool use_memory = !can_reflink(template, &disk) &&
+                      open_memory_root(store, true, &memory) == 0 &&
+                      has_room(&memory, template_bytes(template->manifest));
+    struct root *chosen = use_memory ? &memory : &disk;
+    *ret_root = *chosen;
+    *chosen = (struct root)ROOT_INIT;
+    return 0;
+}
+
+struct wanted {
+    const char *key;
+    const char *id;
+};
+
+static int is_wanted(const struct copy *copy, void *context)
+{
+    const struct wanted *wanted = context;
+    return !strcmp(copy->key, wanted->key) && !strcmp(copy->id, wanted->id);
+}
+
+static int make_copy(const struct store *store, const char *key, const char *id, char **ret_path,
+                     bool *ret_first)
+{
+    AUTO_TEMPLATE struct template *template = NULL;
+    AUTO_ROOT struct root root = ROOT_INIT;
+    int r = template_open(store, key, &template);
+    if (r == -ENOENT)
+        return log_fail(ENOENT, "no template %s in the store %s; mintfs ls lists them", key,
+                        store->path);
+    if (r == 0)
+        r = choose_root(store, template, &root);
+    if (r < 0)
+        return r;
+    AUTO_FD int key_fd = dir_ensure(root.fd, key, 0700);
+    r = key_fd < 0 ? key_fd : copy_template(template, key_fd, id);
+    if (r == -EEXIST)
+        return log_fail(EEXIST, "a session %s of this template exists already; take another ID",
+                        id);
+    if (r < 0)
+        return log_errno(r, "cannot make the session %s/%s/%s", root.path, key, id);
+    if (asprintf(ret_path, "%s/%s/%s", root.path, key, id) < 0)
+        return -ENOMEM;
+    *ret_first = root.is_new;
+    return 0;
+}
+
+int copies_new(const struct store *store, const char *key, const char *id, char **ret_path,
+               bool *ret_first)
+{
+    if (!session_id_is_valid(id))
+        return log_fail(EINVAL,
+                        "\"%s\" is no session ID: 1 to %d of [A-Za-z0-9._-], no leading dot", id,
+                        SESSION_ID_MAX);
+    struct wanted wanted = {.key = key, .id = id};
+    int r = copies_each(store, is_wanted, &wanted);
+    if (r != 0)
+        return r < 0 ? r
+                     : log_fail(EEXIST,
+                                "a session %s of this template exists already; take another ID",
+                                id);
+    /* Keeps eviction away while the files are read. */
+    AUTO_LOCK struct lock in_use = LOCK_INIT;
+    char name[SHA256_HEX_LENGTH + 16];
+    (void)snprintf(name, sizeof(name), "use-%s", key);
+    r = lock_take(&in_use, store->locks_fd, name, LOCK_SHARED, true);
+    if (r < 0)
+        return log_errno(r, "cannot write to %s/v1/locks", store->path);
+    return make_copy(store, key, id, ret_path, ret_first);
+}
+
+/* ---- listing and removing ---- */
+
+struct visiting {
+    const struct root *root;
+    copies_visitor *visit;
+    void *context;
+    const char *key;
+};
+
+static int visit_id(int dirfd UNUSED, const char *name, unsigned char type UNUSED, void *context)
+{
+    const struct visiting *visiting = context;
+    if (!session_id_is_valid(name))
+        return 0;
+    AUTO_FREE char *path = NULL;
+    if (asprintf(&path, "%s/%s/%s", visiting->root->path, visiting->key, name) < 0) {
+        path = NULL;
+        return -ENOMEM;
+    }
+    struct copy copy = {.id = name, .path = path};
+    (void)snprintf(copy.key, sizeof(copy.key), "%s", visiting->key);
+    return visiting->visit(&copy, visiting->context);
+}
+
+static int visit_key(int dirfd, const char *name, unsigned char type UNUSED, void *context)
+{
+    struct visiting *visiting = context;
+    if (!sha256_is_hex(name))
+        return 0;
+    AUTO_FD int fd = io_openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    if (fd < 0)
+        return fd == -ENOENT ? 0 : fd;
+    visiting->key = name;
+    return dir_each(fd, visit_id, visiting);
+}
+
+/* Opens each root that exists. */
+static int each_root(const struct store *store,
+                     int (*visit)(const struct root *root, void *context), void *context)
+{
+    AUTO_ROOT struct root disk = ROOT_INIT;
+    AUTO_ROOT struct root memory = ROOT_INIT;
+    int r = open_disk_root(store, false, &disk);
+    if (r < 0 && r != -ENOENT)
+        return r;
+    r = r == 0 ? visit(&disk, context) : 0;
+    if (r == 0 && open_memory_root(store, false, &memory) == 0)
+        r = visit(&memory, context);
+    return r;
+}
+
+static int visit_root(const struct root *root, void *context)
+{
+    struct visiting visiting = *(const struct visiting *)context;
+    visiting.root = root;
+    return dir_each(root->fd, visit_key, &visiting);
+}
+
+int copies_each(const struct store *store, copies_visitor *visit, void *context)
+{
+    struct visiting visiting = {.visit = visit, .context = context};
+    return each_root(store, visit_root, &visiting);
+}
+
+static int remove_from_root(const struct root *root, void *context)
+{
+    const struct wanted *wanted = context;
+    AUTO_FD int fd = io_openat(root->fd, wanted->key, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    if (fd < 0)
+        return fd == -ENOENT ? 0 : fd;
+    struct stat status;
+    if (fstatat(fd, wanted->id, &status, AT_SYMLINK_NOFOLLOW) < 0)
+        return errno == ENOENT ? 0 : -errno;
+    int r = dir_remove_tree(fd, wanted->id);
+    if (r < 0)
+        return log_errno(r, "cannot remove %s/%s/%s", root->path, wanted->key, wanted->id);
+    r = io_unlinkat(root->fd, wanted->key, AT_REMOVEDIR);
+    return r == 0 || r == -ENOTEMPTY || r == -EEXIST ? 1 : r;
+}
+
+int copies_remove(const struct store *store, const char *key, const char *id)
+{
+    struct wanted wanted = {.key = key, .id = id};
+    int r = each_root(store, remove_from_root, &wanted);
+    return r == 1 ? 0 : r == 0 ? -ENOENT : r;
+}

@@ -1,0 +1,36 @@
+/*
+ * Sessions without a mount: plain copies of a template's files, for containers without /dev/fuse.
+ *
+ * They lie below one of two roots, as KEY/ID: v1/copies/ of the store where its file system shares
+ * blocks (a reflink costs next to nothing), else /dev/shm/mintfs-copies-UID/STORE where there is
+ * room, else v1/copies/ all the same. A copy appears whole, by one rename.
+ */
+#ifndef MINTFS_OVERLAY_COPIES_H
+#define MINTFS_OVERLAY_COPIES_H
+
+#include <stdbool.h>
+
+#include "fs/base/cleanup.h"
+#include "fs/store/store.h"
+
+/*
+ * Copies the template KEY (64 digits) into a new session directory, mode 0700, whose absolute path
+ * the caller then owns. *ret_first tells that no copy was there before: worth a word to the user.
+ * Errors are said: -EEXIST an ID that is taken, -EINVAL a bad one, -ENOENT no such template.
+ */
+MUST_CHECK int copies_new(const struct store *store, const char *key, const char *id,
+                          char **ret_path, bool *ret_first);
+
+struct copy {
+    char key[65];
+    const char *id;
+    const char *path;
+};
+/* Stops at the first non-zero answer and returns it. */
+typedef int copies_visitor(const struct copy *copy, void *context);
+MUST_CHECK int copies_each(const struct store *store, copies_visitor *visit, void *context);
+
+/* Removes it whole, and its template's directory when that is empty then. -ENOENT, unsaid. */
+MUST_CHECK int copies_remove(const struct store *store, const char *key, const char *id);
+
+#endif

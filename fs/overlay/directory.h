@@ -1,0 +1,70 @@
+/*
+ * The names of one directory of a session: what differs from the template's, and what was looked
+ * up. Guarded by the session's lock on names.
+ *
+ *     state of a name                       entry here
+ *     as in the template, never asked for   none
+ *     as in the template                    node, cookie of the template's position
+ *     in the template, but removed          no node ("whiteout")
+ *     made by the session                   node, cookie behind all of the template's
+ *     in neither                            none
+ *
+ * Cookies tell readdir where it was: 1 and 2 are "." and "..", then the template's children by
+ * position, then the session's in the order in which they were made.
+ */
+#ifndef MINTFS_OVERLAY_DIRECTORY_H
+#define MINTFS_OVERLAY_DIRECTORY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "fs/overlay/base.h"
+#include "fs/overlay/session.h"
+
+struct dentry {
+    struct node *node; /* NULL: whiteout */
+    uint64_t cookie;
+    char name[];
+};
+
+struct directory {
+    struct base *base_tree; /* borrowed from the session */
+    uint32_t base;          /* the template's directory, or BASE_NONE */
+    uint32_t base_count;    /* its children */
+    uint32_t live;          /* names that a reader sees */
+    uint64_t next_cookie;
+    struct dentry **by_name; /* sorted */
+    uint32_t count;
+    uint32_t room;
+    struct dentry **made; /* those the session made, by cookie */
+    uint32_t made_count;
+    uint32_t made_room;
+};
+
+MUST_CHECK int directory_new(struct base *base_tree, uint32_t base,
+                             struct directory **ret_directory);
+void directory_free(struct directory *directory);
+
+/* The entry, which may be a whiteout; NULL where there is none. */
+struct dentry *directory_find(const struct directory *directory, const char *name);
+/* Whether the template has that name here, whatever the session did to it. */
+bool directory_in_base(const struct directory *directory, const char *name);
+
+/* Whether the session gave it this name; else it stands where the template has it. */
+bool directory_is_made(const struct directory *directory, const struct dentry *dentry);
+
+/* Makes room, so that a directory_set() of this name, and of one more, cannot fail. */
+MUST_CHECK int directory_prepare(struct directory *directory, const char *name,
+                                 struct dentry **ret_dentry);
+
+/*
+ * Puts a prepared entry (malloc'ed, owned by the directory from then on) in place of whatever
+ * stood under its name; does not count `live`. A cookie of 0 means a new one;
+ * a template's entry that is merely shown keeps its position's.
+ */
+void directory_set(struct directory *directory, struct dentry *dentry, struct node *node,
+                   uint64_t cookie);
+/* Forgets the entry: the name is then as in the template. */
+void directory_forget(struct directory *directory, const char *name);
+
+#endif

@@ -1,0 +1,366 @@
+#include "fs/overlay/node.h"
+
+#include <string.h>
+#include <time.h>
+
+enum { NS_PER_S = 1000000000 };
+
+int64_t node_now_ns(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_REALTIME_COARSE, &now);
+    return (int64_t)now.tv_sec * NS_PER_S + now.tv_nsec;
+}
+
+static struct timespec to_timespec(int64_t ns)
+{
+    int64_t seconds = ns / NS_PER_S;
+    int64_t rest = ns % NS_PER_S;
+    if (rest < 0) {
+        rest += NS_PER_S;
+        seconds--;
+    }
+    return (struct timespec){.tv_sec = seconds, .tv_nsec = rest};
+}
+
+static int64_t from_timespec(struct timespec time)
+{
+    return (int64_t)time.tv_sec * NS_PER_S + time.tv_nsec;
+}
+
+int node_new(struct session *session, uint32_t number, uint32_t base, mode_t mode,
+             struct node **ret_node)
+{
+    struct node *node = calloc(1, sizeof(*node));
+    if (!node)
+        return -ENOMEM;
+    node->session = session;
+    node->number = number;
+    node->base = base;
+    node->mode = mode;
+    node->base_fd = -1;
+    node->atime_ns = node->mtime_ns = node->ctime_ns = node_now_ns();
+    if (S_ISDIR(mode)) {
+        int r = directory_new(session->base, base, &node->directory);
+        if (r < 0) {
+            free(node);
+            return r;
+        }
+    }
+    pthread_rwlock_init(&node->lock, NULL);
+    LIST_INSERT_HEAD(&session->nodes, node, all);
+    *ret_node = node;
+    return 0;
+}
+
+static mode_t session_mode(const struct manifest_entry *entry)
+{
+    switch (entry->type) {
+    case ENTRY_DIRECTORY:
+        return S_IFDIR | entry->mode | S_IRWXU;
+    case ENTRY_SYMLINK:
+        return S_IFLNK | 0777;
+    default:
+        return S_IFREG | entry->mode | S_IWUSR;
+    }
+}
+
+int node_from_entry(struct session *session, uint32_t number, struct node **ret_node)
+{
+    const struct manifest_entry *entry = base_entry(session->base, number);
+    struct node *node;
+    int r = node_new(session, NODE_FIRST_ENTRY + number, number, session_mode(entry), &node);
+    if (r < 0)
+        return r;
+    node->uid = session->root->uid;
+    node->gid = session->root->gid;
+    node->atime_ns = node->mtime_ns = node->ctime_ns = base_manifest(session->base)->created_ns;
+    switch (entry->type) {
+    case ENTRY_FILE:
+        node->size_bytes = node->base_limit_bytes = entry->size_bytes;
+        break;
+    case ENTRY_SYMLINK:
+        node->target = strdup(entry->target);
+        if (!node->target) {
+            node_free(node, false);
+            return -ENOMEM;
+        }
+        node->size_bytes = strlen(entry->target);
+        break;
+    case ENTRY_DIRECTORY:
+        break;
+    }
+    *ret_node = node;
+    return 0;
+}
+
+int node_child(struct node *directory, const char *name, struct node **ret_node)
+{
+    struct directory *names = directory->directory;
+    const struct dentry *known = directory_find(names, name);
+    if (known) {
+        *ret_node = known->node;
+        return known->node ? 0 : -ENOENT;
+    }
+    uint32_t entry = names->base == BASE_NONE
+                         ? BASE_NONE
+                         : base_lookup(directory->session->base, names->base, name);
+    if (entry == BASE_NONE)
+        return -ENOENT;
+    struct dentry *dentry;
+    int r = directory_prepare(names, name, &dentry);
+    if (r < 0)
+        return r;
+    struct node *node;
+    r = node_from_entry(directory->session, entry, &node);
+    if (r < 0) {
+        free(dentry);
+        return r;
+    }
+    node->parent = directory;
+    node_set_nlink(node, node_is_directory(node)
+                             ? 2 + base_directory_count(directory->session->base, entry)
+                             : 1);
+    directory_set(names, dentry, node,
+                  (uint64_t)COOKIE_FIRST + base_position(directory->session->base, entry));
+    *ret_node = node;
+    return 0;
+}
+
+bool node_is_directory(const struct node *node)
+{
+    return S_ISDIR(node->mode);
+}
+
+void node_set_nlink(struct node *node, uint32_t nlink)
+{
+    (void)pthread_rwlock_wrlock(&node->lock);
+    node->nlink = nlink;
+    node->logged = nlink > 0;
+    (void)pthread_rwlock_unlock(&node->lock);
+}
+
+void node_free(struct node *node, bool keep_blocks)
+{
+    if (S_ISREG(node->mode)) {
+        if (!keep_blocks)
+            file_release_all(node);
+        blockmap_free(&node->map);
+        if (node->base_fd >= 0)
+            base_file_release(node->session->base, node->base);
+    } else if (S_ISDIR(node->mode)) {
+        directory_free(node->directory);
+    } else {
+        free(node->target);
+    }
+    LIST_REMOVE(node, all);
+    pthread_rwlock_destroy(&node->lock);
+    free(node);
+}
+
+void node_drop_if_unused(struct node *node)
+{
+    while (node && node->refs == 0) {
+        if (node->nlink == 0) {
+            node_free(node, false);
+            return;
+        }
+        bool fresh = !node->changed && node->parent;
+        if (!fresh || (node_is_directory(node) && node->directory->count > 0))
+            return;
+        struct node *parent = node->parent;
+        directory_forget(parent->directory, base_name(node->session->base, node->base));
+        node_free(node, false);
+        node = parent;
+    }
+}
+
+void node_ref_held(struct node *node)
+{
+    if (node->refs++ == 0)
+        atomic_fetch_add(&node->session->pins, 1);
+}
+
+void node_ref(struct node *node)
+{
+    AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&node->session->names);
+    node_ref_held(node);
+}
+
+void node_unref(struct node *node, uint64_t count)
+{
+    struct session *session = node->session;
+    (void)pthread_mutex_lock(&session->names);
+    node->refs -= count;
+    bool last = node->refs == 0;
+    if (last)
+        node_drop_if_unused(node);
+    (void)pthread_mutex_unlock(&session->names);
+    if (last)
+        session_unpin(session);
+}
+
+struct session *node_session(const struct node *node)
+{
+    return node->session;
+}
+
+bool node_is_root(const struct node *node)
+{
+    return node->number == NODE_ROOT;
+}
+
+const char *node_target(const struct node *node)
+{
+    return node->target;
+}
+
+static uint64_t inode_number(const struct node *node)
+{
+    return node->session->serial << 32 | node->number;
+}
+
+static void stat_held(const struct node *node, struct stat *ret_status)
+{
+    *ret_status = (struct stat){
+        .st_ino = inode_number(node),
+        .st_mode = node->mode,
+        .st_nlink = node->nlink,
+        .st_uid = node->uid,
+        .st_gid = node->gid,
+        .st_rdev = node->rdev,
+        .st_size = node_is_directory(node) ? BLOCK_SIZE_BYTES : (off_t)node->size_bytes,
+        .st_blksize = BLOCK_SIZE_BYTES,
+        .st_atim = to_timespec(node->atime_ns),
+        .st_mtim = to_timespec(node->mtime_ns),
+        .st_ctim = to_timespec(node->ctime_ns),
+    };
+    if (S_ISREG(node->mode)) {
+        /* In 512-byte units: what is stored, and what the template lends. */
+        uint64_t lent = (node->base_limit_bytes + BLOCK_SIZE_BYTES - 1) / BLOCK_SIZE_BYTES;
+        uint64_t blocks = lent > node->stored_blocks ? lent : node->stored_blocks;
+        ret_status->st_blocks = (blkcnt_t)(blocks * (BLOCK_SIZE_BYTES / 512));
+    }
+}
+
+void node_stat(struct node *node, struct stat *ret_status)
+{
+    (void)pthread_rwlock_rdlock(&node->lock);
+    stat_held(node, ret_status);
+    (void)pthread_rwlock_unlock(&node->lock);
+}
+
+void node_fill_record(const struct node *node, struct node_record *ret_record)
+{
+    *ret_record = (struct node_record){
+        .node = node->number,
+        .base = node->base,
+        .mode = node->mode,
+        .uid = node->uid,
+        .gid = node->gid,
+        .rdev = node->rdev,
+        .size_bytes = node->size_bytes,
+        .base_limit_bytes = node->base_limit_bytes,
+        .atime_ns = node->atime_ns,
+        .mtime_ns = node->mtime_ns,
+        .ctime_ns = node->ctime_ns,
+    };
+}
+
+struct add_extents {
+    const struct node *node;
+    struct frame *frame;
+};
+
+static void add_extent(fileblock_t at, uint32_t count, block_t block, void *context)
+{
+    const struct add_extents *add = context;
+    frame_add_extent(add->frame, &(struct extent_record){
+                                     .node = add->node->number,
+                                     .at = at,
+                                     .count = count,
+                                     .block = block,
+                                     .size_bytes = add->node->size_bytes,
+                                     .mtime_ns = add->node->mtime_ns,
+                                 });
+}
+
+void node_add_whole(const struct node *node, struct frame *frame)
+{
+    struct node_record record;
+    node_fill_record(node, &record);
+    frame_add_node(frame, &record, S_ISLNK(node->mode) ? node->target : NULL);
+    if (S_ISREG(node->mode))
+        blockmap_each(&node->map, 0, add_extent,
+                      &(struct add_extents){.node = node, .frame = frame});
+}
+
+/* What the record will say once `to` is applied. */
+static void apply_to_record(struct node_record *record, const struct stat *to, unsigned which)
+{
+    record->ctime_ns = node_now_ns();
+    if (which & NODE_SET_MODE)
+        record->mode = (record->mode & S_IFMT) | (to->st_mode & 07777);
+    if (which & NODE_SET_UID)
+        record->uid = to->st_uid;
+    if (which & NODE_SET_GID)
+        record->gid = to->st_gid;
+    if (which & NODE_SET_SIZE) {
+        record->size_bytes = (uint64_t)to->st_size;
+        if (record->base_limit_bytes > record->size_bytes)
+            record->base_limit_bytes = record->size_bytes;
+        record->mtime_ns = record->ctime_ns;
+    }
+    if (which & NODE_SET_ATIME)
+        record->atime_ns = from_timespec(to->st_atim);
+    if (which & NODE_SET_MTIME)
+        record->mtime_ns = from_timespec(to->st_mtim);
+    if (which & NODE_SET_CTIME)
+        record->ctime_ns = from_timespec(to->st_ctim);
+}
+
+static int set_held(struct node *node, const struct stat *to, unsigned which)
+{
+    struct node_record record;
+    node_fill_record(node, &record);
+    apply_to_record(&record, to, which);
+    if (which & NODE_SET_SIZE) {
+        if (!S_ISREG(node->mode))
+            return S_ISDIR(node->mode) ? -EISDIR : -EINVAL;
+        if (to->st_size < 0 || record.size_bytes > FILE_SIZE_LIMIT_BYTES)
+            return -EFBIG;
+        int r = file_zero_tail(node, record.size_bytes);
+        if (r < 0)
+            return r;
+    }
+    if (node->logged) {
+        AUTO_FRAME struct frame frame;
+        frame_init(&frame);
+        frame_add_node(&frame, &record, S_ISLNK(node->mode) ? node->target : NULL);
+        int r = session_record(node->session, &frame);
+        if (r < 0)
+            return r;
+    }
+    node->changed = true;
+    node->mode = record.mode;
+    node->uid = record.uid;
+    node->gid = record.gid;
+    node->atime_ns = record.atime_ns;
+    node->mtime_ns = record.mtime_ns;
+    node->ctime_ns = record.ctime_ns;
+    if (which & NODE_SET_SIZE)
+        file_apply_size(node, record.size_bytes, record.base_limit_bytes);
+    return 0;
+}
+
+int node_set(struct node *node, const struct stat *to, unsigned which)
+{
+    struct session *session = node->session;
+    (void)pthread_rwlock_rdlock(&session->changes);
+    (void)pthread_rwlock_wrlock(&node->lock);
+    int r = set_held(node, to, which);
+    (void)pthread_rwlock_unlock(&node->lock);
+    (void)pthread_rwlock_unlock(&session->changes);
+    session_after_change(session);
+    return r;
+}

@@ -1,0 +1,164 @@
+/*
+ * Inside the overlay: what a session and its nodes are made of. Not for other layers.
+ */
+#ifndef MINTFS_OVERLAY_NODE_H
+#define MINTFS_OVERLAY_NODE_H
+
+#include <stdatomic.h>
+#include <sys/queue.h>
+
+#include "fs/overlay/base.h"
+#include "fs/overlay/blockmap.h"
+#include "fs/overlay/changelog.h"
+#include "fs/overlay/directory.h"
+#include "fs/overlay/session.h"
+
+/*
+ * Node numbers: 1 is the session's directory, the template's entry i is 2 + i, and what the
+ * session makes comes behind those. The inode number is the session's serial and this.
+ */
+enum { NODE_ROOT = 1, NODE_FIRST_ENTRY = 2 };
+
+struct node {
+    struct session *session;
+    LIST_ENTRY(node) all; /* session.nodes; guarded by session.names */
+    /* A directory's own; of a file that is as in the template, the one it lies in. The root: NULL. */
+    struct node *parent;
+    uint32_t number;
+    uint32_t base;   /* entry of the template, BASE_ROOT for the root, BASE_NONE for new ones */
+    uint64_t refs;   /* of the mount; guarded by session.names */
+    uint32_t nlink;  /* written under session.names and lock, read under either */
+    bool changed;    /* differs from the template's entry, or is new; never goes back */
+    bool logged;     /* has a name in the log: its changes are recorded. Guarded by lock */
+
+    /* Guards what follows. */
+    pthread_rwlock_t lock;
+    mode_t mode;
+    uid_t uid;
+    gid_t gid;
+    dev_t rdev;
+    int64_t atime_ns;
+    int64_t mtime_ns;
+    int64_t ctime_ns;
+
+    uint64_t size_bytes;
+    uint64_t base_limit_bytes; /* absent blocks show the template's bytes below this, else zeros */
+    struct blockmap map;
+    uint32_t stored_blocks;
+    unsigned opens;
+    int base_fd; /* of the template, while open; else -1 */
+
+    union {
+        struct directory *directory; /* guarded by session.names */
+        char *target;                /* never changes */
+    };
+};
+
+/* All sessions of a scratch that are in memory, discarded ones too. */
+struct session_list {
+    pthread_mutex_t mutex; /* innermost */
+    LIST_HEAD(, session) sessions;
+};
+
+struct session {
+    struct session_list *list;
+    LIST_ENTRY(session) all;
+    struct base *base;
+    struct blocks *blocks; /* the scratch's */
+    struct changelog *log;
+    uint64_t serial;
+    uint64_t limit_blocks; /* 0: none */
+    atomic_uint_least64_t stored_blocks;
+    atomic_uint open_files;
+    /* One while it is listed in the scratch, and one for each node that the mount refers to. */
+    atomic_uint_least64_t pins;
+    atomic_bool discarded; /* nothing is recorded any more */
+
+    pthread_rwlock_t changes; /* shared by whoever appends to the log; exclusive: compaction */
+    pthread_mutex_t names;    /* guards directories, nlink, refs and what follows */
+    LIST_HEAD(, node) nodes;
+    struct node *root;
+    uint32_t next_number;
+    char boot_id[BOOT_ID_SIZE + 1];
+    char id[SESSION_ID_MAX + 1];
+};
+
+/* A time for stamps: coarse, so that several changes in one tick make one flush. */
+int64_t node_now_ns(void);
+
+/* A node with nothing in it, listed in the session; session.names held. */
+MUST_CHECK int node_new(struct session *session, uint32_t number, uint32_t base, mode_t mode,
+                        struct node **ret_node);
+/* As the template's entry has it, without a place in a directory; session.names held. */
+MUST_CHECK int node_from_entry(struct session *session, uint32_t entry, struct node **ret_node);
+/* The child of that name, made from the template if need be; -ENOENT. session.names held. */
+MUST_CHECK int node_child(struct node *directory, const char *name, struct node **ret_node);
+bool node_is_directory(const struct node *node);
+/* Sets nlink, and whether changes are recorded; session.names held. */
+void node_set_nlink(struct node *node, uint32_t nlink);
+/* Gives its blocks back unless the daemon is going (`keep`), and frees it. session.names held. */
+void node_free(struct node *node, bool keep_blocks);
+/* Frees the node if nothing needs it: no name, no reference; or unchanged and unreferenced. */
+void node_drop_if_unused(struct node *node);
+/* A reference for the mount; session.names held. */
+void node_ref_held(struct node *node);
+
+/* Cuts or lengthens the file as a truncation; what is cut off is given back. node.lock held. */
+void file_apply_size(struct node *node, uint64_t size_bytes, uint64_t base_limit_bytes);
+/* Gives all of its blocks back. node.lock held, or nobody else there. */
+void file_release_all(struct node *node);
+/* Zeroes what a stored block holds behind the end, before the file grows. node.lock held. */
+MUST_CHECK int file_zero_tail(struct node *node, uint64_t new_size_bytes);
+
+/* For recovery and compaction: the attributes as a record. node.lock or session.changes held. */
+void node_fill_record(const struct node *node, struct node_record *ret_record);
+/* Adds the node and all its extents to a frame. */
+void node_add_whole(const struct node *node, struct frame *frame);
+
+/* Appends unless the session is discarded. session.changes held, shared. */
+MUST_CHECK int session_record(struct session *session, const struct frame *frame);
+/* To be called with no lock held after changes: compacts the log when it is long. */
+void session_after_change(struct session *session);
+MUST_CHECK int session_compact(struct session *session);
+void session_add_header(const struct session *session, struct frame *frame);
+
+/*
+ * For scratch.c and recovery.c: a session with its root and without a log, pinned once for the
+ * scratch that lists it. A reference to the base is kept, and it is held.
+ */
+struct session_place {
+    struct session_list *list;
+    struct blocks *blocks;
+    struct base *base;
+    const char *id;
+    uint64_t serial;
+    uint64_t limit_blocks;
+};
+MUST_CHECK int session_new(const struct session_place *place, struct session **ret_session);
+/* For a new one: begins the log, whose file is NAME below dirfd. */
+MUST_CHECK int session_begin_log(struct session *session, int dirfd, const char *name,
+                                 const char *boot_id);
+/* Removes the log: from then on there is no such session. Nothing has happened on an error. */
+MUST_CHECK int session_retire(struct session *session);
+/* Of a retired one: all that nobody refers to is freed, the rest when that ends. */
+void session_discard(struct session *session);
+/* One pin less; the last one frees the session. What a log still tells keeps its blocks. */
+void session_unpin(struct session *session);
+/* At the end, when nobody comes back: whatever pins it. */
+void session_free(struct session *session);
+
+/* recovery.c: the session that a log tells of. */
+struct recovery {
+    struct session_list *list;
+    int dirfd; /* of the logs */
+    const char *name;
+    struct blocks *blocks;
+    uint64_t limit_blocks;
+    const char *boot_id;
+    int (*find_base)(const char *key, struct base **ret_base, void *context);
+    void *context;
+};
+/* -ESTALE: of another boot; -ENOENT: its template is gone; -EBADMSG: damaged; -EPROTONOSUPPORT. */
+MUST_CHECK int session_recover(const struct recovery *recovery, struct session **ret_session);
+
+#endif

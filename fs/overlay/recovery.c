@@ -1,0 +1,404 @@
+/*
+ * A session as its change log tells of it: the records are applied, in order, to the template's
+ * tree; what has no name at the end is dropped, and what remains claims its blocks.
+ */
+#include <fcntl.h>
+#include <string.h>
+#include <uthash.h>
+
+#include "fs/base/io.h"
+#include "fs/overlay/node.h"
+
+struct known {
+    uint32_t number;
+    struct node *node;
+    UT_hash_handle hh;
+};
+
+struct replay {
+    const struct recovery *recovery;
+    struct session *session;
+    struct known *known; /* nodes by number */
+};
+
+static int remember(struct replay *replay, struct node *node)
+{
+    struct known *entry = malloc(sizeof(*entry));
+    if (!entry)
+        return -ENOMEM;
+    entry->number = node->number;
+    entry->node = node;
+    HASH_ADD_INT(replay->known, number, entry);
+    if (node->number >= replay->session->next_number)
+        replay->session->next_number = node->number + 1;
+    return 0;
+}
+
+static struct node *recall(struct replay *replay, uint32_t number)
+{
+    struct known *entry;
+    HASH_FIND_INT(replay->known, &number, entry);
+    return entry ? entry->node : NULL;
+}
+
+/* As node_child(), and remembered. */
+static int child_of(struct replay *replay, struct node *parent, const char *name,
+                    struct node **ret_node)
+{
+    int r = node_child(parent, name, ret_node);
+    if (r == 0 && !recall(replay, (*ret_node)->number))
+        r = remember(replay, *ret_node);
+    return r;
+}
+
+static int node_of_entry(struct replay *replay, uint32_t entry, struct node **ret_node);
+
+/* The template's directory that holds the entry. */
+static int parent_of_entry(struct replay *replay, uint32_t entry, struct node **ret_node)
+{
+    uint32_t parent = base_parent(replay->session->base, entry);
+    if (parent != BASE_ROOT)
+        return node_of_entry(replay, parent, ret_node);
+    *ret_node = replay->session->root;
+    return 0;
+}
+
+/*
+ * The node of a template's entry: in its place where the template's name still stands, else
+ * without a name, to be linked by a record that follows.
+ */
+static int node_of_entry(struct replay *replay, uint32_t entry, struct node **ret_node)
+{
+    *ret_node = recall(replay, NODE_FIRST_ENTRY + entry);
+    if (*ret_node)
+        return 0;
+    struct node *parent;
+    int r = parent_of_entry(replay, entry, &parent);
+    if (r < 0)
+        return r;
+    const char *name = base_name(replay->session->base, entry);
+    if (parent->nlink > 0 && !directory_find(parent->directory, name))
+        return child_of(replay, parent, name, ret_node);
+    r = node_from_entry(replay->session, entry, ret_node);
+    return r < 0 ? r : remember(replay, *ret_node);
+}
+
+static int find_node(struct replay *replay, uint32_t number, struct node **ret_node)
+{
+    size_t entries = base_manifest(replay->session->base)->entry_count;
+    if (number == NODE_ROOT) {
+        *ret_node = replay->session->root;
+        return 0;
+    }
+    if (number >= NODE_FIRST_ENTRY && number - NODE_FIRST_ENTRY < entries)
+        return node_of_entry(replay, number - NODE_FIRST_ENTRY, ret_node);
+    *ret_node = recall(replay, number);
+    return *ret_node ? 0 : -EBADMSG;
+}
+
+static int replay_header(const struct session_header *header, void *context)
+{
+    struct replay *replay = context;
+    const struct recovery *recovery = replay->recovery;
+    if (strcmp(header->boot_id, recovery->boot_id) != 0)
+        return -ESTALE;
+    if (!sha256_is_hex(header->key) || header->serial == 0 || header->serial > INT32_MAX)
+        return -EBADMSG;
+    struct base *base;
+    int r = recovery->find_base(header->key, &base, recovery->context);
+    if (r < 0)
+        return r;
+    r = session_new(&(struct session_place){.list = recovery->list,
+                                            .blocks = recovery->blocks,
+                                            .base = base,
+                                            .id = header->id,
+                                            .serial = header->serial,
+                                            .limit_blocks = recovery->limit_blocks},
+                    &replay->session);
+    base_unref(base);
+    if (r == 0)
+        memcpy(replay->session->boot_id, header->boot_id, sizeof(header->boot_id));
+    return r;
+}
+
+static int make_recorded(struct replay *replay, const struct node_record *record,
+                         const char *target, struct node **ret_node)
+{
+    if (record->base != BASE_NONE)
+        return -EBADMSG;
+    int r = node_new(replay->session, record->node, BASE_NONE, record->mode, ret_node);
+    if (r < 0)
+        return r;
+    if (S_ISLNK(record->mode)) {
+        (*ret_node)->target = strdup(target);
+        if (!(*ret_node)->target)
+            return -ENOMEM;
+    }
+    return remember(replay, *ret_node);
+}
+
+static fileblock_t first_block_behind(uint64_t size_bytes)
+{
+    return (fileblock_t)((size_bytes + BLOCK_SIZE_BYTES - 1) / BLOCK_SIZE_BYTES);
+}
+
+static int replay_node(const struct node_record *record, const char *target, void *context)
+{
+    struct replay *replay = context;
+    struct node *node;
+    int r = find_node(replay, record->node, &node);
+    if (r == -EBADMSG)
+        r = make_recorded(replay, record, target, &node);
+    if (r < 0)
+        return r;
+    if ((node->mode & S_IFMT) != (record->mode & S_IFMT) || node->base != record->base)
+        return -EBADMSG;
+    if (node->base != BASE_NONE && node->base != BASE_ROOT &&
+        record->base_limit_bytes > base_entry(replay->session->base, node->base)->size_bytes)
+        return -EBADMSG;
+    if (S_ISREG(node->mode) && record->size_bytes < node->size_bytes)
+        blockmap_cut(&node->map, first_block_behind(record->size_bytes));
+    node->changed = true;
+    node->mode = record->mode;
+    node->uid = record->uid;
+    node->gid = record->gid;
+    node->rdev = record->rdev;
+    node->size_bytes = record->size_bytes;
+    node->base_limit_bytes = record->base_limit_bytes;
+    node->atime_ns = record->atime_ns;
+    node->mtime_ns = record->mtime_ns;
+    node->ctime_ns = record->ctime_ns;
+    return 0;
+}
+
+static int replay_extent(const struct extent_record *record, void *context)
+{
+    struct replay *replay = context;
+    struct node *node;
+    int r = find_node(replay, record->node, &node);
+    if (r < 0)
+        return r;
+    if (!S_ISREG(node->mode) || record->size_bytes < node->size_bytes)
+        return -EBADMSG;
+    if (record->count > 0)
+        r = blockmap_reserve(&node->map, record->at, record->count);
+    if (r < 0)
+        return r;
+    blockmap_set(&node->map, record->at, record->count, record->block);
+    node->size_bytes = record->size_bytes;
+    node->mtime_ns = node->ctime_ns = record->mtime_ns;
+    node->changed = true;
+    return 0;
+}
+
+static int find_directory(struct replay *replay, uint32_t number, struct node **ret_node)
+{
+    int r = find_node(replay, number, ret_node);
+    return r < 0 ? r : node_is_directory(*ret_node) ? 0 : -EBADMSG;
+}
+
+static void lose_name(struct node *node)
+{
+    node_set_nlink(node, node_is_directory(node) ? 0 : node->nlink - 1);
+    node->changed = true;
+}
+
+static int replay_link(uint32_t parent_number, const char *name, uint32_t number, void *context)
+{
+    struct replay *replay = context;
+    struct node *parent;
+    struct node *node;
+    struct node *old;
+    int r = find_directory(replay, parent_number, &parent);
+    if (r == 0)
+        r = find_node(replay, number, &node);
+    if (r < 0)
+        return r;
+    r = child_of(replay, parent, name, &old);
+    if (r < 0 && r != -ENOENT)
+        return r;
+    struct dentry *dentry;
+    bool replaces = r == 0;
+    r = directory_prepare(parent->directory, name, &dentry);
+    if (r < 0)
+        return r;
+    if (replaces && old->nlink > 0)
+        lose_name(old);
+    directory_set(parent->directory, dentry, node, 0);
+    parent->changed = node->changed = true;
+    node_set_nlink(node, node_is_directory(node) ? 2 : node->nlink + 1);
+    if (node_is_directory(node))
+        node->parent = parent;
+    return 0;
+}
+
+static int replay_unlink(uint32_t parent_number, const char *name, void *context)
+{
+    struct replay *replay = context;
+    struct node *parent;
+    struct node *node;
+    int r = find_directory(replay, parent_number, &parent);
+    if (r < 0)
+        return r;
+    r = child_of(replay, parent, name, &node);
+    if (r < 0)
+        return r == -ENOENT ? -EBADMSG : r;
+    struct dentry *whiteout;
+    r = directory_prepare(parent->directory, name, &whiteout);
+    if (r < 0)
+        return r;
+    if (directory_in_base(parent->directory, name)) {
+        directory_set(parent->directory, whiteout, NULL, 0);
+    } else {
+        directory_forget(parent->directory, name);
+        free(whiteout);
+    }
+    parent->changed = true;
+    if (node->nlink > 0)
+        lose_name(node);
+    return 0;
+}
+
+/* What a running session counts as it goes. */
+static void count_names(struct node *directory)
+{
+    struct directory *names = directory->directory;
+    const struct base *tree = directory->session->base;
+    uint32_t live = names->base_count;
+    uint32_t subdirectories =
+        names->base == BASE_NONE ? 0 : base_directory_count(tree, names->base);
+    for (uint32_t i = 0; i < names->count; i++) {
+        const struct dentry *dentry = names->by_name[i];
+        if (dentry->node && !directory_is_made(names, dentry))
+            continue;
+        uint32_t entry = names->base == BASE_NONE ? BASE_NONE
+                                                  : base_lookup(tree, names->base, dentry->name);
+        if (entry != BASE_NONE) {
+            live--;
+            subdirectories -= base_entry(tree, entry)->type == ENTRY_DIRECTORY;
+        }
+        if (dentry->node) {
+            live++;
+            subdirectories += node_is_directory(dentry->node);
+        }
+    }
+    names->live = live;
+    node_set_nlink(directory, 2 + subdirectories);
+}
+
+static void finish_tree(struct session *session)
+{
+    struct node *next;
+    for (struct node *node = LIST_FIRST(&session->nodes); node; node = next) {
+        next = LIST_NEXT(node, all);
+        if (node->nlink == 0)
+            node_free(node, true);
+        else if (node_is_directory(node))
+            count_names(node);
+    }
+}
+
+struct claim {
+    struct node *node;
+    uint32_t runs;      /* that were claimed */
+    uint32_t give_back; /* runs still to be given back after a failure */
+    int error;
+};
+
+static void claim_run(fileblock_t at UNUSED, uint32_t count, block_t block, void *context)
+{
+    struct claim *claim = context;
+    if (claim->error || block >= BLOCK_LIMIT)
+        return;
+    claim->error = blocks_claim(claim->node->session->blocks, block, count);
+    if (claim->error)
+        return;
+    claim->runs++;
+    claim->node->stored_blocks += count;
+    atomic_fetch_add(&claim->node->session->stored_blocks, count);
+}
+
+static void unclaim_run(fileblock_t at UNUSED, uint32_t count, block_t block, void *context)
+{
+    struct claim *claim = context;
+    if (block >= BLOCK_LIMIT || claim->give_back == 0)
+        return;
+    claim->give_back--;
+    blocks_release(claim->node->session->blocks, block, count);
+}
+
+/* All of the session's blocks, or none and an error. */
+static int claim_blocks(struct session *session)
+{
+    struct node *node;
+    struct node *failed = NULL;
+    int error = 0;
+    LIST_FOREACH(node, &session->nodes, all)
+    {
+        if (!S_ISREG(node->mode))
+            continue;
+        struct claim claim = {.node = node};
+        blockmap_each(&node->map, 0, claim_run, &claim);
+        if (!claim.error)
+            continue;
+        failed = node;
+        error = claim.error;
+        claim.give_back = claim.runs;
+        blockmap_each(&node->map, 0, unclaim_run, &claim);
+        break;
+    }
+    if (!failed)
+        return 0;
+    LIST_FOREACH(node, &session->nodes, all)
+    {
+        if (node == failed)
+            break;
+        struct claim claim = {.node = node, .give_back = UINT32_MAX};
+        if (S_ISREG(node->mode))
+            blockmap_each(&node->map, 0, unclaim_run, &claim);
+    }
+    return error;
+}
+
+static int recover(struct replay *replay)
+{
+    static const struct changelog_visitor visitor = {
+        .header = replay_header,
+        .node = replay_node,
+        .extent = replay_extent,
+        .link = replay_link,
+        .unlink = replay_unlink,
+    };
+    const struct recovery *recovery = replay->recovery;
+    AUTO_FD int fd = io_openat(recovery->dirfd, recovery->name, O_RDONLY | O_NOFOLLOW, 0);
+    if (fd < 0)
+        return fd;
+    uint64_t size;
+    int r = changelog_replay(fd, &visitor, replay, &size);
+    if (r < 0)
+        return r;
+    finish_tree(replay->session);
+    r = changelog_open(recovery->dirfd, recovery->name, size, &replay->session->log);
+    return r < 0 ? r : claim_blocks(replay->session);
+}
+
+int session_recover(const struct recovery *recovery, struct session **ret_session)
+{
+    struct replay replay = {.recovery = recovery};
+    int r = recover(&replay);
+    struct known *entry;
+    struct known *next;
+    HASH_ITER(hh, replay.known, entry, next)
+    {
+        HASH_DEL(replay.known, entry);
+        free(entry);
+    }
+    if (r < 0) {
+        /* Not discarded: its blocks are not claimed. */
+        if (replay.session)
+            session_unpin(replay.session);
+        return r;
+    }
+    *ret_session = replay.session;
+    return 0;
+}

@@ -1,0 +1,85 @@
+/*
+ * Where overlays lie: one directory, one daemon at a time, all sessions in it.
+ *
+ *     blocks        storage of changed blocks (blocks.h)
+ *     logs/SERIAL   one change log a session, sixteen hexadecimal digits (changelog.h)
+ *     lock          held by the daemon
+ *     mintfs-scratch  the marker
+ *
+ * Opening recovers the sessions that a daemon left, stopped or killed; those of another boot are
+ * discarded with a line. A thread of its own gives freed storage back to the file system and lets
+ * go of templates that no session stands on, so that no request waits for either.
+ *
+ * Safe from several threads. Its lock is taken before any of a session's.
+ */
+#ifndef MINTFS_OVERLAY_SCRATCH_H
+#define MINTFS_OVERLAY_SCRATCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/statvfs.h>
+
+#include "fs/overlay/base.h"
+#include "fs/overlay/session.h"
+#include "fs/store/store.h"
+
+struct scratch;
+
+struct scratch_options {
+    const char *place;            /* a directory, or NULL for the store's own */
+    uint64_t session_limit_bytes; /* 0: none */
+};
+
+/*
+ * -EWOULDBLOCK (said, with the holder) where another daemon has it; -EPROTONOSUPPORT (said) where a
+ * later version wrote it. The store is borrowed. Starts a thread: fork before.
+ */
+MUST_CHECK int scratch_open(const struct store *store, const struct scratch_options *options,
+                            struct scratch **ret_scratch);
+/* Sessions stay on disk. References to nodes that are left, the kernel's, become void. */
+void scratch_close(struct scratch *scratch);
+
+/* The directory, for messages. */
+const char *scratch_path(const struct scratch *scratch);
+
+/* The template as sessions stand on it, kept for the next who asks; a reference for the caller. */
+MUST_CHECK int scratch_base(struct scratch *scratch, const char *key, struct base **ret_base);
+
+/* 1 to 128 of [A-Za-z0-9._-], not starting with a dot. */
+bool session_id_is_valid(const char *id);
+
+struct session_new_options {
+    mode_t mode;
+    uid_t uid;
+    gid_t gid;
+};
+/* Makes a session and hands out its directory, referenced. -EEXIST, -EINVAL for a bad ID. */
+MUST_CHECK int scratch_session_new(struct scratch *scratch, struct base *base, const char *id,
+                                   const struct session_new_options *options,
+                                   struct node **ret_root);
+/* -ENOENT where there is none; else its directory, referenced. */
+MUST_CHECK int scratch_session_find(struct scratch *scratch, const char *key, const char *id,
+                                    struct node **ret_root);
+/* Whole, full or not; what is open lives on without a name until it is closed. */
+MUST_CHECK int scratch_session_discard(struct scratch *scratch, const char *key, const char *id);
+
+/*
+ * Sessions in the order of their serials, from behind `serial` (0: all); key NULL: of every
+ * template. The lock is held: visit only copies. Stops when visit answers false.
+ */
+typedef bool scratch_visitor(const struct session *session, void *context);
+void scratch_each(struct scratch *scratch, const char *key, uint64_t serial,
+                  scratch_visitor *visit, void *context);
+
+struct scratch_counts {
+    uint64_t sessions;
+    uint64_t sessions_made; /* since it was opened */
+    uint64_t stored_bytes;
+};
+void scratch_count(struct scratch *scratch, struct scratch_counts *ret_counts);
+MUST_CHECK int scratch_statvfs(const struct scratch *scratch, struct statvfs *ret_status);
+
+/* To be called when something was freed: the thread looks after it soon. Cheap. */
+void scratch_wake(struct scratch *scratch);
+
+#endif

@@ -1,0 +1,173 @@
+#include "fs/overlay/session.h"
+
+#include <string.h>
+
+#include "fs/overlay/node.h"
+
+const char *session_id(const struct session *session)
+{
+    return session->id;
+}
+
+const char *session_key(const struct session *session)
+{
+    return base_key(session->base);
+}
+
+uint64_t session_serial(const struct session *session)
+{
+    return session->serial;
+}
+
+uint64_t session_bytes(const struct session *session)
+{
+    return atomic_load(&session->stored_blocks) * BLOCK_SIZE_BYTES;
+}
+
+unsigned session_open_files(const struct session *session)
+{
+    return atomic_load(&session->open_files);
+}
+
+static int new_root(struct session *session)
+{
+    int r = node_new(session, NODE_ROOT, BASE_ROOT, S_IFDIR | S_IRWXU, &session->root);
+    if (r < 0)
+        return r;
+    session->root->changed = true;
+    node_set_nlink(session->root, 2 + base_directory_count(session->base, BASE_ROOT));
+    return 0;
+}
+
+int session_new(const struct session_place *place, struct session **ret_session)
+{
+    struct session *session = calloc(1, sizeof(*session));
+    if (!session)
+        return -ENOMEM;
+    int r = base_hold(place->base);
+    if (r < 0) {
+        free(session);
+        return r;
+    }
+    session->list = place->list;
+    (void)pthread_mutex_lock(&place->list->mutex);
+    LIST_INSERT_HEAD(&place->list->sessions, session, all);
+    (void)pthread_mutex_unlock(&place->list->mutex);
+    session->base = base_ref(place->base);
+    session->blocks = place->blocks;
+    session->serial = place->serial;
+    session->limit_blocks = place->limit_blocks;
+    session->next_number =
+        NODE_FIRST_ENTRY + (uint32_t)base_manifest(place->base)->entry_count;
+    (void)snprintf(session->id, sizeof(session->id), "%s", place->id);
+    atomic_init(&session->pins, 1);
+    pthread_rwlock_init(&session->changes, NULL);
+    pthread_mutex_init(&session->names, NULL);
+    LIST_INIT(&session->nodes);
+    r = new_root(session);
+    if (r < 0) {
+        session_unpin(session);
+        return r;
+    }
+    *ret_session = session;
+    return 0;
+}
+
+void session_add_header(const struct session *session, struct frame *frame)
+{
+    struct session_header header = {.serial = session->serial};
+    memcpy(header.boot_id, session->boot_id, sizeof(header.boot_id));
+    (void)snprintf(header.key, sizeof(header.key), "%s", session_key(session));
+    (void)snprintf(header.id, sizeof(header.id), "%s", session->id);
+    frame_add_header(frame, &header);
+}
+
+int session_begin_log(struct session *session, int dirfd, const char *name, const char *boot_id)
+{
+    (void)snprintf(session->boot_id, sizeof(session->boot_id), "%s", boot_id);
+    AUTO_FRAME struct frame frame;
+    frame_init(&frame);
+    session_add_header(session, &frame);
+    node_add_whole(session->root, &frame);
+    int r = changelog_create(dirfd, name, &frame, &session->log);
+    if (r == 0)
+        changelog_rest(session->log);
+    return r;
+}
+
+int session_retire(struct session *session)
+{
+    /* Not while a compaction is about to put a new log in the old one's place. */
+    (void)pthread_rwlock_wrlock(&session->changes);
+    int r = changelog_unlink(session->log);
+    if (r == 0)
+        atomic_store(&session->discarded, true);
+    (void)pthread_rwlock_unlock(&session->changes);
+    return r;
+}
+
+static void forget_names(struct node *directory)
+{
+    struct directory *empty;
+    /* Without memory the old table stays: its names lead nowhere, since nlink is 0. */
+    if (directory_new(directory->session->base, BASE_NONE, &empty) < 0)
+        return;
+    directory_free(directory->directory);
+    directory->directory = empty;
+}
+
+void session_discard(struct session *session)
+{
+    (void)pthread_mutex_lock(&session->names);
+    struct node *node;
+    LIST_FOREACH(node, &session->nodes, all)
+    {
+        node_set_nlink(node, 0);
+        if (node_is_directory(node))
+            forget_names(node);
+    }
+    struct node *next;
+    for (node = LIST_FIRST(&session->nodes); node; node = next) {
+        next = LIST_NEXT(node, all);
+        if (node->refs == 0)
+            node_free(node, false);
+    }
+    (void)pthread_mutex_unlock(&session->names);
+}
+
+void session_free(struct session *session)
+{
+    (void)pthread_mutex_lock(&session->list->mutex);
+    LIST_REMOVE(session, all);
+    (void)pthread_mutex_unlock(&session->list->mutex);
+    while (!LIST_EMPTY(&session->nodes))
+        node_free(LIST_FIRST(&session->nodes), !atomic_load(&session->discarded));
+    changelog_close(session->log);
+    base_let_go(session->base);
+    base_unref(session->base);
+    pthread_rwlock_destroy(&session->changes);
+    pthread_mutex_destroy(&session->names);
+    free(session);
+}
+
+void session_unpin(struct session *session)
+{
+    if (atomic_fetch_sub(&session->pins, 1) == 1)
+        session_free(session);
+}
+
+int session_record(struct session *session, const struct frame *frame)
+{
+    if (atomic_load(&session->discarded))
+        return 0;
+    return changelog_append(session->log, frame);
+}
+
+void session_after_change(struct session *session)
+{
+    if (atomic_load(&session->discarded) || !changelog_is_long(session->log))
+        return;
+    /* A log that could not be made shorter is a long log: nothing is lost. */
+    if (session_compact(session) < 0)
+        return;
+}
