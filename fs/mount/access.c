@@ -1,0 +1,67 @@
+/*
+ * Permissions, for mounts without allow_other: there the kernel checks none, which saves the
+ * requests for attributes that its checks need, and only the mount's owner can get in at all.
+ */
+#include <unistd.h>
+
+#include "fs/mount/server.h"
+
+static bool kernel_checks(fuse_req_t req)
+{
+    return server_of(req)->options->allow_other || fuse_req_ctx(req)->uid == 0;
+}
+
+static int check_mode(const struct fuse_ctx *caller, const struct stat *status, int want)
+{
+    mode_t bits = status->st_mode;
+    if (caller->uid == status->st_uid)
+        bits >>= 6;
+    else if (caller->gid == status->st_gid)
+        bits >>= 3;
+    return (bits & (mode_t)want) == (mode_t)want ? 0 : -EACCES;
+}
+
+int access_node(fuse_req_t req, struct node *node, int want)
+{
+    if (kernel_checks(req))
+        return 0;
+    struct stat status;
+    node_stat(node, &status);
+    return check_mode(fuse_req_ctx(req), &status, want);
+}
+
+int access_remove(fuse_req_t req, struct node *directory, const char *name)
+{
+    if (kernel_checks(req))
+        return 0;
+    struct stat status;
+    node_stat(directory, &status);
+    int r = check_mode(fuse_req_ctx(req), &status, W_OK | X_OK);
+    uid_t uid = fuse_req_ctx(req)->uid;
+    if (r < 0 || !(status.st_mode & S_ISVTX) || status.st_uid == uid)
+        return r;
+    struct node *child;
+    r = session_lookup(directory, name, &child);
+    if (r < 0)
+        return r;
+    node_stat(child, &status);
+    node_unref(child, 1);
+    return status.st_uid == uid ? 0 : -EPERM;
+}
+
+int access_set(fuse_req_t req, struct node *node, const struct stat *to, int which)
+{
+    if (kernel_checks(req))
+        return 0;
+    const struct fuse_ctx *caller = fuse_req_ctx(req);
+    struct stat status;
+    node_stat(node, &status);
+    bool owner = caller->uid == status.st_uid;
+    if ((which & FUSE_SET_ATTR_MODE) && !owner)
+        return -EPERM;
+    if ((which & FUSE_SET_ATTR_UID) && (!owner || to->st_uid != status.st_uid))
+        return -EPERM;
+    if ((which & FUSE_SET_ATTR_GID) && !owner)
+        return -EPERM;
+    return 0;
+}

@@ -1,0 +1,317 @@
+#include "fs/mount/mountpoint.h"
+
+#include <ctype.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <spawn.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <sys/wait.h>
+
+#include "fs/base/dir.h"
+#include "fs/base/io.h"
+#include "fs/base/log.h"
+
+/* ---- what is mounted where ---- */
+
+/* \040 and its kin, in place (proc(5), mountinfo). */
+static void unescape(char *text)
+{
+    char *out = text;
+    for (const char *in = text; *in; out++) {
+        if (in[0] == '\\' && in[1] && in[2] && in[3]) {
+            *out = (char)((in[1] - '0') * 64 + (in[2] - '0') * 8 + (in[3] - '0'));
+            in += 4;
+        } else {
+            *out = *in++;
+        }
+    }
+    *out = '\0';
+}
+
+/* The type of the topmost mount at a path, malloc'ed; NULL where none is mounted. */
+static char *mounted_type(const char *path)
+{
+    AUTO_FILE FILE *file = fopen("/proc/self/mountinfo", "re");
+    AUTO_FREE char *line = NULL;
+    size_t size = 0;
+    char *type = NULL;
+    while (file && getline(&line, &size, file) > 0) {
+        /* id parent major:minor root MOUNT-POINT options [tags] - TYPE source options */
+        char *point = line;
+        for (int i = 0; i < 4 && point; i++) {
+            point = strchr(point, ' ');
+            point = point ? point + 1 : NULL;
+        }
+        char *end = point ? strchr(point, ' ') : NULL;
+        char *tail = end ? strstr(end, " - ") : NULL;
+        if (!tail)
+            continue;
+        *end = '\0';
+        unescape(point);
+        if (strcmp(point, path) != 0)
+            continue;
+        free(type);
+        type = strndup(tail + 3, strcspn(tail + 3, " \n"));
+    }
+    return type;
+}
+
+enum mount_state mountpoint_state(const char *path)
+{
+    AUTO_FREE char *type = mounted_type(path);
+    if (!type)
+        return MOUNT_NONE;
+    if (strcmp(type, MOUNT_TYPE) != 0)
+        return MOUNT_FOREIGN;
+    /* stat(2) may still succeed, from cached attributes. */
+    struct statfs status;
+    return statfs(path, &status) < 0 && (errno == ENOTCONN || errno == ECONNABORTED)
+               ? MOUNT_STALE
+               : MOUNT_OURS;
+}
+
+/* ---- paths ---- */
+
+static int private_in_tmp(char **ret_path)
+{
+    char *path;
+    if (asprintf(&path, "/tmp/mintfs-%u", (unsigned)geteuid()) < 0)
+        return -ENOMEM;
+    struct stat status;
+    if (mkdir(path, 0700) < 0 && errno != EEXIST) {
+        int r = log_errno(errno, "cannot make the mount point %s", path);
+        free(path);
+        return r;
+    }
+    /* A mount of ours there shows its owner too; a dead one shows nothing, and is ours by type. */
+    if (mountpoint_state(path) == MOUNT_NONE &&
+        (lstat(path, &status) < 0 || !S_ISDIR(status.st_mode) || status.st_uid != geteuid() ||
+         (status.st_mode & 077))) {
+        int r = log_fail(EPERM,
+                         "%s is not a directory of yours alone; set MINTFS_MOUNT to one that is",
+                         path);
+        free(path);
+        return r;
+    }
+    *ret_path = path;
+    return 0;
+}
+
+int mountpoint_default(char **ret_path)
+{
+    const char *wanted = getenv("MINTFS_MOUNT");
+    const char *runtime = getenv("XDG_RUNTIME_DIR");
+    if (wanted && *wanted)
+        return mountpoint_resolve(wanted, ret_path);
+    struct stat status;
+    if (runtime && *runtime == '/' && stat(runtime, &status) == 0 && S_ISDIR(status.st_mode) &&
+        status.st_uid == geteuid()) {
+        AUTO_FREE char *path = NULL;
+        if (asprintf(&path, "%s/mintfs", runtime) < 0) {
+            path = NULL;
+            return -ENOMEM;
+        }
+        return mountpoint_resolve(path, ret_path);
+    }
+    return private_in_tmp(ret_path);
+}
+
+int mountpoint_resolve(const char *path, char **ret_path)
+{
+    if (!*path)
+        return log_fail(EINVAL, "the mount point's path is empty");
+    struct stat status;
+    if (lstat(path, &status) == 0 && S_ISLNK(status.st_mode)) {
+        *ret_path = realpath(path, NULL);
+        return *ret_path ? 0 : log_errno(errno, "cannot find the mount point %s", path);
+    }
+    /* The last component may be a dead mount, which cannot be looked at: only its parent is. */
+    AUTO_FREE char *copy = strdup(path);
+    if (!copy)
+        return -ENOMEM;
+    size_t length = strlen(copy);
+    while (length > 1 && copy[length - 1] == '/')
+        copy[--length] = '\0';
+    char *slash = strrchr(copy, '/');
+    const char *name = slash ? slash + 1 : copy;
+    if (!*name || !strcmp(name, ".") || !strcmp(name, "..")) {
+        *ret_path = realpath(copy, NULL);
+        return *ret_path ? 0 : log_errno(errno, "cannot find the mount point %s", path);
+    }
+    if (slash)
+        *slash = '\0';
+    AUTO_FREE char *parent = realpath(!slash ? "." : *copy ? copy : "/", NULL);
+    if (!parent)
+        return log_errno(errno, "cannot find the directory of the mount point %s", path);
+    if (asprintf(ret_path, "%s/%s", strcmp(parent, "/") != 0 ? parent : "", name) < 0)
+        return -ENOMEM;
+    return 0;
+}
+
+static bool lies_in(const char *path, const char *directory)
+{
+    size_t length = strlen(directory);
+    return !strncmp(path, directory, length) && (path[length] == '/' || path[length] == '\0');
+}
+
+static int check_directory(const char *path)
+{
+    AUTO_FD int fd = io_openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    if (fd == -ENOTDIR || fd == -ELOOP)
+        return log_fail(ENOTDIR, "%s is not a directory: name an empty or a new one", path);
+    if (fd < 0)
+        return log_errno(fd, "cannot mount at %s", path);
+    int empty = dir_is_empty(fd);
+    if (empty < 0)
+        return log_errno(empty, "cannot look into %s", path);
+    return empty ? 0
+                 : log_fail(ENOTEMPTY,
+                            "%s is not empty: what it holds would be hidden; name another "
+                            "directory",
+                            path);
+}
+
+int mountpoint_prepare(const struct store *store, const char *path)
+{
+    if (lies_in(path, store->path) || lies_in(store->path, path))
+        return log_fail(EINVAL, "the mount point %s and the store %s lie in one another", path,
+                        store->path);
+    enum mount_state state = mountpoint_state(path);
+    if (state == MOUNT_FOREIGN)
+        return log_fail(EBUSY, "something else is mounted at %s: name another directory", path);
+    if (state == MOUNT_OURS)
+        return log_fail(EBUSY,
+                        "another store of mintfs is mounted at %s: mintfs umount %s, or name "
+                        "another directory",
+                        path, path);
+    while (state == MOUNT_STALE) {
+        log_info("a dead mount lay at %s: taken away", path);
+        int r = mountpoint_unmount(path, true);
+        if (r < 0)
+            return log_errno(r, "cannot take the dead mount at %s away", path);
+        state = mountpoint_state(path);
+    }
+    int r = io_mkdirat(AT_FDCWD, path, 0700);
+    if (r < 0 && r != -EEXIST)
+        return log_errno(r, "cannot make the mount point %s", path);
+    return check_directory(path);
+}
+
+/* ---- unmounting ---- */
+
+static int run_fusermount(const char *path, bool lazy)
+{
+    char *arguments[] = {(char *)(uintptr_t)"fusermount3", (char *)(uintptr_t)"-u",
+                         (char *)(uintptr_t)"-q", (char *)(uintptr_t)(lazy ? "-z" : "--"),
+                         (char *)(uintptr_t)(lazy ? "--" : path),
+                         (char *)(uintptr_t)(lazy ? path : NULL), NULL};
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+    posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+    pid_t pid;
+    int error = posix_spawnp(&pid, arguments[0], &actions, NULL, arguments, environ);
+    posix_spawn_file_actions_destroy(&actions);
+    if (error)
+        return -error;
+    int status;
+    while (waitpid(pid, &status, 0) < 0)
+        if (errno != EINTR)
+            return -errno;
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EBUSY;
+}
+
+int mountpoint_unmount(const char *path, bool lazy)
+{
+    if (umount2(path, UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0)) == 0)
+        return 0;
+    if (errno != EPERM)
+        return -errno;
+    return run_fusermount(path, lazy);
+}
+
+/* ---- who uses it ---- */
+
+struct users {
+    const char *path;
+    char *text;
+};
+
+/* Whether /proc/PID/NAME, a link to an open file or a directory, leads into the mount. */
+static bool link_leads_in(int dirfd, const char *name, const char *path)
+{
+    char target[PATH_MAX];
+    ssize_t n = readlinkat(dirfd, name, target, sizeof(target) - 1);
+    if (n < 0)
+        return false;
+    target[n] = '\0';
+    return lies_in(target, path);
+}
+
+static int visit_fd(int dirfd, const char *name, unsigned char type UNUSED, void *context)
+{
+    const struct users *users = context;
+    return link_leads_in(dirfd, name, users->path);
+}
+
+static bool maps_lead_in(int dirfd, const struct users *users)
+{
+    AUTO_FD int fd = io_openat(dirfd, "maps", O_RDONLY, 0);
+    AUTO_FILE FILE *file = fd < 0 ? NULL : fdopen(fd, "re");
+    if (!file)
+        return false;
+    (void)steal_fd(&fd);
+    AUTO_FREE char *line = NULL;
+    size_t size = 0;
+    while (getline(&line, &size, file) > 0) {
+        const char *path = strchr(line, '/');
+        if (path && lies_in(path, users->path))
+            return true;
+    }
+    return false;
+}
+
+static bool uses(int dirfd, struct users *users)
+{
+    if (link_leads_in(dirfd, "cwd", users->path) || link_leads_in(dirfd, "root", users->path) ||
+        maps_lead_in(dirfd, users))
+        return true;
+    AUTO_FD int fds = io_openat(dirfd, "fd", O_RDONLY | O_DIRECTORY, 0);
+    return fds >= 0 && dir_each(fds, visit_fd, users) == 1;
+}
+
+static int visit_process(int dirfd, const char *name, unsigned char type UNUSED, void *context)
+{
+    struct users *users = context;
+    if (!isdigit((unsigned char)name[0]))
+        return 0;
+    AUTO_FD int fd = io_openat(dirfd, name, O_RDONLY | O_DIRECTORY, 0);
+    if (fd < 0 || !uses(fd, users))
+        return 0;
+    char command[64] = "?";
+    AUTO_FD int comm = io_openat(fd, "comm", O_RDONLY, 0);
+    ssize_t n = comm < 0 ? -1 : io_pread(comm, command, sizeof(command) - 1, 0);
+    command[n > 0 ? n : 1] = '\0';
+    command[strcspn(command, "\n")] = '\0';
+    char *longer;
+    if (asprintf(&longer, "%s%s%s (%s)", users->text ? users->text : "",
+                 users->text ? ", " : "", command, name) < 0)
+        return -ENOMEM;
+    free(users->text);
+    users->text = longer;
+    return 0;
+}
+
+char *mountpoint_users(const char *path)
+{
+    struct users users = {.path = path};
+    AUTO_FD int fd = io_openat(AT_FDCWD, "/proc", O_RDONLY | O_DIRECTORY, 0);
+    if (fd < 0 || dir_each(fd, visit_process, &users) < 0) {
+        free(users.text);
+        return NULL;
+    }
+    return users.text;
+}

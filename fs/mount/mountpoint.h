@@ -1,0 +1,46 @@
+/*
+ * Mount points: where one may be, whether one is ours, whether it is dead, who uses it.
+ */
+#ifndef MINTFS_MOUNT_MOUNTPOINT_H
+#define MINTFS_MOUNT_MOUNTPOINT_H
+
+#include <stdbool.h>
+
+#include "fs/base/cleanup.h"
+#include "fs/store/store.h"
+
+/* The file system type in /proc/self/mountinfo. */
+#define MOUNT_TYPE "fuse.mintfs"
+
+enum mount_state {
+    MOUNT_NONE,    /* no mount there */
+    MOUNT_OURS,    /* mintfs, and its daemon answers */
+    MOUNT_STALE,   /* mintfs, and its daemon is gone */
+    MOUNT_FOREIGN, /* something else */
+};
+/* `path` is absolute, without symbolic links. */
+enum mount_state mountpoint_state(const char *path);
+
+/*
+ * $MINTFS_MOUNT, else $XDG_RUNTIME_DIR/mintfs, else /tmp/mintfs-UID, which only the user can have
+ * made. Errors are said.
+ */
+MUST_CHECK int mountpoint_default(char **ret_path);
+
+/* The absolute path, without symbolic links, even if a dead mount lies there. Errors are said. */
+MUST_CHECK int mountpoint_resolve(const char *path, char **ret_path);
+
+/*
+ * Makes ready to mount at an absolute path: a missing directory is made, a dead mount of ours is
+ * taken away. All else is refused, and said: -ENOTDIR, -ENOTEMPTY, -EBUSY, -EINVAL for a place in
+ * the store or around it.
+ */
+MUST_CHECK int mountpoint_prepare(const struct store *store, const char *path);
+
+/* By umount2(2), or fusermount3 for an ordinary user. -EBUSY, unsaid, while it is in use. */
+MUST_CHECK int mountpoint_unmount(const char *path, bool lazy);
+
+/* "name (pid), name (pid)" of the processes that use it and that we may look at; NULL: none. */
+char *mountpoint_users(const char *path);
+
+#endif

@@ -1,0 +1,112 @@
+#include "fs/mount/server.h"
+
+#include <string.h>
+
+/* "For good", as the kernel counts: see policy.c for what is cached so. */
+static const double forever_seconds = 365.0 * 86400;
+
+static const uintptr_t node_tag = 1;
+
+struct server *server_of(fuse_req_t req)
+{
+    return fuse_req_userdata(req);
+}
+
+struct server *server_count(fuse_req_t req, enum request_kind kind)
+{
+    struct server *server = server_of(req);
+    atomic_fetch_add_explicit(&server->requests[kind], 1, memory_order_relaxed);
+#ifdef HAVE_FUSE_URING
+    if (!atomic_load_explicit(&server->uses_uring, memory_order_relaxed) && fuse_req_is_uring(req))
+        atomic_store(&server->uses_uring, true);
+#endif
+    return server;
+}
+
+void server_opened(struct server *server)
+{
+    atomic_fetch_add(&server->open_files, 1);
+}
+
+void server_closed(struct server *server)
+{
+    if (atomic_fetch_sub(&server->open_files, 1) != 1 || !atomic_load(&server->stopping))
+        return;
+    (void)pthread_mutex_lock(&server->mutex);
+    (void)pthread_cond_broadcast(&server->changed);
+    (void)pthread_mutex_unlock(&server->mutex);
+}
+
+struct target target_of(struct server *server, fuse_ino_t id)
+{
+    uintptr_t pointer = (uintptr_t)id;
+    if (id == FUSE_ROOT_ID)
+        return (struct target){.inode = tree_root(server->tree)};
+    if (pointer & node_tag)
+        return (struct target){.node = (struct node *)(pointer & ~node_tag)};
+    return (struct target){.inode = (struct inode *)pointer};
+}
+
+void target_stat(struct server *server, struct target target, struct stat *ret_status)
+{
+    if (target.node)
+        node_stat(target.node, ret_status);
+    else
+        tree_stat(server->tree, target.inode, ret_status);
+}
+
+/* What a build may change behind the kernel's back is asked for again each time. */
+static double validity_of(const struct inode *inode)
+{
+    switch (inode->kind) {
+    case INODE_NAME:
+    case INODE_STATUS:
+        return 0;
+    case INODE_TEMPLATE: /* may be evicted */
+        return inode->entry == BASE_ROOT ? 1 : forever_seconds;
+    default:
+        return forever_seconds;
+    }
+}
+
+void reply_inode(fuse_req_t req, struct inode *inode)
+{
+    struct server *server = server_of(req);
+    struct fuse_entry_param entry = {
+        .ino = (fuse_ino_t)(uintptr_t)inode,
+        .entry_timeout = validity_of(inode),
+        .attr_timeout = validity_of(inode),
+    };
+    tree_stat(server->tree, inode, &entry.attr);
+    if (fuse_reply_entry(req, &entry) < 0)
+        tree_forget(server->tree, inode, 1);
+}
+
+void fill_node_entry(struct node *node, struct fuse_entry_param *ret_entry)
+{
+    *ret_entry = (struct fuse_entry_param){
+        .ino = (fuse_ino_t)((uintptr_t)node | node_tag),
+        .entry_timeout = forever_seconds,
+        .attr_timeout = forever_seconds,
+    };
+    node_stat(node, &ret_entry->attr);
+}
+
+void reply_node(fuse_req_t req, struct node *node)
+{
+    struct fuse_entry_param entry;
+    fill_node_entry(node, &entry);
+    if (fuse_reply_entry(req, &entry) < 0)
+        node_unref(node, 1);
+}
+
+void reply_no_entry(fuse_req_t req)
+{
+    struct fuse_entry_param entry = {.entry_timeout = forever_seconds};
+    fuse_reply_entry(req, &entry);
+}
+
+void reply_result(fuse_req_t req, int result)
+{
+    fuse_reply_err(req, result < 0 ? -result : 0);
+}

@@ -1,0 +1,141 @@
+/*
+ * Inside the mount: what all requests share. Other layers use serve.h.
+ *
+ * Above this lies libfuse (https://libfuse.github.io/doxygen/), whose handlers the requests_*.c
+ * files provide; below it the overlay. A handler translates, asks the overlay, replies; no lock of
+ * ours is held over a reply.
+ */
+#ifndef MINTFS_MOUNT_SERVER_H
+#define MINTFS_MOUNT_SERVER_H
+
+#define FUSE_USE_VERSION 314
+
+#include <fuse_lowlevel.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "fs/mount/serve.h"
+#include "fs/mount/tree.h"
+#include "fs/overlay/scratch.h"
+#include "fs/overlay/session.h"
+
+/* Requests that are counted, by what the kernel calls them. */
+#define REQUEST_KINDS(X)                                                                           \
+    X(LOOKUP) X(FORGET) X(GETATTR) X(SETATTR) X(READLINK) X(MKNOD) X(MKDIR) X(UNLINK) X(RMDIR)      \
+    X(SYMLINK) X(RENAME) X(LINK) X(OPEN) X(CREATE) X(TMPFILE) X(READ) X(WRITE) X(RELEASE)           \
+    X(READDIR) X(STATFS) X(FALLOCATE) X(LSEEK) X(OPENDIR)
+
+enum request_kind {
+#define X(name) REQUEST_##name,
+    REQUEST_KINDS(X)
+#undef X
+        REQUEST_KIND_COUNT
+};
+
+struct notifier;
+
+struct server {
+    const struct serve_options *options;
+    struct scratch *scratch;
+    struct tree *tree;
+    struct fuse_session *fuse;
+    struct notifier *notifier;
+    int64_t started_ns;
+    atomic_uint_least64_t requests[REQUEST_KIND_COUNT];
+    atomic_bool uses_uring; /* seen: a request came through io_uring */
+    bool writeback;
+    atomic_bool stopping;   /* no new opens */
+    atomic_uint open_files; /* templates' and status.json's count too */
+
+    pthread_mutex_t mutex; /* innermost: guards the wait for what follows */
+    pthread_cond_t changed;
+    bool ready; /* the kernel has been answered */
+    bool ended; /* the loop is over */
+};
+
+/* ---- from a request to what it names ---- */
+
+struct server *server_of(fuse_req_t req);
+/* First in each handler. */
+struct server *server_count(fuse_req_t req, enum request_kind kind);
+void server_opened(struct server *server);
+void server_closed(struct server *server);
+
+/* One of the two is set. */
+struct target {
+    struct inode *inode;
+    struct node *node;
+};
+struct target target_of(struct server *server, fuse_ino_t id);
+void target_stat(struct server *server, struct target target, struct stat *ret_status);
+
+/* ---- replies ---- */
+
+/* Hand a reference on to the kernel; it is taken back when the kernel does not want it. */
+void reply_inode(fuse_req_t req, struct inode *inode);
+void reply_node(fuse_req_t req, struct node *node);
+void fill_node_entry(struct node *node, struct fuse_entry_param *ret_entry);
+/* There is no such name, and the kernel may remember it. */
+void reply_no_entry(fuse_req_t req);
+/* -error, or success without data. */
+void reply_result(fuse_req_t req, int result);
+
+/* ---- access.c: may the caller? 0 or -EACCES, -EPERM ---- */
+
+/* want: R_OK, W_OK, X_OK together. With allow_other the kernel has checked already: always 0. */
+MUST_CHECK int access_node(fuse_req_t req, struct node *node, int want);
+/* A removal of this child of a directory: write permission, and ownership if it is sticky. */
+MUST_CHECK int access_remove(fuse_req_t req, struct node *directory, const char *name);
+/* The attributes that a SETATTR names. */
+MUST_CHECK int access_set(fuse_req_t req, struct node *node, const struct stat *to, int which);
+
+/* ---- status.c ---- */
+
+/* The text of status.json, malloc'ed; NULL without memory. */
+char *status_text(struct server *server);
+
+/* ---- notify.c: the thread that tells the kernel what it must forget ---- */
+
+MUST_CHECK int notifier_start(struct server *server);
+void notifier_stop(struct server *server);
+/* The cached listing of templates/ or sessions/ is dropped soon. */
+void notifier_drop_listing(struct server *server, enum inode_kind kind);
+
+/* ---- the handlers, for the table in policy.c ---- */
+
+void handle_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);
+void handle_forget(fuse_req_t req, fuse_ino_t id, uint64_t count);
+void handle_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets);
+void handle_getattr(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *info);
+void handle_setattr(fuse_req_t req, fuse_ino_t id, struct stat *to, int which,
+                    struct fuse_file_info *info);
+void handle_readlink(fuse_req_t req, fuse_ino_t id);
+void handle_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev);
+void handle_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode);
+void handle_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name);
+void handle_unlink(fuse_req_t req, fuse_ino_t parent, const char *name);
+void handle_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name);
+void handle_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
+                   const char *new_name, unsigned flags);
+void handle_link(fuse_req_t req, fuse_ino_t id, fuse_ino_t parent, const char *name);
+void handle_readdir(fuse_req_t req, fuse_ino_t id, size_t size, off_t offset,
+                    struct fuse_file_info *info);
+void handle_statfs(fuse_req_t req, fuse_ino_t id);
+void handle_open(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *info);
+void handle_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+                   struct fuse_file_info *info);
+void handle_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_file_info *info);
+void handle_read(fuse_req_t req, fuse_ino_t id, size_t size, off_t offset,
+                 struct fuse_file_info *info);
+void handle_write(fuse_req_t req, fuse_ino_t id, const char *bytes, size_t size, off_t offset,
+                  struct fuse_file_info *info);
+void handle_release(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *info);
+void handle_fallocate(fuse_req_t req, fuse_ino_t id, int mode, off_t offset, off_t length,
+                      struct fuse_file_info *info);
+void handle_lseek(fuse_req_t req, fuse_ino_t id, off_t offset, int whence,
+                  struct fuse_file_info *info);
+
+/* policy.c */
+extern const struct fuse_lowlevel_ops server_operations;
+
+#endif

@@ -1,0 +1,424 @@
+#include "fs/mount/tree.h"
+
+#include <string.h>
+#include <time.h>
+#include <uthash.h>
+
+#include "fs/store/template.h"
+
+enum { FIRST_FREE_INO = 16, KEY_COOKIE_DIGITS = 15 };
+
+/* Keys first, by their leading 60 bits, then names: cookies that new entries do not move. */
+static const uint64_t first_name_cookie = (uint64_t)1 << 62;
+
+/* What makes two dynamic inodes one. */
+struct identity {
+    enum inode_kind kind;
+    uint32_t entry;
+    char text[SHA256_HEX_LENGTH * 2 + 2]; /* KEY, or NAME=KEY */
+};
+
+struct dynamic_inode {
+    struct inode inode;
+    uint64_t lookups;
+    UT_hash_handle hh;
+    struct identity identity;
+};
+
+struct tree {
+    struct tree_options options;
+    struct timespec started;
+    struct inode fixed[INODE_STATUS + 1]; /* by kind */
+    pthread_mutex_t mutex;                /* guards what follows; taken before the scratch's */
+    struct dynamic_inode *dynamic;
+    uint32_t next_ino;
+};
+
+int tree_new(const struct tree_options *options, struct tree **ret_tree)
+{
+    struct tree *tree = calloc(1, sizeof(*tree));
+    if (!tree)
+        return -ENOMEM;
+    tree->options = *options;
+    tree->next_ino = FIRST_FREE_INO;
+    (void)clock_gettime(CLOCK_REALTIME, &tree->started);
+    pthread_mutex_init(&tree->mutex, NULL);
+    for (uint32_t kind = INODE_ROOT; kind <= INODE_STATUS; kind++)
+        tree->fixed[kind] = (struct inode){.kind = kind, .ino = kind + 1};
+    *ret_tree = tree;
+    return 0;
+}
+
+static void free_dynamic(struct tree *tree, struct dynamic_inode *dynamic)
+{
+    HASH_DEL(tree->dynamic, dynamic);
+    base_unref(dynamic->inode.base);
+    free(dynamic);
+}
+
+void tree_free(struct tree *tree)
+{
+    if (!tree)
+        return;
+    struct dynamic_inode *dynamic;
+    struct dynamic_inode *next;
+    HASH_ITER(hh, tree->dynamic, dynamic, next) free_dynamic(tree, dynamic);
+    pthread_mutex_destroy(&tree->mutex);
+    free(tree);
+}
+
+struct inode *tree_root(struct tree *tree)
+{
+    return &tree->fixed[INODE_ROOT];
+}
+
+struct inode *tree_listing(struct tree *tree, enum inode_kind kind)
+{
+    return &tree->fixed[kind];
+}
+
+/* The inode of that identity, made if need be; takes the reference to the base over. */
+static int get_dynamic(struct tree *tree, const struct identity *identity, struct base *base,
+                       struct inode **ret_inode)
+{
+    AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&tree->mutex);
+    struct dynamic_inode *dynamic;
+    HASH_FIND(hh, tree->dynamic, identity, sizeof(*identity), dynamic);
+    if (dynamic) {
+        base_unref(base);
+    } else {
+        dynamic = calloc(1, sizeof(*dynamic));
+        if (!dynamic || tree->next_ino == UINT32_MAX) {
+            free(dynamic);
+            base_unref(base);
+            return -ENOMEM;
+        }
+        dynamic->identity = *identity;
+        dynamic->inode = (struct inode){
+            .kind = identity->kind,
+            .ino = tree->next_ino++,
+            .entry = identity->entry,
+            .base = base,
+        };
+        if (identity->kind == INODE_NAME)
+            dynamic->inode.target = strchr(dynamic->identity.text, '=') + 1;
+        HASH_ADD(hh, tree->dynamic, identity, sizeof(*identity), dynamic);
+    }
+    dynamic->lookups++;
+    *ret_inode = &dynamic->inode;
+    return 0;
+}
+
+static int get_of_base(struct tree *tree, enum inode_kind kind, struct base *base,
+                       uint32_t entry, struct inode **ret_inode)
+{
+    struct identity identity;
+    memset(&identity, 0, sizeof(identity)); /* padding too: it is compared as bytes */
+    identity.kind = kind;
+    identity.entry = entry;
+    (void)snprintf(identity.text, sizeof(identity.text), "%s", base_key(base));
+    return get_dynamic(tree, &identity, base, ret_inode);
+}
+
+static int lookup_name(struct tree *tree, const char *name, struct inode **ret_inode)
+{
+    char key[SHA256_HEX_LENGTH + 1];
+    if (!template_name_is_valid(name))
+        return -ENOENT;
+    int r = template_key_of_name(tree->options.store, name, key);
+    if (r < 0)
+        return r;
+    struct identity identity;
+    memset(&identity, 0, sizeof(identity));
+    identity.kind = INODE_NAME;
+    (void)snprintf(identity.text, sizeof(identity.text), "%s=%s", name, key);
+    return get_dynamic(tree, &identity, NULL, ret_inode);
+}
+
+static int lookup_key(struct tree *tree, enum inode_kind kind, const char *key,
+                      struct inode **ret_inode)
+{
+    /* A base that is still in use may outlive its template. */
+    if (!template_exists(tree->options.store, key))
+        return -ENOENT;
+    struct base *base;
+    int r = scratch_base(tree->options.scratch, key, &base);
+    return r < 0 ? r : get_of_base(tree, kind, base, BASE_ROOT, ret_inode);
+}
+
+static int get_fixed(struct tree *tree, const char *name, const char *wanted,
+                     enum inode_kind kind, struct inode **ret_inode)
+{
+    if (strcmp(name, wanted) != 0)
+        return -ENOENT;
+    *ret_inode = &tree->fixed[kind];
+    return 0;
+}
+
+int tree_lookup(struct tree *tree, struct inode *parent, const char *name,
+                struct inode **ret_inode)
+{
+    int r;
+    switch (parent->kind) {
+    case INODE_ROOT:
+        r = get_fixed(tree, name, "templates", INODE_TEMPLATES, ret_inode);
+        if (r < 0)
+            r = get_fixed(tree, name, "sessions", INODE_SESSIONS, ret_inode);
+        if (r < 0)
+            r = get_fixed(tree, name, ".mintfs", INODE_CONTROL, ret_inode);
+        return r;
+    case INODE_CONTROL:
+        return get_fixed(tree, name, "status.json", INODE_STATUS, ret_inode);
+    case INODE_TEMPLATES:
+    case INODE_SESSIONS:
+        if (!sha256_is_hex(name))
+            return lookup_name(tree, name, ret_inode);
+        return lookup_key(tree,
+                          parent->kind == INODE_TEMPLATES ? INODE_TEMPLATE : INODE_SESSIONS_OF,
+                          name, ret_inode);
+    case INODE_TEMPLATE: {
+        uint32_t entry = base_lookup(parent->base, parent->entry, name);
+        if (entry == BASE_NONE)
+            return -ENOENT;
+        return get_of_base(tree, INODE_TEMPLATE, base_ref(parent->base), entry, ret_inode);
+    }
+    default:
+        return -ENOTDIR;
+    }
+}
+
+void tree_forget(struct tree *tree, struct inode *inode, uint64_t count)
+{
+    if (inode->kind <= INODE_STATUS)
+        return;
+    struct dynamic_inode *dynamic = (struct dynamic_inode *)inode;
+    AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&tree->mutex);
+    dynamic->lookups -= count;
+    if (dynamic->lookups == 0)
+        free_dynamic(tree, dynamic);
+}
+
+static void stat_entry(const struct inode *inode, struct stat *status)
+{
+    if (inode->entry == BASE_ROOT) {
+        status->st_mode = S_IFDIR | 0555;
+        status->st_nlink = 2 + base_directory_count(inode->base, BASE_ROOT);
+        return;
+    }
+    const struct manifest_entry *entry = base_entry(inode->base, inode->entry);
+    switch (entry->type) {
+    case ENTRY_DIRECTORY:
+        status->st_mode = S_IFDIR | 0555;
+        status->st_nlink = 2 + base_directory_count(inode->base, inode->entry);
+        break;
+    case ENTRY_SYMLINK:
+        status->st_mode = S_IFLNK | 0777;
+        status->st_size = (off_t)strlen(entry->target);
+        break;
+    case ENTRY_FILE:
+        status->st_mode = S_IFREG | 0444 | (entry->mode & 0111);
+        status->st_size = (off_t)entry->size_bytes;
+        status->st_blocks = (status->st_size + 511) / 512;
+        break;
+    }
+}
+
+void tree_stat(const struct tree *tree, const struct inode *inode, struct stat *ret_status)
+{
+    *ret_status = (struct stat){
+        .st_ino = inode->ino,
+        .st_mode = S_IFDIR | 0555,
+        .st_nlink = 2,
+        .st_uid = tree->options.uid,
+        .st_gid = tree->options.gid,
+        .st_blksize = 4096,
+        .st_atim = tree->started,
+        .st_mtim = tree->started,
+        .st_ctim = tree->started,
+    };
+    switch (inode->kind) {
+    case INODE_ROOT:
+        ret_status->st_nlink = 5;
+        break;
+    case INODE_STATUS:
+        ret_status->st_mode = S_IFREG | 0444;
+        ret_status->st_nlink = 1;
+        break;
+    case INODE_NAME:
+        ret_status->st_mode = S_IFLNK | 0777;
+        ret_status->st_nlink = 1;
+        ret_status->st_size = (off_t)strlen(inode->target);
+        break;
+    case INODE_SESSIONS_OF:
+        ret_status->st_mode = S_IFDIR | (tree->options.shared ? 01777 : 0755);
+        break;
+    case INODE_TEMPLATE: {
+        int64_t created_ns = base_manifest(inode->base)->created_ns;
+        struct timespec created = {.tv_sec = created_ns / 1000000000,
+                                   .tv_nsec = created_ns % 1000000000};
+        ret_status->st_atim = ret_status->st_mtim = ret_status->st_ctim = created;
+        ret_status->st_nlink = 1;
+        stat_entry(inode, ret_status);
+        break;
+    }
+    default:
+        break;
+    }
+}
+
+/* ---- listing ---- */
+
+static bool list_fixed(const struct tree *tree, const struct inode *inode, uint64_t cookie,
+                       session_visitor *visit, void *context)
+{
+    static const struct {
+        enum inode_kind parent;
+        enum inode_kind kind;
+        const char *name;
+    } children[] = {
+        {INODE_ROOT, INODE_TEMPLATES, "templates"},
+        {INODE_ROOT, INODE_SESSIONS, "sessions"},
+        {INODE_ROOT, INODE_CONTROL, ".mintfs"},
+        {INODE_CONTROL, INODE_STATUS, "status.json"},
+    };
+    for (uint64_t i = cookie < COOKIE_FIRST ? 0 : cookie - COOKIE_FIRST + 1;
+         i < ARRAY_LENGTH(children); i++) {
+        if (children[i].parent != inode->kind)
+            continue;
+        const struct inode *child = &tree->fixed[children[i].kind];
+        if (!visit(children[i].name, child->ino,
+                   child->kind == INODE_STATUS ? S_IFREG : S_IFDIR, COOKIE_FIRST + i, context))
+            return false;
+    }
+    return true;
+}
+
+struct text_list {
+    char (*texts)[SHA256_HEX_LENGTH + 1];
+    size_t count;
+    size_t room;
+};
+
+static int collect_text(const char *text, const char *key UNUSED, void *context)
+{
+    struct text_list *list = context;
+    if (list->count == list->room) {
+        size_t room = list->room ? list->room * 2 : 64;
+        void *grown = realloc(list->texts, room * sizeof(*list->texts));
+        if (!grown)
+            return -ENOMEM;
+        list->texts = grown;
+        list->room = room;
+    }
+    (void)snprintf(list->texts[list->count++], sizeof(*list->texts), "%s", text);
+    return 0;
+}
+
+static int compare_texts(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+static void sort_texts(struct text_list *list)
+{
+    if (list->count)
+        qsort(list->texts, list->count, sizeof(*list->texts), compare_texts);
+}
+
+static uint64_t key_cookie(const char *key)
+{
+    char digits[KEY_COOKIE_DIGITS + 1];
+    (void)snprintf(digits, sizeof(digits), "%s", key);
+    return COOKIE_FIRST + strtoull(digits, NULL, 16);
+}
+
+static bool list_keys(const struct text_list *keys, uint64_t cookie, session_visitor *visit,
+                      void *context)
+{
+    for (size_t i = 0; i < keys->count; i++) {
+        uint64_t own = key_cookie(keys->texts[i]);
+        if (own > cookie && !visit(keys->texts[i], own, S_IFDIR, own, context))
+            return false;
+    }
+    return true;
+}
+
+static void list_names(const struct text_list *names, uint64_t cookie, session_visitor *visit,
+                       void *context)
+{
+    for (size_t i = 0; i < names->count; i++) {
+        uint64_t own = first_name_cookie + i;
+        if (own > cookie && !visit(names->texts[i], own, S_IFLNK, own, context))
+            return;
+    }
+}
+
+/* templates/ and sessions/: the keys and names of the store. */
+static int list_templates(const struct tree *tree, uint64_t cookie, session_visitor *visit,
+                          void *context)
+{
+    struct text_list keys = {0};
+    struct text_list names = {0};
+    int r = template_each_key(tree->options.store, collect_text, &keys);
+    if (r == 0)
+        r = template_each_name(tree->options.store, collect_text, &names);
+    if (r == 0) {
+        sort_texts(&keys);
+        sort_texts(&names);
+        if (list_keys(&keys, cookie, visit, context))
+            list_names(&names, cookie, visit, context);
+    }
+    free(keys.texts);
+    free(names.texts);
+    return r;
+}
+
+static mode_t type_of_entry(const struct base *base, uint32_t entry)
+{
+    switch (base_entry(base, entry)->type) {
+    case ENTRY_DIRECTORY:
+        return S_IFDIR;
+    case ENTRY_SYMLINK:
+        return S_IFLNK;
+    default:
+        return S_IFREG;
+    }
+}
+
+static void list_entries(const struct inode *inode, uint64_t cookie, session_visitor *visit,
+                         void *context)
+{
+    for (uint64_t i = cookie < COOKIE_FIRST ? 0 : cookie - COOKIE_FIRST + 1;; i++) {
+        uint32_t entry = base_child(inode->base, inode->entry, (uint32_t)i);
+        if (entry == BASE_NONE)
+            return;
+        /* The number only has to be other than 0: lookup gives the true one. */
+        if (!visit(base_name(inode->base, entry), FIRST_FREE_INO + entry,
+                   type_of_entry(inode->base, entry), COOKIE_FIRST + i, context))
+            return;
+    }
+}
+
+int tree_readdir(struct tree *tree, const struct inode *inode, uint64_t cookie,
+                 session_visitor *visit, void *context)
+{
+    if (cookie < COOKIE_SELF && !visit(".", inode->ino, S_IFDIR, COOKIE_SELF, context))
+        return 0;
+    if (cookie < COOKIE_PARENT &&
+        !visit("..", tree->fixed[INODE_ROOT].ino, S_IFDIR, COOKIE_PARENT, context))
+        return 0;
+    switch (inode->kind) {
+    case INODE_ROOT:
+    case INODE_CONTROL:
+        (void)list_fixed(tree, inode, cookie, visit, context);
+        return 0;
+    case INODE_TEMPLATES:
+    case INODE_SESSIONS:
+        return list_templates(tree, cookie, visit, context);
+    case INODE_TEMPLATE:
+        list_entries(inode, cookie, visit, context);
+        return 0;
+    default:
+        return -ENOTDIR;
+    }
+}

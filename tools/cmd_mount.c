@@ -1,0 +1,246 @@
+/*
+ * mintfs mount: serves the store at MNT. Returns when the mount answers, and prints MNT.
+ */
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "fs/base/io.h"
+#include "fs/base/log.h"
+#include "fs/mount/mountpoint.h"
+#include "fs/mount/serve.h"
+#include "tools/command.h"
+#include "tools/units.h"
+
+static const struct option options[] = {
+    {"scratch", required_argument, NULL, 's'}, {"foreground", no_argument, NULL, 'f'},
+    {"options", required_argument, NULL, 'o'}, {"help", no_argument, NULL, 'h'},
+    {NULL, 0, NULL, 0},
+};
+
+struct mount_request {
+    struct serve_options serve;
+    bool foreground;
+    const char *place; /* as typed, or NULL */
+    char *mount_point; /* resolved, owned */
+};
+
+static void request_fini(struct mount_request *request)
+{
+    free(request->mount_point);
+}
+
+/* One of `-o a,b=c`. */
+static int read_mount_option(char *text, struct serve_options *serve)
+{
+    char *value = strchr(text, '=');
+    if (value)
+        *value++ = '\0';
+    uint64_t number = 0;
+    if (!strcmp(text, "allow_other") && !value) {
+        serve->allow_other = true;
+    } else if (!strcmp(text, "strict") && !value) {
+        serve->strict = true;
+    } else if (!strcmp(text, "no_io_uring") && !value) {
+        serve->no_uring = true;
+    } else if (!strcmp(text, "grace") && value) {
+        if (units_parse_number(value, &number) < 0 || number > 86400)
+            return command_usage("mount", "grace is a number of seconds, not \"%s\"", value);
+        serve->grace_seconds = (unsigned)number;
+    } else if (!strcmp(text, "session_limit") && value) {
+        if (units_parse_size(value, &number) < 0 || number == 0)
+            return command_usage("mount", "session_limit is a size such as 64M, not \"%s\"",
+                                 value);
+        serve->session_limit_bytes = number;
+        serve->strict = true;
+    } else {
+        return command_usage("mount",
+                             "unknown mount option \"%s\"; there are allow_other, strict, "
+                             "no_io_uring, grace=SECONDS, session_limit=SIZE",
+                             text);
+    }
+    return EXIT_DONE;
+}
+
+static int read_mount_options(char *text, struct serve_options *serve)
+{
+    char *rest = NULL;
+    for (char *part = strtok_r(text, ",", &rest); part; part = strtok_r(NULL, ",", &rest)) {
+        int status = read_mount_option(part, serve);
+        if (status != EXIT_DONE)
+            return status;
+    }
+    return EXIT_DONE;
+}
+
+/* EXIT_DONE, or the status to end with; -1 after --help. */
+static int read_arguments(int argc, char **argv, struct mount_request *request)
+{
+    opterr = 0;
+    optind = 0;
+    for (int option; (option = getopt_long(argc, argv, ":fo:h", options, NULL)) >= 0;) {
+        int status = EXIT_DONE;
+        switch (option) {
+        case 's':
+            request->serve.scratch = optarg;
+            break;
+        case 'f':
+            request->foreground = true;
+            break;
+        case 'o':
+            status = read_mount_options(optarg, &request->serve);
+            break;
+        case 'h':
+            return -1;
+        case ':':
+            return command_usage(argv[0], "%s wants a value", argv[optind - 1]);
+        default:
+            return command_usage(argv[0], "unknown option %s", argv[optind - 1]);
+        }
+        if (status != EXIT_DONE)
+            return status;
+    }
+    if (argc - optind > 1)
+        return command_usage(argv[0], "takes one mount point, not also %s", argv[optind + 1]);
+    request->place = optind < argc ? argv[optind] : NULL;
+    return EXIT_DONE;
+}
+
+/* A store that is mounted already is said before anything about the place. */
+static int check_store_is_free(const struct store *store)
+{
+    AUTO_SERVE_FOUND struct serve_found found = {0};
+    int r = serve_find(store, &found);
+    if (r <= 0)
+        return r < 0 ? log_errno(r, "cannot look into %s/v1/locks", store->path) : 0;
+    return log_fail(EWOULDBLOCK, "the store %s is mounted at %s already (process %d)%s%s",
+                    store->path, found.mount_point, found.pid,
+                    strcmp(found.version, MINTFS_VERSION) != 0 ? ", by mintfs " : "",
+                    strcmp(found.version, MINTFS_VERSION) != 0 ? found.version : "");
+}
+
+/* ---- in the foreground ---- */
+
+static void print_place(void *context)
+{
+    const struct mount_request *request = context;
+    printf("%s\n", request->mount_point);
+    (void)fflush(stdout);
+}
+
+/* ---- as a daemon ---- */
+
+struct report {
+    int fd; /* the starter waits at its other end */
+};
+
+static int detach(void)
+{
+    AUTO_FD int null = io_openat(AT_FDCWD, "/dev/null", O_RDWR, 0);
+    if (null < 0)
+        return null;
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (dup2(null, fd) < 0)
+            return -errno;
+    return 0;
+}
+
+/* The mount answers: the starter may go, and from now on nobody reads what we say but syslog. */
+static void report_ready(void *context)
+{
+    struct report *report = context;
+    log_to_syslog();
+    if (detach() < 0)
+        log_warning("cannot open /dev/null: standard error stays open");
+    if (write(report->fd, "", 1) != 1)
+        log_warning("nobody waits for the mount");
+    (void)close(report->fd);
+    report->fd = -1;
+}
+
+static int run_daemon(const struct store *store, const struct mount_request *request, int fd)
+{
+    struct report report = {.fd = fd};
+    /* No terminal, no directory; standard input and output go at once, errors when all is well. */
+    if (setsid() < 0 || chdir("/") < 0)
+        return command_status(log_errno(errno, "cannot become a daemon"));
+    AUTO_FD int null = io_openat(AT_FDCWD, "/dev/null", O_RDWR, 0);
+    if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0)
+        return command_status(log_errno(errno, "cannot open /dev/null"));
+    return command_status(serve(store, &request->serve, report_ready, &report));
+}
+
+static int await_daemon(pid_t pid, int fd, const struct mount_request *request)
+{
+    char byte;
+    ssize_t n;
+    do
+        n = read(fd, &byte, 1);
+    while (n < 0 && errno == EINTR);
+    if (n == 1) {
+        printf("%s\n", request->mount_point);
+        return command_flush();
+    }
+    int status;
+    if (waitpid(pid, &status, 0) != pid || !WIFEXITED(status) || WEXITSTATUS(status) == 0) {
+        log_error("the daemon ended before the mount at %s answered", request->mount_point);
+        return EXIT_FAILED;
+    }
+    return WEXITSTATUS(status); /* it has said why */
+}
+
+static int start_daemon(const struct store *store, const struct mount_request *request)
+{
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return command_status(log_errno(errno, "cannot make a pipe"));
+    AUTO_FD int read_end = ends[0];
+    AUTO_FD int write_end = ends[1];
+    pid_t pid = fork();
+    if (pid < 0)
+        return command_status(log_errno(errno, "cannot start the daemon"));
+    if (pid == 0) {
+        (void)close(steal_fd(&read_end));
+        int status = run_daemon(store, request, steal_fd(&write_end));
+        /* As main() would: what is held is freed, so that a leak checker has nothing to say. */
+        store_close((struct store *)(uintptr_t)store);
+        free(request->mount_point);
+        exit(status);
+    }
+    (void)close(steal_fd(&write_end));
+    return await_daemon(pid, read_end, request);
+}
+
+static int find_place(struct mount_request *request)
+{
+    int r = request->place ? mountpoint_resolve(request->place, &request->mount_point)
+                           : mountpoint_default(&request->mount_point);
+    request->serve.mount_point = request->mount_point;
+    return r;
+}
+
+int cmd_mount(int argc, char **argv)
+{
+    CLEANUP(request_fini)
+    struct mount_request request = {.serve = {.grace_seconds = SERVE_GRACE_SECONDS}};
+    int status = read_arguments(argc, argv, &request);
+    if (status != EXIT_DONE)
+        return status < 0 ? command_help(argv[0]) : status;
+    /* What the caller had open is none of the daemon's business. */
+    (void)close_range(STDERR_FILENO + 1, ~0U, 0);
+    AUTO_STORE struct store *store = NULL;
+    int r = store_open(&store);
+    if (r == 0)
+        r = check_store_is_free(store);
+    if (r == 0)
+        r = find_place(&request);
+    if (r == 0)
+        r = mountpoint_prepare(store, request.mount_point);
+    if (r < 0)
+        return command_status(r);
+    if (!request.foreground)
+        return start_daemon(store, &request);
+    return command_status(serve(store, &request.serve, print_place, &request));
+}

@@ -1,0 +1,390 @@
+/*
+ * mintfs session: makes, lists and removes writable copies of a template, on the store's mount or,
+ * where there is none, as plain copies.
+ *
+ * `ls --json`: {"sessions": [{"id", "key", "path", "backend": "fuse"|"copy", "bytes",
+ * "open_files"}...]}, the last two null for copies. `new --json`: {"path", "key", "id",
+ * "backend", "why"}.
+ */
+#include <ctype.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+
+#include "fs/base/log.h"
+#include "fs/mount/serve.h"
+#include "fs/overlay/copies.h"
+#include "fs/overlay/scratch.h"
+#include "fs/store/build.h"
+#include "fs/store/conf.h"
+#include "fs/store/interrupt.h"
+#include "fs/store/template.h"
+#include "tools/command.h"
+#include "tools/sessions.h"
+
+/* ---- new ---- */
+
+struct new_request {
+    bool as_url;
+    bool as_json;
+    const char *template; /* as typed, or NULL */
+    const char *id;       /* or NULL */
+};
+
+struct made_session {
+    enum backend backend;
+    const char *why;
+    char key[SHA256_HEX_LENGTH + 1];
+    char id[SESSION_ID_MAX + 1];
+    char *path; /* owned */
+};
+
+static void made_session_fini(struct made_session *made)
+{
+    free(made->path);
+}
+
+static int make_id(const char *wanted, char ret_id[SESSION_ID_MAX + 1])
+{
+    unsigned char random[8];
+    if (wanted) {
+        if (!session_id_is_valid(wanted))
+            return log_fail(EINVAL,
+                            "\"%.200s\" is no session ID: 1 to %d of [A-Za-z0-9._-], no leading "
+                            "dot",
+                            wanted, SESSION_ID_MAX);
+        (void)snprintf(ret_id, SESSION_ID_MAX + 1, "%s", wanted);
+        return 0;
+    }
+    if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
+        return log_errno(errno, "cannot make up an ID");
+    (void)snprintf(ret_id, SESSION_ID_MAX + 1, "s-");
+    for (size_t i = 0; i < sizeof(random); i++)
+        (void)snprintf(ret_id + 2 + 2 * i, 3, "%02x", random[i]);
+    return 0;
+}
+
+/* Without a template on the command line: the one of mintfs.conf, built if need be. */
+static int key_from_conf(struct store *store, char ret_key[SHA256_HEX_LENGTH + 1])
+{
+    AUTO_SPEC struct build_spec *spec = NULL;
+    struct build_result result;
+    int r = conf_read(NULL, &spec);
+    if (r == 0)
+        r = spec_check(spec);
+    if (r == 0)
+        r = build_template(store, spec, &result);
+    if (r == -EINTR)
+        interrupt_raise();
+    if (r == 0)
+        (void)snprintf(ret_key, SHA256_HEX_LENGTH + 1, "%s", result.key);
+    return r;
+}
+
+static int make_mounted(const char *mount_point, struct made_session *made)
+{
+    if (asprintf(&made->path, "%s/sessions/%s/%s", mount_point, made->key, made->id) < 0) {
+        made->path = NULL;
+        return -ENOMEM;
+    }
+    if (mkdir(made->path, 0700) == 0)
+        return 0;
+    if (errno == EEXIST)
+        return log_fail(EEXIST, "a session %s of this template exists already; take another ID",
+                        made->id);
+    return log_errno(errno, "cannot make the session %s", made->path);
+}
+
+/* Which backend, and the mount's place if it is that. Errors are said. */
+static int choose_backend(const struct store *store, struct serve_found *ret_found,
+                          struct made_session *made)
+{
+    const char *wanted = getenv("MINTFS_BACKEND");
+    if (!wanted || !*wanted)
+        wanted = "auto";
+    bool only_fuse = !strcmp(wanted, "fuse");
+    if (!strcmp(wanted, "copy")) {
+        made->backend = BACKEND_COPY;
+        made->why = "MINTFS_BACKEND says so";
+        return 0;
+    }
+    if (!only_fuse && strcmp(wanted, "auto") != 0)
+        return log_fail(EINVAL, "MINTFS_BACKEND is \"%s\", not one of auto, fuse, copy", wanted);
+    int r = serve_find(store, ret_found);
+    if (r < 0)
+        return log_errno(r, "cannot look into %s/v1/locks", store->path);
+    if (r == 0 && only_fuse)
+        return log_fail(EIO,
+                        "the store %s is not mounted, and MINTFS_BACKEND asks for a mount: "
+                        "mintfs mount",
+                        store->path);
+    made->backend = r ? BACKEND_FUSE : BACKEND_COPY;
+    made->why = r ? "the store is mounted" : "the store is not mounted";
+    return 0;
+}
+
+static int make_session(struct store *store, const struct new_request *request,
+                        struct made_session *made)
+{
+    AUTO_SERVE_FOUND struct serve_found found = {0};
+    int r = make_id(request->id, made->id);
+    if (r == 0)
+        r = request->template ? template_resolve(store, request->template, made->key)
+                              : key_from_conf(store, made->key);
+    if (r == 0)
+        r = choose_backend(store, &found, made);
+    if (r < 0)
+        return r;
+    if (made->backend == BACKEND_FUSE)
+        return make_mounted(found.mount_point, made);
+    bool first;
+    r = copies_new(store, made->key, made->id, &made->path, &first);
+    if (r == 0 && first)
+        log_info("sessions are plain copies below %.*s, since %s",
+                 (int)(strlen(made->path) - strlen(made->key) - strlen(made->id) - 2), made->path,
+                 made->why);
+    return r;
+}
+
+/* The template's one database, or the one that --file named; said if that is not to be had. */
+static int find_database(const struct store *store, const char *key, char **ret_file)
+{
+    AUTO_TEMPLATE struct template *template = NULL;
+    int r = template_open(store, key, &template);
+    if (r < 0)
+        return r;
+    const struct manifest *manifest = template->manifest;
+    const char *found = NULL;
+    size_t count = 0;
+    for (size_t i = 0; i < manifest->entry_count; i++)
+        if (manifest->entries[i].is_sqlite) {
+            found = manifest->entries[i].path;
+            count++;
+        }
+    if (count != 1)
+        return log_fail(EINVAL,
+                        "--url wants a template of one database, this one has %zu; add the "
+                        "file's name to the path that `session new` prints without --url",
+                        count);
+    *ret_file = strdup(found);
+    return *ret_file ? 0 : -ENOMEM;
+}
+
+/*
+ * SQLAlchemy takes everything up to "?" as the path, as it is; a path that has one goes as a
+ * file: URI, percent-encoded (https://www.sqlite.org/uri.html).
+ */
+static void print_url(const char *directory, const char *file)
+{
+    if (!strchr(directory, '?') && !strchr(file, '?')) {
+        printf("sqlite:///%s/%s\n", directory, file);
+        return;
+    }
+    AUTO_FREE char *path = NULL;
+    if (asprintf(&path, "%s/%s", directory, file) < 0) {
+        path = NULL;
+        return;
+    }
+    fputs("sqlite:///file:", stdout);
+    for (const char *c = path; *c; c++)
+        if (isalnum((unsigned char)*c) || strchr("/._-~", *c))
+            putchar(*c);
+        else
+            printf("%%%02X", (unsigned char)*c);
+    puts("?uri=true");
+}
+
+static int print_made(const struct store *store, const struct new_request *request,
+                      const struct made_session *made)
+{
+    if (request->as_json) {
+        json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:s}", "path", made->path, "key",
+                                 made->key, "id", made->id, "backend",
+                                 backend_name(made->backend), "why", made->why);
+        if (!json)
+            return -ENOMEM;
+        (void)json_dumpf(json, stdout, JSON_INDENT(2));
+        json_decref(json);
+        putchar('\n');
+        return 0;
+    }
+    if (!request->as_url) {
+        puts(made->path);
+        return 0;
+    }
+    AUTO_FREE char *file = NULL;
+    int r = find_database(store, made->key, &file);
+    if (r == 0)
+        print_url(made->path, file);
+    return r;
+}
+
+static int session_new_command(int argc, char **argv)
+{
+    static const struct option options[] = {{"url", no_argument, NULL, 'u'},
+                                            {"json", no_argument, NULL, 'j'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {NULL, 0, NULL, 0}};
+    struct new_request request = {0};
+    for (int option; (option = getopt_long(argc, argv, "h", options, NULL)) >= 0;) {
+        if (option == 'h')
+            return command_help("session");
+        if (option != 'u' && option != 'j')
+            return command_usage("session", "new: unknown option %s", argv[optind - 1]);
+        request.as_url |= option == 'u';
+        request.as_json |= option == 'j';
+    }
+    if (argc - optind > 2)
+        return command_usage("session", "new takes KEY or NAME and an ID, not also %s",
+                             argv[optind + 2]);
+    request.template = optind < argc ? argv[optind] : NULL;
+    request.id = optind + 1 < argc ? argv[optind + 1] : NULL;
+    AUTO_STORE struct store *store = NULL;
+    CLEANUP(made_session_fini) struct made_session made = {.path = NULL};
+    int r = store_open(&store);
+    if (r == 0 && request.as_url && request.template) {
+        /* Said before there is a session that nobody learns of. */
+        AUTO_FREE char *file = NULL;
+        r = template_resolve(store, request.template, made.key);
+        if (r == 0)
+            r = find_database(store, made.key, &file);
+    }
+    if (r == 0)
+        r = make_session(store, &request, &made);
+    if (r == 0)
+        r = print_made(store, &request, &made);
+    return r < 0 ? command_status(r) : command_flush();
+}
+
+/* ---- ls ---- */
+
+static json_t *known_number(int64_t number)
+{
+    return number < 0 ? json_null() : json_integer(number);
+}
+
+static int print_rows_json(const struct session_table *table)
+{
+    json_t *rows = json_array();
+    for (size_t i = 0; rows && i < table->count; i++) {
+        const struct session_row *row = &table->rows[i];
+        (void)json_array_append_new(
+            rows, json_pack("{s:s, s:s, s:s, s:s, s:o, s:o}", "id", row->id, "key", row->key,
+                            "path", row->path, "backend", backend_name(row->backend), "bytes",
+                            known_number(row->bytes), "open_files",
+                            known_number(row->open_files)));
+    }
+    json_t *all = json_pack("{s:o}", "sessions", rows);
+    if (!all)
+        return -ENOMEM;
+    (void)json_dumpf(all, stdout, JSON_INDENT(2));
+    json_decref(all);
+    putchar('\n');
+    return 0;
+}
+
+static void print_rows(const struct session_table *table)
+{
+    int width = 2;
+    for (size_t i = 0; i < table->count; i++)
+        width = (int)strlen(table->rows[i].id) > width ? (int)strlen(table->rows[i].id) : width;
+    printf("%-*s  %-12s  %-7s  %10s  %s\n", width, "ID", "KEY", "BACKEND", "BYTES", "PATH");
+    for (size_t i = 0; i < table->count; i++) {
+        const struct session_row *row = &table->rows[i];
+        char bytes[24] = "-";
+        if (row->bytes >= 0)
+            (void)snprintf(bytes, sizeof(bytes), "%" PRId64, row->bytes);
+        printf("%-*s  %.12s  %-7s  %10s  %s\n", width, row->id, row->key,
+               backend_name(row->backend), bytes, row->path);
+    }
+}
+
+static int session_ls_command(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+    bool as_json = false;
+    for (int option; (option = getopt_long(argc, argv, "h", options, NULL)) >= 0;) {
+        if (option == 'h')
+            return command_help("session");
+        if (option != 'j')
+            return command_usage("session", "ls: unknown option %s", argv[optind - 1]);
+        as_json = true;
+    }
+    if (optind < argc)
+        return command_usage("session", "ls takes no operand: %s", argv[optind]);
+    AUTO_STORE struct store *store = NULL;
+    AUTO_SESSIONS struct session_table table = {0};
+    int r = store_open(&store);
+    if (r == 0)
+        r = sessions_read(store, &table);
+    if (r == 0 && as_json)
+        r = print_rows_json(&table);
+    else if (r == 0 && table.count)
+        print_rows(&table);
+    return r < 0 ? command_status(r) : command_flush();
+}
+
+/* ---- rm ---- */
+
+static int remove_row(const struct store *store, const struct session_row *row)
+{
+    if (row->backend == BACKEND_COPY) {
+        int r = copies_remove(store, row->key, row->id);
+        return r == -ENOENT ? log_fail(ENOENT, "the session %s is gone already", row->id) : r;
+    }
+    return rmdir(row->path) < 0 ? log_errno(errno, "cannot remove the session %s", row->path) : 0;
+}
+
+static int session_rm_command(int argc, char **argv)
+{
+    static const struct option options[] = {{"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+    for (int option; (option = getopt_long(argc, argv, "h", options, NULL)) >= 0;) {
+        if (option == 'h')
+            return command_help("session");
+        return command_usage("session", "rm: unknown option %s", argv[optind - 1]);
+    }
+    if (optind == argc)
+        return command_usage("session", "rm wants the ID of a session");
+    AUTO_STORE struct store *store = NULL;
+    AUTO_SESSIONS struct session_table table = {0};
+    int r = store_open(&store);
+    if (r == 0)
+        r = sessions_read(store, &table);
+    if (r < 0)
+        return command_status(r);
+    /* Each is tried; the first failure is the command's. */
+    int first_error = 0;
+    for (int i = optind; i < argc; i++) {
+        const struct session_row *row;
+        r = sessions_find(store, &table, argv[i], &row);
+        if (r == 0)
+            r = remove_row(store, row);
+        if (first_error == 0)
+            first_error = r;
+    }
+    return command_status(first_error);
+}
+
+int cmd_session(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        int (*run)(int argc, char **argv);
+    } actions[] = {
+        {"new", session_new_command}, {"ls", session_ls_command}, {"rm", session_rm_command}};
+    opterr = 0;
+    optind = 0;
+    if (argc < 2)
+        return command_usage(argv[0], "wants one of new, ls, rm");
+    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))
+        return command_help(argv[0]);
+    for (size_t i = 0; i < ARRAY_LENGTH(actions); i++)
+        if (!strcmp(argv[1], actions[i].name))
+            return actions[i].run(argc - 1, argv + 1);
+    return command_usage(argv[0], "no action \"%s\": there are new, ls, rm", argv[1]);
+}

@@ -1,0 +1,158 @@
+#include "tools/sessions.h"
+
+#include <fcntl.h>
+#include <jansson.h>
+#include <limits.h>
+#include <string.h>
+
+#include "fs/base/io.h"
+#include "fs/base/log.h"
+#include "fs/overlay/copies.h"
+#include "fs/store/template.h"
+
+const char *backend_name(enum backend backend)
+{
+    return backend == BACKEND_FUSE ? "fuse" : "copy";
+}
+
+void sessions_fini(struct session_table *table)
+{
+    for (size_t i = 0; i < table->count; i++)
+        free(table->rows[i].path);
+    free(table->rows);
+    *table = (struct session_table){0};
+}
+
+/* Takes the row's path over. */
+static int add_row(struct session_table *table, const struct session_row *row)
+{
+    if (table->count == table->room) {
+        size_t room = table->room ? table->room * 2 : 16;
+        struct session_row *rows = realloc(table->rows, room * sizeof(*rows));
+        if (!rows) {
+            free(row->path);
+            return -ENOMEM;
+        }
+        table->rows = rows;
+        table->room = room;
+    }
+    table->rows[table->count++] = *row;
+    return 0;
+}
+
+static int add_copy(const struct copy *copy, void *context)
+{
+    struct session_row row = {.backend = BACKEND_COPY, .bytes = -1, .open_files = -1};
+    (void)snprintf(row.key, sizeof(row.key), "%s", copy->key);
+    (void)snprintf(row.id, sizeof(row.id), "%s", copy->id);
+    row.path = strdup(copy->path);
+    return row.path ? add_row(context, &row) : -ENOMEM;
+}
+
+static int add_mounted(struct session_table *table, const char *mount_point, const json_t *json)
+{
+    const char *key;
+    const char *id;
+    json_int_t bytes;
+    json_int_t open_files;
+    if (json_unpack((json_t *)(uintptr_t)json, "{s:s, s:s, s:I, s:I}", "key", &key, "id", &id,
+                    "bytes", &bytes, "open_files", &open_files) < 0)
+        return -EBADMSG;
+    struct session_row row = {
+        .backend = BACKEND_FUSE, .bytes = bytes, .open_files = open_files};
+    (void)snprintf(row.key, sizeof(row.key), "%s", key);
+    (void)snprintf(row.id, sizeof(row.id), "%s", id);
+    if (asprintf(&row.path, "%s/sessions/%s/%s", mount_point, key, id) < 0)
+        return -ENOMEM;
+    return add_row(table, &row);
+}
+
+static int read_mounted(const struct store *store, struct session_table *table)
+{
+    AUTO_SERVE_FOUND struct serve_found found = {0};
+    int r = serve_find(store, &found);
+    if (r <= 0)
+        return r;
+    AUTO_FREE char *path = NULL;
+    if (asprintf(&path, "%s/.mintfs/status.json", found.mount_point) < 0) {
+        path = NULL;
+        return -ENOMEM;
+    }
+    json_error_t error;
+    json_t *status = json_load_file(path, 0, &error);
+    if (!status)
+        return log_fail(EIO, "cannot read %s: %s", path, error.text);
+    const json_t *rows = json_object_get(status, "sessions");
+    for (size_t i = 0; r >= 0 && i < json_array_size(rows); i++)
+        r = add_mounted(table, found.mount_point, json_array_get(rows, i));
+    json_decref(status);
+    return r < 0 ? log_errno(r, "cannot make sense of %s", path) : 0;
+}
+
+int sessions_read(const struct store *store, struct session_table *ret_table)
+{
+    AUTO_SESSIONS struct session_table table = {0};
+    int r = read_mounted(store, &table);
+    if (r < 0)
+        return r;
+    r = copies_each(store, add_copy, &table);
+    if (r < 0)
+        return log_errno(r, "cannot list the copies of %s", store->path);
+    *ret_table = table;
+    table = (struct session_table){0};
+    return 0;
+}
+
+static const struct session_row *find_path(const struct session_table *table, const char *path)
+{
+    for (size_t i = 0; i < table->count; i++)
+        if (!strcmp(table->rows[i].path, path))
+            return &table->rows[i];
+    return NULL;
+}
+
+/* A path may have been typed through the link of a name, or by other links. */
+static const struct session_row *find_real_path(const struct session_table *table,
+                                                const char *text)
+{
+    const struct session_row *row = find_path(table, text);
+    AUTO_FREE char *real = row ? NULL : realpath(text, NULL);
+    return real ? find_path(table, real) : row;
+}
+
+static int find_id(const struct session_table *table, const char *key, const char *id,
+                   const struct session_row **ret_row)
+{
+    const struct session_row *found = NULL;
+    for (size_t i = 0; i < table->count; i++) {
+        const struct session_row *row = &table->rows[i];
+        if (strcmp(row->id, id) != 0 || (key && strcmp(row->key, key) != 0))
+            continue;
+        if (found)
+            return log_fail(ENOTUNIQ, "several templates have a session %s: say KEY/%s", id, id);
+        found = row;
+    }
+    if (!found)
+        return log_fail(ENOENT, "no session %s; mintfs session ls lists them", id);
+    *ret_row = found;
+    return 0;
+}
+
+int sessions_find(const struct store *store, const struct session_table *table, const char *text,
+                  const struct session_row **ret_row)
+{
+    *ret_row = find_real_path(table, text);
+    if (*ret_row)
+        return 0;
+    const char *slash = strrchr(text, '/');
+    if (!slash)
+        return find_id(table, NULL, text, ret_row);
+    if (text[0] == '/' || text[0] == '.')
+        return log_fail(ENOENT, "no session at %s; mintfs session ls lists them", text);
+    AUTO_FREE char *template = strndup(text, (size_t)(slash - text));
+    char key[SHA256_HEX_LENGTH + 1];
+    if (!template)
+        return -ENOMEM;
+    int r = template_resolve(store, template, key);
+    return r < 0 ? r : find_id(table, key, slash + 1, ret_row);
+}
