@@ -1,0 +1,1 @@
+"""A small shop: customers, a catalogue, carts, orders and what follows from them."""

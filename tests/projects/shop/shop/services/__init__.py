@@ -1,0 +1,1 @@
+"""What the shop does. Each function takes a session and leaves the commit to its caller."""
