@@ -16,6 +16,7 @@
 #include "fs/store/template.h"
 
 static const char shared_memory[] = "/dev/shm";
+static const char disk_root[] = "copies";
 
 enum {
     STORE_DIGITS = 16,
@@ -29,7 +30,6 @@ enum {
 struct root {
     int fd;
     char *path;
-    bool is_new;
 };
 #define ROOT_INIT {.fd = -1}
 
@@ -40,22 +40,6 @@ static void root_fini(struct root *root)
     free(root->path);
 }
 #define AUTO_ROOT CLEANUP(root_fini)
-
-static int open_disk_root(const struct store *store, bool make, struct root *ret_root)
-{
-    struct stat status;
-    ret_root->is_new = fstatat(store->v1_fd, "copies", &status, AT_SYMLINK_NOFOLLOW) < 0;
-    if (ret_root->is_new && !make)
-        return -ENOENT;
-    ret_root->fd = dir_ensure(store->v1_fd, "copies", 0700);
-    if (ret_root->fd < 0)
-        return log_errno(ret_root->fd, "cannot make %s/v1/copies", store->path);
-    if (asprintf(&ret_root->path, "%s/v1/copies", store->path) < 0) {
-        ret_root->path = NULL;
-        return -ENOMEM;
-    }
-    return 0;
-}
 
 /* A directory of ours alone, whatever others put into a place that all can write to. */
 static int open_private(int dirfd, const char *name, bool make)
@@ -70,6 +54,20 @@ static int open_private(int dirfd, const char *name, bool make)
     if (status.st_uid != geteuid() || (status.st_mode & 077))
         return -EPERM;
     return steal_fd(&fd);
+}
+
+static int open_disk_root(const struct store *store, bool make, struct root *ret_root)
+{
+    ret_root->fd = open_private(store->v1_fd, disk_root, make);
+    if (ret_root->fd == -ENOENT && !make)
+        return -ENOENT;
+    if (ret_root->fd < 0)
+        return log_errno(ret_root->fd, "cannot use %s/v1/%s", store->path, disk_root);
+    if (asprintf(&ret_root->path, "%s/v1/%s", store->path, disk_root) < 0) {
+        ret_root->path = NULL;
+        return -ENOMEM;
+    }
+    return 0;
 }
 
 static int store_digits(const struct store *store, char ret_digits[SHA256_HEX_LENGTH + 1])
@@ -104,8 +102,6 @@ static int open_memory_root(const struct store *store, bool make, struct root *r
     AUTO_FD int parent = open_private(memory, user, make);
     if (parent < 0)
         return -EOPNOTSUPP;
-    struct stat known;
-    ret_root->is_new = fstatat(parent, digits, &known, AT_SYMLINK_NOFOLLOW) < 0;
     ret_root->fd = open_private(parent, digits, make);
     if (ret_root->fd < 0)
         return -EOPNOTSUPP;
@@ -235,30 +231,40 @@ static int is_wanted(const struct copy *copy, void *context)
     return !strcmp(copy->key, wanted->key) && !strcmp(copy->id, wanted->id);
 }
 
-static int make_copy(const struct store *store, const char *key, const char *id, char **ret_path,
-                     bool *ret_first)
+static int copy_below(const struct store *store, const struct template *template, const char *id,
+                      char **ret_path)
 {
-    AUTO_TEMPLATE struct template *template = NULL;
     AUTO_ROOT struct root root = ROOT_INIT;
-    int r = template_open(store, key, &template);
-    if (r == -ENOENT)
-        return log_fail(ENOENT, "no template %s in the store %s; mintfs ls lists them", key,
-                        store->path);
-    if (r == 0)
-        r = choose_root(store, template, &root);
+    int r = choose_root(store, template, &root);
     if (r < 0)
         return r;
-    AUTO_FD int key_fd = dir_ensure(root.fd, key, 0700);
+    AUTO_FD int key_fd = dir_ensure(root.fd, template->key, 0700);
     r = key_fd < 0 ? key_fd : copy_template(template, key_fd, id);
     if (r == -EEXIST)
         return log_fail(EEXIST, "a session %s of this template exists already; take another ID",
                         id);
+    if (r == -ENOENT)
+        return r;
     if (r < 0)
-        return log_errno(r, "cannot make the session %s/%s/%s", root.path, key, id);
-    if (asprintf(ret_path, "%s/%s/%s", root.path, key, id) < 0)
-        return -ENOMEM;
-    *ret_first = root.is_new;
-    return 0;
+        return log_errno(r, "cannot make the session %s/%s/%s", root.path, template->key, id);
+    return asprintf(ret_path, "%s/%s/%s", root.path, template->key, id) < 0 ? -ENOMEM : 0;
+}
+
+static int make_copy(const struct store *store, const char *key, const char *id, char **ret_path)
+{
+    enum { TRIES = 20 };
+    AUTO_TEMPLATE struct template *template = NULL;
+    int r = template_open(store, key, &template);
+    if (r == -ENOENT)
+        return log_fail(ENOENT, "no template %s in the store %s; mintfs ls lists them", key,
+                        store->path);
+    if (r < 0)
+        return r;
+    /* Whoever removes the last copy takes empty directories away, perhaps just now. */
+    r = -ENOENT;
+    for (int i = 0; r == -ENOENT && i < TRIES; i++)
+        r = copy_below(store, template, id, ret_path);
+    return r == -ENOENT ? log_errno(r, "cannot make the session %s", id) : r;
 }
 
 int copies_new(const struct store *store, const char *key, const char *id, char **ret_path,
@@ -282,7 +288,10 @@ int copies_new(const struct store *store, const char *key, const char *id, char 
     r = lock_take(&in_use, store->locks_fd, name, LOCK_SHARED, true);
     if (r < 0)
         return log_errno(r, "cannot write to %s/v1/locks", store->path);
-    return make_copy(store, key, id, ret_path, ret_first);
+    /* The directory on disk stays, whichever root is chosen: it tells the first from the rest. */
+    struct stat status;
+    *ret_first = fstatat(store->v1_fd, disk_root, &status, AT_SYMLINK_NOFOLLOW) < 0;
+    return make_copy(store, key, id, ret_path);
 }
 
 /* ---- listing and removing ---- */
@@ -365,9 +374,25 @@ static int remove_from_root(const struct root *root, void *context)
     return r == 0 || r == -ENOTEMPTY || r == -EEXIST ? 1 : r;
 }
 
+/* A store without copies leaves nothing in memory: only empty directories go. */
+static void leave_memory(const struct store *store)
+{
+    char digits[SHA256_HEX_LENGTH + 1];
+    char path[128];
+    if (store_digits(store, digits) < 0)
+        return;
+    (void)snprintf(path, sizeof(path), "%s/mintfs-copies-%u", shared_memory, (unsigned)geteuid());
+    AUTO_FD int parent = io_openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    if (parent < 0 || io_unlinkat(parent, digits, AT_REMOVEDIR) < 0)
+        return;
+    if (rmdir(path) < 0)
+        return; /* of use to another store */
+}
+
 int copies_remove(const struct store *store, const char *key, const char *id)
 {
     struct wanted wanted = {.key = key, .id = id};
     int r = each_root(store, remove_from_root, &wanted);
+    leave_memory(store);
     return r == 1 ? 0 : r == 0 ? -ENOENT : r;
 }
