@@ -14,6 +14,8 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
+#include <time.h>
 
 #include "fs/base/log.h"
 #include "fs/mount/serve.h"
@@ -25,6 +27,7 @@
 #include "fs/store/template.h"
 #include "tools/command.h"
 #include "tools/sessions.h"
+#include "tools/units.h"
 
 /* ---- new ---- */
 
@@ -33,6 +36,8 @@ struct new_request {
     bool as_json;
     const char *template; /* as typed, or NULL */
     const char *id;       /* or NULL */
+    uint64_t ttl_seconds; /* 0: none */
+    uint64_t owner_pid;   /* 0: none */
 };
 
 struct made_session {
@@ -99,6 +104,43 @@ static int make_mounted(const char *mount_point, struct made_session *made)
     return log_errno(errno, "cannot make the session %s", made->path);
 }
 
+static int set_attribute(const char *path, const char *name, uint64_t number)
+{
+    char text[24];
+    int length = snprintf(text, sizeof(text), "%" PRIu64, number);
+    return setxattr(path, name, text, (size_t)length, 0) < 0 ? -errno : 0;
+}
+
+/* A session without the lease that was asked for would stay for ever: then there is none. */
+static int set_lease(const struct store *store, const struct new_request *request,
+                     const struct made_session *made)
+{
+    int r = 0;
+    if (made->backend == BACKEND_FUSE) {
+        if (request->ttl_seconds)
+            r = set_attribute(made->path, LEASE_TTL_ATTRIBUTE, request->ttl_seconds);
+        if (r == 0 && request->owner_pid)
+            r = set_attribute(made->path, LEASE_OWNER_ATTRIBUTE, request->owner_pid);
+    } else {
+        struct session_lease lease = {0};
+        if (request->ttl_seconds)
+            lease.ends_ns = ((int64_t)time(NULL) + (int64_t)request->ttl_seconds) * 1000000000;
+        if (request->owner_pid)
+            r = session_lease_set_owner(&lease, (int)request->owner_pid);
+        if (r == 0)
+            r = copies_set_lease(store, made->key, made->id, &lease);
+    }
+    if (r == 0)
+        return 0;
+    if (made->backend == BACKEND_FUSE ? rmdir(made->path) < 0
+                                      : copies_remove(store, made->key, made->id) < 0)
+        log_warning("the session %s stays behind", made->path);
+    if (r == -ESRCH)
+        return log_fail(ESRCH, "there is no process %" PRIu64 " to own the session",
+                        request->owner_pid);
+    return log_errno(r, "cannot set how long the session %s may live", made->path);
+}
+
 /* Which backend, and the mount's place if it is that. Errors are said. */
 static int choose_backend(const struct store *store, struct serve_found *ret_found,
                           struct made_session *made)
@@ -127,6 +169,19 @@ static int choose_backend(const struct store *store, struct serve_found *ret_fou
     return 0;
 }
 
+static int make_copied(const struct store *store, struct made_session *made)
+{
+    bool first;
+    int r = copies_sweep(store);
+    if (r == 0)
+        r = copies_new(store, made->key, made->id, &made->path, &first);
+    if (r == 0 && first)
+        log_info("sessions are plain copies below %.*s, since %s",
+                 (int)(strlen(made->path) - strlen(made->key) - strlen(made->id) - 2), made->path,
+                 made->why);
+    return r;
+}
+
 static int make_session(struct store *store, const struct new_request *request,
                         struct made_session *made)
 {
@@ -139,14 +194,10 @@ static int make_session(struct store *store, const struct new_request *request,
         r = choose_backend(store, &found, made);
     if (r < 0)
         return r;
-    if (made->backend == BACKEND_FUSE)
-        return make_mounted(found.mount_point, made);
-    bool first;
-    r = copies_new(store, made->key, made->id, &made->path, &first);
-    if (r == 0 && first)
-        log_info("sessions are plain copies below %.*s, since %s",
-                 (int)(strlen(made->path) - strlen(made->key) - strlen(made->id) - 2), made->path,
-                 made->why);
+    r = made->backend == BACKEND_FUSE ? make_mounted(found.mount_point, made)
+                                      : make_copied(store, made);
+    if (r == 0 && (request->ttl_seconds || request->owner_pid))
+        r = set_lease(store, request, made);
     return r;
 }
 
@@ -223,21 +274,52 @@ static int print_made(const struct store *store, const struct new_request *reque
     return r;
 }
 
-static int session_new_command(int argc, char **argv)
+/* EXIT_DONE, or the status to end with; -1 after --help. */
+static int read_new_options(int argc, char **argv, struct new_request *request)
 {
     static const struct option options[] = {{"url", no_argument, NULL, 'u'},
                                             {"json", no_argument, NULL, 'j'},
+                                            {"ttl", required_argument, NULL, 't'},
+                                            {"owner", required_argument, NULL, 'p'},
                                             {"help", no_argument, NULL, 'h'},
                                             {NULL, 0, NULL, 0}};
-    struct new_request request = {0};
-    for (int option; (option = getopt_long(argc, argv, "h", options, NULL)) >= 0;) {
-        if (option == 'h')
-            return command_help("session");
-        if (option != 'u' && option != 'j')
+    for (int option; (option = getopt_long(argc, argv, ":h", options, NULL)) >= 0;) {
+        switch (option) {
+        case 'u':
+            request->as_url = true;
+            break;
+        case 'j':
+            request->as_json = true;
+            break;
+        case 't':
+            if (units_parse_duration(optarg, &request->ttl_seconds) < 0 ||
+                request->ttl_seconds == 0 || request->ttl_seconds > INT32_MAX)
+                return command_usage("session", "--ttl wants a time such as 90s, 15m or 24h, "
+                                     "not \"%s\"", optarg);
+            break;
+        case 'p':
+            if (units_parse_number(optarg, &request->owner_pid) < 0 ||
+                request->owner_pid == 0 || request->owner_pid > INT32_MAX)
+                return command_usage("session", "--owner wants a process ID, not \"%s\"",
+                                     optarg);
+            break;
+        case 'h':
+            return -1;
+        case ':':
+            return command_usage("session", "new: %s wants a value", argv[optind - 1]);
+        default:
             return command_usage("session", "new: unknown option %s", argv[optind - 1]);
-        request.as_url |= option == 'u';
-        request.as_json |= option == 'j';
+        }
     }
+    return EXIT_DONE;
+}
+
+static int session_new_command(int argc, char **argv)
+{
+    struct new_request request = {0};
+    int status = read_new_options(argc, argv, &request);
+    if (status != EXIT_DONE)
+        return status < 0 ? command_help("session") : status;
     if (argc - optind > 2)
         return command_usage("session", "new takes KEY or NAME and an ID, not also %s",
                              argv[optind + 2]);
@@ -340,16 +422,18 @@ static int remove_row(const struct store *store, const struct session_row *row)
     return rmdir(row->path) < 0 ? log_errno(errno, "cannot remove the session %s", row->path) : 0;
 }
 
-static int session_rm_command(int argc, char **argv)
+static int for_each_operand(int argc, char **argv, const char *action,
+                            int (*apply)(const struct store *store,
+                                         const struct session_row *row))
 {
     static const struct option options[] = {{"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
     for (int option; (option = getopt_long(argc, argv, "h", options, NULL)) >= 0;) {
         if (option == 'h')
             return command_help("session");
-        return command_usage("session", "rm: unknown option %s", argv[optind - 1]);
+        return command_usage("session", "%s: unknown option %s", action, argv[optind - 1]);
     }
     if (optind == argc)
-        return command_usage("session", "rm wants the ID of a session");
+        return command_usage("session", "%s wants the ID of a session", action);
     AUTO_STORE struct store *store = NULL;
     AUTO_SESSIONS struct session_table table = {0};
     int r = store_open(&store);
@@ -363,11 +447,63 @@ static int session_rm_command(int argc, char **argv)
         const struct session_row *row;
         r = sessions_find(store, &table, argv[i], &row);
         if (r == 0)
-            r = remove_row(store, row);
+            r = apply(store, row);
         if (first_error == 0)
             first_error = r;
     }
     return command_status(first_error);
+}
+
+static int session_rm_command(int argc, char **argv)
+{
+    return for_each_operand(argc, argv, "rm", remove_row);
+}
+
+/* ---- reset ---- */
+
+/*
+ * A new session is renamed over the old one, which is one step for whoever looks; its directory
+ * gets the old one's mode and owner first.
+ */
+static int reset_mounted(const struct session_row *row)
+{
+    struct stat old;
+    char id[SESSION_ID_MAX + 1];
+    AUTO_FREE char *beside = NULL;
+    int r = make_id(NULL, id);
+    if (r < 0)
+        return r;
+    size_t parent = strlen(row->path) - strlen(row->id);
+    if (asprintf(&beside, "%.*s%s", (int)parent, row->path, id) < 0) {
+        beside = NULL;
+        return -ENOMEM;
+    }
+    if (stat(row->path, &old) < 0 || mkdir(beside, 0700) < 0)
+        return log_errno(errno, "cannot reset the session %s", row->path);
+    struct stat new;
+    if (stat(beside, &new) < 0 ||
+        ((old.st_uid != new.st_uid || old.st_gid != new.st_gid) &&
+         chown(beside, old.st_uid, old.st_gid) < 0) ||
+        (old.st_mode != new.st_mode && chmod(beside, old.st_mode & 07777) < 0) ||
+        rename(beside, row->path) < 0) {
+        r = log_errno(errno, "cannot reset the session %s", row->path);
+        if (rmdir(beside) < 0)
+            log_warning("a session stays behind: %s", beside);
+    }
+    return r;
+}
+
+static int reset_row(const struct store *store, const struct session_row *row)
+{
+    if (row->backend == BACKEND_FUSE)
+        return reset_mounted(row);
+    int r = copies_reset(store, row->key, row->id);
+    return r == -ENOENT ? log_fail(ENOENT, "the session %s is gone", row->id) : r;
+}
+
+static int session_reset_command(int argc, char **argv)
+{
+    return for_each_operand(argc, argv, "reset", reset_row);
 }
 
 int cmd_session(int argc, char **argv)
@@ -376,15 +512,19 @@ int cmd_session(int argc, char **argv)
         const char *name;
         int (*run)(int argc, char **argv);
     } actions[] = {
-        {"new", session_new_command}, {"ls", session_ls_command}, {"rm", session_rm_command}};
+        {"new", session_new_command},
+        {"ls", session_ls_command},
+        {"reset", session_reset_command},
+        {"rm", session_rm_command},
+    };
     opterr = 0;
     optind = 0;
     if (argc < 2)
-        return command_usage(argv[0], "wants one of new, ls, rm");
+        return command_usage(argv[0], "wants one of new, ls, reset, rm");
     if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))
         return command_help(argv[0]);
     for (size_t i = 0; i < ARRAY_LENGTH(actions); i++)
         if (!strcmp(argv[1], actions[i].name))
             return actions[i].run(argc - 1, argv + 1);
-    return command_usage(argv[0], "no action \"%s\": there are new, ls, rm", argv[1]);
+    return command_usage(argv[0], "no action \"%s\": there are new, ls, reset, rm", argv[1]);
 }

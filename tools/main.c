@@ -22,8 +22,10 @@ static const struct command commands[] = {
     {"mount", cmd_mount, "[MNT] [--scratch DIR] [-f] [-o OPTS]",
      "serve the store at MNT; returns when it is ready, prints MNT"},
     {"umount", cmd_umount, "[MNT]", "take the mount away"},
-    {"session", cmd_session, "new [KEY|NAME] [ID] [--url] | ls [--json] | rm ID...",
-     "make, list and remove writable copies of a template"},
+    {"session", cmd_session,
+     "new [KEY|NAME] [ID] [--ttl T] [--owner PID] [--url | --json] | ls [--json] | reset ID... | "
+     "rm ID...",
+     "make, list, renew and remove writable copies of a template"},
     {"ls", cmd_ls, "[--json]", "list the templates in the store"},
 };
 

@@ -46,3 +46,26 @@ int units_parse_size(const char *text, uint64_t *ret_bytes)
     *ret_bytes = number << shift;
     return 0;
 }
+
+int units_parse_duration(const char *text, uint64_t *ret_seconds)
+{
+    static const struct {
+        char unit;
+        uint64_t seconds;
+    } units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}};
+    const char *rest;
+    uint64_t number;
+    int r = parse_leading(text, &number, &rest);
+    if (r < 0)
+        return r;
+    uint64_t unit_seconds = *rest ? 0 : 1;
+    for (size_t i = 0; i < ARRAY_LENGTH(units); i++)
+        if (rest[0] == units[i].unit && rest[1] == '\0')
+            unit_seconds = units[i].seconds;
+    if (unit_seconds == 0)
+        return -EINVAL;
+    if (number > UINT64_MAX / unit_seconds)
+        return -ERANGE;
+    *ret_seconds = number * unit_seconds;
+    return 0;
+}

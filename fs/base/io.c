@@ -120,6 +120,11 @@ int io_renameat_new(int from_dirfd, const char *from, int to_dirfd, const char *
     return (int)SEAM_CALL(renameat2(from_dirfd, from, to_dirfd, to, RENAME_NOREPLACE));
 }
 
+int io_renameat_exchange(int a_dirfd, const char *a, int b_dirfd, const char *b)
+{
+    return (int)SEAM_CALL(renameat2(a_dirfd, a, b_dirfd, b, RENAME_EXCHANGE));
+}
+
 int io_unlinkat(int dirfd, const char *name, int flags)
 {
     return (int)SEAM_CALL(unlinkat(dirfd, name, flags));

@@ -32,6 +32,8 @@ MUST_CHECK int io_fallocate(int fd, int mode, off_t offset, off_t length);
 MUST_CHECK int io_renameat(int from_dirfd, const char *from, int to_dirfd, const char *to);
 /* Fails with -EEXIST where `to` exists. */
 MUST_CHECK int io_renameat_new(int from_dirfd, const char *from, int to_dirfd, const char *to);
+/* Both must exist; each gets the other's name. */
+MUST_CHECK int io_renameat_exchange(int a_dirfd, const char *a, int b_dirfd, const char *b);
 MUST_CHECK int io_unlinkat(int dirfd, const char *name, int flags);
 MUST_CHECK int io_mkdirat(int dirfd, const char *name, mode_t mode);
 MUST_CHECK int io_fchmod(int fd, mode_t mode);

@@ -6,7 +6,7 @@
  *     FLUSH         never     ENOSYS: close(2) pushes dirty pages by itself
  *     FSYNC,        never     ENOSYS: fsync(2) still writes dirty pages to us and tells errors; what
  *      FSYNCDIR               we have lies in the page cache and outlives the daemon
- *     GETXATTR etc. never     there are none
+ *     GETXATTR etc. never     there are none; SETXATTR sets a session's lease (leases.c)
  *     OPENDIR       never     ENOSYS: SQLite opens a directory in each transaction, to sync it
  *     SETLK, FLOCK  never     the capabilities are off: the kernel keeps locks, right for one host
  *     IOCTL, POLL,  never     no handler
@@ -99,6 +99,7 @@ const struct fuse_lowlevel_ops server_operations = {
     .rmdir = handle_rmdir,
     .rename = handle_rename,
     .link = handle_link,
+    .setxattr = handle_setxattr,
     .opendir = refuse_opendir,
     .readdir = handle_readdir,
     .statfs = handle_statfs,

@@ -262,6 +262,20 @@ void handle_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
     reply_result(req, r);
 }
 
+/* Another ID for a session; renamed over another one, it takes that one's place: a reset. */
+static int rename_session(struct server *server, const struct inode *from, const char *name,
+                          const struct inode *to, const char *new_name, unsigned flags)
+{
+    if (from->kind != INODE_SESSIONS_OF || to->kind != INODE_SESSIONS_OF)
+        return refusal(from);
+    if (from != to)
+        return -EXDEV;
+    if (flags & ~(unsigned)RENAME_NOREPLACE)
+        return -EINVAL;
+    return scratch_session_rename(server->scratch, base_key(from->base), name, new_name,
+                                  !(flags & RENAME_NOREPLACE));
+}
+
 void handle_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
                    const char *new_name, unsigned flags)
 {
@@ -269,14 +283,32 @@ void handle_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino
     struct target from = target_of(server, parent);
     struct target to = target_of(server, new_parent);
     int r;
-    if (!from.node || !to.node) {
-        r = from.node || to.node ? -EXDEV : refusal(from.inode);
+    if (!from.node && !to.node) {
+        r = rename_session(server, from.inode, name, to.inode, new_name, flags);
+    } else if (!from.node || !to.node) {
+        r = -EXDEV;
     } else {
         r = access_remove(req, from.node, name);
         if (r == 0)
             r = access_remove(req, to.node, new_name);
         if (r == 0 || r == -ENOENT)
             r = session_rename(from.node, name, to.node, new_name, flags);
+    }
+    reply_result(req, r);
+}
+
+void handle_setxattr(fuse_req_t req, fuse_ino_t id, const char *name, const char *value,
+                     size_t size, int flags UNUSED)
+{
+    struct server *server = server_count(req, REQUEST_SETXATTR);
+    struct target target = target_of(server, id);
+    int r = -EOPNOTSUPP;
+    if (target.node && node_is_root(target.node)) {
+        r = access_node(req, target.node, W_OK);
+        if (r == 0)
+            r = lease_set(target.node, name, value, size);
+        if (r == 0)
+            lease_keeper_wake(server);
     }
     reply_result(req, r);
 }

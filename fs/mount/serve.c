@@ -299,6 +299,8 @@ static int start_and_loop(struct server *server, struct controller *controller)
     if (r < 0)
         return r;
     r = notifier_start(server);
+    if (r == 0)
+        r = lease_keeper_start(server);
     if (r == 0) {
         controller->loop = pthread_self();
         r = -pthread_create(&controller->thread, NULL, control, controller);
@@ -311,8 +313,9 @@ static int start_and_loop(struct server *server, struct controller *controller)
             (void)pthread_kill(controller->thread, SIGNAL_WAKE);
             (void)pthread_join(controller->thread, NULL);
         }
-        notifier_stop(server);
     }
+    lease_keeper_stop(server);
+    notifier_stop(server);
     fuse_session_unmount(server->fuse);
     return r;
 }

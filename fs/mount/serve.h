@@ -32,6 +32,13 @@ enum { SERVE_GRACE_SECONDS = 10 };
 MUST_CHECK int serve(const struct store *store, const struct serve_options *options,
                      void (*ready)(void *context), void *context);
 
+/*
+ * Extended attributes that set a session's lease (setxattr(2) on its directory), in decimal: how
+ * many seconds from now it may live, and the process with whose end it goes.
+ */
+#define LEASE_TTL_ATTRIBUTE "user.mintfs.ttl"
+#define LEASE_OWNER_ATTRIBUTE "user.mintfs.owner"
+
 /* The running mount of a store, as its lock tells. */
 struct serve_found {
     int pid;

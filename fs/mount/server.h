@@ -23,7 +23,7 @@
 #define REQUEST_KINDS(X)                                                                           \
     X(LOOKUP) X(FORGET) X(GETATTR) X(SETATTR) X(READLINK) X(MKNOD) X(MKDIR) X(UNLINK) X(RMDIR)      \
     X(SYMLINK) X(RENAME) X(LINK) X(OPEN) X(CREATE) X(TMPFILE) X(READ) X(WRITE) X(RELEASE)           \
-    X(READDIR) X(STATFS) X(FALLOCATE) X(LSEEK) X(OPENDIR)
+    X(READDIR) X(STATFS) X(FALLOCATE) X(LSEEK) X(OPENDIR) X(SETXATTR)
 
 enum request_kind {
 #define X(name) REQUEST_##name,
@@ -33,6 +33,7 @@ enum request_kind {
 };
 
 struct notifier;
+struct lease_keeper;
 
 struct server {
     const struct serve_options *options;
@@ -40,6 +41,7 @@ struct server {
     struct tree *tree;
     struct fuse_session *fuse;
     struct notifier *notifier;
+    struct lease_keeper *lease_keeper;
     int64_t started_ns;
     atomic_uint_least64_t requests[REQUEST_KIND_COUNT];
     atomic_bool uses_uring; /* seen: a request came through io_uring */
@@ -101,6 +103,15 @@ void notifier_stop(struct server *server);
 /* The cached listing of templates/ or sessions/ is dropped soon. */
 void notifier_drop_listing(struct server *server, enum inode_kind kind);
 
+/* ---- leases.c: the thread that ends sessions whose time is up or whose owner is gone ---- */
+
+MUST_CHECK int lease_keeper_start(struct server *server);
+void lease_keeper_stop(struct server *server);
+/* A lease has changed. */
+void lease_keeper_wake(struct server *server);
+/* SETXATTR user.mintfs.ttl (seconds) and user.mintfs.owner (a process) of a session's directory. */
+MUST_CHECK int lease_set(struct node *node, const char *name, const char *value, size_t size);
+
 /* ---- the handlers, for the table in policy.c ---- */
 
 void handle_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);
@@ -117,6 +128,8 @@ void handle_unlink(fuse_req_t req, fuse_ino_t parent, const char *name);
 void handle_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name);
 void handle_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
                    const char *new_name, unsigned flags);
+void handle_setxattr(fuse_req_t req, fuse_ino_t id, const char *name, const char *value,
+                     size_t size, int flags);
 void handle_link(fuse_req_t req, fuse_ino_t id, fuse_ino_t parent, const char *name);
 void handle_readdir(fuse_req_t req, fuse_ino_t id, size_t size, off_t offset,
                     struct fuse_file_info *info);

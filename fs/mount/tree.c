@@ -109,14 +109,30 @@ static int get_dynamic(struct tree *tree, const struct identity *identity, struc
     return 0;
 }
 
+static void fill_identity(struct identity *identity, enum inode_kind kind, uint32_t entry,
+                          const char *text)
+{
+    memset(identity, 0, sizeof(*identity)); /* padding too: it is compared as bytes */
+    identity->kind = kind;
+    identity->entry = entry;
+    (void)snprintf(identity->text, sizeof(identity->text), "%s", text);
+}
+
+const struct inode *tree_known_sessions_of(struct tree *tree, const char *key)
+{
+    struct identity identity;
+    fill_identity(&identity, INODE_SESSIONS_OF, BASE_ROOT, key);
+    AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&tree->mutex);
+    struct dynamic_inode *dynamic;
+    HASH_FIND(hh, tree->dynamic, &identity, sizeof(identity), dynamic);
+    return dynamic ? &dynamic->inode : NULL;
+}
+
 static int get_of_base(struct tree *tree, enum inode_kind kind, struct base *base,
                        uint32_t entry, struct inode **ret_inode)
 {
     struct identity identity;
-    memset(&identity, 0, sizeof(identity)); /* padding too: it is compared as bytes */
-    identity.kind = kind;
-    identity.entry = entry;
-    (void)snprintf(identity.text, sizeof(identity.text), "%s", base_key(base));
+    fill_identity(&identity, kind, entry, base_key(base));
     return get_dynamic(tree, &identity, base, ret_inode);
 }
 
@@ -128,10 +144,10 @@ static int lookup_name(struct tree *tree, const char *name, struct inode **ret_i
     int r = template_key_of_name(tree->options.store, name, key);
     if (r < 0)
         return r;
+    char text[sizeof(((struct identity *)NULL)->text)];
     struct identity identity;
-    memset(&identity, 0, sizeof(identity));
-    identity.kind = INODE_NAME;
-    (void)snprintf(identity.text, sizeof(identity.text), "%s=%s", name, key);
+    (void)snprintf(text, sizeof(text), "%s=%s", name, key);
+    fill_identity(&identity, INODE_NAME, 0, text);
     return get_dynamic(tree, &identity, NULL, ret_inode);
 }
 

@@ -54,6 +54,9 @@ struct inode *tree_root(struct tree *tree);
 /* templates/ or sessions/: for notifications. */
 struct inode *tree_listing(struct tree *tree, enum inode_kind kind);
 
+/* sessions/KEY if the kernel knows it, else NULL; only good for a notification. */
+const struct inode *tree_known_sessions_of(struct tree *tree, const char *key);
+
 /* The child of that name, with a reference for the kernel. Not for INODE_SESSIONS_OF. */
 MUST_CHECK int tree_lookup(struct tree *tree, struct inode *parent, const char *name,
                            struct inode **ret_inode);

@@ -45,6 +45,7 @@ enum record_type {
     RECORD_EXTENT = 3,
     RECORD_LINK = 4,
     RECORD_UNLINK = 5,
+    RECORD_IDENTITY = 6,
 };
 
 struct frame_disk {
@@ -64,6 +65,13 @@ struct header_disk {
     uint64_t serial;
     char boot_id[BOOT_ID_SIZE + 4];
     char key[SHA256_HEX_LENGTH];
+};
+
+struct identity_disk {
+    int64_t ends_ns;
+    uint64_t owner_start;
+    int32_t owner_pid;
+    uint32_t renamed;
 };
 
 struct node_disk {
@@ -158,6 +166,17 @@ void frame_add_header(struct frame *frame, const struct session_header *header)
     memcpy(disk.boot_id, header->boot_id, BOOT_ID_SIZE);
     memcpy(disk.key, header->key, SHA256_HEX_LENGTH);
     add(frame, RECORD_HEADER, 0, &disk, sizeof(disk), header->id);
+}
+
+void frame_add_identity(struct frame *frame, const struct identity_record *record)
+{
+    struct identity_disk disk = {
+        .ends_ns = record->lease.ends_ns,
+        .owner_start = record->lease.owner_start,
+        .owner_pid = record->lease.owner_pid,
+        .renamed = record->renamed,
+    };
+    add(frame, RECORD_IDENTITY, 0, &disk, sizeof(disk), record->id);
 }
 
 void frame_add_node(struct frame *frame, const struct node_record *record, const char *target)
@@ -395,6 +414,22 @@ static int replay_header(struct cursor *cursor, const struct changelog_visitor *
     return visitor->header(&header, context);
 }
 
+static int replay_identity(struct cursor *cursor, const struct changelog_visitor *visitor,
+                           void *context)
+{
+    struct identity_disk disk;
+    if (!take(cursor, &disk, sizeof(disk)) || cursor->head.tail > SESSION_ID_MAX)
+        return -EBADMSG;
+    struct identity_record record = {
+        .renamed = disk.renamed,
+        .lease = {.ends_ns = disk.ends_ns,
+                  .owner_pid = disk.owner_pid,
+                  .owner_start = disk.owner_start},
+    };
+    memcpy(record.id, cursor->tail, cursor->head.tail);
+    return visitor->identity(&record, context);
+}
+
 static int replay_node(struct cursor *cursor, const struct changelog_visitor *visitor,
                        void *context)
 {
@@ -470,6 +505,9 @@ static int replay_payload(const char *payload, size_t size, bool *seen_header,
         switch (cursor.head.type) {
         case RECORD_HEADER:
             r = replay_header(&cursor, visitor, context);
+            break;
+        case RECORD_IDENTITY:
+            r = replay_identity(&cursor, visitor, context);
             break;
         case RECORD_NODE:
             r = replay_node(&cursor, visitor, context);

@@ -33,6 +33,13 @@ struct session_header {
     char id[SESSION_ID_MAX + 1];
 };
 
+/* What may change about a session itself: its ID (by a rename) and its lease. */
+struct identity_record {
+    char id[SESSION_ID_MAX + 1];
+    bool renamed; /* to this ID, in place of a session that had it */
+    struct session_lease lease;
+};
+
 /* A node's attributes, whole. */
 struct node_record {
     uint32_t node;
@@ -72,6 +79,7 @@ void frame_fini(struct frame *frame);
 #define AUTO_FRAME CLEANUP(frame_fini)
 
 void frame_add_header(struct frame *frame, const struct session_header *header);
+void frame_add_identity(struct frame *frame, const struct identity_record *record);
 void frame_add_node(struct frame *frame, const struct node_record *record, const char *target);
 void frame_add_extent(struct frame *frame, const struct extent_record *record);
 void frame_add_link(struct frame *frame, uint32_t parent, const char *name, uint32_t node);
@@ -102,6 +110,7 @@ void changelog_rest(struct changelog *log);
 
 struct changelog_visitor {
     int (*header)(const struct session_header *header, void *context);
+    int (*identity)(const struct identity_record *record, void *context);
     int (*node)(const struct node_record *record, const char *target, void *context);
     int (*extent)(const struct extent_record *record, void *context);
     int (*link)(uint32_t parent, const char *name, uint32_t node, void *context);

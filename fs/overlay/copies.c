@@ -1,6 +1,7 @@
 #include "fs/overlay/copies.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/magic.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -167,8 +168,11 @@ static int copy_entry(const struct template *template, const struct manifest_ent
     }
 }
 
-/* Copies below a directory that nobody knows yet, then gives it its name. */
-static int copy_template(const struct template *template, int key_fd, const char *id)
+/*
+ * Copies below a directory that nobody knows yet, then gives it its name; with `reset`, that of a
+ * session that is there, whose files then go.
+ */
+static int copy_template(const struct template *template, int key_fd, const char *id, bool reset)
 {
     AUTO_FREE char *beside = NULL;
     if (asprintf(&beside, ".%d.%s", (int)getpid(), id) < 0) {
@@ -183,9 +187,10 @@ static int copy_template(const struct template *template, int key_fd, const char
     for (size_t i = 0; r == 0 && i < manifest->entry_count; i++)
         r = copy_entry(template, &manifest->entries[i], fd);
     if (r == 0)
-        r = io_renameat_new(key_fd, beside, key_fd, id);
-    if (r < 0 && dir_remove_tree(key_fd, beside) < 0)
-        log_warning("an unfinished copy stays behind: %s", beside);
+        r = reset ? io_renameat_exchange(key_fd, beside, key_fd, id)
+                  : io_renameat_new(key_fd, beside, key_fd, id);
+    if ((r < 0 || reset) && dir_remove_tree(key_fd, beside) < 0)
+        log_warning("files of a copy stay behind: %s", beside);
     return r;
 }
 
@@ -239,7 +244,7 @@ static int copy_below(const struct store *store, const struct template *template
     if (r < 0)
         return r;
     AUTO_FD int key_fd = dir_ensure(root.fd, template->key, 0700);
-    r = key_fd < 0 ? key_fd : copy_template(template, key_fd, id);
+    r = key_fd < 0 ? key_fd : copy_template(template, key_fd, id, false);
     if (r == -EEXIST)
         return log_fail(EEXIST, "a session %s of this template exists already; take another ID",
                         id);
@@ -358,6 +363,94 @@ int copies_each(const struct store *store, copies_visitor *visit, void *context)
     return each_root(store, visit_root, &visiting);
 }
 
+/* The directory that holds a session's: its descriptor, or -ENOENT. */
+struct place {
+    struct wanted wanted;
+    int key_fd;
+};
+
+static int find_place(const struct root *root, void *context)
+{
+    struct place *place = context;
+    struct stat status;
+    AUTO_FD int fd =
+        io_openat(root->fd, place->wanted.key, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    if (fd < 0)
+        return fd == -ENOENT ? 0 : fd;
+    if (fstatat(fd, place->wanted.id, &status, AT_SYMLINK_NOFOLLOW) < 0)
+        return errno == ENOENT ? 0 : -errno;
+    place->key_fd = steal_fd(&fd);
+    return 1;
+}
+
+static int open_place(const struct store *store, const char *key, const char *id)
+{
+    struct place place = {.wanted = {.key = key, .id = id}, .key_fd = -1};
+    int r = each_root(store, find_place, &place);
+    return r < 0 ? r : r == 0 ? -ENOENT : place.key_fd;
+}
+
+int copies_reset(const struct store *store, const char *key, const char *id)
+{
+    AUTO_FD int key_fd = open_place(store, key, id);
+    if (key_fd < 0)
+        return key_fd;
+    AUTO_TEMPLATE struct template *template = NULL;
+    int r = template_open(store, key, &template);
+    if (r == -ENOENT)
+        return log_fail(EIO, "the template %s is gone: the session cannot be reset", key);
+    if (r == 0)
+        r = copy_template(template, key_fd, id, true);
+    return r < 0 && r != -ENOENT ? log_errno(r, "cannot reset the session %s", id) : r;
+}
+
+/* ---- leases ---- */
+
+static const char lease_prefix[] = ".lease-";
+enum { LEASE_NAME_MAX = sizeof(lease_prefix) + SESSION_ID_MAX, LEASE_TEXT_MAX = 80 };
+
+static void fill_lease_name(char name[LEASE_NAME_MAX + 1], const char *id)
+{
+    (void)snprintf(name, LEASE_NAME_MAX + 1, "%s%s", lease_prefix, id);
+}
+
+int copies_set_lease(const struct store *store, const char *key, const char *id,
+                     const struct session_lease *lease)
+{
+    AUTO_FD int key_fd = open_place(store, key, id);
+    if (key_fd < 0)
+        return key_fd;
+    char name[LEASE_NAME_MAX + 1];
+    char text[LEASE_TEXT_MAX];
+    fill_lease_name(name, id);
+    int length = snprintf(text, sizeof(text), "%" PRId64 " %" PRId32 " %" PRIu64 "\n",
+                          lease->ends_ns, lease->owner_pid, lease->owner_start);
+    return dir_write_file(key_fd, name, text, (size_t)length, 0600);
+}
+
+static int end_if_over(const struct copy *copy, void *context)
+{
+    const struct store *store = context;
+    AUTO_FD int key_fd = open_place(store, copy->key, copy->id);
+    char name[LEASE_NAME_MAX + 1];
+    fill_lease_name(name, copy->id);
+    AUTO_FREE char *text = NULL;
+    struct session_lease lease = {0};
+    if (key_fd < 0 || dir_read_file(key_fd, name, LEASE_TEXT_MAX, &text, NULL) < 0 ||
+        sscanf(text, "%" SCNd64 " %" SCNd32 " %" SCNu64, &lease.ends_ns, &lease.owner_pid,
+               &lease.owner_start) != 3)
+        return 0;
+    bool over = (lease.ends_ns && session_lease_is_over(&lease, 0)) ||
+                !session_lease_owner_lives(&lease);
+    int r = over ? copies_remove(store, copy->key, copy->id) : 0;
+    return r == -ENOENT ? 0 : r;
+}
+
+int copies_sweep(const struct store *store)
+{
+    return copies_each(store, end_if_over, (void *)(uintptr_t)store);
+}
+
 static int remove_from_root(const struct root *root, void *context)
 {
     const struct wanted *wanted = context;
@@ -367,7 +460,11 @@ static int remove_from_root(const struct root *root, void *context)
     struct stat status;
     if (fstatat(fd, wanted->id, &status, AT_SYMLINK_NOFOLLOW) < 0)
         return errno == ENOENT ? 0 : -errno;
-    int r = dir_remove_tree(fd, wanted->id);
+    char lease[LEASE_NAME_MAX + 1];
+    fill_lease_name(lease, wanted->id);
+    int r = dir_remove_tree(fd, lease);
+    if (r == 0)
+        r = dir_remove_tree(fd, wanted->id);
     if (r < 0)
         return log_errno(r, "cannot remove %s/%s/%s", root->path, wanted->key, wanted->id);
     r = io_unlinkat(root->fd, wanted->key, AT_REMOVEDIR);

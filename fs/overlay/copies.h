@@ -11,6 +11,7 @@
 #include <stdbool.h>
 
 #include "fs/base/cleanup.h"
+#include "fs/overlay/session.h"
 #include "fs/store/store.h"
 
 /*
@@ -20,6 +21,18 @@
  */
 MUST_CHECK int copies_new(const struct store *store, const char *key, const char *id,
                           char **ret_path, bool *ret_first);
+
+/* The same path with new files, in one step; what is open keeps the old ones. -ENOENT, unsaid. */
+MUST_CHECK int copies_reset(const struct store *store, const char *key, const char *id);
+
+/*
+ * A copy's lease stands beside it, as KEY/.lease-ID: "ends_ns owner_pid owner_start". Nobody sees
+ * whether a copy is in use, so only what was set ends it, by copies_sweep().
+ */
+MUST_CHECK int copies_set_lease(const struct store *store, const char *key, const char *id,
+                                const struct session_lease *lease);
+/* Removes the copies whose time is up or whose owner's process is gone. */
+MUST_CHECK int copies_sweep(const struct store *store);
 
 struct copy {
     char key[65];

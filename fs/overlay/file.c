@@ -546,6 +546,7 @@ int file_open(struct node *node)
     if (node->opens == 0 && node->base != BASE_NONE && node->base_limit_bytes > 0)
         r = base_file_acquire(node->session->base, node->base, &node->base_fd);
     if (r == 0) {
+        session_touch(node->session);
         node->opens++;
         atomic_fetch_add(&node->session->open_files, 1);
     } else {
@@ -558,6 +559,7 @@ int file_open(struct node *node)
 void file_close(struct node *node)
 {
     (void)pthread_rwlock_wrlock(&node->lock);
+    session_touch(node->session);
     node->opens--;
     if (atomic_fetch_sub(&node->session->open_files, 1) == 1)
         changelog_rest(node->session->log);

@@ -16,6 +16,7 @@ static void begin_change(struct session *session)
 {
     (void)pthread_rwlock_rdlock(&session->changes);
     (void)pthread_mutex_lock(&session->names);
+    session_touch(session);
 }
 
 static void end_change(struct session *session)

@@ -73,12 +73,15 @@ struct session {
     /* One while it is listed in the scratch, and one for each node that the mount refers to. */
     atomic_uint_least64_t pins;
     atomic_bool discarded; /* nothing is recorded any more */
+    atomic_int_least64_t used_ns;
 
     pthread_rwlock_t changes; /* shared by whoever appends to the log; exclusive: compaction */
     pthread_mutex_t names;    /* guards directories, nlink, refs and what follows */
     LIST_HEAD(, node) nodes;
     struct node *root;
     uint32_t next_number;
+    struct session_lease lease;
+    bool renamed; /* took another's ID, see struct identity_record */
     char boot_id[BOOT_ID_SIZE + 1];
     char id[SESSION_ID_MAX + 1];
 };
@@ -121,6 +124,11 @@ MUST_CHECK int session_record(struct session *session, const struct frame *frame
 void session_after_change(struct session *session);
 MUST_CHECK int session_compact(struct session *session);
 void session_add_header(const struct session *session, struct frame *frame);
+/* Notes that somebody uses it. */
+void session_touch(struct session *session);
+/* Takes an ID, with a lease: that of a session whose place it takes. Recorded. */
+MUST_CHECK int session_take_id(struct session *session, const char *id,
+                               const struct session_lease *lease);
 
 /*
  * For scratch.c and recovery.c: a session with its root and without a log, pinned once for the

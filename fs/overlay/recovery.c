@@ -121,6 +121,15 @@ static int replay_header(const struct session_header *header, void *context)
     return r;
 }
 
+static int replay_identity(const struct identity_record *record, void *context)
+{
+    struct replay *replay = context;
+    memcpy(replay->session->id, record->id, sizeof(record->id));
+    replay->session->renamed = record->renamed;
+    replay->session->lease = record->lease;
+    return 0;
+}
+
 static int make_recorded(struct replay *replay, const struct node_record *record,
                          const char *target, struct node **ret_node)
 {
@@ -364,6 +373,7 @@ static int recover(struct replay *replay)
 {
     static const struct changelog_visitor visitor = {
         .header = replay_header,
+        .identity = replay_identity,
         .node = replay_node,
         .extent = replay_extent,
         .link = replay_link,

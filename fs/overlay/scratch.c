@@ -216,6 +216,11 @@ static int list_session(struct scratch *scratch, struct session *session)
     return 0;
 }
 
+static int compare_serials(const struct listed_session *a, const struct listed_session *b)
+{
+    return a->session->serial < b->session->serial ? -1 : 1;
+}
+
 static int make_session_held(struct scratch *scratch, struct base *base, const char *id,
                              const struct session_new_options *options, struct node **ret_root)
 {
@@ -276,19 +281,83 @@ int scratch_session_find(struct scratch *scratch, const char *key, const char *i
     return 0;
 }
 
-int scratch_session_discard(struct scratch *scratch, const char *key, const char *id)
+/* Takes it off the list; its log is gone by now. */
+static void unlist_session(struct scratch *scratch, struct listed_session *listed)
 {
-    (void)pthread_mutex_lock(&scratch->mutex);
-    struct listed_session *listed = find_session(scratch, key, id);
-    int r = listed ? session_retire(listed->session) : -ENOENT;
-    if (r == 0)
-        HASH_DEL(scratch->sessions, listed);
-    (void)pthread_mutex_unlock(&scratch->mutex);
-    if (r < 0)
-        return r;
+    HASH_DEL(scratch->sessions, listed);
     session_discard(listed->session);
     session_unpin(listed->session);
     free(listed);
+}
+
+/*
+ * The new name is recorded first, then the other's log goes. Killed in between, recovery finds two
+ * sessions of one ID, and keeps the one that says it was renamed.
+ */
+static int rename_held(struct scratch *scratch, struct listed_session *listed,
+                       struct listed_session *replaced, const char *to)
+{
+    struct session *session = listed->session;
+    struct session_lease lease;
+    session_get_lease(replaced ? replaced->session : session, &lease);
+    size_t length = strlen(session_key(session)) + 1 + strlen(to) + 1;
+    struct listed_session *renamed = calloc(1, sizeof(*renamed) + length);
+    if (!renamed)
+        return -ENOMEM;
+    (void)snprintf(renamed->path, length, "%s/%s", session_key(session), to);
+    renamed->session = session;
+    struct session_lease own_lease;
+    session_get_lease(session, &own_lease);
+    int r = session_take_id(session, to, &lease);
+    if (r == 0 && replaced) {
+        r = session_retire(replaced->session);
+        /* The log of either cannot be written then: the names in memory are what counts. */
+        if (r < 0 && session_take_id(session, strchr(listed->path, '/') + 1, &own_lease) < 0)
+            log_warning("a session's name is in doubt: %s", listed->path);
+    }
+    if (r < 0) {
+        free(renamed);
+        return r;
+    }
+    if (replaced)
+        unlist_session(scratch, replaced);
+    HASH_DEL(scratch->sessions, listed);
+    free(listed);
+    HASH_ADD_STR(scratch->sessions, path, renamed);
+    /* A listing goes by serials; a session that was made to be renamed is the last already. */
+    const struct listed_session *before = renamed->hh.prev;
+    if (before && compare_serials(before, renamed) > 0)
+        HASH_SORT(scratch->sessions, compare_serials);
+    return 0;
+}
+
+int scratch_session_rename(struct scratch *scratch, const char *key, const char *from,
+                           const char *to, bool may_replace)
+{
+    if (!session_id_is_valid(to))
+        return -EINVAL;
+    AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&scratch->mutex);
+    struct listed_session *listed = find_session(scratch, key, from);
+    struct listed_session *replaced = find_session(scratch, key, to);
+    if (!listed)
+        return -ENOENT;
+    if (listed == replaced)
+        return 0;
+    if (replaced && !may_replace)
+        return -EEXIST;
+    int r = rename_held(scratch, listed, replaced, to);
+    scratch_wake(scratch);
+    return r;
+}
+
+int scratch_session_discard(struct scratch *scratch, const char *key, const char *id)
+{
+    AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&scratch->mutex);
+    struct listed_session *listed = find_session(scratch, key, id);
+    int r = listed ? session_retire(listed->session) : -ENOENT;
+    if (r < 0)
+        return r;
+    unlist_session(scratch, listed);
     scratch_wake(scratch);
     return 0;
 }
@@ -383,12 +452,22 @@ static int recover_one(struct scratch *scratch, const char *name)
     default:
         return log_errno(r, "cannot recover the session of %s/logs/%s", scratch->path, name);
     }
-    if (find_session(scratch, session_key(session), session_id(session))) {
-        session_unpin(session);
-        return put_log_aside(scratch, name);
-    }
     if (session->serial >= scratch->next_serial)
         scratch->next_serial = session->serial + 1;
+    struct listed_session *other =
+        find_session(scratch, session_key(session), session_id(session));
+    if (other && !session->renamed) {
+        r = session_retire(session);
+        session_discard(session);
+        session_unpin(session);
+        return r;
+    }
+    if (other) {
+        r = session_retire(other->session);
+        unlist_session(scratch, other);
+        if (r < 0)
+            log_warning("a replaced session's log stays behind below %s/logs", scratch->path);
+    }
     r = list_session(scratch, session);
     if (r < 0)
         session_unpin(session);

@@ -60,6 +60,12 @@ MUST_CHECK int scratch_session_new(struct scratch *scratch, struct base *base, c
 /* -ENOENT where there is none; else its directory, referenced. */
 MUST_CHECK int scratch_session_find(struct scratch *scratch, const char *key, const char *id,
                                     struct node **ret_root);
+/*
+ * Gives a session another ID. Where another session has that ID it is discarded, and the lease
+ * stays with the ID: so a session is reset, by a new one that is renamed over it. -ENOENT.
+ */
+MUST_CHECK int scratch_session_rename(struct scratch *scratch, const char *key, const char *from,
+                                      const char *to, bool may_replace);
 /* Whole, full or not; what is open lives on without a name until it is closed. */
 MUST_CHECK int scratch_session_discard(struct scratch *scratch, const char *key, const char *id);
 

@@ -24,6 +24,16 @@ uint64_t session_bytes(const struct session *session)
     return atomic_load(&session->stored_blocks) * BLOCK_SIZE_BYTES;
 }
 
+int64_t session_used_ns(const struct session *session)
+{
+    return atomic_load_explicit(&session->used_ns, memory_order_relaxed);
+}
+
+void session_touch(struct session *session)
+{
+    atomic_store_explicit(&session->used_ns, node_now_ns(), memory_order_relaxed);
+}
+
 unsigned session_open_files(const struct session *session)
 {
     return atomic_load(&session->open_files);
@@ -61,6 +71,7 @@ int session_new(const struct session_place *place, struct session **ret_session)
         NODE_FIRST_ENTRY + (uint32_t)base_manifest(place->base)->entry_count;
     (void)snprintf(session->id, sizeof(session->id), "%s", place->id);
     atomic_init(&session->pins, 1);
+    session_touch(session);
     pthread_rwlock_init(&session->changes, NULL);
     pthread_mutex_init(&session->names, NULL);
     LIST_INIT(&session->nodes);
@@ -76,10 +87,14 @@ int session_new(const struct session_place *place, struct session **ret_session)
 void session_add_header(const struct session *session, struct frame *frame)
 {
     struct session_header header = {.serial = session->serial};
+    struct identity_record identity = {.renamed = session->renamed, .lease = session->lease};
+    (void)snprintf(identity.id, sizeof(identity.id), "%s", session->id);
     memcpy(header.boot_id, session->boot_id, sizeof(header.boot_id));
     (void)snprintf(header.key, sizeof(header.key), "%s", session_key(session));
     (void)snprintf(header.id, sizeof(header.id), "%s", session->id);
     frame_add_header(frame, &header);
+    if (session->renamed || session->lease.ends_ns || session->lease.owner_pid)
+        frame_add_identity(frame, &identity);
 }
 
 int session_begin_log(struct session *session, int dirfd, const char *name, const char *boot_id)
@@ -104,6 +119,50 @@ int session_retire(struct session *session)
         atomic_store(&session->discarded, true);
     (void)pthread_rwlock_unlock(&session->changes);
     return r;
+}
+
+static int record_identity(struct session *session, const char *id, bool renamed,
+                           const struct session_lease *lease)
+{
+    struct identity_record record = {.renamed = renamed, .lease = *lease};
+    (void)snprintf(record.id, sizeof(record.id), "%s", id);
+    AUTO_FRAME struct frame frame;
+    frame_init(&frame);
+    frame_add_identity(&frame, &record);
+    int r = session_record(session, &frame);
+    if (r < 0)
+        return r;
+    memcpy(session->id, record.id, sizeof(session->id));
+    session->renamed = renamed;
+    session->lease = *lease;
+    return 0;
+}
+
+static int change_identity(struct session *session, const char *id,
+                           const struct session_lease *lease)
+{
+    (void)pthread_rwlock_rdlock(&session->changes);
+    (void)pthread_mutex_lock(&session->names);
+    int r = record_identity(session, id ? id : session->id, id || session->renamed, lease);
+    (void)pthread_mutex_unlock(&session->names);
+    (void)pthread_rwlock_unlock(&session->changes);
+    return r;
+}
+
+void session_get_lease(struct session *session, struct session_lease *ret_lease)
+{
+    AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&session->names);
+    *ret_lease = session->lease;
+}
+
+int session_set_lease(struct session *session, const struct session_lease *lease)
+{
+    return change_identity(session, NULL, lease);
+}
+
+int session_take_id(struct session *session, const char *id, const struct session_lease *lease)
+{
+    return change_identity(session, id, lease);
 }
 
 static void forget_names(struct node *directory)

@@ -28,6 +28,29 @@ const char *session_id(const struct session *session);
 const char *session_key(const struct session *session);
 /* Unique over all sessions of the scratch, ever; never 0. */
 uint64_t session_serial(const struct session *session);
+/*
+ * How long it may live, beyond a day without a request: until a time, or as long as a process.
+ * Never ends while a file in it is open.
+ */
+struct session_lease {
+    int64_t ends_ns;      /* CLOCK_REALTIME; 0: not set */
+    int32_t owner_pid;    /* 0: none */
+    uint64_t owner_start; /* clock ticks since boot (proc(5), stat): tells a reused number apart */
+};
+/* Notes which process PID is just now. -ESRCH. */
+MUST_CHECK int session_lease_set_owner(struct session_lease *lease, int pid);
+/* Whether the owner that was noted lives; true for none. */
+bool session_lease_owner_lives(const struct session_lease *lease);
+/* Whether a session without open files, last used then, is to go. Does not ask for the owner. */
+bool session_lease_is_over(const struct session_lease *lease, int64_t used_ns);
+/* When that will be, if nobody uses it. */
+int64_t session_lease_ends_ns(const struct session_lease *lease, int64_t used_ns);
+
+void session_get_lease(struct session *session, struct session_lease *ret_lease);
+MUST_CHECK int session_set_lease(struct session *session, const struct session_lease *lease);
+/* Coarse time (CLOCK_REALTIME) of the last request that named something in it. */
+int64_t session_used_ns(const struct session *session);
+
 /* Bytes of storage that its overlay takes, and how many of its files are open. */
 uint64_t session_bytes(const struct session *session);
 unsigned session_open_files(const struct session *session);

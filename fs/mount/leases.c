@@ -1,0 +1,229 @@
+/*
+ * Ends sessions whose time is up, or whose owner's process is gone, unless a file in them is open.
+ *
+ * A thread waits for what comes first: an owner's end (pidfd_open(2)), the earliest time, or a
+ * changed lease. Then it looks at all sessions anew. It is no request's thread and holds no lock,
+ * so it may tell the kernel to forget a session's name.
+ */
+#include <limits.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "fs/base/log.h"
+#include "fs/mount/server.h"
+
+enum {
+    /* While a session that should end has files open. */
+    RETRY_MS = 1000,
+    OWNERS_MAX = 4096,
+};
+
+struct lease_keeper {
+    struct server *server;
+    pthread_t thread;
+    int wake_fd;
+    atomic_bool stopping;
+};
+
+/* What one look at all sessions finds. */
+struct look {
+    bool failed; /* no memory: looked again soon */
+    int64_t next_ns;
+    bool retry;
+    struct session_lease *owners; /* each process once */
+    size_t owner_count;
+    char (*over)[SHA256_HEX_LENGTH + 1 + SESSION_ID_MAX + 1]; /* KEY/ID */
+    size_t over_count;
+    size_t over_room;
+};
+
+static bool note_owner(struct look *look, const struct session_lease *lease)
+{
+    for (size_t i = 0; i < look->owner_count; i++)
+        if (look->owners[i].owner_pid == lease->owner_pid)
+            return true;
+    if (look->owner_count == OWNERS_MAX)
+        return false;
+    look->owners[look->owner_count++] = *lease;
+    return true;
+}
+
+static void note_over(struct look *look, const struct session *session)
+{
+    if (look->over_count == look->over_room) {
+        size_t room = look->over_room ? look->over_room * 2 : 16;
+        void *grown = realloc(look->over, room * sizeof(*look->over));
+        if (!grown) {
+            look->failed = true;
+            return;
+        }
+        look->over = grown;
+        look->over_room = room;
+    }
+    (void)snprintf(look->over[look->over_count++], sizeof(*look->over), "%s/%s",
+                   session_key(session), session_id(session));
+}
+
+static bool look_at(const struct session *session, void *context)
+{
+    struct look *look = context;
+    struct session_lease lease;
+    session_get_lease((struct session *)(uintptr_t)session, &lease);
+    int64_t used = session_used_ns(session);
+    bool over = session_lease_is_over(&lease, used) || !session_lease_owner_lives(&lease);
+    if (over && session_open_files(session) == 0) {
+        note_over(look, session);
+        return true;
+    }
+    look->retry |= over;
+    int64_t ends = session_lease_ends_ns(&lease, used);
+    if (!over && ends < look->next_ns)
+        look->next_ns = ends;
+    if (!over && lease.owner_pid && !note_owner(look, &lease))
+        look->retry = true;
+    return true;
+}
+
+/* The name goes first from the store of sessions, then from the kernel's memory. */
+static void end_session(struct server *server, char *path)
+{
+    char *id = strchr(path, '/');
+    *id++ = '\0';
+    int r = scratch_session_discard(server->scratch, path, id);
+    if (r < 0 && r != -ENOENT)
+        log_warning("cannot discard the session %s: %s", id, strerror(-r));
+    const struct inode *parent = tree_known_sessions_of(server->tree, path);
+    if (parent)
+        (void)fuse_lowlevel_notify_inval_entry(server->fuse, (fuse_ino_t)(uintptr_t)parent, id,
+                                               strlen(id));
+}
+
+static int timeout_ms(const struct look *look)
+{
+    if (look->retry || look->failed)
+        return RETRY_MS;
+    struct timespec now;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    int64_t now_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+    if (look->next_ns == INT64_MAX)
+        return -1;
+    int64_t left_ms = (look->next_ns - now_ns) / 1000000 + 1;
+    return left_ms < 0 ? 0 : left_ms > INT_MAX ? INT_MAX : (int)left_ms;
+}
+
+/* Waits for an owner's end, the next time, or a call. */
+static void await_event(const struct lease_keeper *keeper, const struct look *look)
+{
+    size_t count = look->owner_count + 1;
+    AUTO_FREE struct pollfd *fds = calloc(count, sizeof(*fds));
+    if (!fds)
+        return;
+    fds[0] = (struct pollfd){.fd = keeper->wake_fd, .events = POLLIN};
+    for (size_t i = 1; i < count; i++)
+        /* A process that has ended since: -1, which poll(2) passes over; the time-out finds it. */
+        fds[i] = (struct pollfd){
+            .fd = (int)syscall(SYS_pidfd_open, look->owners[i - 1].owner_pid, 0),
+            .events = POLLIN,
+        };
+    int wait_ms = timeout_ms(look);
+    for (size_t i = 1; i < count; i++)
+        if (fds[i].fd < 0 && (wait_ms < 0 || wait_ms > RETRY_MS))
+            wait_ms = RETRY_MS;
+    (void)poll(fds, count, wait_ms);
+    for (size_t i = 1; i < count; i++)
+        if (fds[i].fd >= 0)
+            (void)close(fds[i].fd);
+    uint64_t calls;
+    if ((fds[0].revents & POLLIN) && read(keeper->wake_fd, &calls, sizeof(calls)) < 0)
+        return;
+}
+
+static void *keep_leases(void *context)
+{
+    struct lease_keeper *keeper = context;
+    struct server *server = keeper->server;
+    AUTO_FREE struct session_lease *owners = calloc(OWNERS_MAX, sizeof(*owners));
+    while (owners && !atomic_load(&keeper->stopping)) {
+        struct look look = {.next_ns = INT64_MAX, .owners = owners};
+        scratch_each(server->scratch, NULL, 0, look_at, &look);
+        for (size_t i = 0; i < look.over_count; i++)
+            end_session(server, look.over[i]);
+        free(look.over);
+        await_event(keeper, &look);
+    }
+    return NULL;
+}
+
+int lease_keeper_start(struct server *server)
+{
+    struct lease_keeper *keeper = calloc(1, sizeof(*keeper));
+    if (!keeper)
+        return -ENOMEM;
+    keeper->server = server;
+    keeper->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    int error = keeper->wake_fd < 0 ? errno
+                                    : pthread_create(&keeper->thread, NULL, keep_leases, keeper);
+    if (error) {
+        if (keeper->wake_fd >= 0)
+            (void)close(keeper->wake_fd);
+        free(keeper);
+        return -error;
+    }
+    server->lease_keeper = keeper;
+    return 0;
+}
+
+static void wake(const struct lease_keeper *keeper)
+{
+    static const uint64_t one = 1;
+    if (write(keeper->wake_fd, &one, sizeof(one)) < 0)
+        return; /* it has been called often enough */
+}
+
+void lease_keeper_stop(struct server *server)
+{
+    struct lease_keeper *keeper = server->lease_keeper;
+    if (!keeper)
+        return;
+    atomic_store(&keeper->stopping, true);
+    wake(keeper);
+    (void)pthread_join(keeper->thread, NULL);
+    (void)close(keeper->wake_fd);
+    free(keeper);
+    server->lease_keeper = NULL;
+}
+
+void lease_keeper_wake(struct server *server)
+{
+    wake(server->lease_keeper);
+}
+
+int lease_set(struct node *node, const char *name, const char *value, size_t size)
+{
+    char digits[24];
+    if (strcmp(name, LEASE_TTL_ATTRIBUTE) != 0 && strcmp(name, LEASE_OWNER_ATTRIBUTE) != 0)
+        return -EOPNOTSUPP;
+    if (size == 0 || size >= sizeof(digits))
+        return -EINVAL;
+    memcpy(digits, value, size);
+    digits[size] = '\0';
+    if (strspn(digits, "0123456789") != size)
+        return -EINVAL;
+    uint64_t number = strtoull(digits, NULL, 10);
+    struct session *session = node_session(node);
+    struct session_lease lease;
+    session_get_lease(session, &lease);
+    if (!strcmp(name, LEASE_OWNER_ATTRIBUTE)) {
+        int r = number > INT_MAX ? -ESRCH : session_lease_set_owner(&lease, (int)number);
+        return r < 0 ? r : session_set_lease(session, &lease);
+    }
+    if (number == 0 || number > INT32_MAX)
+        return -EINVAL;
+    struct timespec now;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    lease.ends_ns = ((int64_t)now.tv_sec + (int64_t)number) * 1000000000 + now.tv_nsec;
+    return session_set_lease(session, &lease);
+}
