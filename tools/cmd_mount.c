@@ -8,27 +8,33 @@
 #include <sys/wait.h>
 
 #include "fs/base/io.h"
+#include "fs/base/lock.h"
 #include "fs/base/log.h"
 #include "fs/mount/mountpoint.h"
 #include "fs/mount/serve.h"
 #include "tools/command.h"
+#include "tools/mounting.h"
 #include "tools/units.h"
 
 static const struct option options[] = {
     {"scratch", required_argument, NULL, 's'}, {"foreground", no_argument, NULL, 'f'},
-    {"options", required_argument, NULL, 'o'}, {"help", no_argument, NULL, 'h'},
-    {NULL, 0, NULL, 0},
+    {"options", required_argument, NULL, 'o'}, {"replace", no_argument, NULL, 'r'},
+    {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0},
 };
 
 struct mount_request {
     struct serve_options serve;
     bool foreground;
+    bool replace;
     const char *place; /* as typed, or NULL */
     char *mount_point; /* resolved, owned */
+    /* One start at a time: whoever comes second finds the mount ready. */
+    struct lock starting;
 };
 
 static void request_fini(struct mount_request *request)
 {
+    lock_release(&request->starting);
     free(request->mount_point);
 }
 
@@ -49,16 +55,20 @@ static int read_mount_option(char *text, struct serve_options *serve)
         if (units_parse_number(value, &number) < 0 || number > 86400)
             return command_usage("mount", "grace is a number of seconds, not \"%s\"", value);
         serve->grace_seconds = (unsigned)number;
-    } else if (!strcmp(text, "session_limit") && value) {
+    } else if (!strcmp(text, "idle") && value) {
+        if (units_parse_duration(value, &number) < 0 || number > INT32_MAX)
+            return command_usage("mount", "idle is a time such as 10m, not \"%s\"", value);
+        serve->idle_seconds = (unsigned)number;
+    } else if ((!strcmp(text, "session_limit") || !strcmp(text, "limit")) && value) {
         if (units_parse_size(value, &number) < 0 || number == 0)
-            return command_usage("mount", "session_limit is a size such as 64M, not \"%s\"",
-                                 value);
-        serve->session_limit_bytes = number;
+            return command_usage("mount", "%s is a size such as 64M, not \"%s\"", text, value);
+        *(text[0] == 's' ? &serve->session_limit_bytes : &serve->limit_bytes) = number;
         serve->strict = true;
     } else {
         return command_usage("mount",
                              "unknown mount option \"%s\"; there are allow_other, strict, "
-                             "no_io_uring, grace=SECONDS, session_limit=SIZE",
+                             "no_io_uring, grace=SECONDS, idle=TIME, limit=SIZE, "
+                             "session_limit=SIZE",
                              text);
     }
     return EXIT_DONE;
@@ -92,6 +102,9 @@ static int read_arguments(int argc, char **argv, struct mount_request *request)
         case 'o':
             status = read_mount_options(optarg, &request->serve);
             break;
+        case 'r':
+            request->replace = true;
+            break;
         case 'h':
             return -1;
         case ':':
@@ -108,24 +121,36 @@ static int read_arguments(int argc, char **argv, struct mount_request *request)
     return EXIT_DONE;
 }
 
-/* A store that is mounted already is said before anything about the place. */
-static int check_store_is_free(const struct store *store)
+/*
+ * A store that is mounted already is said before anything about the place; with --replace its
+ * daemon goes first, and the new one takes its place if none is named.
+ */
+static int make_store_free(const struct store *store, struct mount_request *request)
 {
     AUTO_SERVE_FOUND struct serve_found found = {0};
     int r = serve_find(store, &found);
     if (r <= 0)
         return r < 0 ? log_errno(r, "cannot look into %s/v1/locks", store->path) : 0;
-    return log_fail(EWOULDBLOCK, "the store %s is mounted at %s already (process %d)%s%s",
-                    store->path, found.mount_point, found.pid,
-                    strcmp(found.version, MINTFS_VERSION) != 0 ? ", by mintfs " : "",
-                    strcmp(found.version, MINTFS_VERSION) != 0 ? found.version : "");
+    if (!request->replace) {
+        bool other = strcmp(found.version, MINTFS_VERSION) != 0;
+        return log_fail(EWOULDBLOCK,
+                        "the store %s is mounted at %s already (process %d%s%s)%s", store->path,
+                        found.mount_point, found.pid, other ? ", mintfs " : "",
+                        other ? found.version : "",
+                        other ? "; mintfs mount --replace starts this version" : "");
+    }
+    r = mounting_take_away(store, found.mount_point);
+    if (r == 0 && !request->place)
+        request->mount_point = strdup(found.mount_point);
+    return r < 0 || request->place || request->mount_point ? r : -ENOMEM;
 }
 
 /* ---- in the foreground ---- */
 
 static void print_place(void *context)
 {
-    const struct mount_request *request = context;
+    struct mount_request *request = context;
+    lock_release(&request->starting);
     printf("%s\n", request->mount_point);
     (void)fflush(stdout);
 }
@@ -191,7 +216,7 @@ static int await_daemon(pid_t pid, int fd, const struct mount_request *request)
     return WEXITSTATUS(status); /* it has said why */
 }
 
-static int start_daemon(const struct store *store, const struct mount_request *request)
+static int start_daemon(const struct store *store, struct mount_request *request)
 {
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) < 0)
@@ -203,6 +228,7 @@ static int start_daemon(const struct store *store, const struct mount_request *r
         return command_status(log_errno(errno, "cannot start the daemon"));
     if (pid == 0) {
         (void)close(steal_fd(&read_end));
+        lock_forget(&request->starting); /* the starter's */
         int status = run_daemon(store, request, steal_fd(&write_end));
         /* As main() would: what is held is freed, so that a leak checker has nothing to say. */
         store_close((struct store *)(uintptr_t)store);
@@ -215,25 +241,38 @@ static int start_daemon(const struct store *store, const struct mount_request *r
 
 static int find_place(struct mount_request *request)
 {
-    int r = request->place ? mountpoint_resolve(request->place, &request->mount_point)
-                           : mountpoint_default(&request->mount_point);
+    int r = 0;
+    if (request->place)
+        r = mountpoint_resolve(request->place, &request->mount_point);
+    else if (!request->mount_point)
+        r = mountpoint_default(&request->mount_point);
     request->serve.mount_point = request->mount_point;
     return r;
 }
 
+static int lock_start(const struct store *store, struct mount_request *request)
+{
+    int r = lock_take(&request->starting, store->locks_fd, "mounting", LOCK_EXCLUSIVE, true);
+    return r < 0 ? log_errno(r, "cannot write to %s/v1/locks", store->path) : 0;
+}
+
+/* The request goes before the store, below whose directory its lock lies. */
 int cmd_mount(int argc, char **argv)
 {
+    AUTO_STORE struct store *store = NULL;
     CLEANUP(request_fini)
-    struct mount_request request = {.serve = {.grace_seconds = SERVE_GRACE_SECONDS}};
+    struct mount_request request = {
+        .serve = {.grace_seconds = SERVE_GRACE_SECONDS}, .starting = LOCK_INIT};
     int status = read_arguments(argc, argv, &request);
     if (status != EXIT_DONE)
         return status < 0 ? command_help(argv[0]) : status;
     /* What the caller had open is none of the daemon's business. */
     (void)close_range(STDERR_FILENO + 1, ~0U, 0);
-    AUTO_STORE struct store *store = NULL;
     int r = store_open(&store);
     if (r == 0)
-        r = check_store_is_free(store);
+        r = lock_start(store, &request);
+    if (r == 0)
+        r = make_store_free(store, &request);
     if (r == 0)
         r = find_place(&request);
     if (r == 0)

@@ -19,7 +19,7 @@ static const struct command commands[] = {
      "[-i PATH]... [-x GLOB]... [-e VAR]... [--salt S] [--root DIR] [--as TEXT] [-n NAME] "
      "[--file FILE] [--to PATH] [NAME | -- BUILDER...]",
      "make the template if it is not in the store, print its key"},
-    {"mount", cmd_mount, "[MNT] [--scratch DIR] [-f] [-o OPTS]",
+    {"mount", cmd_mount, "[MNT] [--scratch DIR] [-f] [--replace] [-o OPTS]",
      "serve the store at MNT; returns when it is ready, prints MNT"},
     {"umount", cmd_umount, "[MNT]", "take the mount away"},
     {"session", cmd_session,

@@ -1,5 +1,6 @@
 /*
- * Ends sessions whose time is up, or whose owner's process is gone, unless a file in them is open.
+ * Ends sessions whose time is up, or whose owner's process is gone, unless a file in them is open;
+ * and the mount itself, where that is asked for, when nobody uses it.
  *
  * A thread waits for what comes first: an owner's end (pidfd_open(2)), the earliest time, or a
  * changed lease. Then it looks at all sessions anew. It is no request's thread and holds no lock,
@@ -13,6 +14,7 @@
 #include <unistd.h>
 
 #include "fs/base/log.h"
+#include "fs/mount/mountpoint.h"
 #include "fs/mount/server.h"
 
 enum {
@@ -101,6 +103,28 @@ static void end_session(struct server *server, char *path)
                                                strlen(id));
 }
 
+/*
+ * Takes the mount away when nobody has asked for anything for long: a plain unmount, which fails
+ * while it is in use. How long to wait until the next try; -1: no need.
+ */
+static int try_idle_exit(struct server *server)
+{
+    int64_t limit_ns = (int64_t)server->options->idle_seconds * 1000000000;
+    if (!limit_ns)
+        return -1;
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    int64_t now_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+    int64_t left_ns = atomic_load(&server->used_ns) + limit_ns - now_ns;
+    if (left_ns > 0)
+        return (int)(left_ns / 1000000) + 1;
+    if (atomic_load(&server->open_files) == 0 &&
+        mountpoint_unmount(server->options->mount_point, false) == 0)
+        return -1;
+    server_touch(server);
+    return RETRY_MS;
+}
+
 static int timeout_ms(const struct look *look)
 {
     if (look->retry || look->failed)
@@ -129,6 +153,9 @@ static void await_event(const struct lease_keeper *keeper, const struct look *lo
             .events = POLLIN,
         };
     int wait_ms = timeout_ms(look);
+    int idle_ms = try_idle_exit(keeper->server);
+    if (idle_ms >= 0 && (wait_ms < 0 || idle_ms < wait_ms))
+        wait_ms = idle_ms;
     for (size_t i = 1; i < count; i++)
         if (fds[i].fd < 0 && (wait_ms < 0 || wait_ms > RETRY_MS))
             wait_ms = RETRY_MS;

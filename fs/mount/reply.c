@@ -1,6 +1,6 @@
 #include "fs/mount/server.h"
 
-#include <string.h>
+#include <time.h>
 
 /* "For good", as the kernel counts: see policy.c for what is cached so. */
 static const double forever_seconds = 365.0 * 86400;
@@ -12,10 +12,20 @@ struct server *server_of(fuse_req_t req)
     return fuse_req_userdata(req);
 }
 
+void server_touch(struct server *server)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    atomic_store_explicit(&server->used_ns, (int64_t)now.tv_sec * 1000000000 + now.tv_nsec,
+                          memory_order_relaxed);
+}
+
 struct server *server_count(fuse_req_t req, enum request_kind kind)
 {
     struct server *server = server_of(req);
     atomic_fetch_add_explicit(&server->requests[kind], 1, memory_order_relaxed);
+    if (server->options->idle_seconds)
+        server_touch(server);
 #ifdef HAVE_FUSE_URING
     if (!atomic_load_explicit(&server->uses_uring, memory_order_relaxed) && fuse_req_is_uring(req))
         atomic_store(&server->uses_uring, true);

@@ -336,6 +336,7 @@ static int open_parts(struct server *server, const struct store *store)
     struct scratch_options scratch_options = {
         .place = options->scratch,
         .session_limit_bytes = options->session_limit_bytes,
+        .limit_bytes = options->limit_bytes,
     };
     int r = scratch_open(store, &scratch_options, &server->scratch);
     if (r < 0)
@@ -363,6 +364,7 @@ int serve(const struct store *store, const struct serve_options *options,
         return r;
     raise_descriptor_limit();
     init_server(&server);
+    server_touch(&server);
     r = open_parts(&server, store);
     if (r == 0)
         r = start_and_loop(&server, &controller);

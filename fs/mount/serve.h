@@ -17,6 +17,8 @@ struct serve_options {
     bool strict;             /* write-through: a full disk is said at write(2) */
     bool no_uring;           /* not even where kernel and library offer it */
     uint64_t session_limit_bytes; /* 0: none; sets strict */
+    uint64_t limit_bytes;         /* for all sessions together; the same */
+    unsigned idle_seconds;        /* goes by itself after so long without a request; 0: never */
     unsigned grace_seconds;  /* how long files that are open at SIGTERM are served on */
 };
 

@@ -42,11 +42,11 @@ struct server {
     struct fuse_session *fuse;
     struct notifier *notifier;
     struct lease_keeper *lease_keeper;
-    int64_t started_ns;
     atomic_uint_least64_t requests[REQUEST_KIND_COUNT];
     atomic_bool uses_uring; /* seen: a request came through io_uring */
     bool writeback;
     atomic_bool stopping;   /* no new opens */
+    atomic_int_least64_t used_ns; /* coarse time of the last request */
     atomic_uint open_files; /* templates' and status.json's count too */
 
     pthread_mutex_t mutex; /* innermost: guards the wait for what follows */
@@ -60,6 +60,8 @@ struct server {
 struct server *server_of(fuse_req_t req);
 /* First in each handler. */
 struct server *server_count(fuse_req_t req, enum request_kind kind);
+/* Notes the time, for idle_seconds. */
+void server_touch(struct server *server);
 void server_opened(struct server *server);
 void server_closed(struct server *server);
 

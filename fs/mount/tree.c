@@ -262,7 +262,7 @@ void tree_stat(const struct tree *tree, const struct inode *inode, struct stat *
         break;
     case INODE_NAME:
         ret_status->st_mode = S_IFLNK | 0777;
-        ret_status->st_nlink = 1;
+        ret_status->st_nlink = 2; /* in templates/ and in sessions/ */
         ret_status->st_size = (off_t)strlen(inode->target);
         break;
     case INODE_SESSIONS_OF:

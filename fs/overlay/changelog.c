@@ -116,6 +116,7 @@ void frame_init(struct frame *frame)
     frame->room = sizeof(frame->small);
     frame->size = sizeof(struct frame_disk);
     frame->failed = false;
+    frame->frees = false;
 }
 
 void frame_fini(struct frame *frame)

@@ -71,6 +71,7 @@ struct frame {
     size_t size;
     size_t room;
     bool failed;
+    bool frees; /* it says that something goes: worth the reserve of a full disk */
     char small[512];
 };
 

@@ -147,25 +147,44 @@ static int change_add_run(struct change *change, struct taken_run run)
     return 0;
 }
 
-/* Takes blocks within the session's limit. */
-static int take_blocks(struct session *session, uint32_t want, block_t *ret_first)
+/* Counts up to `want` more within a limit (0: none), and says how many. */
+static uint32_t charge(atomic_uint_least64_t *stored, uint64_t limit, uint32_t want)
 {
-    uint64_t stored = atomic_load(&session->stored_blocks);
-    if (session->limit_blocks) {
-        if (stored >= session->limit_blocks)
-            return -EDQUOT;
-        want = (uint32_t)min_u64(want, session->limit_blocks - stored);
-    }
-    int count = blocks_take(session->blocks, want, ret_first);
-    if (count > 0)
-        atomic_fetch_add(&session->stored_blocks, (unsigned)count);
+    uint64_t before = atomic_load(stored);
+    uint32_t granted;
+    do {
+        uint64_t left = limit > before ? limit - before : 0;
+        granted = limit ? (uint32_t)min_u64(want, left) : want;
+    } while (!atomic_compare_exchange_weak(stored, &before, before + granted));
+    return granted;
+}
+
+/* Takes blocks within the session's limit and that of all. */
+static int take_blocks(struct node *node, uint32_t want, block_t *ret_first)
+{
+    struct session *session = node->session;
+    struct session_list *list = session->list;
+    if (node->unlimited)
+        return blocks_take(session->blocks, want, ret_first);
+    uint32_t granted = charge(&session->stored_blocks, session->limit_blocks, want);
+    if (granted == 0)
+        return -EDQUOT;
+    uint32_t granted_by_all = charge(&list->stored_blocks, list->limit_blocks, granted);
+    int count =
+        granted_by_all ? blocks_take(session->blocks, granted_by_all, ret_first) : -ENOSPC;
+    uint32_t taken = count > 0 ? (uint32_t)count : 0;
+    atomic_fetch_sub(&list->stored_blocks, granted_by_all - taken);
+    atomic_fetch_sub(&session->stored_blocks, granted - taken);
     return count;
 }
 
 static void give_back(struct node *node, block_t first, uint32_t count)
 {
     blocks_release(node->session->blocks, first, count);
+    if (node->unlimited)
+        return;
     atomic_fetch_sub(&node->session->stored_blocks, count);
+    atomic_fetch_sub(&node->session->list->stored_blocks, count);
 }
 
 /* One fresh block, of which the change covers a part: the rest is what the file shows there. */
@@ -211,7 +230,7 @@ static int store_missing(struct change *change, fileblock_t at, uint32_t count)
 {
     while (count > 0) {
         struct taken_run run = {.at = at};
-        int taken = take_blocks(change->node->session, count, &run.block);
+        int taken = take_blocks(change->node, count, &run.block);
         if (taken < 0)
             return taken;
         run.count = (uint32_t)taken;
@@ -398,6 +417,7 @@ static int drop_blocks(struct node *node, fileblock_t first, fileblock_t end)
     if (node->logged) {
         AUTO_FRAME struct frame frame;
         frame_init(&frame);
+        frame.frees = true;
         if (record.count)
             frame_add_extent(&frame, &record);
         record.at = zero_end;

@@ -174,6 +174,7 @@ static int make_held(struct node *directory, const char *name, const struct node
     if (r < 0)
         return r;
     if (name) {
+        node_note_name(node, name);
         r = add_name(directory, name, node);
         if (r < 0) {
             node_free(node, false);
@@ -240,6 +241,7 @@ static int remove_held(struct node *directory, const char *name, bool want_direc
         return r;
     AUTO_FRAME struct frame frame;
     frame_init(&frame);
+    frame.frees = true;
     frame_add_unlink(&frame, directory->number, name);
     r = session_record(directory->session, &frame);
     if (r < 0) {

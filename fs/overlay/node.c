@@ -200,6 +200,14 @@ void node_unref(struct node *node, uint64_t count)
         session_unpin(session);
 }
 
+void node_note_name(struct node *node, const char *name)
+{
+    static const char suffix[] = "-shm";
+    size_t length = strlen(name);
+    if (node->base == BASE_NONE && node->stored_blocks == 0 && length >= strlen(suffix))
+        node->unlimited = !strcmp(name + length - strlen(suffix), suffix);
+}
+
 struct session *node_session(const struct node *node)
 {
     return node->session;
@@ -336,6 +344,7 @@ static int set_held(struct node *node, const struct stat *to, unsigned which)
     if (node->logged) {
         AUTO_FRAME struct frame frame;
         frame_init(&frame);
+        frame.frees = which & NODE_SET_SIZE;
         frame_add_node(&frame, &record, S_ISLNK(node->mode) ? node->target : NULL);
         int r = session_record(node->session, &frame);
         if (r < 0)

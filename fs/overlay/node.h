@@ -29,6 +29,7 @@ struct node {
     uint64_t refs;   /* of the mount; guarded by session.names */
     uint32_t nlink;  /* written under session.names and lock, read under either */
     bool changed;    /* differs from the template's entry, or is new; never goes back */
+    bool unlimited;  /* counts against no limit: SQLite's shared memory. Set before it has bytes */
     bool logged;     /* has a name in the log: its changes are recorded. Guarded by lock */
 
     /* Guards what follows. */
@@ -54,11 +55,20 @@ struct node {
     };
 };
 
-/* All sessions of a scratch that are in memory, discarded ones too. */
+/* All sessions of a scratch that are in memory, discarded ones too, and what they share. */
 struct session_list {
-    pthread_mutex_t mutex; /* innermost */
+    uint64_t limit_blocks; /* for all together; 0: none */
+    atomic_uint_least64_t stored_blocks;
+    /* Room that is set aside so that removing something can be recorded on a full disk. */
+    int reserve_fd;
+    pthread_mutex_t mutex; /* innermost; guards what follows */
+    bool reserve_spent;
     LIST_HEAD(, session) sessions;
 };
+/* Takes the reserve; false if it is spent already. */
+bool session_list_spend_reserve(struct session_list *list);
+/* Sets it aside again, if there is room. */
+void session_list_refill_reserve(struct session_list *list);
 
 struct session {
     struct session_list *list;
@@ -85,6 +95,9 @@ struct session {
     char boot_id[BOOT_ID_SIZE + 1];
     char id[SESSION_ID_MAX + 1];
 };
+
+/* By its name, before it is written to: see struct node, unlimited. */
+void node_note_name(struct node *node, const char *name);
 
 /* A time for stamps: coarse, so that several changes in one tick make one flush. */
 int64_t node_now_ns(void);

@@ -234,6 +234,7 @@ static int replay_link(uint32_t parent_number, const char *name, uint32_t number
     if (replaces && old->nlink > 0)
         lose_name(old);
     directory_set(parent->directory, dentry, node, 0);
+    node_note_name(node, name);
     parent->changed = node->changed = true;
     node_set_nlink(node, node_is_directory(node) ? 2 : node->nlink + 1);
     if (node_is_directory(node))
@@ -324,7 +325,10 @@ static void claim_run(fileblock_t at UNUSED, uint32_t count, block_t block, void
         return;
     claim->runs++;
     claim->node->stored_blocks += count;
+    if (claim->node->unlimited)
+        return;
     atomic_fetch_add(&claim->node->session->stored_blocks, count);
+    atomic_fetch_add(&claim->node->session->list->stored_blocks, count);
 }
 
 static void unclaim_run(fileblock_t at UNUSED, uint32_t count, block_t block, void *context)
@@ -334,6 +338,8 @@ static void unclaim_run(fileblock_t at UNUSED, uint32_t count, block_t block, vo
         return;
     claim->give_back--;
     blocks_release(claim->node->session->blocks, block, count);
+    if (!claim->node->unlimited)
+        atomic_fetch_sub(&claim->node->session->list->stored_blocks, count);
 }
 
 /* All of the session's blocks, or none and an error. */

@@ -139,6 +139,7 @@ static void *take_care(void *context)
     while (await_work(scratch)) {
         if (blocks_wants_trim(scratch->blocks))
             blocks_trim(scratch->blocks);
+        session_list_refill_reserve(&scratch->all);
         if (await_idleness(scratch)) {
             drop_idle_bases(scratch, false);
             if (blocks_wants_trim(scratch->blocks))
@@ -607,6 +608,13 @@ static int open_parts(struct scratch *scratch)
     scratch->logs_fd = dir_ensure(scratch->dirfd, "logs", 0700);
     if (scratch->logs_fd < 0)
         return log_errno(scratch->logs_fd, "cannot make %s/logs", scratch->path);
+    /* A disk that is full already has no reserve, until there is room. */
+    scratch->all.reserve_fd =
+        io_openat(scratch->dirfd, "reserve", O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
+    if (scratch->all.reserve_fd < 0)
+        return log_errno(scratch->all.reserve_fd, "cannot make %s/reserve", scratch->path);
+    scratch->all.reserve_spent = true;
+    session_list_refill_reserve(&scratch->all);
     int fd = io_openat(scratch->dirfd, "blocks", O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
     if (fd < 0)
         return log_errno(fd, "cannot make %s/blocks", scratch->path);
@@ -650,6 +658,9 @@ int scratch_open(const struct store *store, const struct scratch_options *option
     pthread_mutex_init(&scratch->mutex, NULL);
     pthread_mutex_init(&scratch->all.mutex, NULL);
     LIST_INIT(&scratch->all.sessions);
+    scratch->all.reserve_fd = -1;
+    scratch->all.limit_blocks =
+        (options->limit_bytes + BLOCK_SIZE_BYTES - 1) / BLOCK_SIZE_BYTES;
     pthread_mutex_init(&scratch->care_mutex, NULL);
     int r = open_scratch(scratch, options);
     if (r < 0) {
@@ -681,6 +692,8 @@ void scratch_close(struct scratch *scratch)
     blocks_free(scratch->blocks);
     if (scratch->logs_fd >= 0)
         (void)close(scratch->logs_fd);
+    if (scratch->all.reserve_fd >= 0)
+        (void)close(scratch->all.reserve_fd);
     lock_release(&scratch->lock);
     if (scratch->dirfd >= 0)
         (void)close(scratch->dirfd);

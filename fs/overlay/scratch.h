@@ -3,6 +3,7 @@
  *
  *     blocks        storage of changed blocks (blocks.h)
  *     logs/SERIAL   one change log a session, sixteen hexadecimal digits (changelog.h)
+ *     reserve       room for records of removals on a full disk
  *     lock          held by the daemon
  *     mintfs-scratch  the marker
  *
@@ -27,7 +28,8 @@ struct scratch;
 
 struct scratch_options {
     const char *place;            /* a directory, or NULL for the store's own */
-    uint64_t session_limit_bytes; /* 0: none */
+    uint64_t session_limit_bytes; /* 0: none; beyond it writes fail with EDQUOT */
+    uint64_t limit_bytes;         /* for all sessions; 0: none; beyond it ENOSPC */
 };
 
 /*

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "fs/base/io.h"
 #include "fs/overlay/node.h"
 
 const char *session_id(const struct session *session)
@@ -219,7 +220,31 @@ int session_record(struct session *session, const struct frame *frame)
 {
     if (atomic_load(&session->discarded))
         return 0;
-    return changelog_append(session->log, frame);
+    int r = changelog_append(session->log, frame);
+    if ((r == -ENOSPC || r == -EDQUOT) && frame->frees &&
+        session_list_spend_reserve(session->list))
+        r = changelog_append(session->log, frame);
+    return r;
+}
+
+/* ---- what all sessions share ---- */
+
+enum { RESERVE_BYTES = 64 << 10 };
+
+bool session_list_spend_reserve(struct session_list *list)
+{
+    AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&list->mutex);
+    if (list->reserve_spent || list->reserve_fd < 0)
+        return false;
+    list->reserve_spent = true;
+    return io_ftruncate(list->reserve_fd, 0) == 0;
+}
+
+void session_list_refill_reserve(struct session_list *list)
+{
+    AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&list->mutex);
+    if (list->reserve_spent && list->reserve_fd >= 0)
+        list->reserve_spent = io_fallocate(list->reserve_fd, 0, 0, RESERVE_BYTES) < 0;
 }
 
 void session_after_change(struct session *session)

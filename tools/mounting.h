@@ -1,0 +1,24 @@
+/*
+ * Mounts as the commands handle them: taken away, restarted, started where they are needed.
+ */
+#ifndef MINTFS_TOOLS_MOUNTING_H
+#define MINTFS_TOOLS_MOUNTING_H
+
+#include "fs/base/cleanup.h"
+#include "fs/mount/serve.h"
+#include "fs/store/store.h"
+
+/*
+ * A plain unmount of `place`, or of the store's mount with NULL, and the end of its daemon. Errors
+ * are said: -ENOENT nothing of ours there, -EBUSY in use, with the names of the processes.
+ */
+MUST_CHECK int mounting_take_away(const struct store *store, const char *place);
+
+/*
+ * The store's mount; where there is none it is started at the default place, and goes by itself
+ * after $MINTFS_IDLE (a time such as 10m, which is the default) without a request. Of two that
+ * race one starts it. 1 and the mount, 0 where none can be had (said why), or a negative errno.
+ */
+MUST_CHECK int mounting_find_or_start(const struct store *store, struct serve_found *ret_found);
+
+#endif
