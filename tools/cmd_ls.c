@@ -53,13 +53,13 @@ static int add_row(const struct catalog_row *row, void *context)
     struct listing *listing = context;
     if (!template_exists(listing->store, row->key))
         return 0;
-    json_t *json = json_pack(
-        "{s:s, s:o, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b}", "key", row->key, "names",
-        split_names(row->names), "file", row->file, "size_bytes", (json_int_t)row->size_bytes,
-        "file_count", (json_int_t)row->file_count, "created_ns", (json_int_t)row->created_ns,
-        "build_time_ns", (json_int_t)row->build_time_ns, "last_used_ns",
-        (json_int_t)row->last_used_ns, "hits", (json_int_t)row->hits, "saved_ns",
-        (json_int_t)row->saved_ns, "pinned", row->pinned);
+    json_t *json = json_pack("{s:s, s:o, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b}", "key",
+                             row->key, "names", split_names(row->names), "file", row->file,
+                             "size_bytes", (json_int_t)row->size_bytes, "file_count",
+                             (json_int_t)row->file_count, "created_ns", (json_int_t)row->created_ns,
+                             "build_time_ns", (json_int_t)row->build_time_ns, "last_used_ns",
+                             (json_int_t)row->last_used_ns, "hits", (json_int_t)row->hits,
+                             "saved_ns", (json_int_t)row->saved_ns, "pinned", row->pinned);
     return json_array_append_new(listing->rows, json) < 0 ? -ENOMEM : 0;
 }
 
@@ -86,8 +86,7 @@ static void format_size(int64_t bytes, char *ret_text, size_t size)
     size_t unit = 0;
     for (; value >= 1024 && unit + 1 < ARRAY_LENGTH(units); unit++)
         value /= 1024;
-    (void)snprintf(ret_text, size, unit && value < 100 ? "%.1f %s" : "%.0f %s", value,
-                   units[unit]);
+    (void)snprintf(ret_text, size, unit && value < 100 ? "%.1f %s" : "%.0f %s", value, units[unit]);
 }
 
 static void format_time(int64_t ns, char *ret_text, size_t size)
@@ -125,8 +124,8 @@ static int name_width(const json_t *rows)
 static void print_table(const json_t *rows)
 {
     int width = name_width(rows);
-    printf("%-*s  %-*s  %10s  %-16s  %5s  %-16s\n", width, "NAME", SHORT_KEY, "KEY", "SIZE",
-           "MADE", "HITS", "LAST USED");
+    printf("%-*s  %-*s  %10s  %-16s  %5s  %-16s\n", width, "NAME", SHORT_KEY, "KEY", "SIZE", "MADE",
+           "HITS", "LAST USED");
     for (size_t i = 0; i < json_array_size(rows); i++) {
         const json_t *row = json_array_get(rows, i);
         char size[32];
@@ -145,8 +144,7 @@ static void print_table(const json_t *rows)
 static int print_json(const json_t *rows)
 {
     json_t *root = json_pack("{s:O}", "templates", rows);
-    int r = root && json_dumpf(root, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER) == 0 ? 0
-                                                                                       : -EIO;
+    int r = root && json_dumpf(root, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER) == 0 ? 0 : -EIO;
     json_decref(root);
     printf("\n");
     return r;

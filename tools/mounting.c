@@ -93,23 +93,49 @@ static int idle_option(char *ret_text, size_t size)
     return 0;
 }
 
-/* Runs `mintfs mount` of this very program; its exit status, or a negative errno. */
+/* What a started mount says, for the case that it fails. It ends when the daemon has detached. */
+static void read_complaint(int fd, char *ret_text, size_t size)
+{
+    size_t used = 0;
+    ssize_t n;
+    while (used < size - 1 && ((n = read(fd, ret_text + used, size - 1 - used)) > 0 ||
+                               (n < 0 && errno == EINTR)))
+        used += n > 0 ? (size_t)n : 0;
+    ret_text[used] = '\0';
+}
+
+/*
+ * Runs `mintfs mount` of this very program; its exit status, or a negative errno. That another
+ * process was faster is no complaint.
+ */
 static int run_mount(char *option)
 {
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return log_errno(errno, "cannot make a pipe");
+    AUTO_FD int read_end = ends[0];
+    AUTO_FD int write_end = ends[1];
     char *arguments[] = {(char *)(uintptr_t)"mintfs", (char *)(uintptr_t)"mount",
                          (char *)(uintptr_t)"-o", option, NULL};
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+    posix_spawn_file_actions_adddup2(&actions, write_end, STDERR_FILENO);
     pid_t pid;
     int error = posix_spawn(&pid, "/proc/self/exe", &actions, NULL, arguments, environ);
     posix_spawn_file_actions_destroy(&actions);
     if (error)
         return log_errno(error, "cannot run mintfs mount");
+    char complaint[2048];
+    (void)close(steal_fd(&write_end));
+    read_complaint(read_end, complaint, sizeof(complaint));
     int status;
     while (waitpid(pid, &status, 0) < 0)
         if (errno != EINTR)
             return -errno;
+    if (!WIFEXITED(status) ||
+        (WEXITSTATUS(status) != EXIT_DONE && WEXITSTATUS(status) != EXIT_BUSY))
+        (void)fputs(complaint, stderr);
     return WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_FAILED;
 }
 

@@ -130,8 +130,10 @@ static int read_conf(int argc, char **argv, struct reading *reading, struct buil
         return usage(argv[0], "one template's name at most; a builder goes behind --, before ",
                      argv[optind]);
     if (reading->root)
-        return usage(argv[0], "--root goes with a builder behind --; with " CONF_FILE
-                              " the root is its directory", "");
+        return usage(argv[0],
+                     "--root goes with a builder behind --; with " CONF_FILE
+                     " the root is its directory",
+                     "");
     AUTO_SPEC struct build_spec *spec = NULL;
     int r = conf_read(optind < argc ? argv[optind] : NULL, &spec);
     if (r == 0)

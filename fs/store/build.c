@@ -241,7 +241,7 @@ static int run_builder(struct build *build)
         r = add_variable(&environment, "MINTFS_DIR", build->files_path, "");
     if (r == 0)
         r = add_variable(&environment, building_variable, keys, "");
-    if (r < 0)
+    if (r < 0 || !arguments.items)
         return log_errno(r, "builder");
     r = builder_start(arguments.items, environment.items, &build->builder);
     if (r == 0)
@@ -307,8 +307,9 @@ static int check_file(const struct build *build)
     const struct manifest_entry *entry = manifest_find(build->manifest, file);
     if (!build->out_was_asked || (entry && entry->type == ENTRY_FILE))
         return 0;
-    return log_fail(ENODATA, "builder left other files in %s, but not %s: write to {out} or "
-                             "$MINTFS_OUT, or say with --file what it is called",
+    return log_fail(ENODATA,
+                    "builder left other files in %s, but not %s: write to {out} or "
+                    "$MINTFS_OUT, or say with --file what it is called",
                     build->files_path, file);
 }
 
@@ -384,9 +385,10 @@ static int seal_and_publish(struct build *build)
 /* The key is locked. 1: another process has built it meanwhile; 0: built here. */
 static int build_locked(struct build *build)
 {
-    /* Found damaged before the lock was ours: unless somebody has made it anew since, it still is. */
-    bool is_damaged = build->found_damaged &&
-                      catalog_is_verified(build->store->catalog, build->key.hex) != 1;
+    /* Found damaged before the lock was ours: unless somebody has made it anew since, it still is.
+     */
+    bool is_damaged =
+        build->found_damaged && catalog_is_verified(build->store->catalog, build->key.hex) != 1;
     int r = is_damaged ? -EBADMSG : serve(build);
     if (r == -EBADMSG) {
         r = template_put_aside(build->store, build->key.hex);
@@ -423,7 +425,9 @@ static int build_missing(struct build *build)
         r = build_locked(build);
     /* Before the lock is free: the work is ours to remove as long as it is held. */
     build_fini(build);
-    *build = (struct build){.work_fd = -1, .files_fd = -1, .builder = BUILDER_INIT,
+    *build = (struct build){.work_fd = -1,
+                            .files_fd = -1,
+                            .builder = BUILDER_INIT,
                             .builder_status = build->builder_status};
     interrupt_restore();
     return r;
@@ -442,13 +446,16 @@ int build_template(struct store *store, const struct build_spec *spec,
                    struct build_result *ret_result)
 {
     CLEANUP(build_fini)
-    struct build build = {.store = store, .spec = spec, .work_fd = -1, .files_fd = -1,
-                          .builder = BUILDER_INIT};
+    struct build build = {
+        .store = store, .spec = spec, .work_fd = -1, .files_fd = -1, .builder = BUILDER_INIT};
     int r = key_compute(spec, &build.key);
     if (r < 0)
         return r;
     memcpy(ret_result->key, build.key.hex, sizeof(ret_result->key));
     r = serve(&build);
+    /* What a killed build left goes with the next one of any key, hit or miss. */
+    if (r == 1)
+        sweep_building(store, NULL);
     build.found_damaged = r == -EBADMSG;
     if (r == 0 || r == -EBADMSG)
         r = refuse_recursion(&build);

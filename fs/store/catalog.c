@@ -53,13 +53,17 @@ int64_t catalog_now_ns(void)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+static bool is_opened(const struct catalog *catalog, const struct stat *status)
+{
+    return status->st_dev == catalog->opened.st_dev && status->st_ino == catalog->opened.st_ino;
+}
+
 /* Leaves catalog->db open on the file that has the name now. */
 static int ensure_open(struct catalog *catalog)
 {
     struct stat now = {0};
     (void)fstatat(catalog->store->v1_fd, CATALOG_FILE, &now, AT_SYMLINK_NOFOLLOW);
-    if (catalog->db && (catalog->owner != getpid() || now.st_ino != catalog->opened.st_ino ||
-                        now.st_dev != catalog->opened.st_dev))
+    if (catalog->db && (catalog->owner != getpid() || !is_opened(catalog, &now)))
         drop(catalog);
     if (catalog->db)
         return 0;
@@ -71,10 +75,11 @@ typedef int operation(sqlite3 *db, void *arguments);
 
 /*
  * Runs an operation, which answers a negative errno unsaid, and says that. A damaged catalog is
- * rebuilt and the operation run once more. -ENOENT is an ordinary answer.
+ * rebuilt and the operation run again. -ENOENT is an ordinary answer.
  */
 static int use(struct catalog *catalog, operation *operate, void *arguments)
 {
+    enum { ATTEMPTS = 5 };
     AUTO_UNLOCK UNUSED pthread_mutex_t *held = mutex_hold(&catalog->mutex);
     for (int attempt = 1;; attempt++) {
         int r = ensure_open(catalog);
@@ -85,14 +90,18 @@ static int use(struct catalog *catalog, operation *operate, void *arguments)
             return r;
         if (!sqlite3_get_autocommit(catalog->db))
             (void)sqlite3_exec(catalog->db, "ROLLBACK", NULL, NULL, NULL);
-        if (r != -EBADMSG || attempt == 2) {
+        if (r != -EBADMSG || attempt == ATTEMPTS) {
             log_warning("catalog %s/v1/%s: %s", catalog->store->path, CATALOG_FILE,
                         r == -EROFS ? "cannot be written, so this use is not counted"
                                     : sqlite3_errmsg(catalog->db));
             return r;
         }
+        /* Looked at while the connection keeps its inode's number from being used again. */
+        struct stat seen = {0};
+        (void)fstatat(catalog->store->v1_fd, CATALOG_FILE, &seen, AT_SYMLINK_NOFOLLOW);
+        bool is_replaced = !is_opened(catalog, &seen);
         drop(catalog);
-        r = catalog_db_rebuild(catalog->store, &catalog->opened, "damaged");
+        r = is_replaced ? 0 : catalog_db_rebuild(catalog->store, &seen, "damaged");
         if (r < 0)
             return r;
     }
@@ -158,13 +167,12 @@ static int add(sqlite3 *db, void *arguments)
     if (r == 0)
         r = set_name(db, addition->name, manifest->key);
     if (r == 0 && addition->built_now)
-        r = catalog_db_run(
-            db,
-            "INSERT INTO days(day, misses, build_time_ns, built_bytes)"
-            " VALUES(date('now', 'localtime'), 1, ?1, ?2)"
-            " ON CONFLICT(day) DO UPDATE SET misses = misses + 1,"
-            " build_time_ns = build_time_ns + ?1, built_bytes = built_bytes + ?2",
-            "ii", manifest->build_time_ns, (int64_t)manifest_size_bytes(manifest));
+        r = catalog_db_run(db,
+                           "INSERT INTO days(day, misses, build_time_ns, built_bytes)"
+                           " VALUES(date('now', 'localtime'), 1, ?1, ?2)"
+                           " ON CONFLICT(day) DO UPDATE SET misses = misses + 1,"
+                           " build_time_ns = build_time_ns + ?1, built_bytes = built_bytes + ?2",
+                           "ii", manifest->build_time_ns, (int64_t)manifest_size_bytes(manifest));
     if (r == 0 && addition->built_now)
         r = catalog_db_run(db, "UPDATE templates SET last_used_ns = ?1 WHERE key = ?2", "is",
                            catalog_now_ns(), manifest->key);

@@ -37,8 +37,8 @@ MUST_CHECK int catalog_is_verified(struct catalog *catalog, const char *key);
  * counts as a miss and a build, and was used now; else it came from elsewhere. `name`, if not NULL,
  * follows it.
  */
-MUST_CHECK int catalog_add(struct catalog *catalog, const struct manifest *manifest,
-                           bool built_now, const char *name);
+MUST_CHECK int catalog_add(struct catalog *catalog, const struct manifest *manifest, bool built_now,
+                           const char *name);
 
 /*
  * Counts a hit: last use, the time saved, the name, which follows. 1, or 0 where the template is

@@ -126,8 +126,7 @@ static int read_number(sqlite3 *db, const char *sql, int64_t *ret_number)
         return r;
     int code = sqlite3_step(statement);
     if (code != SQLITE_ROW)
-        return code == SQLITE_DONE ? -EBADMSG
-                                   : catalog_db_error(sqlite3_extended_errcode(db));
+        return code == SQLITE_DONE ? -EBADMSG : catalog_db_error(sqlite3_extended_errcode(db));
     *ret_number = sqlite3_column_int64(statement, 0);
     return 0;
 }
@@ -177,8 +176,8 @@ static int open_file(const struct store *store, const char *name, int flags, sql
         return -ENOMEM;
     }
     AUTO_DB sqlite3 *db = NULL;
-    int code = sqlite3_open_v2(path, &db, flags | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_EXRESCODE,
-                               NULL);
+    int code =
+        sqlite3_open_v2(path, &db, flags | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_EXRESCODE, NULL);
     int r = code == SQLITE_OK ? harden(db) : catalog_db_error(code);
     if (r == 0)
         *ret_db = steal_pointer(&db);
@@ -299,6 +298,13 @@ static int replace(struct rebuild *rebuild)
     return r;
 }
 
+/* By its number alone a file that is gone could be taken for a new one. */
+static bool is_same(const struct stat *a, const struct stat *b)
+{
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino &&
+           a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+}
+
 int catalog_db_rebuild(const struct store *store, const struct stat *seen, const char *why)
 {
     AUTO_LOCK struct lock lock = LOCK_INIT;
@@ -309,7 +315,7 @@ int catalog_db_rebuild(const struct store *store, const struct stat *seen, const
     struct stat now = {0};
     if (r == 0) {
         (void)fstatat(store->v1_fd, CATALOG_FILE, &now, AT_SYMLINK_NOFOLLOW);
-        if (now.st_ino != seen->st_ino || now.st_dev != seen->st_dev)
+        if (!is_same(&now, seen))
             return 0;
         struct rebuild rebuild = {.store = store};
         r = replace(&rebuild);
@@ -325,7 +331,7 @@ int catalog_db_rebuild(const struct store *store, const struct stat *seen, const
 
 int catalog_db_open(const struct store *store, sqlite3 **ret_db, struct stat *ret_status)
 {
-    enum { ATTEMPTS = 3 };
+    enum { ATTEMPTS = 5 };
     for (int attempt = 1;; attempt++) {
         int r = open_existing(store, ret_db, ret_status);
         if (r == 0 || r == -EPROTONOSUPPORT)

@@ -25,8 +25,8 @@ MUST_CHECK int catalog_db_error(int code);
 MUST_CHECK int catalog_db_open(const struct store *store, sqlite3 **ret_db,
                                struct stat *ret_status);
 
-/* Replaces the catalog by one made from the manifests, unless another process has replaced the
- * file `seen` already. Said in one line, with `why`. */
+/* Replaces the catalog by one made from the manifests, unless another process has replaced or
+ * changed the file `seen` since that was looked at. Said in one line, with `why`. */
 MUST_CHECK int catalog_db_rebuild(const struct store *store, const struct stat *seen,
                                   const char *why);
 

@@ -13,12 +13,12 @@
 enum { CONF_LIMIT_BYTES = 1 << 20 };
 
 struct parser {
-    const char *wanted;       /* the section, or NULL */
-    struct build_spec *spec;  /* what is filled: the wanted section, or the first */
+    const char *wanted;      /* the section, or NULL */
+    struct build_spec *spec; /* what is filled: the wanted section, or the first */
     struct strlist sections;
-    char *section;            /* where we are, or NULL before the first */
-    char *key;                /* whose value an indented line goes on with, or NULL */
-    bool taken;               /* this section goes into spec */
+    char *section; /* where we are, or NULL before the first */
+    char *key;     /* whose value an indented line goes on with, or NULL */
+    bool taken;    /* this section goes into spec */
     bool found;
     unsigned line;
 };
@@ -61,8 +61,10 @@ static int begin_section(struct parser *parser, char *text)
     *end = '\0';
     const char *name = trim(text + 1);
     if (!template_name_is_valid(name))
-        return fault(parser, "[%s]: a name is 1 to 64 of [A-Za-z0-9._-], no leading dot, and not "
-                             "only hexadecimal digits from four on", name);
+        return fault(parser,
+                     "[%s]: a name is 1 to 64 of [A-Za-z0-9._-], no leading dot, and not "
+                     "only hexadecimal digits from four on",
+                     name);
     if (strlist_contains(&parser->sections, name))
         return fault(parser, "[%s] stands twice", name);
     int r = strlist_add(&parser->sections, name);
@@ -117,8 +119,10 @@ static int add_value(struct parser *parser, const char *value)
         int r = words_split(value, &spec->builder);
         return r == -EINVAL ? fault(parser, "a quote is not closed: %s", value) : r;
     }
-    return fault(parser, "unknown key \"%s\": known are input, exclude, env, salt, file, as, "
-                         "builder", key);
+    return fault(parser,
+                 "unknown key \"%s\": known are input, exclude, env, salt, file, as, "
+                 "builder",
+                 key);
 }
 
 static int add_line(struct parser *parser, char *line)
@@ -197,8 +201,10 @@ static int read_text(const char *section, char **ret_text)
         r = resolved ? dir_read_file(AT_FDCWD, resolved, CONF_LIMIT_BYTES, &text, &size) : -errno;
     }
     if (r == -ENOENT && section)
-        return log_fail(ENOENT, "no " CONF_FILE " here that could say what \"%s\" is; a builder "
-                                "goes behind --", section);
+        return log_fail(ENOENT,
+                        "no " CONF_FILE " here that could say what \"%s\" is; a builder "
+                        "goes behind --",
+                        section);
     if (r == -ENOENT)
         return log_fail(ENOENT, "no builder behind --, and no " CONF_FILE " here that names one");
     if (r < 0)
@@ -213,7 +219,7 @@ int conf_read(const char *section_or_null, struct build_spec **ret_spec)
 {
     AUTO_FREE char *text = NULL;
     int r = read_text(section_or_null, &text);
-    if (r < 0)
+    if (r < 0 || !text)
         return r;
     CLEANUP(parser_fini)
     struct parser parser = {.wanted = section_or_null, .spec = spec_new()};

@@ -137,8 +137,8 @@ static int resolve(const struct walk *walk, const char *path, char **ret_real)
         return log_errno(errno, "input %s", path);
     const char *below = rootpath_below(walk->spec->root, real);
     if (!below)
-        return log_fail(EXDEV, "input %s: leads outside the root %s, to %s", path,
-                        walk->spec->root, real);
+        return log_fail(EXDEV, "input %s: leads outside the root %s, to %s", path, walk->spec->root,
+                        real);
     *ret_real = strdup(below);
     return *ret_real ? 0 : -ENOMEM;
 }
@@ -162,9 +162,7 @@ static int add_errand(struct walk *walk, const char *path, glob_state state)
 
 static int log_odd_type(const char *path, mode_t mode)
 {
-    const char *what = S_ISSOCK(mode)   ? "a socket"
-                       : S_ISFIFO(mode) ? "a named pipe"
-                                        : "a device";
+    const char *what = S_ISSOCK(mode) ? "a socket" : S_ISFIFO(mode) ? "a named pipe" : "a device";
     return log_fail(EINVAL, "input %s: %s; an input is a file or a directory", path, what);
 }
 
@@ -173,7 +171,7 @@ static int take_link(struct walk *walk, const char *path, glob_state state)
 {
     AUTO_FREE char *real = NULL;
     int r = resolve(walk, path, &real);
-    if (r < 0)
+    if (r < 0 || !real)
         return r;
     struct stat status;
     if (fstatat(walk->root_fd, real, &status, 0) < 0)
@@ -294,7 +292,7 @@ static int take_path(struct walk *walk, const char *path)
         return 0;
     AUTO_FREE char *real = NULL;
     int r = resolve(walk, path, &real);
-    if (r < 0)
+    if (r < 0 || !real)
         return r;
     struct stat status;
     if (fstatat(walk->root_fd, real, &status, 0) < 0)
@@ -332,7 +330,9 @@ static int start_pattern(struct walk *walk, const struct glob *glob)
         return 0;
     AUTO_FREE char *real = NULL;
     int r = resolve(walk, path, &real);
-    if (r == 0 && strcmp(real, path) != 0)
+    if (r < 0 || !real)
+        return r;
+    if (strcmp(real, path) != 0)
         r = add_found(walk, path, real, true);
     return r < 0 ? r : add_errand(walk, real, state);
 }
@@ -366,7 +366,7 @@ static int take_input(struct walk *walk)
 {
     AUTO_FREE char *path = NULL;
     int r = make_relative(walk, &path);
-    if (r < 0)
+    if (r < 0 || !path)
         return r;
     struct stat status;
     walk->matched = 0;
@@ -388,6 +388,7 @@ static int take_input(struct walk *walk)
     }
     if (r == 0)
         r = run_errands(walk);
+    walk->glob = NULL;
     if (r < 0)
         return r;
     if (walk->matched == 0)
@@ -458,7 +459,6 @@ int input_walk(const struct build_spec *spec, int root_fd, struct found_inputs *
         r = compile_excludes(&walk);
     for (size_t i = 0; r == 0 && i < spec->inputs.count; i++) {
         walk.input = spec->inputs.items[i];
-        walk.glob = NULL;
         r = take_input(&walk);
     }
     if (r == -ENOMEM)

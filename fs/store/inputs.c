@@ -82,7 +82,8 @@ int inputs_read(const struct build_spec *spec, struct input_list *ret_list)
         list.count = i + 1;
     }
     *ret_list = list;
-    list = (struct input_list){.items = NULL};
+    list.items = NULL;
+    list.count = 0;
     return 0;
 }
 
@@ -96,8 +97,10 @@ void inputs_fini(struct input_list *list)
 
 static int log_changed(const char *path, const char *how)
 {
-    return log_fail(ESTALE, "input %s was %s while the builder ran: nothing is published, since "
-                            "the key would not fit; build again", path, how);
+    return log_fail(ESTALE,
+                    "input %s was %s while the builder ran: nothing is published, since "
+                    "the key would not fit; build again",
+                    path, how);
 }
 
 int inputs_compare(const struct input_list *before, const struct input_list *after)

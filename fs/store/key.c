@@ -70,7 +70,8 @@ static int add_argument(struct strlist *arguments, const struct build_spec *spec
     if (path[0] != '/') {
         if (mentions_root(spec, argument))
             log_warning("the builder's argument \"%s\" names the place of this checkout: another "
-                        "one has another key; --as TEXT says what counts instead", argument);
+                        "one has another key; --as TEXT says what counts instead",
+                        argument);
         return strlist_add(arguments, argument);
     }
     AUTO_FREE char *relative = NULL;

@@ -129,13 +129,13 @@ static json_t *entries_to_json(const struct manifest *manifest)
 static json_t *manifest_to_json(const struct manifest *manifest)
 {
     AUTO_JSON json_t *root = json_pack(
-        "{s:s, s:i, s:s, s:o, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "format",
-        "mintfs-template", "version", FORMAT_VERSION, "key", manifest->key, "file",
-        text_to_json(manifest->file), "created_ns", (json_int_t)manifest->created_ns,
-        "build_time_ns", (json_int_t)manifest->build_time_ns, "builder",
-        vector_to_json(manifest->builder), "arguments", vector_to_json(manifest->arguments),
-        "environment", vector_to_json(manifest->environment), "inputs", inputs_to_json(manifest),
-        "warnings", vector_to_json(manifest->warnings), "entries", entries_to_json(manifest));
+        "{s:s, s:i, s:s, s:o, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "format", "mintfs-template",
+        "version", FORMAT_VERSION, "key", manifest->key, "file", text_to_json(manifest->file),
+        "created_ns", (json_int_t)manifest->created_ns, "build_time_ns",
+        (json_int_t)manifest->build_time_ns, "builder", vector_to_json(manifest->builder),
+        "arguments", vector_to_json(manifest->arguments), "environment",
+        vector_to_json(manifest->environment), "inputs", inputs_to_json(manifest), "warnings",
+        vector_to_json(manifest->warnings), "entries", entries_to_json(manifest));
     int r = root ? 0 : -1;
     if (r == 0 && manifest->name)
         r = json_object_set_new(root, "name", text_to_json(manifest->name));

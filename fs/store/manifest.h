@@ -36,17 +36,17 @@ struct manifest_input {
 
 struct manifest {
     char key[SHA256_HEX_LENGTH + 1];
-    char *name;             /* the label at build time, or NULL */
-    char *file;             /* what --file said: the database that people mean */
-    int64_t created_ns;     /* CLOCK_REALTIME when it was published */
-    int64_t build_time_ns;  /* how long the builder ran: what a hit saves */
-    char **builder;         /* arguments as typed, NULL-terminated */
-    char **arguments;       /* the same as they count in the key, or what --as said instead */
-    char **environment;     /* declared variables, "NAME=value" or "NAME" if unset; NULL-terminated */
-    char *salt;             /* or NULL */
+    char *name;            /* the label at build time, or NULL */
+    char *file;            /* what --file said: the database that people mean */
+    int64_t created_ns;    /* CLOCK_REALTIME when it was published */
+    int64_t build_time_ns; /* how long the builder ran: what a hit saves */
+    char **builder;        /* arguments as typed, NULL-terminated */
+    char **arguments;      /* the same as they count in the key, or what --as said instead */
+    char **environment; /* declared variables, "NAME=value" or "NAME" if unset; NULL-terminated */
+    char *salt;         /* or NULL */
     struct manifest_input *inputs;
     size_t input_count;
-    char **warnings;        /* what sealing let pass, NULL-terminated */
+    char **warnings; /* what sealing let pass, NULL-terminated */
     /* Sorted by path as bytes, so a directory stands before what is in it. */
     struct manifest_entry *entries;
     size_t entry_count;
@@ -57,7 +57,8 @@ struct manifest {
  * the template's path for messages. -EBADMSG: damaged or lying; -EPROTONOSUPPORT: of a later
  * version (both said); -ENOENT: none (not said).
  */
-MUST_CHECK int manifest_read(int template_fd, const char *shown_path, struct manifest **ret_manifest);
+MUST_CHECK int manifest_read(int template_fd, const char *shown_path,
+                             struct manifest **ret_manifest);
 
 /* Writes manifest.json into the open directory, and syncs it. */
 MUST_CHECK int manifest_write(int template_fd, const struct manifest *manifest);

@@ -118,8 +118,10 @@ int place_file(const struct template *template, const char *path)
     const char *file = template->manifest->file;
     const struct manifest_entry *entry = manifest_find(template->manifest, file);
     if (!entry || entry->type != ENTRY_FILE)
-        return log_fail(ENODATA, "--to %s: the template holds no file %s; --file says which one is "
-                                 "meant", path, file);
+        return log_fail(ENODATA,
+                        "--to %s: the template holds no file %s; --file says which one is "
+                        "meant",
+                        path, file);
     AUTO_FD int template_fd = template_open_file(template, file);
     if (template_fd < 0)
         return log_errno(template_fd, "template %s: %s", template->key, file);

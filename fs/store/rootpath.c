@@ -53,7 +53,7 @@ static char *resolve_existing(const char *path)
             char *whole = NULL;
             const char *rest = path + strlen(head);
             return asprintf(&whole, "%s%s", !strcmp(real, "/") ? "" : real, rest) < 0 ? NULL
-                                                                                       : whole;
+                                                                                      : whole;
         }
         char *slash = strrchr(head, '/');
         if (!slash)

@@ -17,7 +17,11 @@
 #include "fs/base/log.h"
 #include "fs/store/interrupt.h"
 
-enum { GRACE_MS = 5000, ORDER_KILL = 0, ORDER_SPARE = 255 }; /* another order is a signal's number */
+enum {
+    GRACE_MS = 5000,
+    ORDER_KILL = 0,
+    ORDER_SPARE = 255
+}; /* another order is a signal's number */
 
 enum report_kind { REPORT_ENDED, REPORT_NOT_RUN, REPORT_WANTS_TERMINAL };
 
@@ -190,16 +194,18 @@ static int judge(const char *program, const struct report *report, int *ret_stat
 {
     switch (report->kind) {
     case REPORT_ENDED:
-        *ret_status = WIFEXITED(report->value) ? WEXITSTATUS(report->value)
-                                               : 128 + WTERMSIG(report->value);
+        *ret_status =
+            WIFEXITED(report->value) ? WEXITSTATUS(report->value) : 128 + WTERMSIG(report->value);
         return 0;
     case REPORT_NOT_RUN:
         *ret_status = report->value == ENOENT ? RUN_NOT_FOUND : RUN_CANNOT_RUN;
         (void)log_errno(report->value, "cannot run the builder %s", program);
         return 0;
     default:
-        return log_fail(ENOTTY, "the builder %s wants to talk to the terminal, which it cannot: "
-                                "give it its answers in arguments or files", program);
+        return log_fail(ENOTTY,
+                        "the builder %s wants to talk to the terminal, which it cannot: "
+                        "give it its answers in arguments or files",
+                        program);
     }
 }
 

@@ -19,7 +19,10 @@ struct builder {
     pid_t guard;
     int fd; /* to the guard; -1: none */
 };
-#define BUILDER_INIT {.guard = -1, .fd = -1}
+#define BUILDER_INIT                                                                               \
+    {                                                                                              \
+        .guard = -1, .fd = -1                                                                      \
+    }
 
 enum { RUN_CANNOT_RUN = 126, RUN_NOT_FOUND = 127 };
 
@@ -32,9 +35,10 @@ MUST_CHECK int builder_start(char *const argv[], char *const environment[],
                              struct builder *ret_builder);
 
 /*
- * Waits for the end of the builder, called `program` in messages. *ret_status is its exit code, 128 + n after signal n; 126 or 127
- * (said) where it could not be run. -EINTR: a signal came (fs/store/interrupt.h) and the builder
- * is gone: it got the signal, and SIGKILL after a grace, or at the second signal.
+ * Waits for the end of the builder, called `program` in messages. *ret_status is its exit code, 128
+ * + n after signal n; 126 or 127 (said) where it could not be run. -EINTR: a signal came
+ * (fs/store/interrupt.h) and the builder is gone: it got the signal, and SIGKILL after a grace, or
+ * at the second signal.
  */
 MUST_CHECK int builder_wait(struct builder *builder, const char *program, int *ret_status);
 

@@ -74,7 +74,8 @@ static int add_entry(struct seal *seal, struct manifest_entry entry)
 
 /* ---- first pass ---- */
 
-/* The owner must be able to work here, whatever the builder's modes say; the manifest keeps those. */
+/* The owner must be able to work here, whatever the builder's modes say; the manifest keeps those.
+ */
 static int grant(int dirfd, const char *name, mode_t mode, mode_t needed)
 {
     if ((mode & needed) == needed)
@@ -82,7 +83,8 @@ static int grant(int dirfd, const char *name, mode_t mode, mode_t needed)
     return fchmodat(dirfd, name, (mode & 07777) | needed, 0) < 0 ? -errno : 0;
 }
 
-/* Another name of this file lies elsewhere: the template gets a copy, and that one stays as it is. */
+/* Another name of this file lies elsewhere: the template gets a copy, and that one stays as it is.
+ */
 static int cut_hard_link(int dirfd, const char *name, mode_t mode)
 {
     static const char beside[] = ".mintfs-seal.tmp";
@@ -122,10 +124,12 @@ static int take_link(struct seal *seal, int dirfd, const char *name, const char 
     target[length] = '\0';
     bool is_inside = manifest_link_is_inside(path, target);
     if (!is_inside || leads_out(seal->files_fd, path))
-        return log_fail(EINVAL, "builder left %s -> %s: a symbolic link that leads out of the "
-                                "template", path, target);
-    struct manifest_entry entry = {.path = strdup(path), .type = ENTRY_SYMLINK, .mode = 0777,
-                                   .target = strdup(target)};
+        return log_fail(EINVAL,
+                        "builder left %s -> %s: a symbolic link that leads out of the "
+                        "template",
+                        path, target);
+    struct manifest_entry entry = {
+        .path = strdup(path), .type = ENTRY_SYMLINK, .mode = 0777, .target = strdup(target)};
     if (!entry.path || !entry.target) {
         free(entry.path);
         free(entry.target);
@@ -139,8 +143,8 @@ static int scan_directory(struct seal *seal, int dirfd, const char *path, unsign
 static int take_directory(struct level *level, int dirfd, const char *name, const char *path,
                           mode_t mode)
 {
-    struct manifest_entry entry = {.path = strdup(path), .type = ENTRY_DIRECTORY,
-                                   .mode = mode & 0777};
+    struct manifest_entry entry = {
+        .path = strdup(path), .type = ENTRY_DIRECTORY, .mode = mode & 0777};
     int r = entry.path ? add_entry(level->seal, entry) : -ENOMEM;
     if (r == 0)
         r = grant(dirfd, name, mode, 0700);
@@ -163,8 +167,8 @@ static int take_file(struct seal *seal, int dirfd, const char *name, const char 
         r = grant(dirfd, name, status->st_mode, 0600);
     if (r < 0)
         return log_errno(r, "sealing %s", path);
-    struct manifest_entry entry = {.path = strdup(path), .type = ENTRY_FILE,
-                                   .mode = status->st_mode & 0777};
+    struct manifest_entry entry = {
+        .path = strdup(path), .type = ENTRY_FILE, .mode = status->st_mode & 0777};
     return entry.path ? add_entry(seal, entry) : -ENOMEM;
 }
 
@@ -180,8 +184,9 @@ static int scan_entry(int dirfd, const char *name, unsigned char type UNUSED, vo
         return log_left(EINVAL, path, "the path is too long");
     struct stat status;
     if (fstatat(dirfd, name, &status, AT_SYMLINK_NOFOLLOW) < 0)
-        return errno == ENOENT ? log_left(EBUSY, path, "it vanished again: a process of the "
-                                                       "builder still runs")
+        return errno == ENOENT ? log_left(EBUSY, path,
+                                          "it vanished again: a process of the "
+                                          "builder still runs")
                                : log_errno(errno, "sealing %s", path);
     switch (status.st_mode & S_IFMT) {
     case S_IFREG:
@@ -200,8 +205,7 @@ static int scan_entry(int dirfd, const char *name, unsigned char type UNUSED, vo
 }
 
 /* The names are read whole before anything in the directory is replaced. */
-static int collect_name(int dirfd UNUSED, const char *name, unsigned char type UNUSED,
-                        void *names)
+static int collect_name(int dirfd UNUSED, const char *name, unsigned char type UNUSED, void *names)
 {
     return strlist_add(names, name);
 }
@@ -320,8 +324,9 @@ static int refuse_writers(int fd, const char *path)
         if (interrupt_pending())
             return -EINTR;
         if (waited >= WRITER_PATIENCE_MS)
-            return log_left(EBUSY, path, "a process still has it open for writing; the builder "
-                                         "must end all that it starts");
+            return log_left(EBUSY, path,
+                            "a process still has it open for writing; the builder "
+                            "must end all that it starts");
         struct timespec pause = {.tv_nsec = WRITER_LOOK_MS * 1000000L};
         (void)nanosleep(&pause, NULL);
     }
@@ -336,7 +341,7 @@ static int finish_file(const struct seal *seal, struct manifest_entry *entry)
     int r = refuse_writers(fd, entry->path);
     if (r < 0)
         return r;
-    struct stat status;
+    struct stat status = {0};
     r = sha256_of_fd(fd, entry->digest);
     if (r == 0)
         r = io_fchmod(fd, 0444);
@@ -383,8 +388,9 @@ int seal_tree(int files_fd, const char *path, struct manifest *manifest)
     struct seal seal = {.files_fd = files_fd, .path = path, .warnings = STRLIST_INIT};
     int r = scan_directory(&seal, files_fd, "", 0);
     if (r == 0 && seal.count == 0)
-        return log_fail(ENODATA, "builder left nothing in %s; it may have migrated another "
-                                 "database: check DATABASE_URL, or sqlalchemy.url in alembic.ini",
+        return log_fail(ENODATA,
+                        "builder left nothing in %s; it may have migrated another "
+                        "database: check DATABASE_URL, or sqlalchemy.url in alembic.ini",
                         path);
     if (r == 0 && seal.count > 1)
         qsort(seal.entries, seal.count, sizeof(*seal.entries), compare_entries);

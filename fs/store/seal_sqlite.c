@@ -55,8 +55,7 @@ static int look_for_signal(void *context UNUSED)
 }
 
 /* Stands in for a collation of the application's. */
-static int compare_bytes(void *context UNUSED, int a_size, const void *a, int b_size,
-                         const void *b)
+static int compare_bytes(void *context UNUSED, int a_size, const void *a, int b_size, const void *b)
 {
     int order = memcmp(a, b, (size_t)(a_size < b_size ? a_size : b_size));
     return order ? order : a_size - b_size;
@@ -76,8 +75,10 @@ static int log_answer(const struct check *check, int code, const char *doing)
         return -EINTR;
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
-        return log_fail(EBUSY, "builder left %s while a process still uses it: the builder must "
-                               "end all that it starts", check->shown);
+        return log_fail(EBUSY,
+                        "builder left %s while a process still uses it: the builder must "
+                        "end all that it starts",
+                        check->shown);
     case SQLITE_FULL:
         return log_fail(ENOSPC, "sealing %s: %s: the disk of the store is full", check->shown,
                         doing);
@@ -238,8 +239,8 @@ static int read_schema(struct check *check)
     }
     /* Only now: these read the schema, too. */
     if (code == SQLITE_OK)
-        code = sqlite3_exec(check->db, "PRAGMA temp_store=MEMORY; PRAGMA cell_size_check=ON",
-                            NULL, NULL, NULL);
+        code = sqlite3_exec(check->db, "PRAGMA temp_store=MEMORY; PRAGMA cell_size_check=ON", NULL,
+                            NULL, NULL);
     return code == SQLITE_OK ? 0 : log_answer(check, code, "opening");
 }
 

@@ -83,15 +83,21 @@ int spec_set_root(struct build_spec *spec, const char *path)
 int spec_check(const struct build_spec *spec)
 {
     if (spec->name && !template_name_is_valid(spec->name))
-        return log_fail(EINVAL, "\"%s\" cannot be a name: 1 to 64 of [A-Za-z0-9._-], no leading "
-                                "dot, and not only hexadecimal digits from four on", spec->name);
+        return log_fail(EINVAL,
+                        "\"%s\" cannot be a name: 1 to 64 of [A-Za-z0-9._-], no leading "
+                        "dot, and not only hexadecimal digits from four on",
+                        spec->name);
     if (!manifest_path_is_valid(spec_file(spec)))
-        return log_fail(EINVAL, "--file %s: must be a relative path inside the template, such as "
-                                "app.db or data/app.db", spec_file(spec));
+        return log_fail(EINVAL,
+                        "--file %s: must be a relative path inside the template, such as "
+                        "app.db or data/app.db",
+                        spec_file(spec));
     for (size_t i = 0; i < spec->env.count; i++)
         if (!spec->env.items[i][0] || strchr(spec->env.items[i], '='))
-            return log_fail(EINVAL, "--env \"%s\": give the variable's name alone; its value is "
-                                    "read from the environment", spec->env.items[i]);
+            return log_fail(EINVAL,
+                            "--env \"%s\": give the variable's name alone; its value is "
+                            "read from the environment",
+                            spec->env.items[i]);
     if (spec->builder.count == 0 || !spec->builder.items[0][0])
         return log_fail(EINVAL, "no builder: put the command that makes the database behind --, "
                                 "or into mintfs.conf");

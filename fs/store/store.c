@@ -27,10 +27,10 @@ static const struct {
     unsigned type;
     const char *name;
 } network_file_systems[] = {
-    {NFS_SUPER_MAGIC, "NFS"},   {SMB_SUPER_MAGIC, "SMB"},   {CIFS_SUPER_MAGIC, "CIFS"},
-    {SMB2_SUPER_MAGIC, "SMB"},  {V9FS_MAGIC, "9p"},         {AFS_SUPER_MAGIC, "AFS"},
-    {AFS_FS_MAGIC, "AFS"},      {CODA_SUPER_MAGIC, "Coda"}, {CEPH_SUPER_MAGIC, "Ceph"},
-    {NCP_SUPER_MAGIC, "NCP"},   {0x0BD00BD0, "Lustre"},
+    {NFS_SUPER_MAGIC, "NFS"},  {SMB_SUPER_MAGIC, "SMB"},   {CIFS_SUPER_MAGIC, "CIFS"},
+    {SMB2_SUPER_MAGIC, "SMB"}, {V9FS_MAGIC, "9p"},         {AFS_SUPER_MAGIC, "AFS"},
+    {AFS_FS_MAGIC, "AFS"},     {CODA_SUPER_MAGIC, "Coda"}, {CEPH_SUPER_MAGIC, "Ceph"},
+    {NCP_SUPER_MAGIC, "NCP"},  {0x0BD00BD0, "Lustre"},
 };
 
 /* The home directory; NULL where neither the environment nor the user database knows one. */
@@ -85,12 +85,16 @@ int store_log_error(const char *path, int error, const char *name)
     name = name ? name : "";
     switch (abs(error)) {
     case EROFS:
-        return log_fail(error, "store %s%s%s: the file system is read-only; set MINTFS_STORE to a "
-                               "directory that can be written", path, slash, name);
+        return log_fail(error,
+                        "store %s%s%s: the file system is read-only; set MINTFS_STORE to a "
+                        "directory that can be written",
+                        path, slash, name);
     case ENOSPC:
     case EDQUOT:
-        return log_fail(error, "store %s%s%s: the disk is full; make room there, or set "
-                               "MINTFS_STORE to another disk", path, slash, name);
+        return log_fail(error,
+                        "store %s%s%s: the disk is full; make room there, or set "
+                        "MINTFS_STORE to another disk",
+                        path, slash, name);
     case EACCES:
     case EPERM:
         return log_errno(error, "store %s%s%s; set MINTFS_STORE to a directory of your own", path,
@@ -109,12 +113,14 @@ static int check_owner(int fd, const char *path, const char *name)
     const char *slash = name ? "/" : "";
     name = name ? name : "";
     if (status.st_uid != geteuid())
-        return log_fail(EPERM, "store %s%s%s belongs to user %u, not to you (%u): set "
-                               "MINTFS_STORE to a directory of your own",
+        return log_fail(EPERM,
+                        "store %s%s%s belongs to user %u, not to you (%u): set "
+                        "MINTFS_STORE to a directory of your own",
                         path, slash, name, status.st_uid, geteuid());
     if (status.st_mode & (S_IWGRP | S_IWOTH))
-        return log_fail(EPERM, "store %s%s%s can be written by others (mode %04o); mend it with: "
-                               "chmod go-w '%s%s%s'",
+        return log_fail(EPERM,
+                        "store %s%s%s can be written by others (mode %04o); mend it with: "
+                        "chmod go-w '%s%s%s'",
                         path, slash, name, status.st_mode & 07777, path, slash, name);
     return 0;
 }
@@ -126,8 +132,9 @@ static int check_file_system(int fd, const char *path)
         return store_log_error(path, errno, NULL);
     for (size_t i = 0; i < ARRAY_LENGTH(network_file_systems); i++)
         if ((unsigned)status.f_type == network_file_systems[i].type)
-            return log_fail(EOPNOTSUPP, "store %s lies on a network file system (%s), whose locks "
-                                        "cannot be trusted: set MINTFS_STORE to a local directory",
+            return log_fail(EOPNOTSUPP,
+                            "store %s lies on a network file system (%s), whose locks "
+                            "cannot be trusted: set MINTFS_STORE to a local directory",
                             path, network_file_systems[i].name);
     return 0;
 }
@@ -156,8 +163,9 @@ static int mark(int fd, const char *path)
         if (r < 0)
             return store_log_error(path, r, NULL);
         if (r > 0 && !has_file(fd, marker_name))
-            return log_fail(EEXIST, "%s is not a store of mintfs (no file \"%s\" in it) and not "
-                                    "empty: set MINTFS_STORE to another directory",
+            return log_fail(EEXIST,
+                            "%s is not a store of mintfs (no file \"%s\" in it) and not "
+                            "empty: set MINTFS_STORE to another directory",
                             path, marker_name);
         AUTO_FD int marker =
             io_openat(fd, marker_name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
@@ -175,8 +183,8 @@ static int mark(int fd, const char *path)
     return 0;
 }
 
-static int open_directory(const struct store *store, int dirfd, const char *name,
-                          const char *shown, int *ret_fd)
+static int open_directory(const struct store *store, int dirfd, const char *name, const char *shown,
+                          int *ret_fd)
 {
     AUTO_FD int fd = dir_ensure(dirfd, name, 0700);
     if (fd < 0)
@@ -242,8 +250,8 @@ void store_close(struct store *store)
     if (!store)
         return;
     catalog_free(store->catalog);
-    const int fds[] = {store->sessions_fd, store->locks_fd, store->building_fd,
-                       store->templates_fd, store->v1_fd};
+    const int fds[] = {store->sessions_fd, store->locks_fd, store->building_fd, store->templates_fd,
+                       store->v1_fd};
     for (size_t i = 0; i < ARRAY_LENGTH(fds); i++)
         if (fds[i] >= 0)
             (void)close(fds[i]);

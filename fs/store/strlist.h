@@ -14,7 +14,10 @@ struct strlist {
     size_t count;
     size_t capacity;
 };
-#define STRLIST_INIT {.items = NULL}
+#define STRLIST_INIT                                                                               \
+    {                                                                                              \
+        .items = NULL                                                                              \
+    }
 
 /* Appends a copy of the text, or of its first `length` bytes. -ENOMEM. */
 MUST_CHECK int strlist_add(struct strlist *list, const char *text);

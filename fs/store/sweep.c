@@ -25,8 +25,7 @@ static int sweep_work(int building_fd, const char *name, unsigned char type UNUS
     char key[SHA256_HEX_LENGTH + 1];
     char lock_name[BUILD_LOCK_NAME_SIZE];
     (void)snprintf(key, sizeof(key), "%s", name);
-    if (strlen(name) <= SHA256_HEX_LENGTH || name[SHA256_HEX_LENGTH] != '.' ||
-        !sha256_is_hex(key))
+    if (strlen(name) <= SHA256_HEX_LENGTH || name[SHA256_HEX_LENGTH] != '.' || !sha256_is_hex(key))
         return 0;
     AUTO_LOCK struct lock lock = LOCK_INIT;
     if (!sweep->held_key || strcmp(key, sweep->held_key) != 0) {

@@ -66,8 +66,7 @@ int template_open(const struct store *store, const char *key, struct template **
         return log_errno(ENOMEM, "template %s", key);
     *template = (struct template){.files_fd = -1};
     memcpy(template->key, key, sizeof(template->key));
-    AUTO_FD int fd =
-        io_openat(store->templates_fd, key, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    AUTO_FD int fd = io_openat(store->templates_fd, key, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
     if (fd == -ENOENT)
         return fd;
     if (fd < 0)
@@ -118,8 +117,8 @@ int template_put_aside(const struct store *store, const char *key)
     (void)snprintf(aside, sizeof(aside), "%s.%08x", key, random);
     int r = io_renameat_new(store->templates_fd, key, store->building_fd, aside);
     if (r < 0 && r != -ENOENT)
-        return log_errno(r, "cannot put the damaged template %s/v1/templates/%s aside",
-                         store->path, key);
+        return log_errno(r, "cannot put the damaged template %s/v1/templates/%s aside", store->path,
+                         key);
     /* Names that stay behind lead nowhere until the next build. */
     r = catalog_forget(store->catalog, key);
     return r == -EPROTONOSUPPORT ? r : 0;
@@ -130,8 +129,7 @@ struct key_listing {
     struct strlist keys;
 };
 
-static int collect_key(int dirfd UNUSED, const char *name, unsigned char type UNUSED,
-                       void *context)
+static int collect_key(int dirfd UNUSED, const char *name, unsigned char type UNUSED, void *context)
 {
     struct key_listing *listing = context;
     return template_exists(listing->store, name) ? strlist_add(&listing->keys, name) : 0;
@@ -272,16 +270,19 @@ int template_resolve(const struct store *store, const char *text,
             return r;
     } else if (length < HEX_NAME_MIN || length > SHA256_HEX_LENGTH ||
                strspn(text, "0123456789abcdefABCDEF") != length) {
-        return log_fail(EINVAL, "\"%s\" is neither a key nor a name: a name is 1 to %d of "
-                                "[A-Za-z0-9._-] without a leading dot, a key %d hexadecimal digits",
+        return log_fail(EINVAL,
+                        "\"%s\" is neither a key nor a name: a name is 1 to %d of "
+                        "[A-Za-z0-9._-] without a leading dot, a key %d hexadecimal digits",
                         text, NAME_LENGTH_MAX, SHA256_HEX_LENGTH);
     } else {
         int r = template_each_key(store, match_prefix, &search);
         if (r < 0)
             return r;
         if (search.found > 1)
-            return log_fail(ENOTUNIQ, "%zu templates have a key that begins with %s: give more "
-                                      "digits", search.found, text);
+            return log_fail(ENOTUNIQ,
+                            "%zu templates have a key that begins with %s: give more "
+                            "digits",
+                            search.found, text);
         if (search.found == 1) {
             memcpy(ret_key, search.key, sizeof(search.key));
             return 0;

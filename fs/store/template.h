@@ -14,7 +14,8 @@
 #include "fs/store/manifest.h"
 #include "fs/store/store.h"
 
-struct template {
+struct template
+{
     char key[SHA256_HEX_LENGTH + 1];
     int files_fd; /* templates/KEY/files */
     struct manifest *manifest;
@@ -50,7 +51,8 @@ MUST_CHECK int template_resolve(const struct store *store, const char *text,
 MUST_CHECK int template_key_of_name(const struct store *store, const char *name,
                                     char ret_key[SHA256_HEX_LENGTH + 1]);
 
-/* Moves a template out of templates/, to be swept with the leftovers of builds; its names go too. */
+/* Moves a template out of templates/, to be swept with the leftovers of builds; its names go too.
+ */
 MUST_CHECK int template_put_aside(const struct store *store, const char *key);
 
 /* Whether templates/KEY is published; cheap, for lookups. */
@@ -58,8 +60,7 @@ bool template_exists(const struct store *store, const char *key);
 
 /* Every published key, then every name; visit(text, key, context), stops at non-zero. */
 typedef int template_visitor(const char *text, const char *key, void *context);
-MUST_CHECK int template_each_key(const struct store *store, template_visitor *visit,
-                                 void *context);
+MUST_CHECK int template_each_key(const struct store *store, template_visitor *visit, void *context);
 MUST_CHECK int template_each_name(const struct store *store, template_visitor *visit,
                                   void *context);
 
