@@ -96,7 +96,9 @@ static int get_dynamic(struct tree *tree, const struct identity *identity, struc
         dynamic->identity = *identity;
         dynamic->inode = (struct inode){
             .kind = identity->kind,
-            .ino = tree->next_ino++,
+            .ino = identity->kind == INODE_TEMPLATE
+                       ? TEMPLATE_INO + base_number(base, identity->entry)
+                       : tree->next_ino++,
             .entry = identity->entry,
             .base = base,
         };
@@ -408,8 +410,7 @@ static void list_entries(const struct inode *inode, uint64_t cookie, session_vis
         uint32_t entry = base_child(inode->base, inode->entry, (uint32_t)i);
         if (entry == BASE_NONE)
             return;
-        /* The number only has to be other than 0: lookup gives the true one. */
-        if (!visit(base_name(inode->base, entry), FIRST_FREE_INO + entry,
+        if (!visit(base_name(inode->base, entry), TEMPLATE_INO + base_number(inode->base, entry),
                    type_of_entry(inode->base, entry), COOKIE_FIRST + i, context))
             return;
     }

@@ -5,8 +5,9 @@
  * set, a struct node of a session (fs/overlay/session.h). The kernel gives back each reference
  * that a reply handed out by FORGET, so a pointer that it names is always alive.
  *
- * Inode numbers: sessions' are serial << 32 | number, with serials from 1; all here are below
- * 1 << 32, counted up and never used again, as SQLite's locks (keyed by inode) need.
+ * Inode numbers: sessions' are serial << 32 | number, with serials from 1; a template's files have
+ * TEMPLATE_INO and a number (base.h), all else here is below 1 << 32. None is ever used again, as
+ * SQLite's locks (keyed by inode) need.
  */
 #ifndef MINTFS_MOUNT_TREE_H
 #define MINTFS_MOUNT_TREE_H
@@ -29,9 +30,11 @@ enum inode_kind {
     INODE_NAME,          /* templates/NAME and sessions/NAME: a link to target */
 };
 
+#define TEMPLATE_INO ((uint64_t)1 << 62)
+
 struct inode {
     enum inode_kind kind;
-    uint32_t ino;
+    uint64_t ino;
     uint32_t entry;    /* of the base; BASE_ROOT for templates/KEY itself */
     struct base *base; /* referenced */
     const char *target;

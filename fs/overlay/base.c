@@ -8,6 +8,8 @@
 /* Files without users that stay open for the next one. */
 enum { CACHED_FILES = 16 };
 
+static atomic_uint_least64_t next_number = 1;
+
 struct base_node {
     const char *name;
     uint32_t parent;
@@ -23,6 +25,7 @@ struct base {
     atomic_uint refs;
     const struct store *store;
     struct template *template;
+    uint64_t first_number;
     pthread_mutex_t sessions; /* guards the two below */
     unsigned session_count;
     struct lock in_use;
@@ -121,6 +124,9 @@ int base_open(const struct store *store, const char *key, struct base **ret_base
     int r = template_open(store, key, &base->template);
     if (r == 0)
         r = index_tree(base);
+    if (r == 0)
+        base->first_number =
+            atomic_fetch_add(&next_number, base->template->manifest->entry_count + 1);
     if (r < 0) {
         base_unref(base);
         return r;
@@ -206,6 +212,11 @@ const struct manifest_entry *base_entry(const struct base *base, uint32_t entry)
 const char *base_name(const struct base *base, uint32_t entry)
 {
     return node_of(base, entry)->name;
+}
+
+uint64_t base_number(const struct base *base, uint32_t entry)
+{
+    return base->first_number + (entry == BASE_ROOT ? 0 : 1 + (uint64_t)entry);
 }
 
 uint32_t base_parent(const struct base *base, uint32_t entry)

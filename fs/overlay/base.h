@@ -43,6 +43,12 @@ const struct manifest_entry *base_entry(const struct base *base, uint32_t entry)
 /* The last component of its path. */
 const char *base_name(const struct base *base, uint32_t entry);
 
+/*
+ * A number for each entry and the root, unique over all bases that were ever opened; for inode
+ * numbers.
+ */
+uint64_t base_number(const struct base *base, uint32_t entry);
+
 /* The directory that it lies in. */
 uint32_t base_parent(const struct base *base, uint32_t entry);
 

@@ -56,30 +56,38 @@ struct scratch {
 
 /* ---- templates ---- */
 
-static int find_base_held(struct scratch *scratch, const char *key, struct base **ret_base)
+/* The one that is listed, or NULL; with `fresh`, that one is listed if none was. */
+static struct base *find_base(struct scratch *scratch, const char *key,
+                              struct listed_base **fresh)
 {
+    AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&scratch->mutex);
     struct listed_base *listed;
     HASH_FIND_STR(scratch->bases, key, listed);
-    if (!listed) {
-        listed = calloc(1, sizeof(*listed));
-        if (!listed)
-            return -ENOMEM;
-        int r = base_open(scratch->store, key, &listed->base);
-        if (r < 0) {
-            free(listed);
-            return r;
-        }
-        (void)snprintf(listed->key, sizeof(listed->key), "%s", key);
+    if (!listed && fresh) {
+        listed = steal_pointer(fresh);
         HASH_ADD_STR(scratch->bases, key, listed);
     }
-    *ret_base = base_ref(listed->base);
-    return 0;
+    return listed ? base_ref(listed->base) : NULL;
 }
 
 int scratch_base(struct scratch *scratch, const char *key, struct base **ret_base)
 {
-    AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&scratch->mutex);
-    return find_base_held(scratch, key, ret_base);
+    *ret_base = find_base(scratch, key, NULL);
+    if (*ret_base)
+        return 0;
+    /* Without the lock: a template from elsewhere is checked when it is first opened. */
+    struct listed_base *fresh = calloc(1, sizeof(*fresh));
+    if (!fresh)
+        return -ENOMEM;
+    int r = base_open(scratch->store, key, &fresh->base);
+    if (r == 0) {
+        (void)snprintf(fresh->key, sizeof(fresh->key), "%s", key);
+        *ret_base = find_base(scratch, key, &fresh);
+        if (fresh)
+            base_unref(fresh->base);
+    }
+    free(fresh);
+    return r;
 }
 
 /* Lets go of what nobody but this list refers to. */
@@ -401,7 +409,7 @@ const char *scratch_path(const struct scratch *scratch)
 
 static int find_base_for_recovery(const char *key, struct base **ret_base, void *context)
 {
-    return find_base_held(context, key, ret_base);
+    return scratch_base(context, key, ret_base);
 }
 
 /* A log that tells of no session any more goes away, with a line. */

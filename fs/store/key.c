@@ -54,11 +54,19 @@ static int add_input(struct sha256 *hash, const struct manifest_input *input)
     return r == 0 ? add_raw(hash, line) : r;
 }
 
+static bool mentions(const char *text, const char *path)
+{
+    size_t length = strlen(path);
+    for (const char *at = text; (at = strstr(at, path)); at += length)
+        if (length > 1 && (!at[length] || strchr("/'\": ", at[length])))
+            return true;
+    return false;
+}
+
 /* Whether the text names the checkout's place somewhere inside, as in "sqlite:////home/me/x.db". */
 static bool mentions_root(const struct build_spec *spec, const char *text)
 {
-    return strlen(spec->root) > 1 &&
-           (strstr(text, spec->root) != NULL || strstr(text, spec->root_as_typed) != NULL);
+    return mentions(text, spec->root) || mentions(text, spec->root_as_typed);
 }
 
 /* One argument as it counts; a path that ties the key to a place is warned of. */

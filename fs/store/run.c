@@ -168,6 +168,8 @@ int builder_start(char *const argv[], char *const environment[], struct builder 
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
         return log_errno(errno, "cannot start the builder");
     (void)fflush(stdout);
+    /* Where a parent ignored it, the kernel would reap our children before we could ask. */
+    (void)signal(SIGCHLD, SIG_DFL);
     pid_t guard = fork();
     if (guard == 0) {
         (void)close(ends[0]);

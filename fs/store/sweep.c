@@ -40,13 +40,14 @@ static int sweep_work(int building_fd, const char *name, unsigned char type UNUS
     return 0;
 }
 
-/* A killed builder leaves its lock's file, which taking and releasing it removes. */
+/* Who is killed leaves his lock's file, which taking and releasing it removes. */
 static int sweep_lock(int locks_fd, const char *name, unsigned char type UNUSED, void *context)
 {
     const struct sweep *sweep = context;
     size_t length = strlen(lock_prefix);
-    if (strncmp(name, lock_prefix, length) != 0 || !sha256_is_hex(name + length) ||
-        (sweep->held_key && !strcmp(name + length, sweep->held_key)))
+    bool is_build = !strncmp(name, lock_prefix, length) && sha256_is_hex(name + length);
+    if ((!is_build && strcmp(name, "catalog") != 0) ||
+        (is_build && sweep->held_key && !strcmp(name + length, sweep->held_key)))
         return 0;
     AUTO_LOCK struct lock lock = LOCK_INIT;
     int r = lock_take(&lock, locks_fd, name, LOCK_EXCLUSIVE, false);
