@@ -133,9 +133,8 @@ static int make_store_free(const struct store *store, struct mount_request *requ
         return r < 0 ? log_errno(r, "cannot look into %s/v1/locks", store->path) : 0;
     if (!request->replace) {
         bool other = strcmp(found.version, MINTFS_VERSION) != 0;
-        return log_fail(EWOULDBLOCK,
-                        "the store %s is mounted at %s already (process %d%s%s)%s", store->path,
-                        found.mount_point, found.pid, other ? ", mintfs " : "",
+        return log_fail(EWOULDBLOCK, "the store %s is mounted at %s already (process %d%s%s)%s",
+                        store->path, found.mount_point, found.pid, other ? ", mintfs " : "",
                         other ? found.version : "",
                         other ? "; mintfs mount --replace starts this version" : "");
     }
@@ -261,8 +260,8 @@ int cmd_mount(int argc, char **argv)
 {
     AUTO_STORE struct store *store = NULL;
     CLEANUP(request_fini)
-    struct mount_request request = {
-        .serve = {.grace_seconds = SERVE_GRACE_SECONDS}, .starting = LOCK_INIT};
+    struct mount_request request = {.serve = {.grace_seconds = SERVE_GRACE_SECONDS},
+                                    .starting = LOCK_INIT};
     int status = read_arguments(argc, argv, &request);
     if (status != EXIT_DONE)
         return status < 0 ? command_help(argv[0]) : status;

@@ -191,8 +191,7 @@ static int choose_backend(const struct store *store, struct serve_found *ret_fou
             return r;
     }
     if (r == 0 && only_fuse)
-        return log_fail(EIO,
-                        "the store %s cannot be mounted, and MINTFS_BACKEND asks for a mount",
+        return log_fail(EIO, "the store %s cannot be mounted, and MINTFS_BACKEND asks for a mount",
                         store->path);
     made->backend = r ? BACKEND_FUSE : BACKEND_COPY;
     if (r == 0)
@@ -284,9 +283,9 @@ static int print_made(const struct store *store, const struct new_request *reque
                       const struct made_session *made)
 {
     if (request->as_json) {
-        json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:s}", "path", made->path, "key",
-                                 made->key, "id", made->id, "backend",
-                                 backend_name(made->backend), "why", made->why);
+        json_t *json =
+            json_pack("{s:s, s:s, s:s, s:s, s:s}", "path", made->path, "key", made->key, "id",
+                      made->id, "backend", backend_name(made->backend), "why", made->why);
         if (!json)
             return -ENOMEM;
         (void)json_dumpf(json, stdout, JSON_INDENT(2));
@@ -308,12 +307,10 @@ static int print_made(const struct store *store, const struct new_request *reque
 /* EXIT_DONE, or the status to end with; -1 after --help. */
 static int read_new_options(int argc, char **argv, struct new_request *request)
 {
-    static const struct option options[] = {{"url", no_argument, NULL, 'u'},
-                                            {"json", no_argument, NULL, 'j'},
-                                            {"ttl", required_argument, NULL, 't'},
-                                            {"owner", required_argument, NULL, 'p'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {NULL, 0, NULL, 0}};
+    static const struct option options[] = {
+        {"url", no_argument, NULL, 'u'},       {"json", no_argument, NULL, 'j'},
+        {"ttl", required_argument, NULL, 't'}, {"owner", required_argument, NULL, 'p'},
+        {"help", no_argument, NULL, 'h'},      {NULL, 0, NULL, 0}};
     for (int option; (option = getopt_long(argc, argv, ":h", options, NULL)) >= 0;) {
         switch (option) {
         case 'u':
@@ -325,14 +322,15 @@ static int read_new_options(int argc, char **argv, struct new_request *request)
         case 't':
             if (units_parse_duration(optarg, &request->ttl_seconds) < 0 ||
                 request->ttl_seconds == 0 || request->ttl_seconds > INT32_MAX)
-                return command_usage("session", "--ttl wants a time such as 90s, 15m or 24h, "
-                                     "not \"%s\"", optarg);
+                return command_usage("session",
+                                     "--ttl wants a time such as 90s, 15m or 24h, "
+                                     "not \"%s\"",
+                                     optarg);
             break;
         case 'p':
-            if (units_parse_number(optarg, &request->owner_pid) < 0 ||
-                request->owner_pid == 0 || request->owner_pid > INT32_MAX)
-                return command_usage("session", "--owner wants a process ID, not \"%s\"",
-                                     optarg);
+            if (units_parse_number(optarg, &request->owner_pid) < 0 || request->owner_pid == 0 ||
+                request->owner_pid > INT32_MAX)
+                return command_usage("session", "--owner wants a process ID, not \"%s\"", optarg);
             break;
         case 'h':
             return -1;
@@ -388,8 +386,7 @@ static int print_rows_json(const struct session_table *table)
         (void)json_array_append_new(
             rows, json_pack("{s:s, s:s, s:s, s:s, s:o, s:o}", "id", row->id, "key", row->key,
                             "path", row->path, "backend", backend_name(row->backend), "bytes",
-                            known_number(row->bytes), "open_files",
-                            known_number(row->open_files)));
+                            known_number(row->bytes), "open_files", known_number(row->open_files)));
     }
     json_t *all = json_pack("{s:o}", "sessions", rows);
     if (!all)
@@ -454,8 +451,7 @@ static int remove_row(const struct store *store, const struct session_row *row)
 }
 
 static int for_each_operand(int argc, char **argv, const char *action,
-                            int (*apply)(const struct store *store,
-                                         const struct session_row *row))
+                            int (*apply)(const struct store *store, const struct session_row *row))
 {
     static const struct option options[] = {{"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
     for (int option; (option = getopt_long(argc, argv, "h", options, NULL)) >= 0;) {
@@ -515,7 +511,7 @@ static int reset_mounted(const struct session_row *row)
     if (stat(beside, &new) < 0 ||
         ((old.st_uid != new.st_uid || old.st_gid != new.st_gid) &&
          chown(beside, old.st_uid, old.st_gid) < 0) ||
-        (old.st_mode != new.st_mode && chmod(beside, old.st_mode & 07777) < 0) ||
+        (old.st_mode != new.st_mode &&chmod(beside, old.st_mode & 07777) < 0) ||
         rename(beside, row->path) < 0) {
         r = log_errno(errno, "cannot reset the session %s", row->path);
         if (rmdir(beside) < 0)

@@ -75,7 +75,7 @@ int mounting_take_away(const struct store *store, const char *typed)
     int r = find_mount(store, typed, &found, &place);
     if (r < 0)
         return r;
-    bool has_daemon = found.mount_point && !strcmp(found.mount_point, place);
+    bool has_daemon = place && found.mount_point && !strcmp(found.mount_point, place);
     AUTO_FD int pidfd = has_daemon ? (int)syscall(SYS_pidfd_open, found.pid, 0) : -1;
     r = unmount(place);
     return r == 0 && pidfd >= 0 ? await_end(pidfd, found.pid) : r;
@@ -98,8 +98,8 @@ static void read_complaint(int fd, char *ret_text, size_t size)
 {
     size_t used = 0;
     ssize_t n;
-    while (used < size - 1 && ((n = read(fd, ret_text + used, size - 1 - used)) > 0 ||
-                               (n < 0 && errno == EINTR)))
+    while (used < size - 1 &&
+           ((n = read(fd, ret_text + used, size - 1 - used)) > 0 || (n < 0 && errno == EINTR)))
         used += n > 0 ? (size_t)n : 0;
     ret_text[used] = '\0';
 }
@@ -115,8 +115,8 @@ static int run_mount(char *option)
         return log_errno(errno, "cannot make a pipe");
     AUTO_FD int read_end = ends[0];
     AUTO_FD int write_end = ends[1];
-    char *arguments[] = {(char *)(uintptr_t)"mintfs", (char *)(uintptr_t)"mount",
-                         (char *)(uintptr_t)"-o", option, NULL};
+    char *arguments[] = {(char *)(uintptr_t) "mintfs", (char *)(uintptr_t) "mount",
+                         (char *)(uintptr_t) "-o", option, NULL};
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);

@@ -58,8 +58,7 @@ static int add_mounted(struct session_table *table, const char *mount_point, con
     if (json_unpack((json_t *)(uintptr_t)json, "{s:s, s:s, s:I, s:I}", "key", &key, "id", &id,
                     "bytes", &bytes, "open_files", &open_files) < 0)
         return -EBADMSG;
-    struct session_row row = {
-        .backend = BACKEND_FUSE, .bytes = bytes, .open_files = open_files};
+    struct session_row row = {.backend = BACKEND_FUSE, .bytes = bytes, .open_files = open_files};
     (void)snprintf(row.key, sizeof(row.key), "%s", key);
     (void)snprintf(row.id, sizeof(row.id), "%s", id);
     if (asprintf(&row.path, "%s/sessions/%s/%s", mount_point, key, id) < 0)
@@ -112,8 +111,7 @@ static const struct session_row *find_path(const struct session_table *table, co
 }
 
 /* A path may have been typed through the link of a name, or by other links. */
-static const struct session_row *find_real_path(const struct session_table *table,
-                                                const char *text)
+static const struct session_row *find_real_path(const struct session_table *table, const char *text)
 {
     const struct session_row *row = find_path(table, text);
     AUTO_FREE char *real = row ? NULL : realpath(text, NULL);

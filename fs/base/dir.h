@@ -17,7 +17,8 @@
  */
 MUST_CHECK int dir_open_beneath(int dirfd, const char *path, int flags);
 
-/* Opens the directory NAME of dirfd, which is made with `mode` if missing. Returns the descriptor. */
+/* Opens the directory NAME of dirfd, which is made with `mode` if missing. Returns the descriptor.
+ */
 MUST_CHECK int dir_ensure(int dirfd, const char *name, mode_t mode);
 
 /* mkdir -p of an absolute or relative path; what exists is left as it is. */

@@ -179,8 +179,7 @@ int io_copy_file(int from_fd, int to_fd)
     off_t from_offset = 0;
     off_t to_offset = 0;
     for (;;) {
-        long n =
-            SEAM_CALL(copy_file_range(from_fd, &from_offset, to_fd, &to_offset, 1UL << 30, 0));
+        long n = SEAM_CALL(copy_file_range(from_fd, &from_offset, to_fd, &to_offset, 1UL << 30, 0));
         if (n == 0)
             break;
         if (n == -EXDEV || n == -EINVAL || n == -ENOSYS || n == -EOPNOTSUPP || n == -EPERM)

@@ -1,9 +1,10 @@
 /*
  * Lock files: one holder over all processes, freed by the kernel when the holder dies.
  *
- * The lock is an open file description lock (fcntl(2)) on a file in a locks directory; a word about the holder (pid, what for)
- * stands in it for the others' messages. The file is removed with the lock, so that nothing is
- * left behind; a taker who waited on a removed file starts over with the new one.
+ * The lock is an open file description lock (fcntl(2)) on a file in a locks directory; a word about
+ * the holder (pid, what for) stands in it for the others' messages. The file is removed with the
+ * lock, so that nothing is left behind; a taker who waited on a removed file starts over with the
+ * new one.
  */
 #ifndef MINTFS_BASE_LOCK_H
 #define MINTFS_BASE_LOCK_H
@@ -18,7 +19,10 @@ struct lock {
     int dirfd;
     char *name; /* owned */
 };
-#define LOCK_INIT {.fd = -1, .dirfd = -1}
+#define LOCK_INIT                                                                                  \
+    {                                                                                              \
+        .fd = -1, .dirfd = -1                                                                      \
+    }
 
 /* A shared lock keeps exclusive takers away and lets other shared ones in. */
 enum lock_kind { LOCK_SHARED, LOCK_EXCLUSIVE };

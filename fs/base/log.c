@@ -21,8 +21,8 @@ static void emit(const char *kind, const char *format, va_list arguments, const 
         syslog(LOG_WARNING, "%s%s%s%s", kind, text, reason ? ": " : "", reason ? reason : "");
         return;
     }
-    int length = asprintf(&line, "mintfs: %s%s%s%s\n", kind, text, reason ? ": " : "",
-                          reason ? reason : "");
+    int length =
+        asprintf(&line, "mintfs: %s%s%s%s\n", kind, text, reason ? ": " : "", reason ? reason : "");
     if (length < 0) {
         line = NULL;
         return;

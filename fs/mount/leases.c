@@ -191,8 +191,8 @@ int lease_keeper_start(struct server *server)
         return -ENOMEM;
     keeper->server = server;
     keeper->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    int error = keeper->wake_fd < 0 ? errno
-                                    : pthread_create(&keeper->thread, NULL, keep_leases, keeper);
+    int error =
+        keeper->wake_fd < 0 ? errno : pthread_create(&keeper->thread, NULL, keep_leases, keeper);
     if (error) {
         if (keeper->wake_fd >= 0)
             (void)close(keeper->wake_fd);

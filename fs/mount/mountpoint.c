@@ -68,9 +68,8 @@ enum mount_state mountpoint_state(const char *path)
         return MOUNT_FOREIGN;
     /* stat(2) may still succeed, from cached attributes. */
     struct statfs status;
-    return statfs(path, &status) < 0 && (errno == ENOTCONN || errno == ECONNABORTED)
-               ? MOUNT_STALE
-               : MOUNT_OURS;
+    return statfs(path, &status) < 0 && (errno == ENOTCONN || errno == ECONNABORTED) ? MOUNT_STALE
+                                                                                     : MOUNT_OURS;
 }
 
 /* ---- paths ---- */
@@ -90,9 +89,8 @@ static int private_in_tmp(char **ret_path)
     if (mountpoint_state(path) == MOUNT_NONE &&
         (lstat(path, &status) < 0 || !S_ISDIR(status.st_mode) || status.st_uid != geteuid() ||
          (status.st_mode & 077))) {
-        int r = log_fail(EPERM,
-                         "%s is not a directory of yours alone; set MINTFS_MOUNT to one that is",
-                         path);
+        int r = log_fail(
+            EPERM, "%s is not a directory of yours alone; set MINTFS_MOUNT to one that is", path);
         free(path);
         return r;
     }
@@ -204,10 +202,13 @@ int mountpoint_prepare(const struct store *store, const char *path)
 
 static int run_fusermount(const char *path, bool lazy)
 {
-    char *arguments[] = {(char *)(uintptr_t)"fusermount3", (char *)(uintptr_t)"-u",
-                         (char *)(uintptr_t)"-q", (char *)(uintptr_t)(lazy ? "-z" : "--"),
+    char *arguments[] = {(char *)(uintptr_t) "fusermount3",
+                         (char *)(uintptr_t) "-u",
+                         (char *)(uintptr_t) "-q",
+                         (char *)(uintptr_t)(lazy ? "-z" : "--"),
                          (char *)(uintptr_t)(lazy ? "--" : path),
-                         (char *)(uintptr_t)(lazy ? path : NULL), NULL};
+                         (char *)(uintptr_t)(lazy ? path : NULL),
+                         NULL};
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
@@ -297,8 +298,8 @@ static int visit_process(int dirfd, const char *name, unsigned char type UNUSED,
     command[n > 0 ? n : 1] = '\0';
     command[strcspn(command, "\n")] = '\0';
     char *longer;
-    if (asprintf(&longer, "%s%s%s (%s)", users->text ? users->text : "",
-                 users->text ? ", " : "", command, name) < 0)
+    if (asprintf(&longer, "%s%s%s (%s)", users->text ? users->text : "", users->text ? ", " : "",
+                 command, name) < 0)
         return -ENOMEM;
     free(users->text);
     users->text = longer;

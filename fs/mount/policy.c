@@ -4,16 +4,14 @@
  *     request       sent?     because
  *     ACCESS        never     no handler: ENOSYS once, then the kernel allows
  *     FLUSH         never     ENOSYS: close(2) pushes dirty pages by itself
- *     FSYNC,        never     ENOSYS: fsync(2) still writes dirty pages to us and tells errors; what
- *      FSYNCDIR               we have lies in the page cache and outlives the daemon
- *     GETXATTR etc. never     there are none; SETXATTR sets a session's lease (leases.c)
- *     OPENDIR       never     ENOSYS: SQLite opens a directory in each transaction, to sync it
- *     SETLK, FLOCK  never     the capabilities are off: the kernel keeps locks, right for one host
- *     IOCTL, POLL,  never     no handler
- *      BMAP, COPY_FILE_RANGE  (a copy then goes through the page cache)
- *     LOOKUP        once      names in a session change through this mount alone: entries, missing
- *                             ones too, stay valid. Not so in templates/ and sessions/, where a
- *                             build may add one at any time, and for names, which move.
+ *     FSYNC,        never     ENOSYS: fsync(2) still writes dirty pages to us and tells errors;
+ * what FSYNCDIR               we have lies in the page cache and outlives the daemon GETXATTR etc.
+ * never     there are none; SETXATTR sets a session's lease (leases.c) OPENDIR       never ENOSYS:
+ * SQLite opens a directory in each transaction, to sync it SETLK, FLOCK  never     the capabilities
+ * are off: the kernel keeps locks, right for one host IOCTL, POLL,  never     no handler BMAP,
+ * COPY_FILE_RANGE  (a copy then goes through the page cache) LOOKUP        once      names in a
+ * session change through this mount alone: entries, missing ones too, stay valid. Not so in
+ * templates/ and sessions/, where a build may add one at any time, and for names, which move.
  *     GETATTR       rarely    for the same reason; with allow_other CREATE and UNLINK make the
  *                             directory's stale, since the kernel checks its mode
  *     READ          once      keep_cache: pages of templates and sessions stay over close and open
@@ -77,8 +75,7 @@ static void handle_init(void *context, struct fuse_conn_info *conn)
     (void)pthread_mutex_unlock(&server->mutex);
 }
 
-static void refuse_opendir(fuse_req_t req, fuse_ino_t id UNUSED,
-                           struct fuse_file_info *info UNUSED)
+static void refuse_opendir(fuse_req_t req, fuse_ino_t id UNUSED, struct fuse_file_info *info UNUSED)
 {
     (void)server_count(req, REQUEST_OPENDIR);
     fuse_reply_err(req, ENOSYS);

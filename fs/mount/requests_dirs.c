@@ -13,8 +13,7 @@ struct listing {
     size_t used;
 };
 
-static bool add_entry(const char *name, uint64_t ino, mode_t type, uint64_t cookie,
-                      void *context)
+static bool add_entry(const char *name, uint64_t ino, mode_t type, uint64_t cookie, void *context)
 {
     struct listing *listing = context;
     struct stat status = {.st_ino = ino, .st_mode = type};
@@ -39,9 +38,8 @@ static void list_sessions(struct server *server, const struct inode *inode, uint
 {
     if (cookie < COOKIE_SELF && !add_entry(".", inode->ino, S_IFDIR, COOKIE_SELF, listing))
         return;
-    if (cookie < COOKIE_PARENT &&
-        !add_entry("..", tree_listing(server->tree, INODE_SESSIONS)->ino, S_IFDIR,
-                   COOKIE_PARENT, listing))
+    if (cookie < COOKIE_PARENT && !add_entry("..", tree_listing(server->tree, INODE_SESSIONS)->ino,
+                                             S_IFDIR, COOKIE_PARENT, listing))
         return;
     scratch_each(server->scratch, base_key(inode->base),
                  cookie > COOKIE_FIRST ? cookie - COOKIE_FIRST : 0, add_session, listing);

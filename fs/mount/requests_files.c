@@ -4,6 +4,7 @@
  * info->fh is 0 for a session's file, whose node says all; the descriptor for a template's; the
  * text for status.json, which is a picture of the moment in which it was opened.
  */
+#include <assert.h>
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
@@ -73,6 +74,7 @@ static int open_node(fuse_req_t req, struct node *node, struct fuse_file_info *i
 static void close_target(struct server *server, struct target target,
                          const struct fuse_file_info *info)
 {
+    assert(target.node || target.inode);
     if (target.node)
         file_close(target.node);
     else if (target.inode->kind == INODE_STATUS)
@@ -251,17 +253,15 @@ void handle_fallocate(fuse_req_t req, fuse_ino_t id, int mode, off_t offset, off
 {
     struct server *server = server_count(req, REQUEST_FALLOCATE);
     struct target target = target_of(server, id);
-    reply_result(req, target.node ? file_allocate(target.node, mode, (uint64_t)offset,
-                                                  (uint64_t)length)
-                                  : -EROFS);
+    reply_result(req, target.node
+                          ? file_allocate(target.node, mode, (uint64_t)offset, (uint64_t)length)
+                          : -EROFS);
 }
 
-static int seek_template(const struct inode *inode, off_t offset, int whence,
-                         uint64_t *ret_offset)
+static int seek_template(const struct inode *inode, off_t offset, int whence, uint64_t *ret_offset)
 {
-    uint64_t size = inode->kind == INODE_TEMPLATE
-                        ? base_entry(inode->base, inode->entry)->size_bytes
-                        : 0;
+    uint64_t size =
+        inode->kind == INODE_TEMPLATE ? base_entry(inode->base, inode->entry)->size_bytes : 0;
     if ((uint64_t)offset >= size)
         return -ENXIO;
     *ret_offset = whence == SEEK_DATA ? (uint64_t)offset : size;

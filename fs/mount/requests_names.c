@@ -1,6 +1,7 @@
 /*
  * Requests about names and attributes.
  */
+#include <assert.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -9,6 +10,7 @@
 /* What cannot be changed from here: templates never, the rest of the tree not by these calls. */
 static int refusal(const struct inode *inode)
 {
+    assert(inode); /* whatever is no session's node */
     return inode->kind == INODE_TEMPLATE || inode->kind == INODE_TEMPLATES ? -EROFS : -EPERM;
 }
 
@@ -226,8 +228,7 @@ void handle_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mo
     reply_made(req, r, node);
 }
 
-void handle_symlink(fuse_req_t req, const char *link_target, fuse_ino_t parent,
-                    const char *name)
+void handle_symlink(fuse_req_t req, const char *link_target, fuse_ino_t parent, const char *name)
 {
     struct server *server = server_count(req, REQUEST_SYMLINK);
     struct node *node = NULL;

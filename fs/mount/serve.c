@@ -233,8 +233,7 @@ static int take_store(struct lock *lock, const struct store *store,
     if (r < 0)
         return log_errno(r, "cannot lock the store %s", store->path);
     AUTO_FREE char *text = NULL;
-    if (asprintf(&text, "%d\n%s\n%s\n", (int)getpid(), MINTFS_VERSION, options->mount_point) <
-        0) {
+    if (asprintf(&text, "%d\n%s\n%s\n", (int)getpid(), MINTFS_VERSION, options->mount_point) < 0) {
         text = NULL;
         return -ENOMEM;
     }

@@ -11,15 +11,15 @@
 #include "fs/store/store.h"
 
 struct serve_options {
-    const char *mount_point; /* absolute, checked by mountpoint_prepare() */
-    const char *scratch;     /* a directory, or NULL for the store's own */
-    bool allow_other;        /* others get in; the kernel then checks permissions */
-    bool strict;             /* write-through: a full disk is said at write(2) */
-    bool no_uring;           /* not even where kernel and library offer it */
+    const char *mount_point;      /* absolute, checked by mountpoint_prepare() */
+    const char *scratch;          /* a directory, or NULL for the store's own */
+    bool allow_other;             /* others get in; the kernel then checks permissions */
+    bool strict;                  /* write-through: a full disk is said at write(2) */
+    bool no_uring;                /* not even where kernel and library offer it */
     uint64_t session_limit_bytes; /* 0: none; sets strict */
     uint64_t limit_bytes;         /* for all sessions together; the same */
     unsigned idle_seconds;        /* goes by itself after so long without a request; 0: never */
-    unsigned grace_seconds;  /* how long files that are open at SIGTERM are served on */
+    unsigned grace_seconds;       /* how long files that are open at SIGTERM are served on */
 };
 
 enum { SERVE_GRACE_SECONDS = 10 };

@@ -21,9 +21,10 @@
 
 /* Requests that are counted, by what the kernel calls them. */
 #define REQUEST_KINDS(X)                                                                           \
-    X(LOOKUP) X(FORGET) X(GETATTR) X(SETATTR) X(READLINK) X(MKNOD) X(MKDIR) X(UNLINK) X(RMDIR)      \
-    X(SYMLINK) X(RENAME) X(LINK) X(OPEN) X(CREATE) X(TMPFILE) X(READ) X(WRITE) X(RELEASE)           \
-    X(READDIR) X(STATFS) X(FALLOCATE) X(LSEEK) X(OPENDIR) X(SETXATTR)
+    X(LOOKUP)                                                                                      \
+    X(FORGET) X(GETATTR) X(SETATTR) X(READLINK) X(MKNOD) X(MKDIR) X(UNLINK) X(RMDIR) X(SYMLINK)    \
+        X(RENAME) X(LINK) X(OPEN) X(CREATE) X(TMPFILE) X(READ) X(WRITE) X(RELEASE) X(READDIR)      \
+            X(STATFS) X(FALLOCATE) X(LSEEK) X(OPENDIR) X(SETXATTR)
 
 enum request_kind {
 #define X(name) REQUEST_##name,
@@ -45,9 +46,9 @@ struct server {
     atomic_uint_least64_t requests[REQUEST_KIND_COUNT];
     atomic_bool uses_uring; /* seen: a request came through io_uring */
     bool writeback;
-    atomic_bool stopping;   /* no new opens */
+    atomic_bool stopping;         /* no new opens */
     atomic_int_least64_t used_ns; /* coarse time of the last request */
-    atomic_uint open_files; /* templates' and status.json's count too */
+    atomic_uint open_files;       /* templates' and status.json's count too */
 
     pthread_mutex_t mutex; /* innermost: guards the wait for what follows */
     pthread_cond_t changed;

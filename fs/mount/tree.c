@@ -62,7 +62,8 @@ void tree_free(struct tree *tree)
         return;
     struct dynamic_inode *dynamic;
     struct dynamic_inode *next;
-    HASH_ITER(hh, tree->dynamic, dynamic, next) free_dynamic(tree, dynamic);
+    HASH_ITER (hh, tree->dynamic, dynamic, next)
+        free_dynamic(tree, dynamic);
     pthread_mutex_destroy(&tree->mutex);
     free(tree);
 }
@@ -130,8 +131,8 @@ const struct inode *tree_known_sessions_of(struct tree *tree, const char *key)
     return dynamic ? &dynamic->inode : NULL;
 }
 
-static int get_of_base(struct tree *tree, enum inode_kind kind, struct base *base,
-                       uint32_t entry, struct inode **ret_inode)
+static int get_of_base(struct tree *tree, enum inode_kind kind, struct base *base, uint32_t entry,
+                       struct inode **ret_inode)
 {
     struct identity identity;
     fill_identity(&identity, kind, entry, base_key(base));
@@ -164,8 +165,8 @@ static int lookup_key(struct tree *tree, enum inode_kind kind, const char *key,
     return r < 0 ? r : get_of_base(tree, kind, base, BASE_ROOT, ret_inode);
 }
 
-static int get_fixed(struct tree *tree, const char *name, const char *wanted,
-                     enum inode_kind kind, struct inode **ret_inode)
+static int get_fixed(struct tree *tree, const char *name, const char *wanted, enum inode_kind kind,
+                     struct inode **ret_inode)
 {
     if (strcmp(name, wanted) != 0)
         return -ENOENT;
@@ -173,8 +174,7 @@ static int get_fixed(struct tree *tree, const char *name, const char *wanted,
     return 0;
 }
 
-int tree_lookup(struct tree *tree, struct inode *parent, const char *name,
-                struct inode **ret_inode)
+int tree_lookup(struct tree *tree, struct inode *parent, const char *name, struct inode **ret_inode)
 {
     int r;
     switch (parent->kind) {
@@ -304,8 +304,8 @@ static bool list_fixed(const struct tree *tree, const struct inode *inode, uint6
         if (children[i].parent != inode->kind)
             continue;
         const struct inode *child = &tree->fixed[children[i].kind];
-        if (!visit(children[i].name, child->ino,
-                   child->kind == INODE_STATUS ? S_IFREG : S_IFDIR, COOKIE_FIRST + i, context))
+        if (!visit(children[i].name, child->ino, child->kind == INODE_STATUS ? S_IFREG : S_IFDIR,
+                   COOKIE_FIRST + i, context))
             return false;
     }
     return true;

@@ -21,13 +21,13 @@
 
 enum inode_kind {
     INODE_ROOT,
-    INODE_TEMPLATES,     /* templates/ */
-    INODE_SESSIONS,      /* sessions/ */
-    INODE_CONTROL,       /* .mintfs/ */
-    INODE_STATUS,        /* .mintfs/status.json */
-    INODE_TEMPLATE,      /* templates/KEY and all below it: base and entry */
-    INODE_SESSIONS_OF,   /* sessions/KEY: base */
-    INODE_NAME,          /* templates/NAME and sessions/NAME: a link to target */
+    INODE_TEMPLATES,   /* templates/ */
+    INODE_SESSIONS,    /* sessions/ */
+    INODE_CONTROL,     /* .mintfs/ */
+    INODE_STATUS,      /* .mintfs/status.json */
+    INODE_TEMPLATE,    /* templates/KEY and all below it: base and entry */
+    INODE_SESSIONS_OF, /* sessions/KEY: base */
+    INODE_NAME,        /* templates/NAME and sessions/NAME: a link to target */
 };
 
 #define TEMPLATE_INO ((uint64_t)1 << 62)

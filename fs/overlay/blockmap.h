@@ -34,7 +34,8 @@ uint32_t blockmap_run(const struct blockmap *map, fileblock_t at, uint32_t limit
 
 /* Makes room so that setting these cannot fail. */
 MUST_CHECK int blockmap_reserve(struct blockmap *map, fileblock_t at, uint32_t count);
-/* Sets count blocks to block, block + 1, ... (or all to BLOCK_ZERO or BLOCK_ABSENT). Reserved first. */
+/* Sets count blocks to block, block + 1, ... (or all to BLOCK_ZERO or BLOCK_ABSENT). Reserved
+ * first. */
 void blockmap_set(struct blockmap *map, fileblock_t at, uint32_t count, block_t block);
 
 /* Makes all blocks from `from` on absent. */

@@ -149,8 +149,7 @@ static void add(struct frame *frame, enum record_type type, uint32_t node, const
 {
     size_t tail_size = tail ? strlen(tail) : 0;
     size_t padded = (tail_size + 7) & ~(size_t)7;
-    struct record_disk head = {
-        .type = (uint16_t)type, .tail = (uint16_t)tail_size, .node = node};
+    struct record_disk head = {.type = (uint16_t)type, .tail = (uint16_t)tail_size, .node = node};
     char *place = frame_reserve(frame, sizeof(head) + fixed_size + padded);
     if (!place)
         return;

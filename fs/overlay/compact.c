@@ -66,7 +66,7 @@ static int deeper_first(const void *a, const void *b)
 
 static int add_removals(struct compaction *compaction)
 {
-    AUTO_FREE struct node **sorted = malloc(compaction->count * sizeof(struct node *));
+    AUTO_FREE struct node **sorted = malloc((compaction->count + 1) * sizeof(struct node *));
     if (!sorted)
         return -ENOMEM;
     size_t count = 0;

@@ -32,7 +32,10 @@ struct root {
     int fd;
     char *path;
 };
-#define ROOT_INIT {.fd = -1}
+#define ROOT_INIT                                                                                  \
+    {                                                                                              \
+        .fd = -1                                                                                   \
+    }
 
 static void root_fini(struct root *root)
 {
@@ -145,8 +148,7 @@ static int copy_file(const struct template *template, const struct manifest_entr
     AUTO_FD int from = template_open_file(template, entry->path);
     if (from < 0)
         return from;
-    AUTO_FD int to =
-        io_openat(to_dirfd, entry->path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+    AUTO_FD int to = io_openat(to_dirfd, entry->path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
     if (to < 0)
         return to;
     int r = io_copy_file(from, to);
@@ -282,10 +284,10 @@ int copies_new(const struct store *store, const char *key, const char *id, char 
     struct wanted wanted = {.key = key, .id = id};
     int r = copies_each(store, is_wanted, &wanted);
     if (r != 0)
-        return r < 0 ? r
-                     : log_fail(EEXIST,
-                                "a session %s of this template exists already; take another ID",
-                                id);
+        return r < 0
+                   ? r
+                   : log_fail(EEXIST,
+                              "a session %s of this template exists already; take another ID", id);
     /* Keeps eviction away while the files are read. */
     AUTO_LOCK struct lock in_use = LOCK_INIT;
     char name[SHA256_HEX_LENGTH + 16];
@@ -373,8 +375,7 @@ static int find_place(const struct root *root, void *context)
 {
     struct place *place = context;
     struct stat status;
-    AUTO_FD int fd =
-        io_openat(root->fd, place->wanted.key, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    AUTO_FD int fd = io_openat(root->fd, place->wanted.key, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
     if (fd < 0)
         return fd == -ENOENT ? 0 : fd;
     if (fstatat(fd, place->wanted.id, &status, AT_SYMLINK_NOFOLLOW) < 0)
@@ -440,8 +441,8 @@ static int end_if_over(const struct copy *copy, void *context)
         sscanf(text, "%" SCNd64 " %" SCNd32 " %" SCNu64, &lease.ends_ns, &lease.owner_pid,
                &lease.owner_start) != 3)
         return 0;
-    bool over = (lease.ends_ns && session_lease_is_over(&lease, 0)) ||
-                !session_lease_owner_lives(&lease);
+    bool over =
+        (lease.ends_ns && session_lease_is_over(&lease, 0)) || !session_lease_owner_lives(&lease);
     int r = over ? copies_remove(store, copy->key, copy->id) : 0;
     return r == -ENOENT ? 0 : r;
 }

@@ -73,7 +73,8 @@ static int read_base(struct node *node, char *buffer, size_t size, uint64_t offs
     return r;
 }
 
-/* All of it must lie below the size limit; bytes behind the file's end read as whatever is there. */
+/* All of it must lie below the size limit; bytes behind the file's end read as whatever is there.
+ */
 static int read_range(struct node *node, char *buffer, size_t size, uint64_t offset)
 {
     while (size > 0) {
@@ -170,8 +171,7 @@ static int take_blocks(struct node *node, uint32_t want, block_t *ret_first)
     if (granted == 0)
         return -EDQUOT;
     uint32_t granted_by_all = charge(&list->stored_blocks, list->limit_blocks, granted);
-    int count =
-        granted_by_all ? blocks_take(session->blocks, granted_by_all, ret_first) : -ENOSPC;
+    int count = granted_by_all ? blocks_take(session->blocks, granted_by_all, ret_first) : -ENOSPC;
     uint32_t taken = count > 0 ? (uint32_t)count : 0;
     atomic_fetch_sub(&list->stored_blocks, granted_by_all - taken);
     atomic_fetch_sub(&session->stored_blocks, granted - taken);

@@ -7,7 +7,8 @@
 
 static const int64_t idle_limit_ns = 24 * 3600 * INT64_C(1000000000);
 
-/* Field 22 of /proc/PID/stat (proc(5)): the name in field 2 may hold anything, up to the last ")". */
+/* Field 22 of /proc/PID/stat (proc(5)): the name in field 2 may hold anything, up to the last ")".
+ */
 static int read_start(int pid, uint64_t *ret_start)
 {
     enum { FIELDS_BEHIND_NAME = 20 };

@@ -64,8 +64,8 @@ static void hide_name(struct node *directory, const char *name, struct dentry *w
 static void show_name(struct node *directory, struct dentry *dentry, struct node *node)
 {
     const struct dentry *old = directory_find(directory->directory, dentry->name);
-    bool was_there = old ? old->node != NULL
-                         : directory_in_base(directory->directory, dentry->name);
+    bool was_there =
+        old ? old->node != NULL : directory_in_base(directory->directory, dentry->name);
     directory_set(directory->directory, dentry, node, 0);
     directory->directory->live += !was_there;
     directory->changed = true;
@@ -311,8 +311,8 @@ static int check_rename(struct renaming *renaming, unsigned flags)
     if (!renaming->other || renaming->other == renaming->node)
         return 0;
     if (renaming->exchange) {
-        bool loop = node_is_directory(renaming->other) &&
-                    lies_within(renaming->from, renaming->other);
+        bool loop =
+            node_is_directory(renaming->other) && lies_within(renaming->from, renaming->other);
         return loop ? -EINVAL : 0;
     }
     if (node_is_directory(renaming->other) != node_is_directory(renaming->node))
@@ -398,8 +398,8 @@ static int rename_held(struct renaming *renaming, unsigned flags)
     return 0;
 }
 
-int session_rename(struct node *from, const char *from_name, struct node *to,
-                   const char *to_name, unsigned flags)
+int session_rename(struct node *from, const char *from_name, struct node *to, const char *to_name,
+                   unsigned flags)
 {
     if (flags & ~(unsigned)(RENAME_NOREPLACE | RENAME_EXCHANGE) ||
         flags == (RENAME_NOREPLACE | RENAME_EXCHANGE))
@@ -469,8 +469,7 @@ static uint32_t first_made_behind(const struct directory *names, uint64_t cookie
     return low;
 }
 
-void session_readdir(struct node *directory, uint64_t cookie, session_visitor *visit,
-                     void *context)
+void session_readdir(struct node *directory, uint64_t cookie, session_visitor *visit, void *context)
 {
     AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&directory->session->names);
     if (directory->nlink == 0)

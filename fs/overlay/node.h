@@ -22,15 +22,16 @@ enum { NODE_ROOT = 1, NODE_FIRST_ENTRY = 2 };
 struct node {
     struct session *session;
     LIST_ENTRY(node) all; /* session.nodes; guarded by session.names */
-    /* A directory's own; of a file that is as in the template, the one it lies in. The root: NULL. */
+    /* A directory's own; of a file that is as in the template, the one it lies in. The root: NULL.
+     */
     struct node *parent;
     uint32_t number;
-    uint32_t base;   /* entry of the template, BASE_ROOT for the root, BASE_NONE for new ones */
-    uint64_t refs;   /* of the mount; guarded by session.names */
-    uint32_t nlink;  /* written under session.names and lock, read under either */
-    bool changed;    /* differs from the template's entry, or is new; never goes back */
-    bool unlimited;  /* counts against no limit: SQLite's shared memory. Set before it has bytes */
-    bool logged;     /* has a name in the log: its changes are recorded. Guarded by lock */
+    uint32_t base;  /* entry of the template, BASE_ROOT for the root, BASE_NONE for new ones */
+    uint64_t refs;  /* of the mount; guarded by session.names */
+    uint32_t nlink; /* written under session.names and lock, read under either */
+    bool changed;   /* differs from the template's entry, or is new; never goes back */
+    bool unlimited; /* counts against no limit: SQLite's shared memory. Set before it has bytes */
+    bool logged;    /* has a name in the log: its changes are recorded. Guarded by lock */
 
     /* Guards what follows. */
     pthread_rwlock_t lock;

@@ -281,8 +281,8 @@ static void count_names(struct node *directory)
         const struct dentry *dentry = names->by_name[i];
         if (dentry->node && !directory_is_made(names, dentry))
             continue;
-        uint32_t entry = names->base == BASE_NONE ? BASE_NONE
-                                                  : base_lookup(tree, names->base, dentry->name);
+        uint32_t entry =
+            names->base == BASE_NONE ? BASE_NONE : base_lookup(tree, names->base, dentry->name);
         if (entry != BASE_NONE) {
             live--;
             subdirectories -= base_entry(tree, entry)->type == ENTRY_DIRECTORY;
@@ -404,8 +404,7 @@ int session_recover(const struct recovery *recovery, struct session **ret_sessio
     int r = recover(&replay);
     struct known *entry;
     struct known *next;
-    HASH_ITER(hh, replay.known, entry, next)
-    {
+    HASH_ITER (hh, replay.known, entry, next) {
         HASH_DEL(replay.known, entry);
         free(entry);
     }

@@ -40,7 +40,7 @@ struct scratch {
     char boot_id[BOOT_ID_SIZE + 1];
     struct session_list all;
 
-    pthread_mutex_t mutex; /* guards what follows; taken before any session's lock */
+    pthread_mutex_t mutex;           /* guards what follows; taken before any session's lock */
     struct listed_session *sessions; /* in order of serials */
     struct listed_base *bases;
     uint64_t next_serial;
@@ -57,8 +57,7 @@ struct scratch {
 /* ---- templates ---- */
 
 /* The one that is listed, or NULL; with `fresh`, that one is listed if none was. */
-static struct base *find_base(struct scratch *scratch, const char *key,
-                              struct listed_base **fresh)
+static struct base *find_base(struct scratch *scratch, const char *key, struct listed_base **fresh)
 {
     AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&scratch->mutex);
     struct listed_base *listed;
@@ -96,8 +95,7 @@ static void drop_idle_bases(struct scratch *scratch, bool all)
     AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&scratch->mutex);
     struct listed_base *listed;
     struct listed_base *next;
-    HASH_ITER(hh, scratch->bases, listed, next)
-    {
+    HASH_ITER (hh, scratch->bases, listed, next) {
         base_rest(listed->base);
         if (!all && base_refs(listed->base) > 1)
             continue;
@@ -203,8 +201,7 @@ static void fill_log_name(char name[LOG_NAME_LENGTH + 1], uint64_t serial)
     (void)snprintf(name, LOG_NAME_LENGTH + 1, "%016llx", (unsigned long long)serial);
 }
 
-static struct listed_session *find_session(struct scratch *scratch, const char *key,
-                                           const char *id)
+static struct listed_session *find_session(struct scratch *scratch, const char *key, const char *id)
 {
     char path[SESSION_PATH_MAX + 1];
     fill_path(path, key, id);
@@ -371,8 +368,8 @@ int scratch_session_discard(struct scratch *scratch, const char *key, const char
     return 0;
 }
 
-void scratch_each(struct scratch *scratch, const char *key, uint64_t serial,
-                  scratch_visitor *visit, void *context)
+void scratch_each(struct scratch *scratch, const char *key, uint64_t serial, scratch_visitor *visit,
+                  void *context)
 {
     AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&scratch->mutex);
     for (const struct listed_session *listed = scratch->sessions; listed;
@@ -426,8 +423,8 @@ static int put_log_aside(struct scratch *scratch, const char *name)
         aside = NULL;
         return -ENOMEM;
     }
-    log_warning("%s/logs/%s is damaged: its session is lost, the log is kept as %s",
-                scratch->path, name, aside);
+    log_warning("%s/logs/%s is damaged: its session is lost, the log is kept as %s", scratch->path,
+                name, aside);
     return io_renameat(scratch->logs_fd, name, scratch->logs_fd, aside);
 }
 
@@ -463,8 +460,7 @@ static int recover_one(struct scratch *scratch, const char *name)
     }
     if (session->serial >= scratch->next_serial)
         scratch->next_serial = session->serial + 1;
-    struct listed_session *other =
-        find_session(scratch, session_key(session), session_id(session));
+    struct listed_session *other = find_session(scratch, session_key(session), session_id(session));
     if (other && !session->renamed) {
         r = session_retire(session);
         session_discard(session);
@@ -636,8 +632,7 @@ static int open_scratch(struct scratch *scratch, const struct scratch_options *o
 {
     int r = read_boot_id(scratch->boot_id);
     if (r == 0)
-        r = options->place ? open_named_place(scratch, options->place)
-                           : open_store_place(scratch);
+        r = options->place ? open_named_place(scratch, options->place) : open_store_place(scratch);
     if (r == 0)
         r = check_place(scratch);
     if (r == 0)
@@ -667,8 +662,7 @@ int scratch_open(const struct store *store, const struct scratch_options *option
     pthread_mutex_init(&scratch->all.mutex, NULL);
     LIST_INIT(&scratch->all.sessions);
     scratch->all.reserve_fd = -1;
-    scratch->all.limit_blocks =
-        (options->limit_bytes + BLOCK_SIZE_BYTES - 1) / BLOCK_SIZE_BYTES;
+    scratch->all.limit_blocks = (options->limit_bytes + BLOCK_SIZE_BYTES - 1) / BLOCK_SIZE_BYTES;
     pthread_mutex_init(&scratch->care_mutex, NULL);
     int r = open_scratch(scratch, options);
     if (r < 0) {
@@ -687,8 +681,7 @@ void scratch_close(struct scratch *scratch)
     stop_caretaker(scratch);
     struct listed_session *listed;
     struct listed_session *next;
-    HASH_ITER(hh, scratch->sessions, listed, next)
-    {
+    HASH_ITER (hh, scratch->sessions, listed, next) {
         HASH_DEL(scratch->sessions, listed);
         free(listed);
     }

@@ -76,8 +76,8 @@ MUST_CHECK int scratch_session_discard(struct scratch *scratch, const char *key,
  * template. The lock is held: visit only copies. Stops when visit answers false.
  */
 typedef bool scratch_visitor(const struct session *session, void *context);
-void scratch_each(struct scratch *scratch, const char *key, uint64_t serial,
-                  scratch_visitor *visit, void *context);
+void scratch_each(struct scratch *scratch, const char *key, uint64_t serial, scratch_visitor *visit,
+                  void *context);
 
 struct scratch_counts {
     uint64_t sessions;

@@ -68,8 +68,7 @@ int session_new(const struct session_place *place, struct session **ret_session)
     session->blocks = place->blocks;
     session->serial = place->serial;
     session->limit_blocks = place->limit_blocks;
-    session->next_number =
-        NODE_FIRST_ENTRY + (uint32_t)base_manifest(place->base)->entry_count;
+    session->next_number = NODE_FIRST_ENTRY + (uint32_t)base_manifest(place->base)->entry_count;
     (void)snprintf(session->id, sizeof(session->id), "%s", place->id);
     atomic_init(&session->pins, 1);
     session_touch(session);
@@ -221,8 +220,7 @@ int session_record(struct session *session, const struct frame *frame)
     if (atomic_load(&session->discarded))
         return 0;
     int r = changelog_append(session->log, frame);
-    if ((r == -ENOSPC || r == -EDQUOT) && frame->frees &&
-        session_list_spend_reserve(session->list))
+    if ((r == -ENOSPC || r == -EDQUOT) && frame->frees && session_list_spend_reserve(session->list))
         r = changelog_append(session->log, frame);
     return r;
 }

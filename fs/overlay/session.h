@@ -89,7 +89,8 @@ struct node_new {
     dev_t rdev;
     const char *target; /* of a symbolic link */
 };
-/* A new node under a new name; -EEXIST where there is one. With name NULL it has none (O_TMPFILE). */
+/* A new node under a new name; -EEXIST where there is one. With name NULL it has none (O_TMPFILE).
+ */
 MUST_CHECK int session_make(struct node *directory, const char *name, const struct node_new *how,
                             struct node **ret_node);
 MUST_CHECK int session_link(struct node *node, struct node *directory, const char *name);
