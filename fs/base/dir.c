@@ -4,9 +4,32 @@
 #include <linux/openat2.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 
 #include "fs/base/io.h"
+
+/* Whether a walk along the path could leave the place where it begins. */
+static bool leads_up(const char *path)
+{
+    if (path[0] == '/')
+        return true;
+    for (const char *part = path; *part; part += strspn(part, "/")) {
+        size_t length = strcspn(part, "/");
+        if (length == 2 && part[0] == '.' && part[1] == '.')
+            return true;
+        part += length;
+    }
+    return false;
+}
+
+/* What openat2(2) calls it where a link stands in the way. */
+static int step_error(int dirfd, const char *part, int error)
+{
+    struct stat status;
+    if (error == -ENOTDIR && fstatat(dirfd, part, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+        S_ISLNK(status.st_mode))
+        return -ELOOP;
+    return error;
+}
 
 /* For kernels and containers that refuse openat2(2): one component at a time. */
 static int open_by_steps(int dirfd, const char *path, int flags)
@@ -18,14 +41,15 @@ static int open_by_steps(int dirfd, const char *path, int flags)
     char *rest = NULL;
     char *part = strtok_r(copy, "/", &rest);
     if (!part)
-        return io_openat(dirfd, ".", flags, 0);
+        return -ENOENT;
     for (;;) {
         char *next = strtok_r(NULL, "/", &rest);
-        if (!strcmp(part, ".."))
-            return -EXDEV;
         int step_flags = next ? O_PATH | O_DIRECTORY | O_NOFOLLOW : flags | O_NOFOLLOW;
-        int fd = io_openat(at >= 0 ? at : dirfd, part, step_flags, 0);
-        if (fd < 0 || !next)
+        int from = at >= 0 ? at : dirfd;
+        int fd = io_openat(from, part, step_flags, 0);
+        if (fd < 0)
+            return step_error(from, part, fd);
+        if (!next)
             return fd;
         if (at >= 0)
             (void)close(at);
@@ -36,16 +60,13 @@ static int open_by_steps(int dirfd, const char *path, int flags)
 
 int dir_open_beneath(int dirfd, const char *path, int flags)
 {
-    struct open_how how = {
-        .flags = (unsigned)flags | O_CLOEXEC,
-        .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
-    };
-    long fd = syscall(SYS_openat2, dirfd, path, &how, sizeof(how));
-    if (fd >= 0)
-        return (int)fd;
-    if (errno == ENOSYS || errno == EPERM || errno == EAGAIN)
+    if (leads_up(path))
+        return -EXDEV;
+    int fd = io_openat2(dirfd, path, flags,
+                        RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
+    if (fd == -ENOSYS || fd == -EPERM || fd == -EAGAIN)
         return open_by_steps(dirfd, path, flags);
-    return -errno;
+    return fd;
 }
 
 int dir_ensure(int dirfd, const char *name, mode_t mode)
@@ -74,34 +95,80 @@ int dir_make_parents(const char *path, mode_t mode)
     return r == -EEXIST ? 0 : r;
 }
 
+/* Deeper ones are moved to the top of the tree first, so that descriptors suffice for any depth. */
+enum { REMOVAL_DEPTH = 32 };
+
 struct removal {
-    dev_t device;
+    struct statx mount; /* the one that the removal began on */
+    int top_fd;         /* the tree's own directory */
+    unsigned depth;
+    unsigned moves;
+    bool moved; /* in this pass over the top */
 };
 
 static int remove_entry(int dirfd, const char *name, unsigned char type, void *context);
 
-/* Empties and removes the directory NAME, whose descriptor stays on the device it began on. */
-static int remove_directory(int dirfd, const char *name, struct removal *removal)
+static int look(int fd, struct statx *ret_status)
+{
+    int r = statx(fd, "", AT_EMPTY_PATH, STATX_MODE | STATX_MNT_ID, ret_status);
+    return r < 0 ? -errno : 0;
+}
+
+/* A bind mount has its device in common with what it was bound from. */
+static bool same_mount(const struct statx *a, const struct statx *b)
+{
+    bool ids = a->stx_mask & b->stx_mask & STATX_MNT_ID;
+    return a->stx_dev_major == b->stx_dev_major && a->stx_dev_minor == b->stx_dev_minor &&
+           (!ids || a->stx_mnt_id == b->stx_mnt_id);
+}
+
+static int open_to_empty(int dirfd, const char *name, const struct removal *removal)
 {
     AUTO_FD int fd = io_openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-    if (fd == -EACCES && fchmodat(dirfd, name, 0700, 0) == 0)
+    if (fd == -EACCES && fchmodat(dirfd, name, 0700, AT_SYMLINK_NOFOLLOW) == 0)
         fd = io_openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
     if (fd < 0)
         return fd;
-    struct stat status;
-    if (fstat(fd, &status) < 0)
-        return -errno;
-    if (status.st_dev != removal->device)
-        return -EXDEV;
-    if ((status.st_mode & 0700) != 0700) {
-        int r = io_fchmod(fd, 0700);
-        if (r < 0)
-            return r;
-    }
-    int r = dir_each(fd, remove_entry, removal);
-    if (r < 0)
+    struct statx status;
+    int r = look(fd, &status);
+    if (r == 0 && !same_mount(&status, &removal->mount))
+        r = -EXDEV;
+    if (r == 0 && (status.stx_mode & 0700) != 0700)
+        r = io_fchmod(fd, 0700);
+    return r < 0 ? r : steal_fd(&fd);
+}
+
+static int move_to_top(int dirfd, const char *name, struct removal *removal)
+{
+    for (;;) {
+        char moved[32];
+        (void)snprintf(moved, sizeof(moved), "%u", removal->moves++);
+        int r = io_renameat_new(dirfd, name, removal->top_fd, moved);
+        if (r == -EEXIST)
+            continue;
+        removal->moved = true;
         return r;
-    return io_unlinkat(dirfd, name, AT_REMOVEDIR);
+    }
+}
+
+/* Empties and removes the directory NAME. */
+static int remove_directory(int dirfd, const char *name, struct removal *removal)
+{
+    AUTO_FD int fd = open_to_empty(dirfd, name, removal);
+    if (fd < 0)
+        return fd;
+    if (removal->depth == REMOVAL_DEPTH)
+        return move_to_top(dirfd, name, removal);
+    if (removal->depth == 0)
+        removal->top_fd = fd;
+    removal->depth++;
+    int r;
+    do {
+        removal->moved = false;
+        r = dir_each(fd, remove_entry, removal);
+    } while (r == 0 && removal->depth == 1 && removal->moved);
+    removal->depth--;
+    return r < 0 ? r : io_unlinkat(dirfd, name, AT_REMOVEDIR);
 }
 
 static int remove_entry(int dirfd, const char *name, unsigned char type, void *context)
@@ -118,11 +185,9 @@ static int remove_entry(int dirfd, const char *name, unsigned char type, void *c
 
 int dir_remove_tree(int dirfd, const char *name)
 {
-    struct stat status;
-    if (fstat(dirfd, &status) < 0)
-        return -errno;
-    struct removal removal = {.device = status.st_dev};
-    return remove_entry(dirfd, name, DT_UNKNOWN, &removal);
+    struct removal removal = {.top_fd = -1};
+    int r = look(dirfd, &removal.mount);
+    return r < 0 ? r : remove_entry(dirfd, name, DT_UNKNOWN, &removal);
 }
 
 static int stop_at_first(int dirfd UNUSED, const char *name UNUSED, unsigned char type UNUSED,

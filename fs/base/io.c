@@ -2,23 +2,27 @@
 
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/openat2.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
 
+/* Atomic, though armed by one thread: a thread in the background may call meanwhile. */
 static struct {
     atomic_bool armed;
-    bool sticky;
-    int error;
-    unsigned long nth;
+    atomic_bool sticky;
+    atomic_int error;
+    atomic_ulong nth;
     atomic_ulong calls;
 } fault;
 
 void io_fault_arm(unsigned long nth, int error, bool sticky)
 {
-    fault.nth = nth;
-    fault.error = error;
-    fault.sticky = sticky;
+    atomic_store(&fault.armed, false);
+    atomic_store(&fault.nth, nth);
+    atomic_store(&fault.error, error);
+    atomic_store(&fault.sticky, sticky);
     atomic_store(&fault.calls, 0);
     atomic_store(&fault.armed, nth > 0 || error < 0);
 }
@@ -34,8 +38,9 @@ static int seam(void)
     if (__builtin_expect(!atomic_load_explicit(&fault.armed, memory_order_relaxed), 1))
         return 0;
     unsigned long call = atomic_fetch_add(&fault.calls, 1) + 1;
-    if (fault.nth && (fault.sticky ? call >= fault.nth : call == fault.nth))
-        return -fault.error;
+    unsigned long nth = atomic_load(&fault.nth);
+    if (nth && (atomic_load(&fault.sticky) ? call >= nth : call == nth))
+        return -atomic_load(&fault.error);
     return 0;
 }
 
@@ -56,6 +61,12 @@ static int seam(void)
 int io_openat(int dirfd, const char *path, int flags, mode_t mode)
 {
     return (int)SEAM_CALL(openat(dirfd, path, flags | O_CLOEXEC, mode));
+}
+
+int io_openat2(int dirfd, const char *path, int flags, uint64_t resolve)
+{
+    struct open_how how = {.flags = (unsigned)flags | O_CLOEXEC, .resolve = resolve};
+    return (int)SEAM_CALL(syscall(SYS_openat2, dirfd, path, &how, sizeof(how)));
 }
 
 ssize_t io_pread(int fd, void *buffer, size_t size, off_t offset)

@@ -18,6 +18,8 @@
 
 /* Always adds O_CLOEXEC. */
 MUST_CHECK int io_openat(int dirfd, const char *path, int flags, mode_t mode);
+/* openat2(2): resolve is one of its RESOLVE_ flags, or several. -ENOSYS, -EPERM where refused. */
+MUST_CHECK int io_openat2(int dirfd, const char *path, int flags, uint64_t resolve);
 
 /* Reads up to size bytes; fewer only at the end of the file. Returns the count. */
 MUST_CHECK ssize_t io_pread(int fd, void *buffer, size_t size, off_t offset);
@@ -47,7 +49,7 @@ MUST_CHECK int io_reflink(int from_fd, int to_fd);
 
 /*
  * Makes the Nth call from now (1: the next) fail with `error`; with `sticky` all later ones too.
- * 0 disarms. For tests alone; not for use while other threads call.
+ * 0 disarms. For tests alone. Calls of other threads are counted too.
  */
 void io_fault_arm(unsigned long nth, int error, bool sticky);
 /* Calls that passed the seam since the last io_fault_arm(). */

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "fs/base/dir.h"
 #include "fs/base/io.h"
 
 /* Open file description locks: unlike flock(2), a look at who holds one does not take it. */
@@ -89,4 +90,18 @@ int lock_holder(int dirfd, const char *name, char *ret_text, size_t size)
         return (int)n;
     ret_text[n] = '\0';
     return 1;
+}
+
+static int sweep_one(int dirfd, const char *name, unsigned char type UNUSED, void *context UNUSED)
+{
+    struct lock lock = LOCK_INIT;
+    int r = lock_take(&lock, dirfd, name, LOCK_EXCLUSIVE, false);
+    if (r == 0)
+        lock_release(&lock);
+    return r == -EWOULDBLOCK ? 0 : r;
+}
+
+int lock_sweep(int dirfd)
+{
+    return dir_each(dirfd, sweep_one, NULL);
 }

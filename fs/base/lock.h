@@ -50,4 +50,7 @@ void lock_forget(struct lock *lock);
  */
 MUST_CHECK int lock_holder(int dirfd, const char *name, char *ret_text, size_t size);
 
+/* Removes the files of locks that nobody holds: killed processes leave them. */
+MUST_CHECK int lock_sweep(int dirfd);
+
 #endif

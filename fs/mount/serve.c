@@ -238,6 +238,8 @@ static int take_store(struct lock *lock, const struct store *store,
         return -ENOMEM;
     }
     r = lock_describe(lock, text);
+    if (r == 0)
+        r = lock_sweep(store->locks_fd);
     return r < 0 ? log_errno(r, "cannot write to %s/v1/locks", store->path) : 0;
 }
 
