@@ -103,7 +103,7 @@ struct removal {
     int top_fd;         /* the tree's own directory */
     unsigned depth;
     unsigned moves;
-    bool moved; /* in this pass over the top */
+    bool moved; /* one more pass over the top is needed */
 };
 
 static int remove_entry(int dirfd, const char *name, unsigned char type, void *context);
@@ -151,6 +151,14 @@ static int move_to_top(int dirfd, const char *name, struct removal *removal)
     }
 }
 
+static int empty_directory(int fd, struct removal *removal)
+{
+    removal->depth++;
+    int r = dir_each(fd, remove_entry, removal);
+    removal->depth--;
+    return r;
+}
+
 /* Empties and removes the directory NAME. */
 static int remove_directory(int dirfd, const char *name, struct removal *removal)
 {
@@ -161,13 +169,11 @@ static int remove_directory(int dirfd, const char *name, struct removal *removal
         return move_to_top(dirfd, name, removal);
     if (removal->depth == 0)
         removal->top_fd = fd;
-    removal->depth++;
-    int r;
-    do {
+    int r = empty_directory(fd, removal);
+    while (r == 0 && removal->depth == 0 && removal->moved) {
         removal->moved = false;
-        r = dir_each(fd, remove_entry, removal);
-    } while (r == 0 && removal->depth == 1 && removal->moved);
-    removal->depth--;
+        r = empty_directory(fd, removal);
+    }
     return r < 0 ? r : io_unlinkat(dirfd, name, AT_REMOVEDIR);
 }
 

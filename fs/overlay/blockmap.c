@@ -42,19 +42,24 @@ void blockmap_free(struct blockmap *map)
     *map = (struct blockmap){0};
 }
 
-static struct leaf *find_leaf(const struct blockmap *map, fileblock_t at)
+/* The leaf, or NULL where nothing is; *ret_end is the first block behind it, or behind the gap. */
+static struct leaf *find_leaf(const struct blockmap *map, fileblock_t at, uint64_t *ret_end)
 {
+    *ret_end = UINT64_MAX;
     if (!map->height || at >= span(map->height))
         return NULL;
     void *place = map->root;
-    for (unsigned level = map->height; level > 1 && place; level--)
+    unsigned level = map->height;
+    for (; level > 1 && place; level--)
         place = ((struct branch *)place)->child[slot_of(at, level)];
+    *ret_end = (at / span(level) + 1) * span(level);
     return place;
 }
 
 block_t blockmap_get(const struct blockmap *map, fileblock_t at)
 {
-    const struct leaf *leaf = find_leaf(map, at);
+    uint64_t end;
+    const struct leaf *leaf = find_leaf(map, at, &end);
     return leaf ? leaf->block[at % FANOUT] : BLOCK_ABSENT;
 }
 
@@ -67,25 +72,24 @@ uint32_t blockmap_run(const struct blockmap *map, fileblock_t at, uint32_t limit
                       block_t *ret_block)
 {
     block_t first = blockmap_get(map, at);
-    uint32_t count = 0;
+    uint64_t end = (uint64_t)at + limit;
+    uint64_t next = at;
     *ret_block = first;
-    while (count < limit) {
-        const struct leaf *leaf = find_leaf(map, at + count);
-        uint32_t end = FANOUT - (at + count) % FANOUT;
-        if (!leaf) {
-            if (first != BLOCK_ABSENT)
-                break;
-            count += end;
-            continue;
-        }
-        uint32_t stop = count + end;
-        while (count < stop && count < limit &&
-               continues(first, leaf->block[(at + count) % FANOUT], count))
-            count++;
-        if (count < stop)
+    while (next < end) {
+        uint64_t stop;
+        const struct leaf *leaf = find_leaf(map, (fileblock_t)next, &stop);
+        if (!leaf && first != BLOCK_ABSENT)
+            break;
+        if (stop > end)
+            stop = end;
+        if (!leaf)
+            next = stop;
+        while (next < stop && continues(first, leaf->block[next % FANOUT], (uint32_t)(next - at)))
+            next++;
+        if (next < stop)
             break;
     }
-    return count < limit ? count : limit;
+    return (uint32_t)(next - at);
 }
 
 static void *new_leaf(void)
@@ -140,10 +144,17 @@ int blockmap_reserve(struct blockmap *map, fileblock_t at, uint32_t count)
 
 void blockmap_set(struct blockmap *map, fileblock_t at, uint32_t count, block_t block)
 {
-    for (uint32_t i = 0; i < count; i++) {
-        struct leaf *leaf = find_leaf(map, at + i);
-        if (leaf) /* none: absent already, and absence is all that may be set unreserved */
-            leaf->block[(at + i) % FANOUT] = block >= BLOCK_LIMIT ? block : block + i;
+    uint64_t end = (uint64_t)at + count;
+    for (uint64_t next = at; next < end;) {
+        uint64_t stop;
+        struct leaf *leaf = find_leaf(map, (fileblock_t)next, &stop);
+        if (stop > end)
+            stop = end;
+        if (!leaf) /* absent already, and absence is all that may be set unreserved */
+            next = stop;
+        for (; next < stop; next++)
+            leaf->block[next % FANOUT] =
+                block >= BLOCK_LIMIT ? block : block + (block_t)(next - at);
     }
 }
 

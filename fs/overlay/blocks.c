@@ -151,15 +151,10 @@ int blocks_claim(struct blocks *blocks, block_t first, uint32_t count)
 {
     AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&blocks->mutex);
     uint64_t end = (uint64_t)first + count;
-    if (end > BLOCK_LIMIT)
+    if (end > blocks->words * WORD_BITS)
         return -EBADMSG;
-    if (end > blocks->words * WORD_BITS) {
-        int r = grow(blocks, (size_t)(end + WORD_BITS - 1) / WORD_BITS);
-        if (r < 0)
-            return r;
-    }
     for (block_t block = first; block < end; block++)
-        if (test(blocks->taken, block))
+        if (test(blocks->taken, block) || !test(blocks->stored, block))
             return -EBADMSG;
     for (block_t block = first; block < end; block++)
         take_one(blocks, block);

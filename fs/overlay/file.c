@@ -405,7 +405,9 @@ static int drop_blocks(struct node *node, fileblock_t first, fileblock_t end)
     /* Above the limit absence shows zeros already. */
     fileblock_t lent_end = block_of(round_up(node->base_limit_bytes));
     fileblock_t zero_end = lent_end < first ? first : lent_end < end ? lent_end : end;
-    int r = blockmap_reserve(&node->map, first, end - first);
+    int r = 0;
+    if (zero_end > first)
+        r = blockmap_reserve(&node->map, first, zero_end - first);
     if (r < 0)
         return r;
     struct extent_record record = {.node = node->number,

@@ -189,7 +189,7 @@ static int replay_extent(const struct extent_record *record, void *context)
         return r;
     if (!S_ISREG(node->mode) || record->size_bytes < node->size_bytes)
         return -EBADMSG;
-    if (record->count > 0)
+    if (record->count > 0 && record->block != BLOCK_ABSENT)
         r = blockmap_reserve(&node->map, record->at, record->count);
     if (r < 0)
         return r;

@@ -1,0 +1,318 @@
+/*
+ * Opening a scratch: its directory is checked and locked, then the sessions that a former daemon
+ * left are recovered from their logs.
+ */
+#include <fcntl.h>
+#include <string.h>
+
+#include "fs/base/dir.h"
+#include "fs/base/io.h"
+#include "fs/base/log.h"
+#include "fs/overlay/scratch_parts.h"
+
+static const char marker_name[] = "mintfs-scratch";
+static const char marker_text[] = "mintfs scratch 1\n";
+
+/* ---- recovery ---- */
+
+static int find_base_for_recovery(const char *key, struct base **ret_base, void *context)
+{
+    return scratch_base(context, key, ret_base);
+}
+
+/* A log that tells of no session any more goes away, with a line. */
+static int drop_log(struct scratch *scratch, const char *name, const char *reason)
+{
+    log_info("discarded the session of %s/logs/%s: %s", scratch->path, name, reason);
+    return io_unlinkat(scratch->logs_fd, name, 0);
+}
+
+static int put_log_aside(struct scratch *scratch, const char *name)
+{
+    AUTO_FREE char *aside = NULL;
+    if (asprintf(&aside, "%s.damaged", name) < 0) {
+        aside = NULL;
+        return -ENOMEM;
+    }
+    log_warning("%s/logs/%s is damaged: its session is lost, the log is kept as %s", scratch->path,
+                name, aside);
+    return io_renameat(scratch->logs_fd, name, scratch->logs_fd, aside);
+}
+
+static int recover_one(struct scratch *scratch, const char *name)
+{
+    struct recovery recovery = {
+        .list = &scratch->all,
+        .dirfd = scratch->logs_fd,
+        .name = name,
+        .blocks = scratch->blocks,
+        .limit_blocks = scratch->session_limit_blocks,
+        .boot_id = scratch->boot_id,
+        .find_base = find_base_for_recovery,
+        .context = scratch,
+    };
+    struct session *session;
+    int r = session_recover(&recovery, &session);
+    switch (r) {
+    case 0:
+        break;
+    case -ESTALE:
+        return drop_log(scratch, name, "the machine was started anew since");
+    case -ENOENT:
+        return drop_log(scratch, name, "its template is gone");
+    case -EBADMSG:
+        return put_log_aside(scratch, name);
+    case -EPROTONOSUPPORT:
+        return log_fail(EPROTONOSUPPORT,
+                        "%s/logs/%s was written by a later mintfs; use that one, or remove %s",
+                        scratch->path, name, scratch->path);
+    default:
+        return log_errno(r, "cannot recover the session of %s/logs/%s", scratch->path, name);
+    }
+    if (session->serial >= scratch->next_serial)
+        scratch->next_serial = session->serial + 1;
+    struct listed_session *other =
+        scratch_find_listed(scratch, session_key(session), session_id(session));
+    if (other && !session->renamed) {
+        r = session_retire(session);
+        session_discard(session);
+        session_unpin(session);
+        return r;
+    }
+    if (other) {
+        r = session_retire(other->session);
+        scratch_unlist_session(scratch, other);
+        if (r < 0)
+            log_warning("a replaced session's log stays behind below %s/logs", scratch->path);
+    }
+    r = scratch_list_session(scratch, session);
+    if (r < 0)
+        session_unpin(session);
+    return r;
+}
+
+struct log_list {
+    char (*names)[LOG_NAME_LENGTH + 1];
+    size_t count;
+    size_t room;
+};
+
+/* Whatever a killed daemon was about to write is removed; the rest is for recovery. */
+static int collect_log(int dirfd, const char *name, unsigned char type UNUSED, void *context)
+{
+    struct log_list *list = context;
+    size_t length = strlen(name);
+    if (length > 4 && !strcmp(name + length - 4, ".new"))
+        return io_unlinkat(dirfd, name, 0);
+    if (length != LOG_NAME_LENGTH || strspn(name, "0123456789abcdef") != LOG_NAME_LENGTH)
+        return 0;
+    if (list->count == list->room) {
+        size_t room = list->room ? list->room * 2 : 64;
+        void *grown = realloc(list->names, room * sizeof(*list->names));
+        if (!grown)
+            return -ENOMEM;
+        list->names = grown;
+        list->room = room;
+    }
+    memcpy(list->names[list->count++], name, LOG_NAME_LENGTH + 1);
+    return 0;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+static int recover_all(struct scratch *scratch)
+{
+    struct log_list list = {0};
+    int r = dir_each(scratch->logs_fd, collect_log, &list);
+    /* By serial, which is also the order in which the table lists them. */
+    if (list.count)
+        qsort(list.names, list.count, sizeof(*list.names), compare_names);
+    for (size_t i = 0; r == 0 && i < list.count; i++)
+        r = recover_one(scratch, list.names[i]);
+    free(list.names);
+    return r;
+}
+
+/* ---- opening and closing ---- */
+
+static int read_boot_id(char ret_boot_id[BOOT_ID_SIZE + 1])
+{
+    static const char path[] = "/proc/sys/kernel/random/boot_id";
+    AUTO_FD int fd = io_openat(AT_FDCWD, path, O_RDONLY, 0);
+    int r = fd < 0 ? fd : io_pread_exact(fd, ret_boot_id, BOOT_ID_SIZE, 0);
+    if (r < 0)
+        return log_errno(r, "cannot read %s", path);
+    ret_boot_id[BOOT_ID_SIZE] = '\0';
+    return 0;
+}
+
+/* DIR/mintfs-UID, so that a shared place such as /dev/shm can be named. */
+static int open_named_place(struct scratch *scratch, const char *place)
+{
+    AUTO_FREE char *real = realpath(place, NULL);
+    if (!real)
+        return log_errno(errno, "cannot use %s for scratch", place);
+    if (asprintf(&scratch->path, "%s/mintfs-%u", real, (unsigned)geteuid()) < 0) {
+        scratch->path = NULL;
+        return -ENOMEM;
+    }
+    AUTO_FD int parent = io_openat(AT_FDCWD, real, O_RDONLY | O_DIRECTORY, 0);
+    if (parent < 0)
+        return log_errno(parent, "cannot use %s for scratch", place);
+    scratch->dirfd = dir_ensure(parent, strrchr(scratch->path, '/') + 1, 0700);
+    if (scratch->dirfd < 0)
+        return log_errno(scratch->dirfd, "cannot make %s for scratch", scratch->path);
+    return 0;
+}
+
+static int open_store_place(struct scratch *scratch)
+{
+    if (asprintf(&scratch->path, "%s/v1/sessions", scratch->store->path) < 0) {
+        scratch->path = NULL;
+        return -ENOMEM;
+    }
+    scratch->dirfd = io_openat(scratch->store->sessions_fd, ".", O_RDONLY | O_DIRECTORY, 0);
+    return scratch->dirfd < 0 ? log_errno(scratch->dirfd, "cannot open %s", scratch->path) : 0;
+}
+
+static int check_place(const struct scratch *scratch)
+{
+    struct stat status;
+    if (fstat(scratch->dirfd, &status) < 0)
+        return log_errno(errno, "cannot look at %s", scratch->path);
+    if (status.st_uid != geteuid() || (status.st_mode & 022))
+        return log_fail(EPERM,
+                        "%s is not yours alone: remove it, or chmod 700 it, "
+                        "or name another place with --scratch",
+                        scratch->path);
+    AUTO_FREE char *text = NULL;
+    int r = dir_read_file(scratch->dirfd, marker_name, sizeof(marker_text) * 2, &text, NULL);
+    if (r == -ENOENT && dir_is_empty(scratch->dirfd) == 1)
+        r = dir_write_file(scratch->dirfd, marker_name, marker_text, strlen(marker_text), 0600);
+    else if (r == -ENOENT)
+        return log_fail(EPERM, "%s is not empty and no scratch of mintfs; name another place",
+                        scratch->path);
+    else if (r == 0 && strcmp(text, marker_text) != 0)
+        return log_fail(EPROTONOSUPPORT,
+                        "%s was made by a later mintfs; use that one, or name another place",
+                        scratch->path);
+    return r < 0 ? log_errno(r, "cannot use %s for scratch", scratch->path) : 0;
+}
+
+static int take_lock(struct scratch *scratch)
+{
+    int r = lock_take(&scratch->lock, scratch->dirfd, "lock", LOCK_EXCLUSIVE, false);
+    if (r == -EWOULDBLOCK) {
+        char holder[64] = "";
+        if (lock_holder(scratch->dirfd, "lock", holder, sizeof(holder)) < 0)
+            holder[0] = '\0';
+        return log_fail(EWOULDBLOCK, "%s is in use by another mintfs mount%s%s", scratch->path,
+                        holder[0] ? ", process " : "", holder);
+    }
+    char pid[16];
+    (void)snprintf(pid, sizeof(pid), "%d", (int)getpid());
+    if (r == 0)
+        r = lock_describe(&scratch->lock, pid);
+    return r < 0 ? log_errno(r, "cannot lock %s", scratch->path) : 0;
+}
+
+static int open_parts(struct scratch *scratch)
+{
+    scratch->logs_fd = dir_ensure(scratch->dirfd, "logs", 0700);
+    if (scratch->logs_fd < 0)
+        return log_errno(scratch->logs_fd, "cannot make %s/logs", scratch->path);
+    /* A disk that is full already has no reserve, until there is room. */
+    scratch->all.reserve_fd =
+        io_openat(scratch->dirfd, "reserve", O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
+    if (scratch->all.reserve_fd < 0)
+        return log_errno(scratch->all.reserve_fd, "cannot make %s/reserve", scratch->path);
+    scratch->all.reserve_spent = true;
+    session_list_refill_reserve(&scratch->all);
+    int fd = io_openat(scratch->dirfd, "blocks", O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return log_errno(fd, "cannot make %s/blocks", scratch->path);
+    int r = blocks_new(fd, &scratch->blocks);
+    if (r < 0)
+        (void)close(fd);
+    return r;
+}
+
+static int open_scratch(struct scratch *scratch, const struct scratch_options *options)
+{
+    int r = read_boot_id(scratch->boot_id);
+    if (r == 0)
+        r = options->place ? open_named_place(scratch, options->place) : open_store_place(scratch);
+    if (r == 0)
+        r = check_place(scratch);
+    if (r == 0)
+        r = take_lock(scratch);
+    if (r == 0)
+        r = open_parts(scratch);
+    if (r == 0)
+        r = recover_all(scratch);
+    if (r == 0)
+        r = scratch_start_caretaker(scratch);
+    return r;
+}
+
+int scratch_open(const struct store *store, const struct scratch_options *options,
+                 struct scratch **ret_scratch)
+{
+    struct scratch *scratch = calloc(1, sizeof(*scratch));
+    if (!scratch)
+        return -ENOMEM;
+    scratch->store = store;
+    scratch->dirfd = scratch->logs_fd = -1;
+    scratch->lock = (struct lock)LOCK_INIT;
+    scratch->next_serial = 1;
+    scratch->session_limit_blocks =
+        (options->session_limit_bytes + BLOCK_SIZE_BYTES - 1) / BLOCK_SIZE_BYTES;
+    pthread_mutex_init(&scratch->mutex, NULL);
+    pthread_mutex_init(&scratch->all.mutex, NULL);
+    LIST_INIT(&scratch->all.sessions);
+    scratch->all.reserve_fd = -1;
+    scratch->all.limit_blocks = (options->limit_bytes + BLOCK_SIZE_BYTES - 1) / BLOCK_SIZE_BYTES;
+    pthread_mutex_init(&scratch->care_mutex, NULL);
+    int r = open_scratch(scratch, options);
+    if (r < 0) {
+        scratch_close(scratch);
+        return r;
+    }
+    scratch_wake(scratch);
+    *ret_scratch = scratch;
+    return 0;
+}
+
+void scratch_close(struct scratch *scratch)
+{
+    if (!scratch)
+        return;
+    scratch_stop_caretaker(scratch);
+    struct listed_session *listed;
+    struct listed_session *next;
+    HASH_ITER (hh, scratch->sessions, listed, next) {
+        HASH_DEL(scratch->sessions, listed);
+        free(listed);
+    }
+    while (!LIST_EMPTY(&scratch->all.sessions))
+        session_free(LIST_FIRST(&scratch->all.sessions));
+    scratch_drop_bases(scratch, true);
+    if (scratch->blocks && blocks_wants_trim(scratch->blocks))
+        blocks_trim(scratch->blocks);
+    blocks_free(scratch->blocks);
+    if (scratch->logs_fd >= 0)
+        (void)close(scratch->logs_fd);
+    if (scratch->all.reserve_fd >= 0)
+        (void)close(scratch->all.reserve_fd);
+    lock_release(&scratch->lock);
+    if (scratch->dirfd >= 0)
+        (void)close(scratch->dirfd);
+    pthread_mutex_destroy(&scratch->mutex);
+    pthread_mutex_destroy(&scratch->all.mutex);
+    pthread_mutex_destroy(&scratch->care_mutex);
+    free(scratch->path);
+    free(scratch);
+}

@@ -1,0 +1,72 @@
+/*
+ * Inside the scratch: what its parts share. scratch.c holds templates and sessions, caretaker.c the
+ * thread that tidies up, scratch_open.c the directory and recovery.
+ */
+#ifndef MINTFS_OVERLAY_SCRATCH_PARTS_H
+#define MINTFS_OVERLAY_SCRATCH_PARTS_H
+
+#include <uthash.h>
+
+#include "fs/base/lock.h"
+#include "fs/overlay/blocks.h"
+#include "fs/overlay/node.h"
+#include "fs/overlay/scratch.h"
+
+enum { LOG_NAME_LENGTH = 16 };
+
+struct listed_session {
+    struct session *session;
+    UT_hash_handle hh; /* by "KEY/ID" */
+    char path[];
+};
+
+struct listed_base {
+    struct base *base; /* one reference */
+    UT_hash_handle hh; /* by key */
+    char key[SHA256_HEX_LENGTH + 1];
+};
+
+struct scratch {
+    const struct store *store;
+    char *path;
+    int dirfd;
+    int logs_fd;
+    struct lock lock;
+    struct blocks *blocks;
+    uint64_t session_limit_blocks;
+    char boot_id[BOOT_ID_SIZE + 1];
+    struct session_list all;
+
+    pthread_mutex_t mutex;           /* guards what follows; taken before any session's lock */
+    struct listed_session *sessions; /* in order of serials */
+    struct listed_base *bases;
+    uint64_t next_serial;
+    uint64_t sessions_made;
+
+    pthread_t caretaker;
+    bool caretaker_runs;
+    pthread_mutex_t care_mutex; /* innermost: guards the two below */
+    pthread_cond_t care_wanted;
+    bool wanted;
+    bool stopping;
+};
+
+/* A log's file name, from a session's serial. */
+void scratch_fill_log_name(char name[LOG_NAME_LENGTH + 1], uint64_t serial);
+
+/* With the mutex held, or before there are other threads. */
+struct listed_session *scratch_find_listed(struct scratch *scratch, const char *key,
+                                           const char *id);
+MUST_CHECK int scratch_list_session(struct scratch *scratch, struct session *session);
+/* Takes it off the list and discards it; its log is gone by now. */
+void scratch_unlist_session(struct scratch *scratch, struct listed_session *listed);
+
+/* Lets go of templates that no session stands on and that nobody else refers to; with `all`, of
+ * every one. Takes the mutex. */
+void scratch_drop_bases(struct scratch *scratch, bool all);
+
+/* caretaker.c */
+MUST_CHECK int scratch_start_caretaker(struct scratch *scratch);
+void scratch_stop_caretaker(struct scratch *scratch);
+
+#endif
