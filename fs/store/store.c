@@ -10,6 +10,7 @@
 #include "fs/base/dir.h"
 #include "fs/base/io.h"
 #include "fs/base/log.h"
+#include "fs/base/sha256.h"
 #include "fs/store/catalog.h"
 
 static const char marker_name[] = "mintfs-store";
@@ -145,16 +146,41 @@ static bool has_file(int dirfd, const char *name)
     return fstatat(dirfd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(status.st_mode);
 }
 
-/* What mkfs puts into a new volume is nobody's data. */
-static int find_foreign(int dirfd UNUSED, const char *name, unsigned char type UNUSED,
+static int find_other_than(int dirfd UNUSED, const char *name, unsigned char type UNUSED,
+                           void *context)
+{
+    return strcmp(name, context) != 0;
+}
+
+static int find_no_key(int dirfd UNUSED, const char *name, unsigned char type UNUSED,
+                       void *context UNUSED)
+{
+    return strlen(name) != SHA256_HEX_LENGTH || name[strspn(name, "0123456789abcdef")];
+}
+
+/* Whether v1 holds templates/KEY and nothing else: no marker travels with a cached template. */
+static bool has_templates_alone(int dirfd)
+{
+    char templates[] = "templates";
+    AUTO_FD int v1 = dir_open_beneath(dirfd, "v1", O_RDONLY | O_DIRECTORY);
+    if (v1 < 0 || dir_each(v1, find_other_than, templates) != 0)
+        return false;
+    AUTO_FD int fd = dir_open_beneath(v1, templates, O_RDONLY | O_DIRECTORY);
+    return fd >= 0 && dir_each(fd, find_no_key, NULL) == 0;
+}
+
+/* What mkfs puts into a new volume is nobody's data, and neither is what a CI cache brought back. */
+static int find_foreign(int dirfd, const char *name, unsigned char type UNUSED,
                         void *context UNUSED)
 {
-    return strcmp(name, "lost+found") != 0;
+    return strcmp(name, "lost+found") != 0 &&
+           !(strcmp(name, "v1") == 0 && has_templates_alone(dirfd));
 }
 
 /*
- * Makes an empty directory a store. The marker is the first thing in it, so that another process
- * that comes at the same moment finds either an empty directory or a marked one.
+ * Makes a directory that is empty, or holds templates alone, a store. The marker is the first thing
+ * that is added, so that another process that comes at the same moment finds either such a
+ * directory or a marked one.
  */
 static int mark(int fd, const char *path)
 {

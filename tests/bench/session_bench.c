@@ -1,0 +1,157 @@
+/*
+ * The driver of scripts/bench: makes templates, and runs test sessions and times their phases.
+ *
+ *     session_bench template FILE BYTES delete|wal
+ *     session_bench run WAY TEMPLATE DIRECTORY [EXTRA]...
+ *         for each line "COUNT TRANSACTIONS" on standard input: that many sessions, each told by
+ *         a line of nanoseconds, "make open work close discard"; then an empty line
+ *     session_bench many DIRECTORY COUNT
+ *         as many sessions, all made and opened, then all discarded: a line "make" each, an empty
+ *         line; waits for a line; then a line "discard" each
+ *     session_bench scan FILE
+ *         reads it from end to end; prints the nanoseconds
+ *
+ * The ways are those of ways.c; -EXTRA is what one of them wants besides.
+ */
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "fs/base/cleanup.h"
+#include "tests/bench/ways.h"
+#include "tests/bench/workload.h"
+
+enum { PHASES = 5 };
+
+static int64_t now_ns(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static _Noreturn void fail(const char *what)
+{
+    (void)fprintf(stderr, "session_bench: %s: %s\n", what, strerror(errno));
+    exit(1);
+}
+
+static void run_session(const struct way *way, const struct place *place, unsigned serial,
+                        unsigned transactions)
+{
+    struct test_session session = {.place = place, .serial = serial};
+    int64_t at[PHASES + 1];
+    at[0] = now_ns();
+    way->make(&session);
+    at[1] = now_ns();
+    sqlite3 *database = session.handle;
+    if (database)
+        workload_read_schema(database);
+    else
+        database = workload_open(session.database);
+    at[2] = now_ns();
+    workload_transact(database, serial, transactions);
+    at[3] = now_ns();
+    workload_close(database);
+    at[4] = now_ns();
+    way->discard(&session);
+    at[5] = now_ns();
+    for (int i = 0; i < PHASES; i++)
+        printf("%" PRId64 "%c", at[i + 1] - at[i], i + 1 < PHASES ? ' ' : '\n');
+}
+
+static int serve(int argc, char **argv)
+{
+    if (argc < 5)
+        return 2;
+    const struct way *way = way_find(argv[2]);
+    if (!way) {
+        errno = ENOENT;
+        fail(argv[2]);
+    }
+    struct place place = {.template_path = argv[3], .directory = argv[4], .extra = argv + 5};
+    unsigned serial = 0;
+    char line[64];
+    while (fgets(line, sizeof(line), stdin)) {
+        char *rest;
+        unsigned long count = strtoul(line, &rest, 10);
+        unsigned long transactions = strtoul(rest, NULL, 10);
+        for (unsigned long i = 0; i < count; i++)
+            run_session(way, &place, serial++, (unsigned)transactions);
+        (void)puts("");
+        if (fflush(stdout) != 0)
+            return 1;
+    }
+    return 0;
+}
+
+static int make_many(int argc, char **argv)
+{
+    if (argc != 4)
+        return 2;
+    unsigned long count = strtoul(argv[3], NULL, 10);
+    char path[PATH_MAX];
+    for (unsigned long i = 0; i < count; i++) {
+        int64_t start = now_ns();
+        (void)snprintf(path, sizeof(path), "%s/many%lu", argv[2], i);
+        if (mkdir(path, 0700) < 0)
+            fail(path);
+        printf("%" PRId64 "\n", now_ns() - start);
+        (void)snprintf(path, sizeof(path), "%s/many%lu/app.db", argv[2], i);
+        workload_close(workload_open(path));
+    }
+    (void)puts("");
+    (void)fflush(stdout);
+    if (getchar() == EOF)
+        return 1;
+    for (unsigned long i = 0; i < count; i++) {
+        int64_t start = now_ns();
+        (void)snprintf(path, sizeof(path), "%s/many%lu", argv[2], i);
+        if (rmdir(path) < 0)
+            fail(path);
+        printf("%" PRId64 "\n", now_ns() - start);
+    }
+    return 0;
+}
+
+static int scan(int argc, char **argv)
+{
+    static char buffer[1 << 20];
+    if (argc != 3)
+        return 2;
+    int64_t start = now_ns();
+    AUTO_FD int fd = open(argv[2], O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd;
+    while (n >= 0 && (n = read(fd, buffer, sizeof(buffer))) > 0)
+        continue;
+    if (n < 0)
+        fail(argv[2]);
+    printf("%" PRId64 "\n", now_ns() - start);
+    return 0;
+}
+
+static int make_template(int argc, char **argv)
+{
+    if (argc != 5)
+        return 2;
+    workload_make_template(argv[2], strtoull(argv[3], NULL, 10), !strcmp(argv[4], "wal"));
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        int (*run)(int argc, char **argv);
+    } commands[] = {
+        {"template", make_template}, {"run", serve}, {"many", make_many}, {"scan", scan}};
+    int status = 2;
+    for (size_t i = 0; argc > 1 && i < ARRAY_LENGTH(commands); i++)
+        if (!strcmp(argv[1], commands[i].name))
+            status = commands[i].run(argc, argv);
+    if (status == 2)
+        (void)fputs("usage: session_bench template|run|many|scan ...\n", stderr);
+    return status;
+}

@@ -1,0 +1,206 @@
+"""Fixtures of the tests that cross the mount, the watchdog, and what becomes of skipped tests.
+
+A test that asks for `mount` runs on the default mount; one marked `on_each_mount` on each of
+VARIANTS. What is in the store and on the mount then belongs to whoever the variant says, and so
+does the test: for another user than ours it runs in a fork, in a namespace of that user's.
+"""
+
+import faulthandler
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from support import mounts, processes, users
+from support.basics import IS_ROOT, MINTFS, NO_SKIP, SANITIZED
+from support.stores import Store, binary_for_all, make_home
+
+TEST_SECONDS = 600 if SANITIZED else 240
+
+
+@dataclass
+class Variant:
+    name: str
+    options: tuple = ()
+    uring: bool = False
+    user: bool = False
+
+
+VARIANTS = {
+    variant.name: variant
+    for variant in (
+        Variant("default"),
+        # One each of: the fast path; no cache of writes; the kernel checks modes; no root.
+        Variant("uring", uring=True),
+        Variant("strict", ("strict", "no_io_uring")),
+        Variant("shared", ("allow_other",)),
+        Variant("user", user=True),
+    )
+}
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "on_each_mount: runs on each variant of a mount")
+    config.addinivalue_line("markers", "on_mounts(*names): runs on these variants of a mount")
+
+
+def pytest_generate_tests(metafunc):
+    if "variant" not in metafunc.fixturenames:
+        return
+    marker = metafunc.definition.get_closest_marker("on_mounts")
+    names = marker.args if marker else ()
+    if metafunc.definition.get_closest_marker("on_each_mount"):
+        names = [name for name in VARIANTS if name != "default"]
+    if names:
+        metafunc.parametrize("variant", names, indirect=True)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = (yield).get_result()
+    if NO_SKIP and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, though MINTFS_NO_SKIP=1: {report.longrepr[-1]}"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem):
+    """A test of another user's runs as that user."""
+    store = pyfuncitem.funcargs.get("store")
+    if not store or not store.namespace or "variant" not in pyfuncitem.fixturenames:
+        return None
+    names = pyfuncitem._fixtureinfo.argnames
+    arguments = {name: pyfuncitem.funcargs[name] for name in names}
+    try:
+        store.namespace.call(lambda: (pyfuncitem.obj(**arguments), None)[1])
+        failure = None
+    except (processes.Failed, OSError) as failed:
+        failure = f"as user {store.namespace.uid}: {failed.__cause__ or failed}"
+    if failure:
+        pytest.fail(failure, pytrace=False)
+    return True
+
+
+class Overtime(BaseException):
+    """Not an Exception, so that no test catches it."""
+
+
+def _raise_overtime(number, frame):
+    raise Overtime(f"the test took over {TEST_SECONDS} s")
+
+
+def _end_by_force(main_pid):
+    faulthandler.dump_traceback(file=sys.__stderr__)
+    for pid in list(mounts.live_daemons):
+        os.kill(pid, signal.SIGKILL)
+    os.kill(main_pid, signal.SIGALRM)
+
+
+@pytest.fixture(autouse=True)
+def watchdog():
+    """No test runs for ever: a call that waits for a daemon ends only with the daemon."""
+    before = signal.signal(signal.SIGALRM, _raise_overtime)
+    timer = threading.Timer(TEST_SECONDS, _end_by_force, [os.getpid()])
+    timer.daemon = True
+    timer.start()
+    yield
+    timer.cancel()
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture(scope="session")
+def fuse():
+    """A test that asks for it is skipped where nothing can be mounted."""
+    if not MINTFS.exists():
+        pytest.fail(f"no binary to test at {MINTFS}: set MINTFS")
+    try:
+        os.close(os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC))
+    except OSError as error:
+        pytest.skip(f"/dev/fuse cannot be opened: {error.strerror}")
+    if not IS_ROOT and not shutil.which("fusermount3"):
+        pytest.skip("an ordinary user cannot mount without fusermount3")
+
+
+@pytest.fixture
+def place():
+    """An empty directory with a short path that every user can look into."""
+    path = Path(tempfile.mkdtemp(prefix="m-"))
+    path.chmod(0o755)
+    yield path
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        point = line.split(" ")[4]
+        assert not point.startswith(f"{path}/"), f"the test left a mount: {line}"
+    subprocess.run(["chmod", "-R", "u+rwX", str(path)], check=True)
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def variant(request):
+    return VARIANTS[getattr(request, "param", "default")]
+
+
+@pytest.fixture
+def store(place, variant):
+    if not variant.user or not IS_ROOT:
+        yield Store(make_home(place, os.geteuid()))
+        return
+    home = make_home(place, users.NOBODY)
+    namespace = users.Namespace(home)
+    try:
+        made = Store(home, namespace)
+        made.binary = binary_for_all(home)
+        yield made
+    finally:
+        namespace.close()
+
+
+def start_mount(store, variant, *options) -> mounts.Mount:
+    """Mounts a store as the variant says, at "mnt" beside it."""
+    point = store.home / "mnt"
+    if variant.uring:
+        if not os.access(mounts.ENABLE_URING, os.W_OK):
+            pytest.skip("only root can turn io_uring on for FUSE, where the kernel has it")
+        with mounts.uring_enabled():
+            made = mounts.Mount(store, point, *variant.options, *options)
+            try:
+                made.wait_for_uring()
+            except mounts.NoUring as missing:
+                made.stop()
+                pytest.skip(str(missing))
+            return made
+    if variant.options.count("allow_other") and not IS_ROOT:
+        pytest.skip("allow_other wants root, or user_allow_other in /etc/fuse.conf")
+    return mounts.Mount(store, point, *variant.options, *options)
+
+
+@pytest.fixture
+def mount(fuse, store, variant):
+    """The store, mounted; in the end it goes as it must, unless the test stopped it itself."""
+    made = start_mount(store, variant)
+    yield made
+    if made.process.returncode is None:
+        made.stop()
+
+
+@pytest.fixture
+def key(store):
+    """The template "app": a database app.db of 4 tables with 50 rows each."""
+    return store.build_app()
+
+
+@pytest.fixture
+def session(mount, key):
+    """A session of it."""
+    path = mount.sessions / key / "one"
+    if mount.store.namespace:
+        mount.store.namespace.call(lambda: path.mkdir(0o700))
+    else:
+        path.mkdir(0o700)
+    return path

@@ -1,0 +1,79 @@
+"""The binary under test, how thorough to be, and waiting for what must come."""
+
+import contextlib
+import errno
+import hashlib
+import os
+import random
+import shutil
+import time
+from pathlib import Path
+
+MINTFS = Path(os.environ.get("MINTFS") or shutil.which("mintfs") or "mintfs").absolute()
+SANITIZED = os.environ.get("MINTFS_SANITIZED") == "1"
+NO_SKIP = os.environ.get("MINTFS_NO_SKIP") == "1"
+SEED = int(os.environ.get("MINTFS_TEST_SEED") or random.randrange(1 << 30))
+IS_ROOT = os.geteuid() == 0
+
+# Long enough for a slow machine under the sanitizers; nothing waits that long when all is well.
+PATIENCE_SECONDS = 120 if SANITIZED else 30
+
+
+def fewer(count: int) -> int:
+    """That many, or a tenth under the sanitizers."""
+    return max(1, count // 10) if SANITIZED else count
+
+
+def seeded(*parts) -> random.Random:
+    """Random numbers that MINTFS_TEST_SEED brings back; the seed is printed."""
+    seed = ":".join(map(str, (SEED, *parts)))
+    print(f"MINTFS_TEST_SEED={SEED} ({seed})")
+    return random.Random(seed)
+
+
+def eventually(condition, what: str = ""):
+    """Waits until the condition holds, and returns what it answered."""
+    end = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        answer = condition()
+        if answer:
+            return answer
+        assert time.monotonic() < end, f"waited in vain: {what or condition}"
+        time.sleep(0.005)
+
+
+@contextlib.contextmanager
+def fails(*names: str):
+    """The block ends with an OSError of one of these names: EROFS, ..."""
+    try:
+        yield
+    except OSError as error:
+        assert errno.errorcode.get(error.errno) in names, error
+    else:
+        raise AssertionError(f"no {' or '.join(names)}")
+
+
+def sha256(path) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def disk_bytes(*paths) -> int:
+    """What files and trees take on disk, as du counts it."""
+    total = 0
+    for path in map(Path, paths):
+        for part in (path, *path.rglob("*")):
+            total += part.lstat().st_blocks * 512
+    return total
+
+
+def is_alive(pid: int) -> bool:
+    """A zombie is dead."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return stat.rpartition(")")[2].split()[0] not in "ZX"

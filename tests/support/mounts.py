@@ -1,0 +1,161 @@
+"""A mount of a store, run in the foreground, and what it must leave behind: nothing."""
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import select
+import signal
+import subprocess
+from pathlib import Path
+
+from support.basics import PATIENCE_SECONDS, eventually, is_alive
+from support.stores import Store
+
+ENABLE_URING = Path("/sys/module/fuse/parameters/enable_uring")
+
+# Daemons of this test, for the watchdog of conftest.py: one that hangs takes its users along.
+live_daemons = set()
+
+
+class NoUring(Exception):
+    """Requests do not come through io_uring here."""
+
+
+@contextlib.contextmanager
+def uring_enabled():
+    """The kernel offers io_uring to mounts made meanwhile; one test at a time, all workers told."""
+    with open(ENABLE_URING, "r+") as parameter:
+        fcntl.flock(parameter, fcntl.LOCK_EX)
+        before = parameter.read()
+        if before.strip() != "Y":
+            ENABLE_URING.write_text("Y")
+        try:
+            yield
+        finally:
+            if before.strip() != "Y":
+                ENABLE_URING.write_text(before)
+
+
+def mount_lines(point, mountinfo=None) -> list:
+    """What /proc/self/mountinfo says of that mount point."""
+    text = mountinfo or Path("/proc/self/mountinfo").read_text()
+    shown = re.sub(r"[ \t\n\\]", lambda m: f"\\{ord(m.group()):03o}", str(point))
+    return [line for line in text.splitlines() if line.split(" ")[4] == shown]
+
+
+def unmount_lazily(point: Path):
+    """For what a test leaves on purpose, such as the mount of a daemon that was killed."""
+    subprocess.run(["umount", "-l", str(point)], check=True)
+
+
+class Mount:
+    """`mintfs mount -f`: what it says is kept, and each line of it must have been expected."""
+
+    def __init__(self, store: Store, point: Path, *options: str):
+        self.store, self.point = store, point
+        words = ["-o", ",".join(options)] if options else []
+        self.process = store.start("mount", "-f", *words, point)
+        self.pid = self.process.pid
+        live_daemons.add(self.pid)
+        try:
+            said = self._first_line()
+            assert said == f"{point}\n", (said, self.process.poll(), self._stderr())
+        except BaseException:
+            self.process.kill()
+            self.process.wait()
+            live_daemons.discard(self.pid)
+            raise
+
+    def _first_line(self) -> str:
+        ready, _, _ = select.select([self.process.stdout], [], [], PATIENCE_SECONDS)
+        assert ready, "the mount never answered"
+        return self.process.stdout.readline()
+
+    def _stderr(self) -> str:
+        return self.process.stderr.read() if self.process.poll() is not None else "(it runs)"
+
+    @property
+    def templates(self) -> Path:
+        return self.point / "templates"
+
+    @property
+    def sessions(self) -> Path:
+        return self.point / "sessions"
+
+    def status(self) -> dict:
+        return json.loads((self.point / ".mintfs/status.json").read_text())
+
+    def new(self, template: str, session: str) -> Path:
+        """A session, made as any program makes one."""
+        path = self.sessions / template / session
+        path.mkdir(mode=0o700)
+        return path
+
+    def is_mounted(self) -> bool:
+        namespace = self.store.namespace
+        return bool(mount_lines(self.point, namespace.mountinfo() if namespace else None))
+
+    def is_running(self) -> bool:
+        return self.process.poll() is None
+
+    def wait_for_uring(self):
+        """Until requests come through io_uring, as the status tells by having come that way."""
+        read = (lambda: self.store.namespace.call(self.status)) if self.store.namespace else (
+            self.status
+        )
+        for _ in range(20):
+            if read()["options"]["io_uring"]:
+                return
+        raise NoUring("neither io_uring nor a hint why: kernel or libfuse is without it")
+
+    def ended(self, status=0, said=()):
+        """Waits for its end, which must leave nothing; `said`: patterns of its lines on stderr."""
+        try:
+            out, err = self.process.communicate(timeout=PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+        finally:
+            live_daemons.discard(self.pid)
+        assert (self.process.returncode, out) == (status, ""), (self.process.returncode, out, err)
+        lines = err.splitlines()
+        unexpected = [line for line in lines if not any(re.search(p, line) for p in said)]
+        assert unexpected == []
+        for pattern in said:
+            assert re.search(pattern, err), f"it did not say {pattern!r}: {err!r}"
+        assert not self.is_mounted()
+        assert self.store.leftovers() == []
+
+    def stop(self, number=signal.SIGTERM, status=0, said=()):
+        self.process.send_signal(number)
+        self.ended(status, said)
+
+    def kill(self):
+        """SIGKILL: the mount stays, dead, and nothing on stderr tells of trouble before."""
+        self.process.kill()
+        _, err = self.process.communicate()
+        live_daemons.discard(self.pid)
+        assert err == ""
+
+
+class Daemon:
+    """`mintfs mount` without -f, found by its status: it is no child of ours."""
+
+    def __init__(self, store: Store, point: Path, *words: str, **kwargs):
+        self.store, self.point = store, point
+        self.said = store.run("mount", *words, point, **kwargs)
+        assert self.said.stdout == f"{point}\n"
+        self.pid = json.loads((point / ".mintfs/status.json").read_text())["pid"]
+        live_daemons.add(self.pid)
+
+    def await_end(self):
+        eventually(lambda: not is_alive(self.pid), f"the end of daemon {self.pid}")
+        live_daemons.discard(self.pid)
+        assert mount_lines(self.point) == []
+        assert self.store.leftovers() == []
+
+    def stop(self):
+        os.kill(self.pid, signal.SIGTERM)
+        self.await_end()

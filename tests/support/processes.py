@@ -1,0 +1,118 @@
+"""Parts of a test that must be a process of their own: forks that can be talked to."""
+
+import ctypes
+import multiprocessing
+import os
+import signal
+import sys
+import traceback
+
+from support.basics import PATIENCE_SECONDS
+
+PR_SET_PDEATHSIG = 1
+
+
+class Failed(AssertionError):
+    """What failed in a fork, with the traceback from there as its text."""
+
+
+class Child:
+    """
+    A fork that calls function(connection). What it sends by connection.send() comes here by
+    receive(), and the other way round; end() returns its answer, or raises what it raised.
+    """
+
+    def __init__(self, function):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self.connection, other = multiprocessing.Pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            self.connection.close()
+            _run(function, other)
+        other.close()
+
+    def receive(self):
+        assert self.connection.poll(PATIENCE_SECONDS), "the child says nothing"
+        kind, *what = self._message()
+        if kind == "sent":
+            return what[0]
+        self._reap()
+        raise Failed(f"the child has ended: {what}")
+
+    def send(self, what=None):
+        self.connection.send(what)
+
+    def end(self, patience=None):
+        """patience: None to wait for as long as it takes."""
+        try:
+            while True:
+                assert self.connection.poll(patience), "the child does not end"
+                kind, *what = self._message()
+                if kind == "ended":
+                    break
+        except BaseException:
+            self.kill()
+            raise
+        self._reap()
+        result, error, text = what
+        if error is None:
+            return result
+        if isinstance(error, OSError):
+            raise error from Failed(text)
+        raise Failed(text)
+
+    def kill(self):
+        if self.pid:
+            os.kill(self.pid, signal.SIGKILL)
+            self._reap()
+
+    def _message(self):
+        try:
+            return self.connection.recv()
+        except EOFError:
+            status = self._reap()
+            raise Failed(f"the child ended with {status} and said nothing") from None
+
+    def _reap(self) -> int:
+        pid, self.pid = self.pid, 0
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) if pid else 0
+
+
+class _Talk:
+    """The child's end."""
+
+    def __init__(self, connection):
+        self._connection = connection
+
+    def send(self, what=None):
+        self._connection.send(("sent", what))
+
+    def receive(self):
+        return self._connection.recv()
+
+
+def _run(function, connection):
+    result, error, text = None, None, ""
+    try:
+        die_with_parent()
+        result = function(_Talk(connection))
+    except BaseException as caught:
+        error = caught if isinstance(caught, OSError) else True
+        text = traceback.format_exc()
+    try:
+        connection.send(("ended", result, error, text))
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(0)
+
+
+def die_with_parent():
+    """To be said again after a change of user, which forgets it."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def call_in_fork(function):
+    """Runs it in a child of ours; returns its answer, or raises what it raised."""
+    return Child(lambda _: function()).end()

@@ -1,0 +1,124 @@
+"""A store of its own, with templates in it."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from support.basics import MINTFS, PATIENCE_SECONDS
+
+APP_DB = r"""
+import sqlite3, sys
+path, tables, rows, page_size, journal_mode = sys.argv[1:6]
+db = sqlite3.connect(path)
+db.execute(f"pragma page_size={page_size}")
+db.execute(f"pragma journal_mode={journal_mode}")
+for t in range(int(tables)):
+    db.execute(f"create table t{t}(id integer primary key, text, blob)")
+    db.execute(f"create index i{t} on t{t}(text)")
+    db.executemany(
+        f"insert into t{t} values(?, ?, ?)",
+        ((r, f"row {r} of table {t}", bytes([r % 256]) * (r % 97)) for r in range(int(rows))),
+    )
+db.commit()
+"""
+
+
+def clean_environment(home: Path) -> dict:
+    """Ours without what would lead to the store, mount and settings of whoever runs the tests."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("MINTFS", "XDG_"))}
+    return {**env, "HOME": str(home), "LC_ALL": "C.UTF-8"}
+
+
+class Store:
+    def __init__(self, home: Path, namespace=None):
+        self.home = home
+        self.path = home / "store"
+        self.namespace = namespace
+        self.binary = MINTFS
+        self.env = {**clean_environment(home), "MINTFS_STORE": str(self.path)}
+
+    def command(self, *args) -> list:
+        prefix = self.namespace.prefix() if self.namespace else []
+        return [*prefix, str(self.binary), *map(str, args)]
+
+    def start(self, *args, env=None, **kwargs) -> subprocess.Popen:
+        kwargs.setdefault("stdin", subprocess.DEVNULL)
+        kwargs.setdefault("stdout", subprocess.PIPE)
+        kwargs.setdefault("stderr", subprocess.PIPE)
+        return subprocess.Popen(
+            self.command(*args), env={**self.env, **(env or {})}, text=True, **kwargs
+        )
+
+    def run(self, *args, status=0, **kwargs) -> subprocess.CompletedProcess:
+        """Runs mintfs; it ends with that status, or the test fails."""
+        process = self.start(*args, **kwargs)
+        try:
+            out, err = process.communicate(timeout=PATIENCE_SECONDS)
+        except BaseException:
+            process.kill()
+            raise
+        assert process.returncode == status, (args, process.returncode, out, err)
+        assert "Sanitizer" not in err and "runtime error" not in err, err
+        return subprocess.CompletedProcess(args, process.returncode, out, err)
+
+    def fail(self, *args, status, **kwargs) -> str:
+        """Runs what must fail with that status; returns its message, with stdout empty."""
+        done = self.run(*args, status=status, **kwargs)
+        assert done.stdout == "", done.stdout
+        assert done.stderr.startswith("mintfs: "), done.stderr
+        return done.stderr
+
+    def build(self, *builder, name="app", options=()) -> str:
+        """Makes a template by that builder, and returns its key."""
+        named = ["-n", name] if name else []
+        done = self.run("build", *named, *options, "--", *builder)
+        return done.stdout.strip()
+
+    def build_app(
+        self, name="app", tables=4, rows=50, page_size=4096, journal_mode="delete", salt=""
+    ) -> str:
+        """A template of one SQLite database, app.db."""
+        words = [sys.executable, "-c", APP_DB, "{out}", tables, rows, page_size, journal_mode]
+        options = ["--salt", salt] if salt else []
+        return self.build(*words, name=name, options=options)
+
+    def build_tree(self, script: str, name="tree") -> str:
+        """A template of what a shell script makes in its working directory."""
+        return self.build("sh", "-ec", 'cd "$0"; ' + script, "{dir}", name=name)
+
+    def template(self, key: str, file="app.db") -> Path:
+        """The file as it lies in the store."""
+        return self.path / "v1/templates" / key / "files" / file
+
+    def scratch(self) -> Path:
+        return self.path / "v1/sessions"
+
+    def leftovers(self) -> list:
+        """What a command or daemon that ended must have taken away."""
+        found = []
+        for folder in ("building", "locks"):
+            found += (self.path / "v1" / folder).glob("*")
+        found += self.scratch().glob("lock")
+        found += self.scratch().glob("logs/*.new")
+        return found
+
+
+def make_home(parent: Path, uid: int) -> Path:
+    """A directory that this user has for himself, with a copy of the binary if he needs one."""
+    home = parent / "home"
+    home.mkdir(mode=0o755)
+    if uid != os.geteuid():
+        os.chown(home, uid, uid)
+    return home
+
+
+def binary_for_all(home: Path) -> Path:
+    """The binary under test where every user can run it: a copy, if its place is private."""
+    if all(place.stat().st_mode & 0o001 for place in (MINTFS, *MINTFS.parents)):
+        return MINTFS
+    copy = home / "mintfs"
+    shutil.copy(MINTFS, copy)
+    copy.chmod(0o755)
+    return copy

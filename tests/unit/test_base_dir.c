@@ -1,0 +1,393 @@
+#include "tests/unit/support.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "fs/base/dir.h"
+#include "fs/base/io.h"
+
+static int mkdir_at(const struct place *place, const char *name, mode_t mode)
+{
+    return mkdirat(place->fd, name, mode);
+}
+
+static bool exists(const struct place *place, const char *name)
+{
+    struct stat status;
+    return fstatat(place->fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* ---- dir_open_beneath ---- */
+
+static void check_open_beneath(const struct place *place)
+{
+    int fd = dir_open_beneath(place->fd, "a/b/file", O_RDONLY);
+    CHECK(fd >= 0);
+    CHECK(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+    (void)close(fd);
+    fd = dir_open_beneath(place->fd, "a/b", O_RDONLY | O_DIRECTORY);
+    CHECK(fd >= 0);
+    (void)close(fd);
+    CHECK_EQ(dir_open_beneath(place->fd, "a/none", O_RDONLY), -ENOENT);
+    CHECK_EQ(dir_open_beneath(place->fd, "a/b/file/c", O_RDONLY), -ENOTDIR);
+
+    /* However they are used, and wherever they lead. */
+    static const char *const links[] = {"inside",     "outside",       "to-dir/file",
+                                        "a/up/place", "to-file",       "a/b/loop",
+                                        "dangling",   "to-dir/./file", "magic/0"};
+    for (size_t i = 0; i < ARRAY_LENGTH(links); i++) {
+        support_context("%s", links[i]);
+        CHECK_EQ(dir_open_beneath(place->fd, links[i], O_RDONLY), -ELOOP);
+    }
+    /* The link itself, as readlinkat(2) wants it. */
+    fd = dir_open_beneath(place->fd, "a/b/loop", O_PATH | O_NOFOLLOW);
+    CHECK(fd >= 0);
+    (void)close(fd);
+    CHECK_EQ(dir_open_beneath(place->fd, "", O_RDONLY), -ENOENT);
+
+    static const char *const above[] = {"..", "../x", "a/..", "a/../a/b/file", "a/b/../../..",
+                                        "/", "/etc/passwd"};
+    for (size_t i = 0; i < ARRAY_LENGTH(above); i++) {
+        support_context("%s", above[i]);
+        CHECK_EQ(dir_open_beneath(place->fd, above[i], O_RDONLY), -EXDEV);
+    }
+    support_context("%s", "");
+}
+
+static void make_beneath(const struct place *place)
+{
+    CHECK_EQ(mkdir_at(place, "a", 0755), 0);
+    CHECK_EQ(mkdir_at(place, "a/b", 0755), 0);
+    place_write(place, "a-file", "x", 1);
+    CHECK_EQ(renameat(place->fd, "a-file", place->fd, "a/b/file"), 0);
+    CHECK_EQ(symlinkat("a", place->fd, "inside"), 0);
+    CHECK_EQ(symlinkat("/etc", place->fd, "outside"), 0);
+    CHECK_EQ(symlinkat("a/b", place->fd, "to-dir"), 0);
+    CHECK_EQ(symlinkat("..", place->fd, "a/up"), 0);
+    CHECK_EQ(symlinkat("a/b/file", place->fd, "to-file"), 0);
+    CHECK_EQ(symlinkat("loop", place->fd, "a/b/loop"), 0);
+    CHECK_EQ(symlinkat("nowhere", place->fd, "dangling"), 0);
+    CHECK_EQ(symlinkat("/proc/self/fd", place->fd, "magic"), 0);
+}
+
+static void test_open_beneath(void **state)
+{
+    make_beneath(*state);
+    check_open_beneath(*state);
+}
+
+/* In a process of its own, since a filter cannot be taken off again. */
+static void refuse_openat2(int error)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat2, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)error),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {.len = ARRAY_LENGTH(code), .filter = code};
+    CHECK_EQ(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+    CHECK_EQ(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
+}
+
+/* Runs it in a child; whatever fails there aborts the child. */
+static void in_child(void (*run)(void *context), void *context)
+{
+    (void)fflush(NULL);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        run(context);
+        _exit(0);
+    }
+    int status = 0;
+    CHECK_EQ(waitpid(child, &status, 0), child);
+    CHECK_EQ(status, 0);
+}
+
+static void without_openat2(void *context)
+{
+    refuse_openat2(ENOSYS);
+    check_open_beneath(context);
+}
+
+static void test_open_beneath_without_openat2(void **state)
+{
+    make_beneath(*state);
+    in_child(without_openat2, *state);
+}
+
+/* ---- dir_remove_tree ---- */
+
+static void test_remove_tree(void **state)
+{
+    const struct place *place = *state;
+    CHECK_EQ(dir_remove_tree(place->fd, "none"), 0);
+    place_write(place, "file", "x", 1);
+    CHECK_EQ(dir_remove_tree(place->fd, "file"), 0);
+    CHECK(!exists(place, "file"));
+
+    CHECK_EQ(mkdir_at(place, "kept", 0755), 0);
+    CHECK_EQ(symlinkat("kept", place->fd, "link"), 0);
+    CHECK_EQ(dir_remove_tree(place->fd, "link"), 0);
+    CHECK(exists(place, "kept") && !exists(place, "link"));
+
+    CHECK_EQ(mkdir_at(place, "tree", 0755), 0);
+    CHECK_EQ(symlinkat("../kept", place->fd, "tree/link"), 0);
+    CHECK_EQ(mkdir_at(place, "kept/inner", 0755), 0);
+    CHECK_EQ(mkfifoat(place->fd, "tree/pipe", 0600), 0);
+    char name[300] = "tree/";
+    memset(name + 5, 'n', NAME_MAX);
+    name[5 + NAME_MAX] = '\0';
+    CHECK_EQ(mkdir_at(place, name, 0755), 0);
+    CHECK_EQ(dir_remove_tree(place->fd, "tree"), 0);
+    CHECK(!exists(place, "tree") && exists(place, "kept/inner"));
+}
+
+static void test_remove_modes(void **state)
+{
+    const struct place *place = *state;
+    static const mode_t modes[] = {0, 0100, 0200, 0400, 0500, 0300, 0600};
+    CHECK_EQ(mkdir_at(place, "tree", 0700), 0);
+    for (size_t i = 0; i < ARRAY_LENGTH(modes); i++) {
+        char name[64];
+        (void)snprintf(name, sizeof(name), "tree/%03o", modes[i]);
+        CHECK_EQ(mkdir_at(place, name, 0700), 0);
+        (void)snprintf(name, sizeof(name), "tree/%03o/sub", modes[i]);
+        CHECK_EQ(mkdir_at(place, name, 0700), 0);
+        (void)snprintf(name, sizeof(name), "tree/%03o/sub/file", modes[i]);
+        AUTO_FD int fd = openat(place->fd, name, O_CREAT | O_WRONLY | O_CLOEXEC, 0);
+        CHECK(fd >= 0);
+        (void)snprintf(name, sizeof(name), "tree/%03o/sub", modes[i]);
+        CHECK_EQ(fchmodat(place->fd, name, modes[i], 0), 0);
+        (void)snprintf(name, sizeof(name), "tree/%03o", modes[i]);
+        CHECK_EQ(fchmodat(place->fd, name, modes[i], 0), 0);
+    }
+    CHECK_EQ(fchmodat(place->fd, "tree", 0, 0), 0);
+    CHECK_EQ(dir_remove_tree(place->fd, "tree"), 0);
+    CHECK(!exists(place, "tree"));
+}
+
+/* Deeper than a path can name, and than there are descriptors. */
+static void test_remove_deep(void **state)
+{
+    const struct place *place = *state;
+    enum { DEPTH = 3000, DESCRIPTORS = 256 };
+    struct rlimit limit;
+    CHECK_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    const struct rlimit few = {.rlim_cur = DESCRIPTORS, .rlim_max = limit.rlim_max};
+    CHECK_EQ(mkdir_at(place, "tree", 0755), 0);
+    int fd = openat(place->fd, "tree", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (int i = 0; i < DEPTH; i++) {
+        CHECK(fd >= 0);
+        /* A file beside each, and a name that a remover might take itself. */
+        AUTO_FD int file = openat(fd, i % 7 ? "0" : "1", O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+        CHECK(file >= 0);
+        CHECK_EQ(mkdirat(fd, "d", i % 5 ? 0755 : 0), 0);
+        if (i % 5 == 0)
+            CHECK_EQ(fchmodat(fd, "d", 0700, 0), 0);
+        int next = openat(fd, "d", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        (void)close(fd);
+        fd = next;
+    }
+    (void)close(fd);
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
+    int r = dir_remove_tree(place->fd, "tree");
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    CHECK_EQ(r, 0);
+    CHECK(!exists(place, "tree"));
+}
+
+static void check_mount_stays(const struct place *place, const char *path, const char *source)
+{
+    bool bind = source[0] == '/';
+    if (mount(source, path, bind ? NULL : "tmpfs", bind ? MS_BIND : 0, NULL) < 0)
+        _exit(77);
+    int fd = openat(place->fd, "tree/a/mnt/file", O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    CHECK(fd >= 0);
+    (void)close(fd);
+    CHECK_EQ(dir_remove_tree(place->fd, "tree"), -EXDEV);
+    CHECK(exists(place, "tree/a/mnt/file"));
+    CHECK_EQ(umount2(path, 0), 0);
+}
+
+static bool tell_kernel(const char *path, const char *text)
+{
+    AUTO_FD int fd = open(path, O_WRONLY | O_CLOEXEC);
+    return fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+}
+
+/* Mounts that nobody else sees; an ordinary user has them where he may have a user name space. */
+static bool have_own_mounts(void)
+{
+    char users[64];
+    char groups[64];
+    (void)snprintf(users, sizeof(users), "%u %u 1", (unsigned)geteuid(), (unsigned)geteuid());
+    (void)snprintf(groups, sizeof(groups), "%u %u 1", (unsigned)getegid(), (unsigned)getegid());
+    if (unshare(CLONE_NEWNS) == 0)
+        return true;
+    return unshare(CLONE_NEWNS | CLONE_NEWUSER) == 0 &&
+           tell_kernel("/proc/self/setgroups", "deny") &&
+           tell_kernel("/proc/self/uid_map", users) && tell_kernel("/proc/self/gid_map", groups);
+}
+
+static void with_mount(void *context)
+{
+    struct place *place = context;
+    if (!have_own_mounts())
+        _exit(77);
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+        _exit(77);
+    /* The old descriptor walks the mounts that were there before. */
+    (void)close(place->fd);
+    place->fd = open(place->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    CHECK(place->fd >= 0);
+    char path[256];
+    (void)snprintf(path, sizeof(path), "%s/tree/a/mnt", place->path);
+    check_mount_stays(place, path, "none");
+    /* Of the same file system. */
+    char theirs[256];
+    (void)snprintf(theirs, sizeof(theirs), "%s/theirs", place->path);
+    CHECK_EQ(mkdir_at(place, "theirs", 0755), 0);
+    check_mount_stays(place, path, theirs);
+    CHECK(exists(place, "theirs/file"));
+    CHECK_EQ(dir_remove_tree(place->fd, "tree"), 0);
+}
+
+static void test_remove_stops_at_a_mount(void **state)
+{
+    const struct place *place = *state;
+    CHECK_EQ(mkdir_at(place, "tree", 0755), 0);
+    CHECK_EQ(mkdir_at(place, "tree/a", 0755), 0);
+    CHECK_EQ(mkdir_at(place, "tree/a/mnt", 0755), 0);
+    (void)fflush(NULL);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        with_mount(*state);
+        _exit(0);
+    }
+    int status = 0;
+    CHECK_EQ(waitpid(child, &status, 0), child);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 77) {
+        print_message("not allowed to mount: neither root nor a user name space\n");
+        skip();
+    }
+    CHECK_EQ(status, 0);
+    CHECK(!exists(place, "tree"));
+}
+
+/* ---- the rest ---- */
+
+static void test_ensure_and_parents(void **state)
+{
+    const struct place *place = *state;
+    AUTO_FD int first = dir_ensure(place->fd, "d", 0700);
+    AUTO_FD int second = dir_ensure(place->fd, "d", 0755);
+    CHECK(first >= 0 && second >= 0);
+    struct stat status;
+    CHECK(fstat(second, &status) == 0 && (status.st_mode & 0777) == 0700);
+    CHECK_EQ(symlinkat("d", place->fd, "link"), 0);
+    CHECK(dir_ensure(place->fd, "link", 0700) < 0);
+    place_write(place, "file", "x", 1);
+    CHECK_EQ(dir_ensure(place->fd, "file", 0700), -ENOTDIR);
+
+    char path[256];
+    (void)snprintf(path, sizeof(path), "%s/x//y/z/", place->path);
+    CHECK_EQ(dir_make_parents(path, 0700), 0);
+    CHECK_EQ(dir_make_parents(path, 0700), 0);
+    CHECK(exists(place, "x/y/z"));
+    (void)snprintf(path, sizeof(path), "%s/file/y", place->path);
+    CHECK_EQ(dir_make_parents(path, 0700), -ENOTDIR);
+}
+
+static int stop_at_three(int dirfd UNUSED, const char *name, unsigned char type UNUSED,
+                         void *context)
+{
+    CHECK(strcmp(name, ".") != 0 && strcmp(name, "..") != 0);
+    return ++*(int *)context == 3 ? 42 : 0;
+}
+
+static void test_each(void **state)
+{
+    const struct place *place = *state;
+    CHECK_EQ(dir_is_empty(place->fd), 1);
+    for (int i = 0; i < 5; i++) {
+        char name[8];
+        (void)snprintf(name, sizeof(name), "f%d", i);
+        place_write(place, name, "", 0);
+    }
+    CHECK_EQ(dir_is_empty(place->fd), 0);
+    int seen = 0;
+    CHECK_EQ(dir_each(place->fd, stop_at_three, &seen), 42);
+    seen = -10;
+    CHECK_EQ(dir_each(place->fd, stop_at_three, &seen), 0);
+    CHECK_EQ(seen, -5);
+}
+
+static void test_read_and_write_file(void **state)
+{
+    const struct place *place = *state;
+    char *text = NULL;
+    size_t size = 0;
+    CHECK_EQ(dir_read_file(place->fd, "file", 10, &text, &size), -ENOENT);
+    place_write(place, "file", "a\0b", 3);
+    CHECK_EQ(dir_read_file(place->fd, "file", 2, &text, &size), -EFBIG);
+    CHECK_EQ(dir_read_file(place->fd, "file", 3, &text, &size), 0);
+    CHECK(size == 3 && memcmp(text, "a\0b", 4) == 0);
+    free(text);
+    CHECK_EQ(symlinkat("file", place->fd, "link"), 0);
+    CHECK_EQ(dir_read_file(place->fd, "link", 10, &text, &size), -ELOOP);
+    CHECK_EQ(dir_read_file(place->fd, ".", 10, &text, &size), -EINVAL);
+    CHECK_EQ(mkfifoat(place->fd, "pipe", 0600), 0);
+    CHECK_EQ(dir_read_file(place->fd, "pipe", 10, &text, &size), -EINVAL);
+
+    /* The old file or the new one, whichever call fails, and nothing beside it. */
+    for (unsigned long nth = 1;; nth++) {
+        support_context("call %lu", nth);
+        io_fault_arm(nth, EIO, true);
+        int r = dir_write_file(place->fd, "file", "newer", 5, 0644);
+        unsigned long calls = io_fault_count();
+        io_fault_arm(0, 0, false);
+        CHECK_EQ(dir_read_file(place->fd, "file", 10, &text, &size), 0);
+        CHECK(r == 0 ? !strcmp(text, "newer") : size == 3 && !memcmp(text, "a\0b", 3));
+        free(text);
+        unsigned entries = 0;
+        DIR *stream = fdopendir(openat(place->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+        CHECK(stream);
+        while (readdir(stream))
+            entries++;
+        (void)closedir(stream);
+        CHECK_EQ(entries, 2 + 3);
+        if (r == 0) {
+            CHECK(calls == nth - 1);
+            break;
+        }
+        CHECK_EQ(r, -EIO);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_open_beneath),
+        TEST(test_open_beneath_without_openat2),
+        TEST(test_remove_tree),
+        TEST(test_remove_modes),
+        TEST(test_remove_deep),
+        TEST(test_remove_stops_at_a_mount),
+        TEST(test_ensure_and_parents),
+        TEST(test_each),
+        TEST(test_read_and_write_file),
+    };
+    return cmocka_run_group_tests_name("base-dir", tests, NULL, NULL);
+}

@@ -1,0 +1,339 @@
+#include "tests/unit/support.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "fs/base/io.h"
+#include "fs/overlay/blocks.h"
+
+static struct blocks *blocks_of(const struct place *place)
+{
+    int fd = io_openat(place->fd, "blocks", O_RDWR | O_CREAT, 0600);
+    CHECK(fd >= 0);
+    struct blocks *blocks = NULL;
+    CHECK_EQ(blocks_new(fd, &blocks), 0);
+    return blocks;
+}
+
+static uint64_t stored_bytes(const struct blocks *blocks)
+{
+    struct stat status;
+    CHECK_EQ(fstat(blocks_fd(blocks), &status), 0);
+    return (uint64_t)status.st_blocks * 512;
+}
+
+static void write_block(struct blocks *blocks, block_t block)
+{
+    char bytes[BLOCK_SIZE_BYTES];
+    memset(bytes, (int)(block % 251 + 1), sizeof(bytes));
+    CHECK_EQ(blocks_write(blocks, block, 0, bytes, sizeof(bytes)), 0);
+}
+
+static void check_block(struct blocks *blocks, block_t block)
+{
+    char bytes[BLOCK_SIZE_BYTES];
+    CHECK_EQ(blocks_read(blocks, block, 0, bytes, sizeof(bytes)), 0);
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        CHECK_EQ((unsigned char)bytes[i], block % 251 + 1);
+}
+
+/* ---- against a model: a flag a block, and the lowest free one is always the next ---- */
+
+enum { MODEL_BLOCKS = 3000 };
+
+struct model {
+    struct blocks *blocks;
+    bool taken[MODEL_BLOCKS];
+    uint32_t count;
+};
+
+static void model_take(struct model *model, uint32_t want)
+{
+    block_t lowest = 0;
+    while (model->taken[lowest])
+        lowest++;
+    if (lowest + want >= MODEL_BLOCKS)
+        return;
+    block_t first;
+    int count = blocks_take(model->blocks, want, &first);
+    CHECK(count >= 1 && count <= (int)want);
+    CHECK_EQ(first, lowest);
+    for (int i = 0; i < count; i++) {
+        CHECK(!model->taken[first + (block_t)i]);
+        model->taken[first + (block_t)i] = true;
+        write_block(model->blocks, first + (block_t)i);
+    }
+    model->count += (uint32_t)count;
+}
+
+/* A run of taken blocks from a random place on; 0 if there is none. */
+static uint32_t find_taken(const struct model *model, struct rng *rng, block_t *ret_first)
+{
+    block_t from = (block_t)rng_below(rng, MODEL_BLOCKS);
+    for (block_t i = 0; i < MODEL_BLOCKS; i++) {
+        block_t at = (from + i) % MODEL_BLOCKS;
+        if (!model->taken[at])
+            continue;
+        uint32_t length = 0;
+        uint32_t limit = 1 + (uint32_t)rng_below(rng, 40);
+        while (length < limit && at + length < MODEL_BLOCKS && model->taken[at + length])
+            length++;
+        *ret_first = at;
+        return length;
+    }
+    return 0;
+}
+
+static void model_release(struct model *model, struct rng *rng)
+{
+    block_t first;
+    uint32_t count = find_taken(model, rng, &first);
+    if (!count)
+        return;
+    blocks_release(model->blocks, first, count);
+    for (uint32_t i = 0; i < count; i++)
+        model->taken[first + i] = false;
+    model->count -= count;
+}
+
+static void model_check(const struct model *model, struct rng *rng)
+{
+    CHECK_EQ(blocks_taken(model->blocks), model->count);
+    for (int i = 0; i < 20; i++) {
+        block_t block = (block_t)rng_below(rng, MODEL_BLOCKS);
+        if (model->taken[block])
+            check_block(model->blocks, block);
+    }
+}
+
+static void run_model(struct rng *rng, void *context)
+{
+    struct model model = {.blocks = blocks_of(context)};
+    for (int i = 0; i < 3000; i++) {
+        /* Waves of more taken and more given back. */
+        bool grows = i / 300 % 2 == 0;
+        if (rng_chance(rng, grows ? 60 : 30))
+            model_take(&model, 1 + (uint32_t)rng_below(rng, rng_chance(rng, 10) ? 200 : 8));
+        else
+            model_release(&model, rng);
+        if (rng_chance(rng, 2)) {
+            blocks_trim(model.blocks);
+            CHECK(!blocks_wants_trim(model.blocks));
+        }
+        if (rng_chance(rng, 2))
+            model_check(&model, rng);
+    }
+    for (block_t block = 0; block < MODEL_BLOCKS; block++)
+        if (model.taken[block])
+            check_block(model.blocks, block);
+    blocks_free(model.blocks);
+}
+
+static void test_against_a_model(void **state)
+{
+    support_each_seed(10, run_model, *state);
+}
+
+/* ---- trim ---- */
+
+static void test_trim_gives_storage_back(void **state)
+{
+    struct blocks *blocks = blocks_of(*state);
+    CHECK(!blocks_wants_trim(blocks));
+    enum { COUNT = 1000 };
+    for (uint32_t left = COUNT; left > 0;) {
+        block_t first;
+        int count = blocks_take(blocks, left, &first);
+        CHECK(count > 0);
+        for (int i = 0; i < count; i++)
+            write_block(blocks, first + (block_t)i);
+        left -= (uint32_t)count;
+    }
+    CHECK(stored_bytes(blocks) >= (uint64_t)COUNT * BLOCK_SIZE_BYTES);
+    CHECK(!blocks_wants_trim(blocks));
+    /* All but each tenth. */
+    for (block_t block = 0; block < COUNT; block++)
+        if (block % 10)
+            blocks_release(blocks, block, 1);
+    CHECK(blocks_wants_trim(blocks));
+    blocks_trim(blocks);
+    CHECK(!blocks_wants_trim(blocks));
+    CHECK(stored_bytes(blocks) <= (uint64_t)(COUNT / 10 + 2) * BLOCK_SIZE_BYTES);
+    for (block_t block = 0; block < COUNT; block += 10)
+        check_block(blocks, block);
+    /* What was punched is free to be taken, lowest first. */
+    block_t first;
+    CHECK_EQ(blocks_take(blocks, 100, &first), 9);
+    CHECK_EQ(first, 1);
+    blocks_release(blocks, 1, 9);
+    for (block_t block = 0; block < COUNT; block += 10)
+        blocks_release(blocks, block, 1);
+    CHECK(blocks_wants_trim(blocks));
+    blocks_trim(blocks);
+    struct stat status;
+    CHECK_EQ(fstat(blocks_fd(blocks), &status), 0);
+    CHECK_EQ(status.st_size, 0);
+    CHECK_EQ(blocks_taken(blocks), 0);
+    CHECK_EQ(blocks_take(blocks, 3, &first), 3);
+    CHECK_EQ(first, 0);
+    blocks_free(blocks);
+}
+
+static void test_trim_that_fails_loses_nothing(void **state)
+{
+    struct blocks *blocks = blocks_of(*state);
+    block_t first;
+    CHECK_EQ(blocks_take(blocks, 1000, &first), 1000);
+    for (block_t block = 0; block < 1000; block++)
+        write_block(blocks, block);
+    blocks_release(blocks, 100, 300);
+    blocks_release(blocks, 600, 300);
+    for (unsigned long nth = 1; nth <= 3; nth++) {
+        io_fault_arm(nth, EIO, true);
+        blocks_trim(blocks);
+        io_fault_arm(0, 0, false);
+        CHECK_EQ(blocks_taken(blocks), 400);
+        check_block(blocks, 99);
+        check_block(blocks, 400);
+        check_block(blocks, 900);
+    }
+    CHECK_EQ(blocks_take(blocks, 1000, &first), 300);
+    CHECK_EQ(first, 100);
+    blocks_free(blocks);
+}
+
+/* ---- what a former daemon left ---- */
+
+static void test_claims(void **state)
+{
+    const struct place *place = *state;
+    struct blocks *blocks = blocks_of(place);
+    block_t first;
+    CHECK_EQ(blocks_take(blocks, 500, &first), 500);
+    for (block_t block = 0; block < 500; block++)
+        write_block(blocks, block);
+    blocks_free(blocks);
+
+    blocks = blocks_of(place);
+    CHECK_EQ(blocks_taken(blocks), 0);
+    CHECK_EQ(blocks_claim(blocks, 10, 90), 0);
+    CHECK_EQ(blocks_claim(blocks, 0, 0), 0);
+    CHECK_EQ(blocks_taken(blocks), 90);
+    CHECK_EQ(blocks_claim(blocks, 0, 11), -EBADMSG);
+    CHECK_EQ(blocks_claim(blocks, 99, 1), -EBADMSG);
+    CHECK_EQ(blocks_claim(blocks, 99, 100), -EBADMSG);
+    CHECK_EQ(blocks_taken(blocks), 90);
+    CHECK_EQ(blocks_claim(blocks, 100, 100), 0);
+    CHECK_EQ(blocks_claim(blocks, 0, 10), 0);
+    CHECK_EQ(blocks_taken(blocks), 200);
+    /* What was never written cannot be anybody's. */
+    CHECK_EQ(blocks_claim(blocks, 499, 2), -EBADMSG);
+    CHECK_EQ(blocks_claim(blocks, 500, 1), -EBADMSG);
+    CHECK_EQ(blocks_claim(blocks, BLOCK_LIMIT - 1, 1), -EBADMSG);
+    CHECK_EQ(blocks_claim(blocks, BLOCK_LIMIT - 1, 2), -EBADMSG);
+    CHECK_EQ(blocks_claim(blocks, 0xffffffff, 0xffffffff), -EBADMSG);
+    CHECK_EQ(blocks_claim(blocks, 499, 1), 0);
+    CHECK(blocks_wants_trim(blocks));
+    blocks_trim(blocks);
+    CHECK(stored_bytes(blocks) <= (uint64_t)210 * BLOCK_SIZE_BYTES);
+    for (block_t block = 0; block < 200; block++)
+        check_block(blocks, block);
+    check_block(blocks, 499);
+    CHECK_EQ(blocks_take(blocks, 500, &first), 299);
+    CHECK_EQ(first, 200);
+    blocks_free(blocks);
+}
+
+/* ---- threads ---- */
+
+enum { THREADS = 4, ROUNDS = 3000, HELD_RUNS = 24 };
+
+struct shared {
+    struct blocks *blocks;
+    atomic_uchar owner[1 << 16]; /* which thread has the block */
+};
+
+struct worker {
+    struct shared *shared;
+    unsigned number;
+    bool trims;
+};
+
+static void give_back(struct shared *shared, block_t first, uint32_t count, unsigned number)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        unsigned char bytes[2];
+        CHECK_EQ(blocks_read(shared->blocks, first + i, 4094, bytes, sizeof(bytes)), 0);
+        CHECK_EQ(bytes[0], number);
+        CHECK_EQ(atomic_exchange(&shared->owner[first + i], 0), number);
+    }
+    blocks_release(shared->blocks, first, count);
+}
+
+static void *work(void *context)
+{
+    const struct worker *worker = context;
+    struct shared *shared = worker->shared;
+    struct rng rng = {.state = worker->number};
+    struct {
+        block_t first;
+        uint32_t count;
+    } held[HELD_RUNS] = {0};
+    for (int round = 0; round < ROUNDS; round++) {
+        size_t slot = rng_below(&rng, HELD_RUNS);
+        if (held[slot].count)
+            give_back(shared, held[slot].first, held[slot].count, worker->number);
+        int count = blocks_take(shared->blocks, 1 + (uint32_t)rng_below(&rng, 20),
+                                &held[slot].first);
+        CHECK(count > 0);
+        held[slot].count = (uint32_t)count;
+        for (int i = 0; i < count; i++) {
+            block_t block = held[slot].first + (block_t)i;
+            CHECK(block < ARRAY_LENGTH(shared->owner));
+            CHECK_EQ(atomic_exchange(&shared->owner[block], (unsigned char)worker->number), 0);
+            char bytes[BLOCK_SIZE_BYTES];
+            memset(bytes, (int)worker->number, sizeof(bytes));
+            CHECK_EQ(blocks_write(shared->blocks, block, 0, bytes, sizeof(bytes)), 0);
+        }
+        if (worker->trims && round % 16 == 0)
+            blocks_trim(shared->blocks);
+        (void)blocks_wants_trim(shared->blocks);
+    }
+    for (size_t slot = 0; slot < HELD_RUNS; slot++)
+        if (held[slot].count)
+            give_back(shared, held[slot].first, held[slot].count, worker->number);
+    return NULL;
+}
+
+static void test_threads(void **state)
+{
+    struct shared *shared = calloc(1, sizeof(*shared));
+    CHECK(shared);
+    shared->blocks = blocks_of(*state);
+    struct worker workers[THREADS];
+    pthread_t threads[THREADS];
+    for (unsigned i = 0; i < THREADS; i++) {
+        workers[i] = (struct worker){.shared = shared, .number = i + 1, .trims = i % 2};
+        CHECK_EQ(pthread_create(&threads[i], NULL, work, &workers[i]), 0);
+    }
+    for (unsigned i = 0; i < THREADS; i++)
+        CHECK_EQ(pthread_join(threads[i], NULL), 0);
+    CHECK_EQ(blocks_taken(shared->blocks), 0);
+    blocks_trim(shared->blocks);
+    CHECK_EQ(stored_bytes(shared->blocks), 0);
+    blocks_free(shared->blocks);
+    free(shared);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_against_a_model),
+        TEST(test_trim_gives_storage_back),
+        TEST(test_trim_that_fails_loses_nothing),
+        TEST(test_claims),
+        TEST(test_threads),
+    };
+    return cmocka_run_group_tests_name("overlay-blocks", tests, NULL, NULL);
+}

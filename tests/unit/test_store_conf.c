@@ -1,0 +1,103 @@
+#include "tests/unit/test_store_fixture.h"
+
+#include "fs/store/conf.h"
+
+static int read_conf(struct fixture *fixture, const char *text, const char *section,
+                     struct build_spec **ret_spec)
+{
+    assert_int_equal(chdir(fixture->path), 0);
+    write_text(fixture, CONF_FILE, text);
+    return conf_read(section, ret_spec);
+}
+
+static void test_lists_and_lines(void **state)
+{
+    AUTO_SPEC struct build_spec *spec = NULL;
+    static const char text[] = "\xef\xbb\xbf; top\r\n[unit]\r\n  input = a b\r\n\tc = d\r\n\r\n"
+                               "   # comment\r\n  [e]\r\ninput=f\r\nexclude =\r\n  *.md\r\n"
+                               "env = A\nenv = B\nsalt =\nfile = x/y.db\nas = text\n"
+                               "builder = sh -c\n   'x = [y] ; z'\n   {out}";
+    assert_int_equal(read_conf(*state, text, NULL, &spec), 0);
+    assert_string_equal(spec->name, "unit");
+    assert_int_equal(spec->inputs.count, 4);
+    assert_string_equal(spec->inputs.items[1], "c = d");
+    assert_string_equal(spec->inputs.items[2], "[e]");
+    assert_string_equal(spec->inputs.items[3], "f");
+    assert_int_equal(spec->excludes.count, 1);
+    assert_int_equal(spec->env.count, 2);
+    assert_string_equal(spec->salt, "");
+    assert_string_equal(spec->file, "x/y.db");
+    assert_string_equal(spec->as, "text");
+    assert_int_equal(spec->builder.count, 4);
+    assert_string_equal(spec->builder.items[2], "x = [y] ; z");
+    assert_string_equal(spec->root, spec->root_as_typed);
+}
+
+/* inih would cut both without a word. */
+static void test_long_lines_and_names(void **state)
+{
+    AUTO_SPEC struct build_spec *spec = NULL;
+    char name[65];
+    char word[3000];
+    memset(name, 's', 64);
+    name[64] = '\0';
+    memset(word, 'w', sizeof(word) - 1);
+    word[sizeof(word) - 1] = '\0';
+    AUTO_FREE char *text = NULL;
+    assert_true(asprintf(&text, "[%s]\nbuilder = a %s\n", name, word) > 0);
+    assert_int_equal(read_conf(*state, text, name, &spec), 0);
+    assert_string_equal(spec->name, name);
+    assert_string_equal(spec->builder.items[1], word);
+}
+
+static void test_errors(void **state)
+{
+    static const struct {
+        const char *text;
+        const char *section;
+        int error;
+    } cases[] = {
+        {"", NULL, -EINVAL},
+        {"[a]\nbuilder = x\n[b]\nbuilder = y\n", NULL, -EINVAL},
+        {"[a]\nbuilder = x\n", "b", -ENOENT},
+        {"[a]\ninput = x\n", "a", -EINVAL},
+        {"[a]\nbuilder = 'x\n", "a", -EINVAL},
+        {"[a]\nbuilder = x\nfoo = 1\n", "a", -EINVAL},
+        {"[a]\nbuilder = x\n[b]\nfoo = 1\n", "a", -EINVAL},
+        {"[a]\nbuilder = x\n[a]\n", "a", -EINVAL},
+        {"[a]]\n", NULL, -EINVAL},
+        {"[]\n", NULL, -EINVAL},
+        {"[a\n", NULL, -EINVAL},
+        {"[beef]\nbuilder = x\n", NULL, -EINVAL},
+        {"  x\n", NULL, -EINVAL},
+        {"= x\n", NULL, -EINVAL},
+        {"[a]\n= x\n", NULL, -EINVAL},
+        {"[a]\nfile = a\n b\n", NULL, -EINVAL},
+    };
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        AUTO_SPEC struct build_spec *spec = NULL;
+        assert_int_equal(read_conf(*state, cases[i].text, cases[i].section, &spec), cases[i].error);
+    }
+}
+
+static void test_no_file(void **state)
+{
+    struct fixture *fixture = *state;
+    AUTO_SPEC struct build_spec *spec = NULL;
+    assert_int_equal(chdir(fixture->path), 0);
+    assert_int_equal(conf_read(NULL, &spec), -ENOENT);
+    assert_int_equal(conf_read("a", &spec), -ENOENT);
+    assert_int_equal(mkdirat(fixture->fd, CONF_FILE, 0755), 0);
+    assert_true(conf_read(NULL, &spec) < 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_lists_and_lines),
+        TEST(test_long_lines_and_names),
+        TEST(test_errors),
+        TEST(test_no_file),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
