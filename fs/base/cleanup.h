@@ -24,7 +24,7 @@
 #define AUTO_FILE CLEANUP(auto_close_file)
 #define AUTO_DIR CLEANUP(auto_close_dir)
 /* Holds the mutex to the end of the scope: AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&m); */
-#define AUTO_UNLOCK CLEANUP(auto_unlock_mutex)
+#define AUTO_UNLOCK UNUSED CLEANUP(auto_unlock_mutex)
 
 #define MUST_CHECK __attribute__((warn_unused_result))
 #define PRINTF_LIKE(text, first) __attribute__((format(printf, text, first)))

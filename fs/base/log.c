@@ -5,10 +5,13 @@
 #include <string.h>
 #include <syslog.h>
 
+#include "fs/base/progress.h"
+
 static atomic_int quiet_info;
 static atomic_int uses_syslog;
 
 /* One write per line, so that lines of processes that share a terminal do not mix. */
+PRINTF_LIKE(2, 0)
 static void emit(const char *kind, const char *format, va_list arguments, const char *reason)
 {
     AUTO_FREE char *text = NULL;
@@ -28,6 +31,7 @@ static void emit(const char *kind, const char *format, va_list arguments, const 
         return;
     }
     (void)fflush(stderr);
+    progress_hide();
     if (write(STDERR_FILENO, line, (size_t)length) < 0)
         return;
 }

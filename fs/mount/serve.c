@@ -11,6 +11,7 @@
 #include "fs/base/log.h"
 #include "fs/mount/mountpoint.h"
 #include "fs/mount/server.h"
+#include "fs/store/catalog.h"
 
 static const char lock_name[] = "mount";
 
@@ -25,6 +26,7 @@ enum {
 /* Its last complaint: shown if the mount fails, else of no interest (a fallback from io_uring). */
 static char last_complaint[256];
 
+PRINTF_LIKE(2, 0)
 static void note_complaint(enum fuse_log_level level, const char *format, va_list arguments)
 {
     if (level > FUSE_LOG_WARNING)
@@ -352,6 +354,19 @@ static int open_parts(struct server *server, const struct store *store)
     return tree_new(&tree_options, &server->tree);
 }
 
+/* For `mintfs stats`; what a killed daemon did is not counted. */
+static void count_use(struct server *server, const struct store *store)
+{
+    struct scratch_counts counts = {0};
+    uint64_t requests = 0;
+    if (server->scratch)
+        scratch_count(server->scratch, &counts);
+    for (size_t i = 0; i < ARRAY_LENGTH(server->requests); i++)
+        requests += atomic_load(&server->requests[i]);
+    if (catalog_count_use(store->catalog, counts.sessions_made, requests) < 0)
+        log_warning("the use of this mount is not counted");
+}
+
 int serve(const struct store *store, const struct serve_options *options,
           void (*ready)(void *context), void *context)
 {
@@ -372,6 +387,7 @@ int serve(const struct store *store, const struct serve_options *options,
     if (server.fuse)
         fuse_session_destroy(server.fuse);
     tree_free(server.tree);
+    count_use(&server, store);
     scratch_close(server.scratch);
     pthread_mutex_destroy(&server.mutex);
     pthread_cond_destroy(&server.changed);

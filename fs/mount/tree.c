@@ -2,8 +2,8 @@
 
 #include <string.h>
 #include <time.h>
-#include <uthash.h>
 
+#include "fs/base/table.h"
 #include "fs/store/template.h"
 
 enum { FIRST_FREE_INO = 16, KEY_COOKIE_DIGITS = 15 };
@@ -15,6 +15,7 @@ static const uint64_t first_name_cookie = (uint64_t)1 << 62;
 struct identity {
     enum inode_kind kind;
     uint32_t entry;
+    uint64_t base; /* its number: a template that was evicted and built anew is another */
     char text[SHA256_HEX_LENGTH * 2 + 2]; /* KEY, or NAME=KEY */
 };
 
@@ -136,6 +137,9 @@ static int get_of_base(struct tree *tree, enum inode_kind kind, struct base *bas
 {
     struct identity identity;
     fill_identity(&identity, kind, entry, base_key(base));
+    /* Sessions of one key are of one directory, whatever base they stand on. */
+    if (kind == INODE_TEMPLATE)
+        identity.base = base_number(base, BASE_ROOT);
     return get_dynamic(tree, &identity, base, ret_inode);
 }
 

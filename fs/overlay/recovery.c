@@ -4,9 +4,9 @@
  */
 #include <fcntl.h>
 #include <string.h>
-#include <uthash.h>
 
 #include "fs/base/io.h"
+#include "fs/base/table.h"
 #include "fs/overlay/node.h"
 
 struct known {

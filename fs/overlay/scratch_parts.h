@@ -5,9 +5,8 @@
 #ifndef MINTFS_OVERLAY_SCRATCH_PARTS_H
 #define MINTFS_OVERLAY_SCRATCH_PARTS_H
 
-#include <uthash.h>
-
 #include "fs/base/lock.h"
+#include "fs/base/table.h"
 #include "fs/overlay/blocks.h"
 #include "fs/overlay/node.h"
 #include "fs/overlay/scratch.h"
@@ -31,6 +30,7 @@ struct scratch {
     char *path;
     int dirfd;
     int logs_fd;
+    bool is_recorded; /* in the store, since it lies elsewhere (uses.h) */
     struct lock lock;
     struct blocks *blocks;
     uint64_t session_limit_blocks;

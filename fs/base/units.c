@@ -1,0 +1,71 @@
+#include "fs/base/units.h"
+
+#include <ctype.h>
+#include <string.h>
+
+/* The number at the start of text; *ret_rest is what follows. */
+static int parse_leading(const char *text, uint64_t *ret_number, const char **ret_rest)
+{
+    if (!isdigit((unsigned char)text[0]))
+        return -EINVAL;
+    char *end;
+    errno = 0;
+    unsigned long long number = strtoull(text, &end, 10);
+    if (errno)
+        return -ERANGE;
+    *ret_number = number;
+    *ret_rest = end;
+    return 0;
+}
+
+int units_parse_number(const char *text, uint64_t *ret_number)
+{
+    const char *rest;
+    int r = parse_leading(text, ret_number, &rest);
+    return r < 0 ? r : *rest ? -EINVAL : 0;
+}
+
+int units_parse_size(const char *text, uint64_t *ret_bytes)
+{
+    static const char units[] = "KMGT";
+    const char *rest;
+    uint64_t number;
+    int r = parse_leading(text, &number, &rest);
+    if (r < 0)
+        return r;
+    unsigned shift = 0;
+    const char *unit = *rest ? strchr(units, toupper((unsigned char)*rest)) : NULL;
+    if (unit) {
+        shift = 10 * (unsigned)(unit - units + 1);
+        rest++;
+    }
+    if (*rest && strcmp(rest, "B") != 0 && !(unit && !strcmp(rest, "iB")))
+        return -EINVAL;
+    if (number > UINT64_MAX >> shift)
+        return -ERANGE;
+    *ret_bytes = number << shift;
+    return 0;
+}
+
+int units_parse_duration(const char *text, uint64_t *ret_seconds)
+{
+    static const struct {
+        char unit;
+        uint64_t seconds;
+    } units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}};
+    const char *rest;
+    uint64_t number;
+    int r = parse_leading(text, &number, &rest);
+    if (r < 0)
+        return r;
+    uint64_t unit_seconds = *rest ? 0 : 1;
+    for (size_t i = 0; i < ARRAY_LENGTH(units); i++)
+        if (rest[0] == units[i].unit && rest[1] == '\0')
+            unit_seconds = units[i].seconds;
+    if (unit_seconds == 0)
+        return -EINVAL;
+    if (number > UINT64_MAX / unit_seconds)
+        return -ERANGE;
+    *ret_seconds = number * unit_seconds;
+    return 0;
+}
