@@ -14,7 +14,7 @@
 #include "fs/mount/serve.h"
 #include "tools/command.h"
 #include "tools/mounting.h"
-#include "tools/units.h"
+#include "fs/base/units.h"
 
 static const struct option options[] = {
     {"scratch", required_argument, NULL, 's'}, {"foreground", no_argument, NULL, 'f'},

@@ -25,10 +25,10 @@
 #include "fs/store/conf.h"
 #include "fs/store/interrupt.h"
 #include "fs/store/template.h"
+#include "tools/backend.h"
 #include "tools/command.h"
-#include "tools/mounting.h"
 #include "tools/sessions.h"
-#include "tools/units.h"
+#include "fs/base/units.h"
 
 /* ---- new ---- */
 
@@ -42,8 +42,7 @@ struct new_request {
 };
 
 struct made_session {
-    enum backend backend;
-    const char *why;
+    struct backend_choice choice;
     char key[SHA256_HEX_LENGTH + 1];
     char id[SESSION_ID_MAX + 1];
     char *path; /* owned */
@@ -117,7 +116,7 @@ static int set_lease(const struct store *store, const struct new_request *reques
                      const struct made_session *made)
 {
     int r = 0;
-    if (made->backend == BACKEND_FUSE) {
+    if (made->choice.backend == BACKEND_FUSE) {
         if (request->ttl_seconds)
             r = set_attribute(made->path, LEASE_TTL_ATTRIBUTE, request->ttl_seconds);
         if (r == 0 && request->owner_pid)
@@ -133,70 +132,13 @@ static int set_lease(const struct store *store, const struct new_request *reques
     }
     if (r == 0)
         return 0;
-    if (made->backend == BACKEND_FUSE ? rmdir(made->path) < 0
+    if (made->choice.backend == BACKEND_FUSE ? rmdir(made->path) < 0
                                       : copies_remove(store, made->key, made->id) < 0)
         log_warning("the session %s stays behind", made->path);
     if (r == -ESRCH)
         return log_fail(ESRCH, "there is no process %" PRIu64 " to own the session",
                         request->owner_pid);
     return log_errno(r, "cannot set how long the session %s may live", made->path);
-}
-
-/*
- * Whether a mount that is not up yet would be cheaper than copies on tmpfs, which cost about 1 ms
- * a MiB: a view costs the same for each template, some 3 ms with io_uring and 8 ms without
- * (scripts/bench). A small template is not worth a daemon.
- */
-static bool is_worth_a_mount(const struct store *store, const char *key)
-{
-    enum { WITH_URING_BYTES = 2 << 20, WITHOUT_URING_BYTES = 8 << 20 };
-    if (access("/dev/fuse", R_OK | W_OK) < 0)
-        return false;
-    AUTO_TEMPLATE struct template *template = NULL;
-    if (template_open(store, key, &template) < 0)
-        return false;
-    uint64_t bytes = 0;
-    for (size_t i = 0; i < template->manifest->entry_count; i++)
-        bytes += template->manifest->entries[i].size_bytes;
-    char uring = 'N';
-    AUTO_FILE FILE *file = fopen("/sys/module/fuse/parameters/enable_uring", "re");
-    if (file && fread(&uring, 1, 1, file) != 1)
-        uring = 'N';
-    return bytes > (uring == 'Y' ? WITH_URING_BYTES : WITHOUT_URING_BYTES);
-}
-
-/* Which backend, and the mount's place if it is that. Errors are said. */
-static int choose_backend(const struct store *store, struct serve_found *ret_found,
-                          struct made_session *made)
-{
-    const char *wanted = getenv("MINTFS_BACKEND");
-    if (!wanted || !*wanted)
-        wanted = "auto";
-    bool only_fuse = !strcmp(wanted, "fuse");
-    if (!strcmp(wanted, "copy")) {
-        made->backend = BACKEND_COPY;
-        made->why = "MINTFS_BACKEND says so";
-        return 0;
-    }
-    if (!only_fuse && strcmp(wanted, "auto") != 0)
-        return log_fail(EINVAL, "MINTFS_BACKEND is \"%s\", not one of auto, fuse, copy", wanted);
-    int r = serve_find(store, ret_found);
-    if (r < 0)
-        return log_errno(r, "cannot look into %s/v1/locks", store->path);
-    made->why = "the store is mounted";
-    if (r == 0 && (only_fuse || is_worth_a_mount(store, made->key))) {
-        made->why = "the store was not mounted: it is now";
-        r = mounting_find_or_start(store, ret_found);
-        if (r < 0)
-            return r;
-    }
-    if (r == 0 && only_fuse)
-        return log_fail(EIO, "the store %s cannot be mounted, and MINTFS_BACKEND asks for a mount",
-                        store->path);
-    made->backend = r ? BACKEND_FUSE : BACKEND_COPY;
-    if (r == 0)
-        made->why = "the store is not mounted";
-    return 0;
 }
 
 static int make_copied(const struct store *store, struct made_session *made)
@@ -208,7 +150,7 @@ static int make_copied(const struct store *store, struct made_session *made)
     if (r == 0 && first)
         log_info("sessions are plain copies below %.*s, since %s",
                  (int)(strlen(made->path) - strlen(made->key) - strlen(made->id) - 2), made->path,
-                 made->why);
+                 made->choice.why);
     return r;
 }
 
@@ -221,10 +163,10 @@ static int make_session(struct store *store, const struct new_request *request,
         r = request->template ? template_resolve(store, request->template, made->key)
                               : key_from_conf(store, made->key);
     if (r == 0)
-        r = choose_backend(store, &found, made);
+        r = backend_choose(store, made->key, &found, &made->choice);
     if (r < 0)
         return r;
-    r = made->backend == BACKEND_FUSE ? make_mounted(found.mount_point, made)
+    r = made->choice.backend == BACKEND_FUSE ? make_mounted(found.mount_point, made)
                                       : make_copied(store, made);
     if (r == 0 && (request->ttl_seconds || request->owner_pid))
         r = set_lease(store, request, made);
@@ -285,7 +227,7 @@ static int print_made(const struct store *store, const struct new_request *reque
     if (request->as_json) {
         json_t *json =
             json_pack("{s:s, s:s, s:s, s:s, s:s}", "path", made->path, "key", made->key, "id",
-                      made->id, "backend", backend_name(made->backend), "why", made->why);
+                      made->id, "backend", backend_name(made->choice.backend), "why", made->choice.why);
         if (!json)
             return -ENOMEM;
         (void)json_dumpf(json, stdout, JSON_INDENT(2));

@@ -32,6 +32,7 @@ struct command {
 };
 
 int cmd_build(int argc, char **argv);
+int cmd_doctor(int argc, char **argv);
 int cmd_key(int argc, char **argv);
 int cmd_ls(int argc, char **argv);
 int cmd_mount(int argc, char **argv);

@@ -27,6 +27,7 @@ static const struct command commands[] = {
      "rm ID...",
      "make, list, renew and remove writable copies of a template"},
     {"ls", cmd_ls, "[--json]", "list the templates in the store"},
+    {"doctor", cmd_doctor, "[--fix] [--json]", "say what works here, and what to type where it does not"},
 };
 
 static int print_version(void)

@@ -11,7 +11,7 @@
 #include "fs/base/log.h"
 #include "fs/mount/mountpoint.h"
 #include "tools/command.h"
-#include "tools/units.h"
+#include "fs/base/units.h"
 
 enum { DAEMON_END_MS = 30 * 1000 };
 

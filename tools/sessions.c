@@ -10,11 +10,6 @@
 #include "fs/overlay/copies.h"
 #include "fs/store/template.h"
 
-const char *backend_name(enum backend backend)
-{
-    return backend == BACKEND_FUSE ? "fuse" : "copy";
-}
-
 void sessions_fini(struct session_table *table)
 {
     for (size_t i = 0; i < table->count; i++)

@@ -12,9 +12,7 @@
 #include "fs/mount/serve.h"
 #include "fs/overlay/session.h"
 #include "fs/store/store.h"
-
-enum backend { BACKEND_FUSE, BACKEND_COPY };
-const char *backend_name(enum backend backend);
+#include "tools/backend.h"
 
 struct session_row {
     enum backend backend;

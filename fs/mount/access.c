@@ -30,6 +30,17 @@ int access_node(fuse_req_t req, struct node *node, int want)
     return check_mode(fuse_req_ctx(req), &status, want);
 }
 
+int access_ask(fuse_req_t req, struct node *node, int want)
+{
+    struct stat status;
+    if (fuse_req_ctx(req)->uid != 0)
+        return access_node(req, node, want);
+    /* All is root's but to run a file that is nobody's to run. */
+    node_stat(node, &status);
+    bool runs = S_ISDIR(status.st_mode) || (status.st_mode & (S_IXUSR | S_IXGRP | S_IXOTH));
+    return (want & X_OK) && !runs ? -EACCES : 0;
+}
+
 int access_remove(fuse_req_t req, struct node *directory, const char *name)
 {
     if (kernel_checks(req))
@@ -49,6 +60,19 @@ int access_remove(fuse_req_t req, struct node *directory, const char *name)
     return status.st_uid == uid ? 0 : -EPERM;
 }
 
+static bool is_in_group(fuse_req_t req, gid_t gid)
+{
+    enum { GROUPS_MAX = 256 };
+    gid_t groups[GROUPS_MAX];
+    if (fuse_req_ctx(req)->gid == gid)
+        return true;
+    int count = fuse_req_getgroups(req, GROUPS_MAX, groups);
+    for (int i = 0; i < count && i < GROUPS_MAX; i++)
+        if (groups[i] == gid)
+            return true;
+    return false;
+}
+
 int access_set(fuse_req_t req, struct node *node, const struct stat *to, int which)
 {
     if (kernel_checks(req))
@@ -61,7 +85,8 @@ int access_set(fuse_req_t req, struct node *node, const struct stat *to, int whi
         return -EPERM;
     if ((which & FUSE_SET_ATTR_UID) && (!owner || to->st_uid != status.st_uid))
         return -EPERM;
-    if ((which & FUSE_SET_ATTR_GID) && !owner)
+    if ((which & FUSE_SET_ATTR_GID) &&
+        (!owner || (to->st_gid != status.st_gid && !is_in_group(req, to->st_gid))))
         return -EPERM;
     return 0;
 }

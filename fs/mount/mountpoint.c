@@ -31,14 +31,15 @@ static void unescape(char *text)
     *out = '\0';
 }
 
-/* The type of the topmost mount at a path, malloc'ed; NULL where none is mounted. */
-static char *mounted_type(const char *path)
+int mountpoint_each(mountpoint_visitor *visit, void *context)
 {
     AUTO_FILE FILE *file = fopen("/proc/self/mountinfo", "re");
+    if (!file)
+        return -errno;
     AUTO_FREE char *line = NULL;
     size_t size = 0;
-    char *type = NULL;
-    while (file && getline(&line, &size, file) > 0) {
+    int r = 0;
+    while (r == 0 && getline(&line, &size, file) > 0) {
         /* id parent major:minor root MOUNT-POINT options [tags] - TYPE source options */
         char *point = line;
         for (int i = 0; i < 4 && point; i++) {
@@ -46,17 +47,39 @@ static char *mounted_type(const char *path)
             point = point ? point + 1 : NULL;
         }
         char *end = point ? strchr(point, ' ') : NULL;
-        char *tail = end ? strstr(end, " - ") : NULL;
-        if (!tail)
+        char *type = end ? strstr(end, " - ") : NULL;
+        if (!type)
             continue;
+        type += 3;
+        type[strcspn(type, " \n")] = '\0';
         *end = '\0';
         unescape(point);
-        if (strcmp(point, path) != 0)
-            continue;
-        free(type);
-        type = strndup(tail + 3, strcspn(tail + 3, " \n"));
+        r = visit(point, type, context);
     }
-    return type;
+    return r;
+}
+
+struct search {
+    const char *path;
+    char *type;
+};
+
+static int note_type(const char *path, const char *type, void *context)
+{
+    struct search *search = context;
+    if (strcmp(path, search->path) != 0)
+        return 0;
+    free(search->type);
+    search->type = strdup(type);
+    return search->type ? 0 : -ENOMEM;
+}
+
+/* The type of the topmost mount at a path, malloc'ed; NULL where none is mounted. */
+static char *mounted_type(const char *path)
+{
+    struct search search = {.path = path};
+    (void)!mountpoint_each(note_type, &search);
+    return search.type;
 }
 
 enum mount_state mountpoint_state(const char *path)
@@ -74,47 +97,51 @@ enum mount_state mountpoint_state(const char *path)
 
 /* ---- paths ---- */
 
-static int private_in_tmp(char **ret_path)
+static int private_in_tmp(const char *path)
 {
-    char *path;
-    if (asprintf(&path, "/tmp/mintfs-%u", (unsigned)geteuid()) < 0)
-        return -ENOMEM;
     struct stat status;
-    if (mkdir(path, 0700) < 0 && errno != EEXIST) {
-        int r = log_errno(errno, "cannot make the mount point %s", path);
-        free(path);
-        return r;
-    }
+    if (mkdir(path, 0700) < 0 && errno != EEXIST)
+        return log_errno(errno, "cannot make the mount point %s", path);
     /* A mount of ours there shows its owner too; a dead one shows nothing, and is ours by type. */
     if (mountpoint_state(path) == MOUNT_NONE &&
         (lstat(path, &status) < 0 || !S_ISDIR(status.st_mode) || status.st_uid != geteuid() ||
-         (status.st_mode & 077))) {
-        int r = log_fail(
+         (status.st_mode & 077)))
+        return log_fail(
             EPERM, "%s is not a directory of yours alone; set MINTFS_MOUNT to one that is", path);
-        free(path);
-        return r;
-    }
-    *ret_path = path;
     return 0;
+}
+
+int mountpoint_default_path(char **ret_path, bool *ret_in_tmp)
+{
+    const char *wanted = getenv("MINTFS_MOUNT");
+    const char *runtime = getenv("XDG_RUNTIME_DIR");
+    *ret_in_tmp = false;
+    if (wanted && *wanted) {
+        *ret_path = strdup(wanted);
+        return *ret_path ? 0 : -ENOMEM;
+    }
+    struct stat status;
+    if (runtime && *runtime == '/' && stat(runtime, &status) == 0 && S_ISDIR(status.st_mode) &&
+        status.st_uid == geteuid())
+        return asprintf(ret_path, "%s/mintfs", runtime) < 0 ? -ENOMEM : 0;
+    *ret_in_tmp = true;
+    return asprintf(ret_path, "/tmp/mintfs-%u", (unsigned)geteuid()) < 0 ? -ENOMEM : 0;
 }
 
 int mountpoint_default(char **ret_path)
 {
-    const char *wanted = getenv("MINTFS_MOUNT");
-    const char *runtime = getenv("XDG_RUNTIME_DIR");
-    if (wanted && *wanted)
-        return mountpoint_resolve(wanted, ret_path);
-    struct stat status;
-    if (runtime && *runtime == '/' && stat(runtime, &status) == 0 && S_ISDIR(status.st_mode) &&
-        status.st_uid == geteuid()) {
-        AUTO_FREE char *path = NULL;
-        if (asprintf(&path, "%s/mintfs", runtime) < 0) {
-            path = NULL;
-            return -ENOMEM;
-        }
-        return mountpoint_resolve(path, ret_path);
-    }
-    return private_in_tmp(ret_path);
+    bool in_tmp;
+    char *path;
+    int r = mountpoint_default_path(&path, &in_tmp);
+    if (r < 0)
+        return log_errno(r, "mount point");
+    AUTO_FREE char *named = path;
+    if (!in_tmp)
+        return mountpoint_resolve(named, ret_path);
+    r = private_in_tmp(named);
+    if (r == 0)
+        *ret_path = steal_pointer(&named);
+    return r;
 }
 
 int mountpoint_resolve(const char *path, char **ret_path)

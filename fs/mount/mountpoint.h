@@ -21,6 +21,16 @@ enum mount_state {
 /* `path` is absolute, without symbolic links. */
 enum mount_state mountpoint_state(const char *path);
 
+/* Each mount of this name space, the lower of two at one place first; stops at non-zero. */
+typedef int mountpoint_visitor(const char *path, const char *type, void *context);
+MUST_CHECK int mountpoint_each(mountpoint_visitor *visit, void *context);
+
+/*
+ * The place that mountpoint_default() takes, as the environment names it, looked at and not made;
+ * *ret_in_tmp: nothing names one. -ENOMEM.
+ */
+MUST_CHECK int mountpoint_default_path(char **ret_path, bool *ret_in_tmp);
+
 /*
  * $MINTFS_MOUNT, else $XDG_RUNTIME_DIR/mintfs, else /tmp/mintfs-UID, which only the user can have
  * made. Errors are said.

@@ -2,16 +2,18 @@
  * Which requests the kernel sends, which it never sends, and why. All such choices stand here.
  *
  *     request       sent?     because
- *     ACCESS        never     no handler: ENOSYS once, then the kernel allows
+ *     ACCESS        rarely    for access(2) and chdir(2); SQLite looks for journals by stat(2)
  *     FLUSH         never     ENOSYS: close(2) pushes dirty pages by itself
  *     FSYNC,        never     ENOSYS: fsync(2) still writes dirty pages to us and tells errors;
- * what FSYNCDIR               we have lies in the page cache and outlives the daemon GETXATTR etc.
- * never     there are none; SETXATTR sets a session's lease (leases.c) OPENDIR       never ENOSYS:
- * SQLite opens a directory in each transaction, to sync it SETLK, FLOCK  never     the capabilities
- * are off: the kernel keeps locks, right for one host IOCTL, POLL,  never     no handler BMAP,
- * COPY_FILE_RANGE  (a copy then goes through the page cache) LOOKUP        once      names in a
- * session change through this mount alone: entries, missing ones too, stay valid. Not so in
- * templates/ and sessions/, where a build may add one at any time, and for names, which move.
+ *      FSYNCDIR               what we have lies in the page cache and outlives the daemon
+ *     GETXATTR etc. never     there are none; SETXATTR sets a session's lease (leases.c)
+ *     OPENDIR       never     ENOSYS: SQLite opens a directory in each transaction, to sync it
+ *     SETLK, FLOCK  never     the capabilities are off: the kernel keeps locks, right for one host
+ *     IOCTL, POLL,  never     no handler
+ *      BMAP, COPY_FILE_RANGE  (a copy then goes through the page cache)
+ *     LOOKUP        once      names in a session change through this mount alone: entries, missing
+ *                             ones too, stay valid. Not so in templates/ and sessions/, where a
+ *                             build may add one at any time, and for names, which move.
  *     GETATTR       rarely    for the same reason; with allow_other CREATE and UNLINK make the
  *                             directory's stale, since the kernel checks its mode
  *     READ          once      keep_cache: pages of templates and sessions stay over close and open
@@ -88,6 +90,7 @@ const struct fuse_lowlevel_ops server_operations = {
     .forget_multi = handle_forget_multi,
     .getattr = handle_getattr,
     .setattr = handle_setattr,
+    .access = handle_access,
     .readlink = handle_readlink,
     .mknod = handle_mknod,
     .mkdir = handle_mkdir,

@@ -138,6 +138,17 @@ void handle_setattr(fuse_req_t req, fuse_ino_t id, struct stat *to, int which,
         reply_attributes(req, target);
 }
 
+void handle_access(fuse_req_t req, fuse_ino_t id, int want)
+{
+    struct target target = target_of(server_count(req, REQUEST_ACCESS), id);
+    int r = 0;
+    if (target.node)
+        r = access_ask(req, target.node, want);
+    else if ((want & W_OK) && target.inode->kind != INODE_SESSIONS_OF)
+        r = refusal(target.inode) == -EROFS ? -EROFS : -EACCES;
+    reply_result(req, r);
+}
+
 void handle_readlink(fuse_req_t req, fuse_ino_t id)
 {
     struct server *server = server_count(req, REQUEST_READLINK);
@@ -212,7 +223,18 @@ static int make_session(fuse_req_t req, struct inode *parent, const char *name, 
         .uid = caller->uid,
         .gid = caller->gid,
     };
-    return scratch_session_new(server->scratch, parent->base, name, &options, ret_node);
+    /* Evicted and built anew since the directory was looked up, the template is another. */
+    enum { TRIES = 3 };
+    int r = -ENOENT;
+    for (int i = 0; r == -ENOENT && i < TRIES; i++) {
+        struct base *base;
+        r = scratch_base(server->scratch, base_key(parent->base), &base);
+        if (r < 0)
+            return r;
+        r = scratch_session_new(server->scratch, base, name, &options, ret_node);
+        base_unref(base);
+    }
+    return r;
 }
 
 void handle_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)

@@ -22,9 +22,10 @@
 /* Requests that are counted, by what the kernel calls them. */
 #define REQUEST_KINDS(X)                                                                           \
     X(LOOKUP)                                                                                      \
-    X(FORGET) X(GETATTR) X(SETATTR) X(READLINK) X(MKNOD) X(MKDIR) X(UNLINK) X(RMDIR) X(SYMLINK)    \
-        X(RENAME) X(LINK) X(OPEN) X(CREATE) X(TMPFILE) X(READ) X(WRITE) X(RELEASE) X(READDIR)      \
-            X(STATFS) X(FALLOCATE) X(LSEEK) X(OPENDIR) X(SETXATTR)
+    X(FORGET)                                                                                      \
+    X(GETATTR) X(SETATTR) X(READLINK) X(MKNOD) X(MKDIR) X(UNLINK) X(RMDIR) X(SYMLINK) X(RENAME)    \
+        X(LINK) X(OPEN) X(CREATE) X(TMPFILE) X(READ) X(WRITE) X(RELEASE) X(READDIR) X(STATFS)      \
+            X(FALLOCATE) X(LSEEK) X(OPENDIR) X(SETXATTR) X(ACCESS)
 
 enum request_kind {
 #define X(name) REQUEST_##name,
@@ -89,6 +90,8 @@ void reply_result(fuse_req_t req, int result);
 
 /* want: R_OK, W_OK, X_OK together. With allow_other the kernel has checked already: always 0. */
 MUST_CHECK int access_node(fuse_req_t req, struct node *node, int want);
+/* What access(2) asks: as that, but for root too. */
+MUST_CHECK int access_ask(fuse_req_t req, struct node *node, int want);
 /* A removal of this child of a directory: write permission, and ownership if it is sticky. */
 MUST_CHECK int access_remove(fuse_req_t req, struct node *directory, const char *name);
 /* The attributes that a SETATTR names. */
@@ -123,6 +126,7 @@ void handle_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *
 void handle_getattr(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *info);
 void handle_setattr(fuse_req_t req, fuse_ino_t id, struct stat *to, int which,
                     struct fuse_file_info *info);
+void handle_access(fuse_req_t req, fuse_ino_t id, int want);
 void handle_readlink(fuse_req_t req, fuse_ino_t id);
 void handle_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev);
 void handle_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode);

@@ -1,9 +1,13 @@
 #include "fs/overlay/base.h"
 
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "fs/base/lock.h"
+#include "fs/base/log.h"
+#include "fs/store/catalog.h"
 
 /* Files without users that stay open for the next one. */
 enum { CACHED_FILES = 16 };
@@ -163,6 +167,17 @@ unsigned base_refs(const struct base *base)
     return atomic_load(&base->refs);
 }
 
+bool base_is_current(const struct base *base)
+{
+    char path[SHA256_HEX_LENGTH + sizeof("/files")];
+    struct stat opened;
+    struct stat now;
+    (void)snprintf(path, sizeof(path), "%s/files", base_key(base));
+    return fstat(base->template->files_fd, &opened) == 0 &&
+           fstatat(base->store->templates_fd, path, &now, AT_SYMLINK_NOFOLLOW) == 0 &&
+           opened.st_dev == now.st_dev && opened.st_ino == now.st_ino;
+}
+
 int base_hold(struct base *base)
 {
     AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&base->sessions);
@@ -172,7 +187,7 @@ int base_hold(struct base *base)
         int r = lock_take(&base->in_use, base->store->locks_fd, name, LOCK_SHARED, true);
         if (r < 0)
             return r;
-        if (!template_exists(base->store, base_key(base))) {
+        if (!base_is_current(base)) {
             lock_release(&base->in_use);
             return -ENOENT;
         }
@@ -190,8 +205,12 @@ void base_let_go(struct base *base)
 void base_rest(struct base *base)
 {
     AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&base->sessions);
-    if (base->session_count == 0)
-        lock_release(&base->in_use);
+    if (base->session_count > 0 || base->in_use.fd < 0)
+        return;
+    /* The sessions' use ends now: gc goes by that. Nothing waits for this thread. */
+    if (catalog_touch(base->store->catalog, base_key(base)) < 0)
+        log_warning("the use of template %.12s is not counted", base_key(base));
+    lock_release(&base->in_use);
 }
 
 const char *base_key(const struct base *base)

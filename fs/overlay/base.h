@@ -27,6 +27,12 @@ void base_unref(struct base *base);
 unsigned base_refs(const struct base *base);
 
 /*
+ * Whether the template that was opened is still the one in the store: false once it was evicted, or
+ * evicted and built anew. One that a session stands on stays current.
+ */
+bool base_is_current(const struct base *base);
+
+/*
  * One session more stands on it: the lock locks/use-KEY, shared, then keeps eviction away.
  * -ENOENT when the template was evicted before.
  */

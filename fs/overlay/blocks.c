@@ -267,6 +267,16 @@ void blocks_trim(struct blocks *blocks)
     }
 }
 
+bool blocks_make_room(struct blocks *blocks)
+{
+    (void)pthread_mutex_lock(&blocks->mutex);
+    bool idle = blocks->stored_count > blocks->taken_count;
+    (void)pthread_mutex_unlock(&blocks->mutex);
+    if (idle)
+        blocks_trim(blocks);
+    return idle;
+}
+
 uint64_t blocks_taken(struct blocks *blocks)
 {
     AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&blocks->mutex);

@@ -59,6 +59,9 @@ bool blocks_wants_trim(struct blocks *blocks);
 /* Returns the storage of free blocks to the file system; slow. */
 void blocks_trim(struct blocks *blocks);
 
+/* On a full disk: the same, at once; false if there is nothing to return. */
+MUST_CHECK bool blocks_make_room(struct blocks *blocks);
+
 uint64_t blocks_taken(struct blocks *blocks);
 int blocks_fd(const struct blocks *blocks);
 

@@ -4,7 +4,7 @@
  *     u32 magic   "mfl1"
  *     u32 size    of the payload, in bytes, a multiple of 8
  *     u32 crc     CRC-32 (zlib) of the payload, begun with the frame's offset in the file
- *     u32 zero
+ *     u32 check   the same of the three words before, so that the size can be trusted
  *     payload     records
  *
  * and a record is
@@ -20,6 +20,7 @@
 
 #include <fcntl.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <zlib.h>
@@ -52,7 +53,7 @@ struct frame_disk {
     uint32_t magic;
     uint32_t size;
     uint32_t crc;
-    uint32_t zero;
+    uint32_t check;
 };
 
 struct record_disk {
@@ -63,6 +64,8 @@ struct record_disk {
 
 struct header_disk {
     uint64_t serial;
+    uint32_t uid;
+    uint32_t gid;
     char boot_id[BOOT_ID_SIZE + 4];
     char key[SHA256_HEX_LENGTH];
 };
@@ -104,7 +107,8 @@ struct link_disk {
 struct changelog {
     pthread_mutex_t mutex;
     int dirfd;
-    int fd; /* -1: at rest */
+    int fd;    /* -1: at rest */
+    bool torn; /* behind `size` stands a part of a frame */
     uint64_t size;
     uint64_t compact_at;
     char name[];
@@ -162,7 +166,7 @@ static void add(struct frame *frame, enum record_type type, uint32_t node, const
 
 void frame_add_header(struct frame *frame, const struct session_header *header)
 {
-    struct header_disk disk = {.serial = header->serial};
+    struct header_disk disk = {.serial = header->serial, .uid = header->uid, .gid = header->gid};
     memcpy(disk.boot_id, header->boot_id, BOOT_ID_SIZE);
     memcpy(disk.key, header->key, SHA256_HEX_LENGTH);
     add(frame, RECORD_HEADER, 0, &disk, sizeof(disk), header->id);
@@ -231,11 +235,14 @@ static int write_frame(int fd, uint64_t offset, const struct frame *frame)
     if (frame->failed)
         return -ENOMEM;
     size_t payload = frame->size - sizeof(struct frame_disk);
+    if (payload > UINT32_MAX)
+        return -EFBIG;
     struct frame_disk head = {
         .magic = frame_magic,
         .size = (uint32_t)payload,
         .crc = checksum(offset, frame->data + sizeof(head), payload),
     };
+    head.check = checksum(offset, &head, offsetof(struct frame_disk, check));
     memcpy(frame->data, &head, sizeof(head));
     return io_pwrite(fd, frame->data, frame->size, (off_t)offset);
 }
@@ -322,6 +329,14 @@ void changelog_close(struct changelog *log)
     free(log);
 }
 
+/* What was written of a frame must not stand behind a shorter one that follows. */
+static int cut_tail(struct changelog *log)
+{
+    int r = io_ftruncate(log->fd, (off_t)log->size);
+    log->torn = r < 0;
+    return r;
+}
+
 int changelog_append(struct changelog *log, const struct frame *frame)
 {
     AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&log->mutex);
@@ -331,14 +346,17 @@ int changelog_append(struct changelog *log, const struct frame *frame)
             return fd;
         set_fd(log, fd);
     }
-    int r = write_frame(log->fd, log->size, frame);
+    int r = log->torn ? cut_tail(log) : 0;
+    if (r < 0)
+        return r;
+    r = write_frame(log->fd, log->size, frame);
     if (r == 0) {
         log->size += frame->size;
         return 0;
     }
-    /* What was written of it must not stand behind a shorter one that follows. */
-    int cut = io_ftruncate(log->fd, (off_t)log->size);
-    return cut < 0 ? cut : r;
+    /* If that fails too, it is tried again before the next. */
+    (void)cut_tail(log);
+    return r;
 }
 
 bool changelog_is_long(struct changelog *log)
@@ -356,19 +374,19 @@ int changelog_replace(struct changelog *log, const struct frame *whole)
         return -ENOMEM;
     }
     AUTO_FD int fd = io_openat(log->dirfd, beside, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600);
-    if (fd < 0)
-        return fd;
-    int r = write_frame(fd, 0, whole);
+    int r = fd < 0 ? fd : write_frame(fd, 0, whole);
     if (r == 0)
         r = io_renameat(log->dirfd, beside, log->dirfd, log->name);
     if (r < 0) {
-        /* Tried again only when it has grown as much again. */
+        /* Tried again only when it has grown as much again; recovery sweeps what stays behind. */
         log->compact_at = log->size * 2;
-        int unlinked = io_unlinkat(log->dirfd, beside, 0);
-        return unlinked < 0 ? unlinked : r;
+        if (fd >= 0)
+            (void)unlinkat(log->dirfd, beside, 0);
+        return r;
     }
     set_fd(log, steal_fd(&fd));
     set_size(log, whole->size);
+    log->torn = false;
     return 0;
 }
 
@@ -407,7 +425,7 @@ static int replay_header(struct cursor *cursor, const struct changelog_visitor *
     struct header_disk disk;
     if (!take(cursor, &disk, sizeof(disk)) || cursor->head.tail > SESSION_ID_MAX)
         return -EBADMSG;
-    struct session_header header = {.serial = disk.serial};
+    struct session_header header = {.serial = disk.serial, .uid = disk.uid, .gid = disk.gid};
     memcpy(header.boot_id, disk.boot_id, BOOT_ID_SIZE);
     memcpy(header.key, disk.key, SHA256_HEX_LENGTH);
     memcpy(header.id, cursor->tail, cursor->head.tail);
@@ -528,6 +546,21 @@ static int replay_payload(const char *payload, size_t size, bool *seen_header,
     return 0;
 }
 
+/* The head of the frame at that offset, which lies within the file. */
+static int read_head(int fd, uint64_t offset, struct frame_disk *ret_head)
+{
+    int r = io_pread_exact(fd, ret_head, sizeof(*ret_head), (off_t)offset);
+    if (r < 0)
+        return r;
+    if (offset == 0 && ret_head->magic != frame_magic &&
+        (ret_head->magic & 0x00ffffff) == frame_magic_kind)
+        return -EPROTONOSUPPORT;
+    if (ret_head->magic != frame_magic ||
+        ret_head->check != checksum(offset, ret_head, offsetof(struct frame_disk, check)))
+        return -EBADMSG;
+    return 0;
+}
+
 int changelog_replay(int fd, const struct changelog_visitor *visitor, void *context,
                      uint64_t *ret_size)
 {
@@ -539,14 +572,9 @@ int changelog_replay(int fd, const struct changelog_visitor *visitor, void *cont
     uint64_t offset = 0;
     while (end - offset >= sizeof(struct frame_disk)) {
         struct frame_disk head;
-        int r = io_pread_exact(fd, &head, sizeof(head), (off_t)offset);
+        int r = read_head(fd, offset, &head);
         if (r < 0)
             return r;
-        if (head.magic != frame_magic) {
-            if ((head.magic & 0x00ffffff) == frame_magic_kind)
-                return -EPROTONOSUPPORT;
-            return -EBADMSG;
-        }
         uint64_t next = offset + sizeof(head) + head.size;
         if (next > end)
             break; /* torn */
@@ -557,8 +585,9 @@ int changelog_replay(int fd, const struct changelog_visitor *visitor, void *cont
         if (r < 0)
             return r;
         if (checksum(offset, payload, head.size) != head.crc) {
-            if (next == end)
-                break; /* torn */
+            /* The first frame may be the only one: with it the whole session would go unsaid. */
+            if (next == end && offset > 0)
+                break;
             return -EBADMSG;
         }
         r = replay_payload(payload, head.size, &seen_header, visitor, context);
@@ -566,6 +595,8 @@ int changelog_replay(int fd, const struct changelog_visitor *visitor, void *cont
             return r;
         offset = next;
     }
+    if (offset == 0)
+        return -ENODATA;
     if (!seen_header)
         return -EBADMSG;
     *ret_size = offset;

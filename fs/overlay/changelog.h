@@ -28,6 +28,8 @@ enum { BOOT_ID_SIZE = 36, NAME_BYTES_MAX = 255 };
 /* What begins every log. */
 struct session_header {
     uint64_t serial;
+    uint32_t uid; /* whoever made it: the template's files are his */
+    uint32_t gid;
     char boot_id[BOOT_ID_SIZE + 1];
     char key[SHA256_HEX_LENGTH + 1];
     char id[SESSION_ID_MAX + 1];
@@ -98,7 +100,8 @@ MUST_CHECK int changelog_open(int dirfd, const char *name, uint64_t size_bytes,
 MUST_CHECK int changelog_unlink(struct changelog *log);
 void changelog_close(struct changelog *log);
 
-/* One frame, whole or not at all. Safe from several threads. */
+/* One frame, whole or not at all: what a failed one left is cut off, at the latest before the next.
+ * Safe from several threads. */
 MUST_CHECK int changelog_append(struct changelog *log, const struct frame *frame);
 
 /* Whether the log is worth a compaction. */
@@ -120,8 +123,8 @@ struct changelog_visitor {
 
 /*
  * Reads a log frame by frame; the first negative answer ends it and is returned. *ret_size is
- * where the last whole frame ends. -EBADMSG: no log of ours or damaged inside a whole frame;
- * -EPROTONOSUPPORT: of a later version.
+ * where the last whole frame ends. -ENODATA: not even the first frame is whole, so that the session
+ * never began; -EBADMSG: no log of ours or damaged; -EPROTONOSUPPORT: of a later version.
  */
 MUST_CHECK int changelog_replay(int fd, const struct changelog_visitor *visitor, void *context,
                                 uint64_t *ret_size);

@@ -152,12 +152,13 @@ static int compact_held(struct session *session)
     return r;
 }
 
-int session_compact(struct session *session)
+int session_compact(struct session *session, bool force)
 {
     (void)pthread_rwlock_wrlock(&session->changes);
     (void)pthread_mutex_lock(&session->names);
     int r = 0;
-    if (!atomic_load(&session->discarded) && changelog_is_long(session->log))
+    /* Several may have found it long, and one of them was first. */
+    if (!atomic_load(&session->discarded) && (force || changelog_is_long(session->log)))
         r = compact_held(session);
     (void)pthread_mutex_unlock(&session->names);
     (void)pthread_rwlock_unlock(&session->changes);

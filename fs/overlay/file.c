@@ -168,8 +168,9 @@ static int take_blocks(struct node *node, uint32_t want, block_t *ret_first)
     if (node->unlimited)
         return blocks_take(session->blocks, want, ret_first);
     uint32_t granted = charge(&session->stored_blocks, session->limit_blocks, want);
+    /* Not -EDQUOT: SQLite calls that an I/O error, and only this a full disk. */
     if (granted == 0)
-        return -EDQUOT;
+        return -ENOSPC;
     uint32_t granted_by_all = charge(&list->stored_blocks, list->limit_blocks, granted);
     int count = granted_by_all ? blocks_take(session->blocks, granted_by_all, ret_first) : -ENOSPC;
     uint32_t taken = count > 0 ? (uint32_t)count : 0;
@@ -344,6 +345,8 @@ int file_write(struct node *node, const void *buffer, size_t size, uint64_t offs
     (void)pthread_rwlock_rdlock(&session->changes);
     (void)pthread_rwlock_wrlock(&node->lock);
     int r = change_range(node, buffer, offset, offset + size, offset + size);
+    if (r == -ENOSPC && blocks_make_room(session->blocks))
+        r = change_range(node, buffer, offset, offset + size, offset + size);
     (void)pthread_rwlock_unlock(&node->lock);
     (void)pthread_rwlock_unlock(&session->changes);
     session_after_change(session);

@@ -136,7 +136,8 @@ void node_add_whole(const struct node *node, struct frame *frame);
 MUST_CHECK int session_record(struct session *session, const struct frame *frame);
 /* To be called with no lock held after changes: compacts the log when it is long. */
 void session_after_change(struct session *session);
-MUST_CHECK int session_compact(struct session *session);
+/* Writes the log anew, if it is long; with `force`, however long it is. */
+MUST_CHECK int session_compact(struct session *session, bool force);
 void session_add_header(const struct session *session, struct frame *frame);
 /* Notes that somebody uses it. */
 void session_touch(struct session *session);

@@ -18,11 +18,28 @@ static struct base *find_base(struct scratch *scratch, const char *key, struct l
     return listed ? base_ref(listed->base) : NULL;
 }
 
+/* Takes the caller's reference as well. */
+static void unlist_base(struct scratch *scratch, struct base *base)
+{
+    AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&scratch->mutex);
+    struct listed_base *listed;
+    HASH_FIND_STR(scratch->bases, base_key(base), listed);
+    if (listed && listed->base == base) {
+        HASH_DEL(scratch->bases, listed);
+        base_unref(listed->base);
+        free(listed);
+    }
+    base_unref(base);
+}
+
 int scratch_base(struct scratch *scratch, const char *key, struct base **ret_base)
 {
     *ret_base = find_base(scratch, key, NULL);
-    if (*ret_base)
+    if (*ret_base && base_is_current(*ret_base))
         return 0;
+    /* Evicted since, and built anew: the old one stays with whoever still refers to it. */
+    if (*ret_base)
+        unlist_base(scratch, *ret_base);
     /* Without the lock: a template from elsewhere is checked when it is first opened. */
     struct listed_base *fresh = calloc(1, sizeof(*fresh));
     if (!fresh)
@@ -126,6 +143,8 @@ static int make_session_held(struct scratch *scratch, struct base *base, const c
     char name[LOG_NAME_LENGTH + 1];
     scratch_fill_log_name(name, session->serial);
     r = session_begin_log(session, scratch->logs_fd, name, scratch->boot_id);
+    if (r == -ENOSPC && blocks_make_room(scratch->blocks))
+        r = session_begin_log(session, scratch->logs_fd, name, scratch->boot_id);
     if (r == 0) {
         r = scratch_list_session(scratch, session);
         if (r < 0 && changelog_unlink(session->log) < 0)

@@ -28,8 +28,8 @@ struct scratch;
 
 struct scratch_options {
     const char *place;            /* a directory, or NULL for the store's own */
-    uint64_t session_limit_bytes; /* 0: none; beyond it writes fail with EDQUOT */
-    uint64_t limit_bytes;         /* for all sessions; 0: none; beyond it ENOSPC */
+    uint64_t session_limit_bytes; /* 0: none; beyond it writes fail with ENOSPC */
+    uint64_t limit_bytes;         /* for all sessions together; the same */
 };
 
 /*

@@ -9,6 +9,7 @@
 #include "fs/base/io.h"
 #include "fs/base/log.h"
 #include "fs/overlay/scratch_parts.h"
+#include "fs/overlay/uses.h"
 
 static const char marker_name[] = "mintfs-scratch";
 static const char marker_text[] = "mintfs scratch 1\n";
@@ -249,6 +250,11 @@ static int open_scratch(struct scratch *scratch, const struct scratch_options *o
         r = check_place(scratch);
     if (r == 0)
         r = take_lock(scratch);
+    /* Before there can be a session in it: gc looks there for templates in use. */
+    if (r == 0 && options->place) {
+        scratch->is_recorded = true;
+        r = uses_record_scratch(scratch->store, scratch->path);
+    }
     if (r == 0)
         r = open_parts(scratch);
     if (r == 0)
@@ -291,6 +297,10 @@ void scratch_close(struct scratch *scratch)
     if (!scratch)
         return;
     scratch_stop_caretaker(scratch);
+    /* Under our lock, so that nobody begins with it meanwhile. */
+    if (scratch->is_recorded && !scratch->sessions &&
+        uses_forget_scratch(scratch->store, scratch->path) < 0)
+        log_warning("the record of %s stays behind in the store", scratch->path);
     struct listed_session *listed;
     struct listed_session *next;
     HASH_ITER (hh, scratch->sessions, listed, next) {

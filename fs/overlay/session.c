@@ -220,6 +220,8 @@ int session_record(struct session *session, const struct frame *frame)
     if (atomic_load(&session->discarded))
         return 0;
     int r = changelog_append(session->log, frame);
+    if (r == -ENOSPC && blocks_make_room(session->blocks))
+        r = changelog_append(session->log, frame);
     if ((r == -ENOSPC || r == -EDQUOT) && frame->frees && session_list_spend_reserve(session->list))
         r = changelog_append(session->log, frame);
     return r;
@@ -250,6 +252,6 @@ void session_after_change(struct session *session)
     if (atomic_load(&session->discarded) || !changelog_is_long(session->log))
         return;
     /* A log that could not be made shorter is a long log: nothing is lost. */
-    if (session_compact(session) < 0)
+    if (session_compact(session, false) < 0)
         return;
 }

@@ -6,8 +6,11 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "fs/base/io.h"
 #include "fs/base/log.h"
 #include "fs/store/catalog_db.h"
+#include "fs/store/pin.h"
+#include "fs/store/strlist.h"
 #include "fs/store/template.h"
 
 struct catalog {
@@ -154,6 +157,7 @@ int catalog_is_verified(struct catalog *catalog, const char *key)
 struct addition {
     const struct manifest *manifest;
     bool built_now;
+    bool pinned;
     const char *name;
 };
 
@@ -163,15 +167,15 @@ static int add(sqlite3 *db, void *arguments)
     const struct manifest *manifest = addition->manifest;
     int r = begin(db, true);
     if (r == 0)
-        r = catalog_db_enter(db, manifest, true);
+        r = catalog_db_enter(db, manifest, true, addition->pinned);
     if (r == 0)
         r = set_name(db, addition->name, manifest->key);
     if (r == 0 && addition->built_now)
         r = catalog_db_run(db,
-                           "INSERT INTO days(day, misses, build_time_ns, built_bytes)"
-                           " VALUES(date('now', 'localtime'), 1, ?1, ?2)"
+                           "INSERT INTO days(day, misses, builds, build_time_ns, built_bytes)"
+                           " VALUES(date('now', 'localtime'), 1, 1, ?1, ?2)"
                            " ON CONFLICT(day) DO UPDATE SET misses = misses + 1,"
-                           " build_time_ns = build_time_ns + ?1, built_bytes = built_bytes + ?2",
+                           " builds = builds + 1, build_time_ns = build_time_ns + ?1, built_bytes = built_bytes + ?2",
                            "ii", manifest->build_time_ns, (int64_t)manifest_size_bytes(manifest));
     if (r == 0 && addition->built_now)
         r = catalog_db_run(db, "UPDATE templates SET last_used_ns = ?1 WHERE key = ?2", "is",
@@ -182,7 +186,10 @@ static int add(sqlite3 *db, void *arguments)
 int catalog_add(struct catalog *catalog, const struct manifest *manifest, bool built_now,
                 const char *name)
 {
-    struct addition addition = {.manifest = manifest, .built_now = built_now, .name = name};
+    struct addition addition = {.manifest = manifest,
+                                .built_now = built_now,
+                                .pinned = pin_exists(catalog->store, manifest->key),
+                                .name = name};
     return use(catalog, add, &addition);
 }
 
@@ -240,6 +247,176 @@ int catalog_forget(struct catalog *catalog, const char *key)
     return use(catalog, forget, copy);
 }
 
+static int count_failure(sqlite3 *db, void *arguments UNUSED)
+{
+    int r = begin(db, false);
+    if (r == 0)
+        r = catalog_db_run(db,
+                           "INSERT INTO days(day, misses) VALUES(date('now', 'localtime'), 1)"
+                           " ON CONFLICT(day) DO UPDATE SET misses = misses + 1",
+                           "");
+    return r == 0 ? commit(db) : r;
+}
+
+int catalog_count_failure(struct catalog *catalog)
+{
+    return use(catalog, count_failure, NULL);
+}
+
+static int count_use(sqlite3 *db, void *arguments)
+{
+    const uint64_t *counts = arguments;
+    int r = begin(db, false);
+    if (r == 0)
+        r = catalog_db_run(db,
+                           "INSERT INTO days(day, sessions, requests)"
+                           " VALUES(date('now', 'localtime'), ?1, ?2)"
+                           " ON CONFLICT(day) DO UPDATE SET sessions = sessions + ?1,"
+                           " requests = requests + ?2",
+                           "ii", (int64_t)counts[0], (int64_t)counts[1]);
+    return r == 0 ? commit(db) : r;
+}
+
+int catalog_count_use(struct catalog *catalog, uint64_t sessions, uint64_t requests)
+{
+    uint64_t counts[] = {sessions, requests};
+    return sessions || requests ? use(catalog, count_use, counts) : 0;
+}
+
+static int touch(sqlite3 *db, void *key)
+{
+    int r = begin(db, false);
+    if (r == 0)
+        r = catalog_db_run(db, "UPDATE templates SET last_used_ns = ?1 WHERE key = ?2", "is",
+                           catalog_now_ns(), (const char *)key);
+    return r == 0 ? commit(db) : r;
+}
+
+int catalog_touch(struct catalog *catalog, const char *key)
+{
+    char copy[SHA256_HEX_LENGTH + 1];
+    (void)snprintf(copy, sizeof(copy), "%s", key);
+    return use(catalog, touch, copy);
+}
+
+struct pin {
+    const char *key;
+    bool pinned;
+};
+
+static int set_pin(sqlite3 *db, void *arguments)
+{
+    const struct pin *pin = arguments;
+    int r = begin(db, true);
+    if (r == 0)
+        r = catalog_db_run(db, "UPDATE templates SET pinned = ?1 WHERE key = ?2", "is",
+                           (int64_t)pin->pinned, pin->key);
+    bool is_known = r == 0 && sqlite3_changes(db) > 0;
+    if (r == 0)
+        r = commit(db);
+    return r < 0 ? r : is_known ? 0 : -ENOENT;
+}
+
+int catalog_pin(struct catalog *catalog, const char *key, bool pinned)
+{
+    struct pin pin = {.key = key, .pinned = pinned};
+    return use(catalog, set_pin, &pin);
+}
+
+struct naming {
+    const char *name;
+    const char *key;
+};
+
+static int change_name(sqlite3 *db, void *arguments)
+{
+    const struct naming *naming = arguments;
+    int r = begin(db, true);
+    if (r == 0)
+        r = naming->key ? set_name(db, naming->name, naming->key)
+                        : catalog_db_run(db, "DELETE FROM names WHERE name = ?1", "s",
+                                         naming->name);
+    bool was_there = r == 0 && sqlite3_changes(db) > 0;
+    if (r == 0)
+        r = commit(db);
+    return r < 0 ? r : was_there ? 0 : -ENOENT;
+}
+
+int catalog_name(struct catalog *catalog, const char *name, const char *key)
+{
+    struct naming naming = {.name = name, .key = key};
+    return use(catalog, change_name, &naming);
+}
+
+/* ---- eviction ---- */
+
+struct evicting {
+    struct catalog_eviction *evictions;
+    size_t count;
+    catalog_mover *move;
+    void *context;
+};
+
+/* Whatever it is, unless it is pinned: 0, or -EAGAIN. */
+static int delete_row(sqlite3 *db, struct catalog_eviction *eviction)
+{
+    int r = catalog_db_run(db,
+                           "DELETE FROM templates WHERE key = ?1 AND NOT pinned"
+                           " AND (?2 < 0 OR last_used_ns = ?2)",
+                           "si", eviction->key, eviction->last_used_ns);
+    if (r < 0)
+        return r;
+    eviction->result = sqlite3_changes(db) ? 0 : -EAGAIN;
+    if (eviction->result == 0 || eviction->last_used_ns >= 0)
+        return 0;
+    /* One that the catalog has not met can go as well. */
+    AUTO_STATEMENT sqlite3_stmt *statement = NULL;
+    r = catalog_db_prepare(db, &statement, "SELECT 1 FROM templates WHERE key = ?1", "s",
+                           eviction->key);
+    if (r == 0 && sqlite3_step(statement) == SQLITE_DONE)
+        eviction->result = 0;
+    return r;
+}
+
+static int evict_one(sqlite3 *db, struct catalog_eviction *eviction,
+                     const struct evicting *evicting)
+{
+    int r = catalog_db_run(db, "SAVEPOINT one", "");
+    if (r == 0)
+        r = delete_row(db, eviction);
+    if (r == 0 && eviction->result == 0)
+        r = catalog_db_run(db, "DELETE FROM names WHERE key = ?1", "s", eviction->key);
+    if (r == 0 && eviction->result == 0)
+        r = catalog_db_run(db,
+                           "INSERT INTO days(day, evicted, evicted_bytes)"
+                           " VALUES(date('now', 'localtime'), 1, ?1)"
+                           " ON CONFLICT(day) DO UPDATE SET evicted = evicted + 1,"
+                           " evicted_bytes = evicted_bytes + ?1",
+                           "i", eviction->size_bytes);
+    if (r == 0 && eviction->result == 0)
+        eviction->result = evicting->move(eviction->key, evicting->context);
+    if (r == 0 && eviction->result < 0)
+        r = catalog_db_run(db, "ROLLBACK TO one", "");
+    return r == 0 ? catalog_db_run(db, "RELEASE one", "") : r;
+}
+
+static int evict(sqlite3 *db, void *arguments)
+{
+    const struct evicting *evicting = arguments;
+    int r = begin(db, false);
+    for (size_t i = 0; r == 0 && i < evicting->count; i++)
+        r = evict_one(db, &evicting->evictions[i], evicting);
+    return r == 0 ? commit(db) : r;
+}
+
+int catalog_evict(struct catalog *catalog, struct catalog_eviction *evictions, size_t count,
+                  catalog_mover *move, void *context)
+{
+    struct evicting evicting = {
+        .evictions = evictions, .count = count, .move = move, .context = context};
+    return count ? use(catalog, evict, &evicting) : 0;
+}
+
 struct name_query {
     const char *name;
     char *ret_key;
@@ -285,6 +462,8 @@ static void listing_clear(struct listing *listing)
     for (size_t i = 0; i < listing->count; i++) {
         free(listing->rows[i].file);
         free(listing->rows[i].names);
+        free(listing->rows[i].label);
+        free(listing->rows[i].made_by);
     }
     listing->count = 0;
 }
@@ -308,8 +487,10 @@ static int listing_add(struct listing *listing, const struct catalog_row *row)
     struct catalog_row copy = *row;
     copy.file = strdup(row->file ? row->file : "");
     copy.names = strdup(row->names ? row->names : "");
+    copy.label = strdup(row->label ? row->label : "");
+    copy.made_by = strdup(row->made_by ? row->made_by : "");
     listing->rows[listing->count++] = copy;
-    return copy.file && copy.names ? 0 : -ENOMEM;
+    return copy.file && copy.names && copy.label && copy.made_by ? 0 : -ENOMEM;
 }
 
 /* SQLite hands out const bytes; the row only borrows them until listing_add() copies. */
@@ -360,6 +541,11 @@ int catalog_each_name(struct catalog *catalog, catalog_name_visitor *visit, void
     return r;
 }
 
+static bool read_nothing(sqlite3_stmt *statement UNUSED, struct catalog_row *ret_row UNUSED)
+{
+    return true;
+}
+
 static bool read_template(sqlite3_stmt *statement, struct catalog_row *ret_row)
 {
     ret_row->file = column_text(statement, 1);
@@ -373,7 +559,14 @@ static bool read_template(sqlite3_stmt *statement, struct catalog_row *ret_row)
     ret_row->pinned = sqlite3_column_int64(statement, 9) != 0;
     ret_row->verified = sqlite3_column_int64(statement, 10) != 0;
     ret_row->names = column_text(statement, 11);
+    ret_row->label = column_text(statement, 12);
+    ret_row->made_by = column_text(statement, 13);
     return true;
+}
+
+static int list_keys(sqlite3 *db, void *listing)
+{
+    return list(db, "SELECT key FROM templates ORDER BY key", listing, read_nothing);
 }
 
 static int list_templates(sqlite3 *db, void *listing)
@@ -382,7 +575,7 @@ static int list_templates(sqlite3 *db, void *listing)
                 "SELECT key, file, size_bytes, file_count, created_ns, build_time_ns,"
                 " last_used_ns, saved_ns, hits, pinned, verified,"
                 " (SELECT group_concat(name, ' ') FROM (SELECT name FROM names"
-                "  WHERE names.key = templates.key ORDER BY name))"
+                "  WHERE names.key = templates.key ORDER BY name)), label, made_by"
                 " FROM templates ORDER BY last_used_ns DESC, key",
                 listing, read_template);
 }
@@ -393,5 +586,201 @@ int catalog_each(struct catalog *catalog, catalog_visitor *visit, void *context)
     int r = use(catalog, list_templates, &listing);
     for (size_t i = 0; r == 0 && i < listing.count; i++)
         r = visit(&listing.rows[i], context);
+    return r;
+}
+
+/* ---- against the store ---- */
+
+static int compare_rows(const void *a, const void *b)
+{
+    return strcmp(((const struct catalog_row *)a)->key, ((const struct catalog_row *)b)->key);
+}
+
+struct reconciling {
+    const struct listing *known; /* by key */
+    struct strlist fresh;        /* in the store, and not known */
+};
+
+static int find_fresh(const char *key, const char *same UNUSED, void *context)
+{
+    struct reconciling *work = context;
+    struct catalog_row wanted = {.pinned = false};
+    (void)snprintf(wanted.key, sizeof(wanted.key), "%s", key);
+    if (work->known->count && bsearch(&wanted, work->known->rows, work->known->count,
+                                      sizeof(wanted), compare_rows))
+        return 0;
+    return strlist_add(&work->fresh, key);
+}
+
+struct entering {
+    const struct store *store;
+    const struct strlist *keys;
+    size_t entered;
+};
+
+static int enter_key(sqlite3 *db, struct entering *entering, const char *key)
+{
+    AUTO_FREE char *shown = NULL;
+    AUTO_MANIFEST struct manifest *manifest = NULL;
+    if (asprintf(&shown, "%s/v1/templates/%s", entering->store->path, key) < 0) {
+        shown = NULL;
+        return -ENOMEM;
+    }
+    AUTO_FD int fd = io_openat(entering->store->templates_fd, key,
+                               O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    /* A damaged manifest is said; `verify` deals with it. */
+    if (fd < 0 || manifest_read(fd, shown, &manifest) < 0 || strcmp(manifest->key, key) != 0)
+        return 0;
+    entering->entered++;
+    return catalog_db_enter(db, manifest, false, pin_exists(entering->store, key));
+}
+
+static int enter_keys(sqlite3 *db, void *arguments)
+{
+    struct entering *entering = arguments;
+    entering->entered = 0;
+    int r = begin(db, false);
+    for (size_t i = 0; r == 0 && i < entering->keys->count; i++) {
+        /* Its builder may have entered it a moment ago, and as checked. */
+        int known = is_verified(db, entering->keys->items[i]);
+        r = known < 0 ? known : known ? 0 : enter_key(db, entering, entering->keys->items[i]);
+    }
+    return r == 0 ? commit(db) : r;
+}
+
+struct dropping {
+    const struct store *store;
+    const struct listing *known;
+    size_t gone;
+};
+
+static int drop_gone(sqlite3 *db, void *arguments)
+{
+    struct dropping *dropping = arguments;
+    dropping->gone = 0;
+    int r = begin(db, false);
+    for (size_t i = 0; r == 0 && i < dropping->known->count; i++) {
+        const char *key = dropping->known->rows[i].key;
+        if (template_exists(dropping->store, key))
+            continue;
+        dropping->gone++;
+        r = catalog_db_run(db, "DELETE FROM templates WHERE key = ?1", "s", key);
+        if (r == 0)
+            r = catalog_db_run(db, "DELETE FROM names WHERE key = ?1", "s", key);
+    }
+    return r == 0 ? commit(db) : r;
+}
+
+int catalog_reconcile(struct catalog *catalog, size_t *ret_entered, size_t *ret_gone)
+{
+    CLEANUP(listing_fini) struct listing known = {.rows = NULL};
+    struct reconciling work = {.known = &known, .fresh = STRLIST_INIT};
+    int r = use(catalog, list_keys, &known);
+    if (r == 0)
+        r = template_each_key(catalog->store, find_fresh, &work);
+    struct entering entering = {.store = catalog->store, .keys = &work.fresh};
+    if (r == 0 && work.fresh.count)
+        r = use(catalog, enter_keys, &entering);
+    strlist_fini(&work.fresh);
+    struct dropping dropping = {.store = catalog->store, .known = &known};
+    bool some_gone = false;
+    for (size_t i = 0; r == 0 && !some_gone && i < known.count; i++)
+        some_gone = !template_exists(catalog->store, known.rows[i].key);
+    if (r == 0 && some_gone)
+        r = use(catalog, drop_gone, &dropping);
+    if (ret_entered)
+        *ret_entered = entering.entered;
+    if (ret_gone)
+        *ret_gone = dropping.gone;
+    return r;
+}
+
+/* ---- sums ---- */
+
+struct totals {
+    uint64_t bytes;
+    int64_t oldest_ns;
+};
+
+static int read_totals(sqlite3 *db, void *arguments)
+{
+    struct totals *totals = arguments;
+    AUTO_STATEMENT sqlite3_stmt *statement = NULL;
+    int r = catalog_db_prepare(
+        db, &statement, "SELECT sum(size_bytes), min(last_used_ns) FROM templates", "");
+    if (r < 0)
+        return r;
+    if (sqlite3_step(statement) != SQLITE_ROW)
+        return catalog_db_error(sqlite3_extended_errcode(db));
+    totals->bytes = (uint64_t)sqlite3_column_int64(statement, 0);
+    totals->oldest_ns = sqlite3_column_type(statement, 1) == SQLITE_NULL
+                            ? INT64_MAX
+                            : sqlite3_column_int64(statement, 1);
+    return 0;
+}
+
+int catalog_totals(struct catalog *catalog, uint64_t *ret_bytes, int64_t *ret_oldest_ns)
+{
+    struct totals totals = {0};
+    int r = use(catalog, read_totals, &totals);
+    if (r < 0)
+        return r;
+    *ret_bytes = totals.bytes;
+    *ret_oldest_ns = totals.oldest_ns;
+    return 0;
+}
+
+struct day_listing {
+    struct catalog_day *days;
+    size_t count;
+    size_t capacity;
+};
+
+static void day_listing_fini(struct day_listing *listing)
+{
+    free(listing->days);
+}
+
+static int list_days(sqlite3 *db, void *arguments)
+{
+    struct day_listing *listing = arguments;
+    AUTO_STATEMENT sqlite3_stmt *statement = NULL;
+    listing->count = 0;
+    int r = catalog_db_prepare(db, &statement,
+                               "SELECT day, hits, misses, builds, build_time_ns, saved_ns,"
+                               " built_bytes, evicted, evicted_bytes, sessions, requests"
+                               " FROM days ORDER BY day",
+                               "");
+    int code = SQLITE_DONE;
+    while (r == 0 && (code = sqlite3_step(statement)) == SQLITE_ROW) {
+        if (listing->count == listing->capacity) {
+            size_t capacity = listing->capacity ? 2 * listing->capacity : 32;
+            struct catalog_day *days = reallocarray(listing->days, capacity, sizeof(*days));
+            if (!days)
+                return -ENOMEM;
+            listing->days = days;
+            listing->capacity = capacity;
+        }
+        struct catalog_day *day = &listing->days[listing->count++];
+        const char *text = column_text(statement, 0);
+        (void)snprintf(day->day, sizeof(day->day), "%s", text ? text : "");
+        int64_t *const columns[] = {&day->hits,        &day->misses,   &day->builds,
+                                    &day->build_time_ns, &day->saved_ns, &day->built_bytes,
+                                    &day->evicted,     &day->evicted_bytes, &day->sessions,
+                                    &day->requests};
+        for (size_t i = 0; i < ARRAY_LENGTH(columns); i++)
+            *columns[i] = sqlite3_column_int64(statement, (int)i + 1);
+    }
+    if (r == 0 && code != SQLITE_DONE)
+        r = catalog_db_error(sqlite3_extended_errcode(db));
+    return r;
+}
+
+int catalog_each_day(struct catalog *catalog, catalog_day_visitor *visit, void *context)
+{
+    CLEANUP(day_listing_fini) struct day_listing listing = {.days = NULL};
+    int r = use(catalog, list_days, &listing);
+    for (size_t i = 0; r == 0 && i < listing.count; i++)
+        r = visit(&listing.days[i], context);
     return r;
 }

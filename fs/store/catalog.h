@@ -46,6 +46,43 @@ MUST_CHECK int catalog_add(struct catalog *catalog, const struct manifest *manif
  */
 MUST_CHECK int catalog_hit(struct catalog *catalog, const char *key, const char *name);
 
+/* An ask for a template that was not there and that the builder then failed to make. */
+MUST_CHECK int catalog_count_failure(struct catalog *catalog);
+
+/* What a daemon, or a command that makes a copy, has done since it last told. */
+MUST_CHECK int catalog_count_use(struct catalog *catalog, uint64_t sessions, uint64_t requests);
+
+/* The template was used now: gc goes by that. */
+MUST_CHECK int catalog_touch(struct catalog *catalog, const char *key);
+
+/* What gc reads; see fs/store/pin.h. -ENOENT, unsaid, where the catalog knows no such template. */
+MUST_CHECK int catalog_pin(struct catalog *catalog, const char *key, bool pinned);
+
+/* The name stands for the template from now on, or with key NULL for none (-ENOENT: it did not). */
+MUST_CHECK int catalog_name(struct catalog *catalog, const char *name, const char *key);
+
+/*
+ * Takes templates out of the catalog and out of the store in one step that no hit can come
+ * between: each row that nobody has used, pinned or changed since it was read (by its last_used_ns)
+ * is deleted with its names, and `move` takes the template away; where move fails the row stays.
+ * `result` tells of each. Whoever calls holds the templates' locks (fs/store/gc.c).
+ */
+typedef int catalog_mover(const char *key, void *context);
+struct catalog_eviction {
+    const char *key;
+    int64_t last_used_ns; /* as it was read; -1: whatever it is */
+    int64_t size_bytes;
+    int result; /* 0: gone; -EAGAIN: used or pinned meanwhile; else what `move` answered */
+};
+MUST_CHECK int catalog_evict(struct catalog *catalog, struct catalog_eviction *evictions,
+                             size_t count, catalog_mover *move, void *context);
+
+/*
+ * Brings the catalog in line with the store: rows of templates that are gone go, and templates
+ * that it has not met are entered as not yet checked. *ret_entered and *ret_gone may be NULL.
+ */
+MUST_CHECK int catalog_reconcile(struct catalog *catalog, size_t *ret_entered, size_t *ret_gone);
+
 /* The template is gone, and with it the names that stood for it. */
 MUST_CHECK int catalog_forget(struct catalog *catalog, const char *key);
 
@@ -62,6 +99,8 @@ struct catalog_row {
     char key[SHA256_HEX_LENGTH + 1];
     char *file;  /* borrowed while visited, as the next */
     char *names; /* in order, with a space between; "" if there is none */
+    char *label; /* the name at its build, or "" */
+    char *made_by; /* the builder's words */
     uint64_t size_bytes;
     uint64_t file_count;
     int64_t created_ns;
@@ -76,5 +115,27 @@ struct catalog_row {
 /* Each template, the one used last first; as catalog_each_name. */
 typedef int catalog_visitor(const struct catalog_row *row, void *context);
 MUST_CHECK int catalog_each(struct catalog *catalog, catalog_visitor *visit, void *context);
+
+/* Bytes of all templates, and when the one that has not been used for longest was used. */
+MUST_CHECK int catalog_totals(struct catalog *catalog, uint64_t *ret_bytes, int64_t *ret_oldest_ns);
+
+/* Sums over a day; as SQLite spells it, YYYY-MM-DD in local time. */
+struct catalog_day {
+    char day[16];
+    int64_t hits;
+    int64_t misses; /* asks that found nothing: builds, and builders that failed */
+    int64_t builds;
+    int64_t build_time_ns;
+    int64_t saved_ns;
+    int64_t built_bytes;
+    int64_t evicted;
+    int64_t evicted_bytes;
+    int64_t sessions;
+    int64_t requests;
+};
+/* In order; as catalog_each_name. */
+typedef int catalog_day_visitor(const struct catalog_day *day, void *context);
+MUST_CHECK int catalog_each_day(struct catalog *catalog, catalog_day_visitor *visit,
+                                void *context);
 
 #endif

@@ -1,7 +1,8 @@
 /*
  * catalog.db, application id 'mint', user_version 1:
  *
- *   templates  one row a template that this store knows of; times in ns since the epoch
+ *   templates  one row a template that this store knows of; times in ns since the epoch; label and
+ *              made_by: the name at its build and the builder, from the manifest
  *   names      what each label stands for, and since when
  *   days       sums by day (local time, YYYY-MM-DD)
  *
@@ -20,6 +21,7 @@
 #include "fs/base/lock.h"
 #include "fs/base/log.h"
 #include "fs/base/sha256.h"
+#include "fs/store/pin.h"
 #include "fs/store/template.h"
 
 enum { APPLICATION_ID = 0x6d696e74, SCHEMA_VERSION = 1, BUSY_TIMEOUT_MS = 20000 };
@@ -32,16 +34,19 @@ static const char schema[] =
     "  file_count INTEGER NOT NULL, created_ns INTEGER NOT NULL, build_time_ns INTEGER NOT NULL,"
     "  last_used_ns INTEGER NOT NULL, hits INTEGER NOT NULL DEFAULT 0,"
     "  saved_ns INTEGER NOT NULL DEFAULT 0, pinned INTEGER NOT NULL DEFAULT 0,"
-    "  verified INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;"
+    "  verified INTEGER NOT NULL DEFAULT 0, label TEXT NOT NULL DEFAULT '',"
+    "  made_by TEXT NOT NULL DEFAULT '') WITHOUT ROWID;"
     "CREATE TABLE names("
     "  name TEXT PRIMARY KEY NOT NULL, key TEXT NOT NULL, since_ns INTEGER NOT NULL)"
     "  WITHOUT ROWID;"
     "CREATE INDEX names_by_key ON names(key);"
     "CREATE TABLE days("
     "  day TEXT PRIMARY KEY NOT NULL, hits INTEGER NOT NULL DEFAULT 0,"
-    "  misses INTEGER NOT NULL DEFAULT 0, build_time_ns INTEGER NOT NULL DEFAULT 0,"
-    "  saved_ns INTEGER NOT NULL DEFAULT 0, built_bytes INTEGER NOT NULL DEFAULT 0,"
-    "  sessions INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;";
+    "  misses INTEGER NOT NULL DEFAULT 0, builds INTEGER NOT NULL DEFAULT 0,"
+    "  build_time_ns INTEGER NOT NULL DEFAULT 0, saved_ns INTEGER NOT NULL DEFAULT 0,"
+    "  built_bytes INTEGER NOT NULL DEFAULT 0, evicted INTEGER NOT NULL DEFAULT 0,"
+    "  evicted_bytes INTEGER NOT NULL DEFAULT 0, sessions INTEGER NOT NULL DEFAULT 0,"
+    "  requests INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;";
 
 int catalog_db_error(int code)
 {
@@ -207,19 +212,43 @@ static int open_existing(const struct store *store, sqlite3 **ret_db, struct sta
     }
 }
 
-int catalog_db_enter(sqlite3 *db, const struct manifest *manifest, bool verified)
+/* The builder's words, for people: cut where they get long. */
+static char *words_of_builder(const struct manifest *manifest)
 {
+    enum { LENGTH_MAX = 200 };
+    AUTO_FREE char *text = NULL;
+    size_t size = 0;
+    FILE *stream = open_memstream(&text, &size);
+    if (!stream)
+        return NULL;
+    for (size_t i = 0; manifest->builder && manifest->builder[i] && i < LENGTH_MAX; i++)
+        (void)fprintf(stream, "%s%.*s", i ? " " : "", LENGTH_MAX, manifest->builder[i]);
+    if (fclose(stream) != 0)
+        return NULL;
+    if (size > LENGTH_MAX)
+        text[LENGTH_MAX] = '\0';
+    return steal_pointer(&text);
+}
+
+int catalog_db_enter(sqlite3 *db, const struct manifest *manifest, bool verified, bool pinned)
+{
+    AUTO_FREE char *made_by = words_of_builder(manifest);
+    if (!made_by)
+        return -ENOMEM;
     int64_t files = 0;
     for (size_t i = 0; i < manifest->entry_count; i++)
         files += manifest->entries[i].type == ENTRY_FILE;
     int r = catalog_db_run(
         db,
         "INSERT INTO templates(key, file, size_bytes, file_count, created_ns, build_time_ns,"
-        " last_used_ns, verified) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?5, ?7)"
+        " last_used_ns, verified, pinned, label, made_by)"
+        " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?5, ?7, ?8, ?9, ?10)"
         " ON CONFLICT(key) DO UPDATE SET file = ?2, size_bytes = ?3, file_count = ?4,"
-        " created_ns = ?5, build_time_ns = ?6, verified = ?7",
-        "ssiiiii", manifest->key, manifest->file, (int64_t)manifest_size_bytes(manifest), files,
-        manifest->created_ns, manifest->build_time_ns, (int64_t)verified);
+        " created_ns = ?5, build_time_ns = ?6, verified = ?7, pinned = ?8, label = ?9,"
+        " made_by = ?10",
+        "ssiiiiiiss", manifest->key, manifest->file, (int64_t)manifest_size_bytes(manifest), files,
+        manifest->created_ns, manifest->build_time_ns, (int64_t)verified, (int64_t)pinned,
+        manifest->name && template_name_is_valid(manifest->name) ? manifest->name : "", made_by);
     if (r == 0 && manifest->name && template_name_is_valid(manifest->name))
         r = catalog_db_run(db,
                            "INSERT INTO names(name, key, since_ns) VALUES(?1, ?2, ?3)"
@@ -254,7 +283,7 @@ static int enter_template(int templates_fd, const char *key, unsigned char type 
     if (manifest_read(fd, shown, &manifest) < 0 || strcmp(manifest->key, key) != 0)
         return 0;
     rebuild->count++;
-    return catalog_db_enter(rebuild->db, manifest, false);
+    return catalog_db_enter(rebuild->db, manifest, false, pin_exists(rebuild->store, key));
 }
 
 /* Makes catalog.db.new, whole, from the manifests. */

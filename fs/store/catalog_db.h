@@ -32,7 +32,8 @@ MUST_CHECK int catalog_db_rebuild(const struct store *store, const struct stat *
 
 /* Writes the row of one manifest, and its name unless a younger template has it. 0 or -errno,
  * unsaid. */
-MUST_CHECK int catalog_db_enter(sqlite3 *db, const struct manifest *manifest, bool verified);
+MUST_CHECK int catalog_db_enter(sqlite3 *db, const struct manifest *manifest, bool verified,
+                                bool pinned);
 
 /* Prepares and binds in order: 's' const char * or NULL, 'i' int64_t. 0 or -errno, unsaid. */
 MUST_CHECK int catalog_db_prepare(sqlite3 *db, sqlite3_stmt **ret_statement, const char *sql,

@@ -9,7 +9,7 @@ struct qmp {
     FILE *in;
     FILE *out;
     char line[64 << 10];
-    char last_event[1024];
+    char last_event[64 << 10];
 };
 
 static _Noreturn void fail(const char *what, const char *why)

@@ -5,13 +5,13 @@
  *     session_bench run WAY TEMPLATE DIRECTORY [EXTRA]...
  *         for each line "COUNT TRANSACTIONS" on standard input: that many sessions, each told by
  *         a line of nanoseconds, "make open work close discard"; then an empty line
- *     session_bench many DIRECTORY COUNT
- *         as many sessions, all made and opened, then all discarded: a line "make" each, an empty
- *         line; waits for a line; then a line "discard" each
+ *     session_bench many DIRECTORY COUNT TRANSACTIONS
+ *         as many sessions, made and used one after the other and kept: a line "make work" each,
+ *         an empty line; waits for a line; then all are discarded: a line "discard" each
  *     session_bench scan FILE
  *         reads it from end to end; prints the nanoseconds
  *
- * The ways are those of ways.c; -EXTRA is what one of them wants besides.
+ * The ways are those of ways.c; EXTRA is what one of them wants besides.
  */
 #include <fcntl.h>
 #include <inttypes.h>
@@ -87,26 +87,35 @@ static int serve(int argc, char **argv)
     return 0;
 }
 
+/* Nanoseconds to make it, and to use it. */
+static void make_one_of_many(const char *directory, unsigned long number, unsigned transactions)
+{
+    char path[PATH_MAX];
+    int64_t start = now_ns();
+    (void)snprintf(path, sizeof(path), "%s/many%lu", directory, number);
+    if (mkdir(path, 0700) < 0)
+        fail(path);
+    int64_t made = now_ns();
+    (void)snprintf(path, sizeof(path), "%s/many%lu/app.db", directory, number);
+    sqlite3 *database = workload_open(path);
+    workload_transact(database, (unsigned)number, transactions);
+    workload_close(database);
+    printf("%" PRId64 " %" PRId64 "\n", made - start, now_ns() - made);
+}
+
 static int make_many(int argc, char **argv)
 {
-    if (argc != 4)
+    if (argc != 5)
         return 2;
     unsigned long count = strtoul(argv[3], NULL, 10);
-    char path[PATH_MAX];
-    for (unsigned long i = 0; i < count; i++) {
-        int64_t start = now_ns();
-        (void)snprintf(path, sizeof(path), "%s/many%lu", argv[2], i);
-        if (mkdir(path, 0700) < 0)
-            fail(path);
-        printf("%" PRId64 "\n", now_ns() - start);
-        (void)snprintf(path, sizeof(path), "%s/many%lu/app.db", argv[2], i);
-        workload_close(workload_open(path));
-    }
+    for (unsigned long i = 0; i < count; i++)
+        make_one_of_many(argv[2], i, (unsigned)strtoul(argv[4], NULL, 10));
     (void)puts("");
     (void)fflush(stdout);
     if (getchar() == EOF)
         return 1;
     for (unsigned long i = 0; i < count; i++) {
+        char path[PATH_MAX];
         int64_t start = now_ns();
         (void)snprintf(path, sizeof(path), "%s/many%lu", argv[2], i);
         if (rmdir(path) < 0)

@@ -140,13 +140,18 @@ static void run_program(char *const *arguments)
 {
     pid_t pid;
     int status;
-    errno = posix_spawnp(&pid, arguments[0], NULL, NULL, arguments, environ);
+    posix_spawn_file_actions_t quiet;
+    posix_spawn_file_actions_init(&quiet);
+    posix_spawn_file_actions_addopen(&quiet, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+    posix_spawn_file_actions_adddup2(&quiet, STDOUT_FILENO, STDERR_FILENO);
+    errno = posix_spawnp(&pid, arguments[0], &quiet, NULL, arguments, environ);
     if (errno || waitpid(pid, &status, 0) != pid)
         fail(arguments[0]);
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
         (void)fprintf(stderr, "session_bench: %s: status %d\n", arguments[0], status);
         exit(1);
     }
+    posix_spawn_file_actions_destroy(&quiet);
 }
 
 static void make_fuse_overlay(struct test_session *session)

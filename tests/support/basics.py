@@ -48,7 +48,7 @@ def fails(*names: str):
     try:
         yield
     except OSError as error:
-        assert errno.errorcode.get(error.errno) in names, error
+        assert error.errno in [getattr(errno, name) for name in names], error
     else:
         raise AssertionError(f"no {' or '.join(names)}")
 

@@ -4,6 +4,8 @@ import ctypes
 import os
 
 AT_FDCWD = -100
+AT_SYMLINK_FOLLOW = 0x400
+CLOCK_REALTIME_COARSE = 5
 RENAME_NOREPLACE, RENAME_EXCHANGE, RENAME_WHITEOUT = 1, 2, 4
 FALLOC_KEEP_SIZE, FALLOC_PUNCH_HOLE, FALLOC_COLLAPSE, FALLOC_ZERO = 0x01, 0x02, 0x08, 0x10
 FALLOC_INSERT, FALLOC_UNSHARE = 0x20, 0x40
@@ -30,4 +32,5 @@ def fallocate(fd: int, mode: int, offset: int, length: int):
 
 def link_open_file(fd: int, path):
     """Gives a file that has no name one, as open(2) says of O_TMPFILE."""
-    os.link(f"/proc/self/fd/{fd}", path, src_dir_fd=None, follow_symlinks=True)
+    source = f"/proc/self/fd/{fd}".encode()
+    _check(_libc.linkat(AT_FDCWD, source, AT_FDCWD, os.fsencode(path), AT_SYMLINK_FOLLOW), path)

@@ -53,9 +53,10 @@ def unmount_lazily(point: Path):
 class Mount:
     """`mintfs mount -f`: what it says is kept, and each line of it must have been expected."""
 
-    def __init__(self, store: Store, point: Path, *options: str):
+    def __init__(self, store: Store, point: Path, *options: str, scratch: Path = None):
         self.store, self.point = store, point
         words = ["-o", ",".join(options)] if options else []
+        words += ["--scratch", scratch] if scratch else []
         self.process = store.start("mount", "-f", *words, point)
         self.pid = self.process.pid
         live_daemons.add(self.pid)

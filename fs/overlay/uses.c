@@ -1,0 +1,193 @@
+#include "fs/overlay/uses.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+
+#include "fs/base/dir.h"
+#include "fs/base/io.h"
+#include "fs/base/lock.h"
+#include "fs/base/log.h"
+#include "fs/base/sha256.h"
+#include "fs/overlay/changelog.h"
+#include "fs/overlay/copies.h"
+
+static const char directory[] = "scratches";
+
+enum { RECORD_NAME_LENGTH = 16, LOG_NAME_LENGTH = 16 };
+
+/* ---- records of scratches ---- */
+
+static int fill_record_name(const char *path, char ret_name[RECORD_NAME_LENGTH + 1])
+{
+    AUTO_SHA256 struct sha256 *hash = sha256_new();
+    uint8_t digest[SHA256_SIZE_BYTES];
+    char hex[SHA256_HEX_LENGTH + 1];
+    if (!hash)
+        return -ENOMEM;
+    int r = sha256_update(hash, path, strlen(path));
+    if (r == 0)
+        r = sha256_final(hash, digest);
+    if (r < 0)
+        return r;
+    sha256_to_hex(digest, hex);
+    (void)snprintf(ret_name, RECORD_NAME_LENGTH + 1, "%.*s", RECORD_NAME_LENGTH, hex);
+    return 0;
+}
+
+int uses_record_scratch(const struct store *store, const char *path)
+{
+    char name[RECORD_NAME_LENGTH + 1];
+    AUTO_FD int fd = dir_ensure(store->v1_fd, directory, 0700);
+    int r = fd < 0 ? fd : fill_record_name(path, name);
+    if (r == 0)
+        r = dir_write_file(fd, name, path, strlen(path), 0600);
+    return r < 0 ? store_log_error(store->path, r, "v1/scratches") : 0;
+}
+
+int uses_forget_scratch(const struct store *store, const char *path)
+{
+    char name[RECORD_NAME_LENGTH + 1];
+    AUTO_FD int fd =
+        io_openat(store->v1_fd, directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    int r = fd < 0 ? fd : fill_record_name(path, name);
+    if (r == 0)
+        r = io_unlinkat(fd, name, 0);
+    return r == -ENOENT ? 0 : r;
+}
+
+struct scratches {
+    uses_scratch_visitor *visit;
+    void *context;
+};
+
+static int visit_record(int dirfd, const char *name, unsigned char type UNUSED, void *context)
+{
+    const struct scratches *scratches = context;
+    AUTO_FREE char *path = NULL;
+    if (strlen(name) != RECORD_NAME_LENGTH ||
+        strspn(name, "0123456789abcdef") != RECORD_NAME_LENGTH ||
+        dir_read_file(dirfd, name, PATH_MAX, &path, NULL) < 0 || path[0] != '/')
+        return 0;
+    return scratches->visit(path, scratches->context);
+}
+
+int uses_each_scratch(const struct store *store, uses_scratch_visitor *visit, void *context)
+{
+    struct scratches scratches = {.visit = visit, .context = context};
+    AUTO_FD int fd =
+        io_openat(store->v1_fd, directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    if (fd < 0)
+        return fd == -ENOENT ? 0 : store_log_error(store->path, fd, "v1/scratches");
+    return dir_each(fd, visit_record, &scratches);
+}
+
+/* ---- sessions in them ---- */
+
+struct reading {
+    const struct store *store;
+    uses_visitor *visit;
+    void *context;
+    const char *scratch; /* the directory */
+    char boot_id[BOOT_ID_SIZE + 1];
+    bool skip_served; /* those that a daemon has open are not at rest */
+};
+
+static int read_boot_id(char ret_boot_id[BOOT_ID_SIZE + 1])
+{
+    static const char path[] = "/proc/sys/kernel/random/boot_id";
+    AUTO_FD int fd = io_openat(AT_FDCWD, path, O_RDONLY, 0);
+    int r = fd < 0 ? fd : io_pread_exact(fd, ret_boot_id, BOOT_ID_SIZE, 0);
+    if (r < 0)
+        return log_errno(r, "cannot read %s", path);
+    ret_boot_id[BOOT_ID_SIZE] = '\0';
+    return 0;
+}
+
+/* The header is all that is wanted: it ends the replay. An ID that changed since comes later. */
+static int take_header(const struct session_header *header, void *context)
+{
+    *(struct session_header *)context = *header;
+    return -ECANCELED;
+}
+
+static int visit_log(int dirfd, const char *name, unsigned char type UNUSED, void *context)
+{
+    static const struct changelog_visitor visitor = {.header = take_header};
+    const struct reading *reading = context;
+    if (strlen(name) != LOG_NAME_LENGTH || strspn(name, "0123456789abcdef") != LOG_NAME_LENGTH)
+        return 0;
+    AUTO_FD int fd = io_openat(dirfd, name, O_RDONLY | O_NOFOLLOW, 0);
+    if (fd == -ENOENT)
+        return 0;
+    struct session_header header;
+    uint64_t size;
+    int r = fd < 0 ? fd : changelog_replay(fd, &visitor, &header, &size);
+    if (r == -EPROTONOSUPPORT)
+        return log_fail(r, "%s/logs/%s was written by a later mintfs; use that one",
+                        reading->scratch, name);
+    /* One that recovery could not read either is no session. */
+    if (r == -EBADMSG || r == -ENODATA || r == 0)
+        return 0;
+    if (r != -ECANCELED)
+        return log_errno(r, "cannot read %s/logs/%s", reading->scratch, name);
+    if (strcmp(header.boot_id, reading->boot_id) != 0 || !sha256_is_hex(header.key))
+        return 0;
+    return reading->visit(header.key, header.id, reading->scratch, reading->context);
+}
+
+static int visit_scratch(const char *path, void *context)
+{
+    struct reading *reading = context;
+    char text[64];
+    AUTO_FD int fd = io_openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    if (fd == -ENOENT || fd == -ENOTDIR) /* as after a boot, from a tmpfs */
+        return uses_forget_scratch(reading->store, path);
+    if (fd < 0)
+        return log_errno(fd, "cannot look for sessions in %s", path);
+    if (reading->skip_served && lock_holder(fd, "lock", text, sizeof(text)) == 1)
+        return 0;
+    AUTO_FD int logs = io_openat(fd, "logs", O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    if (logs < 0)
+        return logs == -ENOENT ? 0 : log_errno(logs, "cannot look for sessions in %s/logs", path);
+    reading->scratch = path;
+    return dir_each(logs, visit_log, reading);
+}
+
+static int read_all(struct reading *reading)
+{
+    AUTO_FREE char *own = NULL;
+    if (asprintf(&own, "%s/v1/sessions", reading->store->path) < 0) {
+        own = NULL;
+        return -ENOMEM;
+    }
+    int r = read_boot_id(reading->boot_id);
+    if (r == 0)
+        r = visit_scratch(own, reading);
+    return r < 0 ? r : uses_each_scratch(reading->store, visit_scratch, reading);
+}
+
+int uses_each_at_rest(const struct store *store, uses_visitor *visit, void *context)
+{
+    struct reading reading = {
+        .store = store, .visit = visit, .context = context, .skip_served = true};
+    return read_all(&reading);
+}
+
+static int add_key(const char *key, const char *id UNUSED, const char *scratch UNUSED,
+                   void *context)
+{
+    return strlist_add(context, key);
+}
+
+static int add_copy(const struct copy *copy, void *context)
+{
+    return strlist_add(context, copy->key);
+}
+
+int uses_gather(const struct store *store, struct strlist *keys)
+{
+    struct reading reading = {.store = store, .visit = add_key, .context = keys};
+    int r = read_all(&reading);
+    return r < 0 ? r : copies_each(store, add_copy, keys);
+}

@@ -1,0 +1,83 @@
+/*
+ * Eviction: templates that go to keep the store within its limits, or because somebody says so.
+ *
+ * It is publishing the other way round. Under the template's build lock and its use lock, both
+ * taken without waiting, one rename moves templates/KEY into building/, in the very transaction
+ * that deletes its row; so a hit that was counted is never evicted in the same breath, a session
+ * that is being made either holds the use lock first or finds no template, and one who is killed
+ * leaves nothing but what sweep_building() takes away. Files are removed when the locks are free.
+ *
+ * Never evicted: what is pinned, what is being built, what a session stands on. Sessions of a
+ * running daemon hold the use lock; those that lie in a scratch without a daemon, and plain copies,
+ * are told by `uses`, which is asked while the locks are held.
+ */
+#ifndef MINTFS_STORE_GC_H
+#define MINTFS_STORE_GC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "fs/base/cleanup.h"
+#include "fs/store/catalog.h"
+#include "fs/store/store.h"
+#include "fs/store/strlist.h"
+
+/* Appends the keys of templates that sessions without a lock use. Errors are said. */
+typedef int gc_uses(const struct store *store, struct strlist *keys);
+
+enum gc_fate {
+    GC_EVICTED,
+    GC_PINNED,   /* and so kept, as all that follow */
+    GC_IN_USE,   /* a session stands on it */
+    GC_BUILDING, /* it is being built, or another gc has it in hand */
+    GC_USED_NOW, /* a hit came between */
+    GC_GONE,     /* another was faster */
+    GC_FAILED,   /* said */
+};
+
+/* Told of each template that was looked at, in order. */
+typedef void gc_reporter(const struct catalog_row *row, enum gc_fate fate, void *context);
+
+#define GC_NO_SIZE UINT64_MAX
+#define GC_NO_AGE (-1)
+
+struct gc_options {
+    uint64_t max_size_bytes; /* of all templates together, or GC_NO_SIZE */
+    int64_t max_age_ns;      /* since the last use, or GC_NO_AGE */
+    uint64_t keep;           /* so many of each name, those used last, stay whatever the limits say */
+    const char *name;        /* only templates of that name are counted and evicted; or NULL */
+    const char *spare_key;   /* stays, since it was just built; or NULL */
+    bool dry_run;
+    gc_uses *uses;
+    gc_reporter *report; /* or NULL */
+    void *context;
+};
+
+struct gc_result {
+    size_t evicted;
+    uint64_t evicted_bytes;
+    size_t left;
+    uint64_t left_bytes;
+    size_t spared; /* were over a limit, and are in use, being built or pinned */
+    bool over;     /* what is left is still over the size limit */
+};
+
+/*
+ * Holds the limits. What is older than max_age goes first; then, while all together is larger than
+ * max_size, what was used longest ago, and last those that a name stands for. Errors are said.
+ */
+MUST_CHECK int gc_run(const struct store *store, const struct gc_options *options,
+                      struct gc_result *ret_result);
+
+/* Whether gc_run() would have something to do; cheap. 1 or 0. */
+MUST_CHECK int gc_is_due(const struct store *store, const struct gc_options *options);
+
+/*
+ * Evicts these templates (64 digits each), whatever the limits say: ret_fates[i] tells of keys[i].
+ * Of the options, uses, dry_run, report and context count.
+ */
+MUST_CHECK int gc_evict(const struct store *store, const struct gc_options *options,
+                        const struct strlist *keys, enum gc_fate *ret_fates);
+
+#endif

@@ -1,0 +1,41 @@
+#include "fs/store/pin.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "fs/base/dir.h"
+#include "fs/base/io.h"
+#include "fs/base/log.h"
+#include "fs/base/sha256.h"
+#include "fs/store/catalog.h"
+
+static const char directory[] = "pins";
+
+bool pin_exists(const struct store *store, const char *key)
+{
+    char path[sizeof(directory) + 1 + SHA256_HEX_LENGTH];
+    struct stat status;
+    (void)snprintf(path, sizeof(path), "%s/%.64s", directory, key);
+    return fstatat(store->v1_fd, path, &status, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+static int set_file(const struct store *store, const char *key, bool pinned)
+{
+    AUTO_FD int fd = dir_ensure(store->v1_fd, directory, 0700);
+    if (fd < 0)
+        return fd;
+    if (!pinned) {
+        int r = io_unlinkat(fd, key, 0);
+        return r == -ENOENT ? 0 : r;
+    }
+    AUTO_FD int file = io_openat(fd, key, O_WRONLY | O_CREAT | O_NOFOLLOW, 0600);
+    return file < 0 ? file : io_fsync(fd);
+}
+
+int pin_set(const struct store *store, const char *key, bool pinned)
+{
+    int r = set_file(store, key, pinned);
+    if (r < 0)
+        return store_log_error(store->path, r, "v1/pins");
+    return catalog_pin(store->catalog, key, pinned);
+}

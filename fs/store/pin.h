@@ -1,0 +1,18 @@
+/*
+ * Pins: templates that gc leaves alone. The file v1/pins/KEY is the truth, so that a pin outlives
+ * a catalog that is lost; the catalog's column is what gc reads, and says the same.
+ */
+#ifndef MINTFS_STORE_PIN_H
+#define MINTFS_STORE_PIN_H
+
+#include <stdbool.h>
+
+#include "fs/base/cleanup.h"
+#include "fs/store/store.h"
+
+bool pin_exists(const struct store *store, const char *key);
+
+/* Sets or takes away the pin of a template that is there. Errors are said. */
+MUST_CHECK int pin_set(const struct store *store, const char *key, bool pinned);
+
+#endif

@@ -1,0 +1,299 @@
+"""What is measured besides test sessions."""
+
+import contextlib
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import report
+from contenders import SHOP, Template
+from places import DRIVER, MINTFS, CannotRun, Mount, need_program, run, say
+
+HERE = Path(__file__).resolve().parent
+INPUTS = 1000
+MIB = 1 << 20
+
+
+def _timed(*command, **options) -> float:
+    start = time.monotonic()
+    run(*command, **options)
+    return time.monotonic() - start
+
+
+def _mounted(places, stack, size_mb: float, name: str, journal="delete", options=()) -> tuple:
+    """An ordinary user's mount (or root's, if it says so) of a template: mount, key, template."""
+    template = Template(places, size_mb, f"{journal}-{name}")
+    store, key = template.store(True, name)
+    mount = Mount(places, name, store=store, user=True, scratch=places.tmpfs, options=options,
+                  stack=stack)
+    return mount, key, template
+
+
+# --- requests by phase and opcode
+
+
+def requests(places, _args) -> dict:
+    """Counted by the daemon itself; what reading the counters costs is taken off."""
+    found = {}
+    for name, journal, options in (("delete", "delete", ()), ("wal", "wal", ()),
+                                   ("delete-allow_other", "delete", ("allow_other",))):
+        if options and not _may_allow_other():
+            say("  left out: allow_other: /etc/fuse.conf does not let users have it")
+            continue
+        with contextlib.ExitStack() as stack:
+            mount, key, _ = _mounted(places, stack, 0.5, f"requests-{name}", journal, options)
+            probe = run(sys.executable, "-B", HERE / "probe.py", mount.sessions(key),
+                        mount.point / ".mintfs/status.json", user=True)
+        found[name] = json.loads(probe)
+        print(f"requests, as an ordinary user, {name}")
+        kinds = sorted({kind for phase in found[name].values() for kind in phase})
+        report.print_table(["", *kinds, "sum*"], [
+            [phase, *(f"{counts.get(kind, 0):.2f}" for kind in kinds), f"{_sum(counts):.2f}"]
+            for phase, counts in found[name].items()])
+    print("  * without FORGET and RELEASE, for which nobody waits\n")
+    return found
+
+
+def _may_allow_other() -> bool:
+    with contextlib.suppress(OSError):
+        lines = Path("/etc/fuse.conf").read_text(encoding="utf-8").splitlines()
+        return "user_allow_other" in (line.strip() for line in lines)
+    return False
+
+
+def _sum(counts: dict) -> float:
+    return sum(n for kind, n in counts.items() if kind not in ("FORGET", "RELEASE"))
+
+
+# --- builds
+
+
+def build(places, _args) -> dict:
+    found = {}
+    with contextlib.ExitStack() as stack:
+        root = places.make(places.disk, "build")
+        stack.callback(shutil.rmtree, root, ignore_errors=True)
+        inputs = places.make(root, "inputs")
+        for number in range(INPUTS):
+            (inputs / f"{number:04}.py").write_bytes(os.urandom(4000).hex().encode())
+        environment = {**os.environ, "MINTFS_STORE": str(root / "store")}
+        mintfs_build = [MINTFS, "build", "--root", root, "-i", inputs, "--", "touch", "{out}"]
+        run(*mintfs_build, env=environment, cwd=root)
+        files = sorted(inputs.iterdir())
+        hit, sums = [], []
+        for _ in range(25):
+            hit.append(_timed(*mintfs_build, env=environment, cwd=root))
+            sums.append(_timed("sha256sum", *files))
+        found["hit_ms"] = statistics.median(hit) * 1e3
+        found["sha256sum_ms"] = statistics.median(sums) * 1e3
+        found |= _cold_builds(root)
+    print(f"builds (medians, ms; {INPUTS} inputs of 8 KB)")
+    report.print_table(["", "mintfs build", "bare", "x"], [
+        ["hit, against sha256sum of the inputs", found["hit_ms"], found["sha256sum_ms"],
+         f"{found['hit_ms'] / found['sha256sum_ms']:.2f}"],
+        ["cold, against the bare builder (the shop's)", found["cold_ms"], found["bare_ms"],
+         f"{found['cold_ms'] / found['bare_ms']:.3f}"]])
+    return found
+
+
+def _cold_builds(root: Path) -> dict:
+    cold, bare = [], []
+    environment = {**os.environ, "MINTFS_STORE": str(root / "store"), "PYTHONDONTWRITEBYTECODE": "1"}
+    builder = [sys.executable, "template_db.py"]
+    project = root / "shop"
+    shutil.copytree(SHOP, project, ignore=shutil.ignore_patterns(".*", "__pycache__", "build"))
+    for number in range(9):
+        bare.append(_timed(*builder, root / f"bare{number}.db", env=environment, cwd=project))
+        cold.append(_timed(MINTFS, "build", "--salt", str(number), "-i", "migrations", "-i", "shop",
+                           "-i", "template_db.py", "--", *builder, "{out}", env=environment,
+                           cwd=project))
+    return {"cold_ms": statistics.median(cold) * 1e3, "bare_ms": statistics.median(bare) * 1e3}
+
+
+# --- scans
+
+
+def _drop_pages(path: Path):
+    """Takes a file's clean pages out of the page cache: the next read is a disk's."""
+    fd = os.open(path, os.O_RDONLY)
+    os.fsync(fd)
+    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    os.close(fd)
+
+
+def scan(places, args) -> dict:
+    times = {"plain, cold": [], "plain, again": [], "session, cold": [], "session, again": []}
+
+    def read(label, path, user):
+        times[label].append(int(run(DRIVER, "scan", path, user=user)) / 1e9)
+
+    with contextlib.ExitStack() as stack:
+        mount, key, template = _mounted(places, stack, args.scan_mb, "scan")
+        stored = mount.store / "v1/templates" / key / "files/app.db"
+        size = template.path.stat().st_size
+        for number in range(5):
+            _drop_pages(template.path)
+            read("plain, cold", template.path, False)
+            read("plain, again", template.path, False)
+            _drop_pages(stored)
+            session = mount.sessions(key) / f"scan{number}"
+            run("mkdir", session, user=True)
+            read("session, cold", session / "app.db", True)
+            read("session, again", session / "app.db", True)
+            run("rmdir", session, user=True)
+        template.drop()
+    found = {label: statistics.median(column) for label, column in times.items()}
+    print(f"a scan of {size / 1e6:.0f} MB, MB/s (medians of 5)")
+    report.print_table(["", "first", "again"], [
+        ["plain file on disk", *(size / 1e6 / found[f"plain, {when}"] for when in ("cold", "again"))],
+        ["in a session", *(size / 1e6 / found[f"session, {when}"] for when in ("cold", "again"))],
+        ["ratio", *(f"{found[f'plain, {when}'] / found[f'session, {when}']:.2f}"
+                    for when in ("cold", "again"))]])
+    return found
+
+
+# --- fio
+
+
+FIO_JOBS = {
+    "random reads, pages cached": ["--rw=randread", "--invalidate=0", "--pre_read=1"],
+    "random reads, pages dropped": ["--rw=randread", "--invalidate=1"],
+    "random writes": ["--rw=randwrite", "--invalidate=0"],
+    "random writes, fdatasync each": ["--rw=randwrite", "--fdatasync=1", "--invalidate=0"],
+}
+
+
+def fio(places, _args) -> dict:
+    found = {}
+    try:
+        need_program("fio", "fio")
+    except CannotRun as error:
+        say(f"  left out: {error}")
+        return {"left_out": str(error)}
+    with contextlib.ExitStack() as stack:
+        mount, key, template = _mounted(places, stack, 64, "fio")
+        session = mount.sessions(key) / "fio"
+        run("mkdir", session, user=True)
+        stack.callback(run, "rmdir", session, user=True)
+        tmpfs = places.tmpfs / "fio.db"
+        shutil.copyfile(template.path, tmpfs)
+        stack.callback(tmpfs.unlink)
+        for job, words in FIO_JOBS.items():
+            found[job] = {}
+            for where, path, user in (("session", session / "app.db", True),
+                                      ("disk", template.path, False), ("tmpfs", tmpfs, False)):
+                output = run("fio", "--name=bench", f"--filename={path}", "--bs=4k", "--size=60m",
+                             "--ioengine=psync", "--runtime=4", "--time_based",
+                             "--output-format=json", *words, user=user, cwd="/")
+                result = json.loads(output[output.index("{"):])["jobs"][0]
+                found[job][where] = result["read"]["iops"] + result["write"]["iops"]
+        template.drop()
+    print("fio, 4 KiB, operations a second")
+    report.print_table(["", "session", "file on disk", "file on tmpfs", "session / disk"], [
+        [job, *(f"{row[where]:,.0f}" for where in ("session", "disk", "tmpfs")),
+         f"{row['session'] / row['disk']:.2f}"] for job, row in found.items()])
+    return found
+
+
+# --- very many sessions
+
+
+def _daemon_figures(mount: Mount) -> dict:
+    pid = mount.process.pid
+    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    anon = next(line for line in status.splitlines() if line.startswith("RssAnon"))
+    used = run("du", "-s", "--block-size=1", mount.scratch).split()[0]
+    return {"rss_anon_kib": int(anon.split()[1]), "scratch_bytes": int(used),
+            "descriptors": len(os.listdir(f"/proc/{pid}/fd"))}
+
+
+def _ends(column: list) -> dict:
+    part = max(1, min(100, len(column) // 4))
+    return {"first_us": statistics.median(column[:part]) / 1e3,
+            "last_us": statistics.median(column[-part:]) / 1e3}
+
+
+def _make_and_discard(places, mount, key, count: int, transactions: int) -> dict:
+    with contextlib.ExitStack() as stack:
+        before = _daemon_figures(mount)
+        driver = places.start(DRIVER, "many", mount.sessions(key), count, transactions, user=True,
+                              stack=stack, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        made = []
+        while (line := driver.stdout.readline()).strip():
+            made.append([int(word) for word in line.split()])
+        if len(made) != count:
+            raise CannotRun("the driver has failed, see above")
+        live = _daemon_figures(mount)
+        stored = mount.status()["counters"]["stored_bytes"]
+        driver.stdin.write("\n")
+        driver.stdin.flush()
+        discarded = [int(line) for line in driver.stdout]
+        time.sleep(2)  # the caretaker's turn
+        return {
+            "sessions": count, "transactions": transactions, "make": _ends([m for m, _ in made]),
+            "use": _ends([use for _, use in made]), "discard": _ends(discarded),
+            "before": before, "live": live, "after": _daemon_figures(mount),
+            "stored_bytes": stored,
+            "kib_a_session": (live["rss_anon_kib"] - before["rss_anon_kib"]) / count,
+        }
+
+
+def many(places, args) -> dict:
+    found = []
+    with contextlib.ExitStack() as stack:
+        mount, key, _ = _mounted(places, stack, 0.5, "many")
+        run("mkdir", mount.sessions(key) / "first", user=True)
+        run("rmdir", mount.sessions(key) / "first", user=True)
+        for count, transactions in ((1, 5), (1000, 0), (1000, 5), (args.count, 0)):
+            found.append(_make_and_discard(places, mount, key, count, transactions))
+    print("sessions made and kept, then discarded (us: median of the first and of the last 100)")
+    report.print_table(
+        ["", "make", "", "discard", "", "RssAnon KiB", "KiB each", "scratch KiB", "blocks KiB",
+         "fds", "after: RssAnon", "scratch"],
+        [[f"{row['sessions']:,} with {row['transactions']} tx",
+          *(f"{row[phase][end]:.0f}" for phase in ("make", "discard")
+            for end in ("first_us", "last_us")),
+          row["live"]["rss_anon_kib"], f"{row['kib_a_session']:.2f}",
+          row["live"]["scratch_bytes"] // 1024, row["stored_bytes"] // 1024,
+          row["live"]["descriptors"], row["after"]["rss_anon_kib"],
+          row["after"]["scratch_bytes"] // 1024] for row in found])
+    return found
+
+
+# --- the example project
+
+
+def shop(places, _args) -> dict:
+    """The whole pytest run, the template's making included, as a checkout meets it."""
+    projects = SHOP.parent
+    found = {"shop-usual": [], "shop": []}
+    with contextlib.ExitStack() as stack:
+        where = places.make(places.disk, "projects")
+        stack.callback(shutil.rmtree, where, ignore_errors=True)
+        for name in found:
+            shutil.copytree(projects / name, where / name,
+                            ignore=shutil.ignore_patterns("__pycache__", "build", ".nox"))
+        store = where / "store"
+        environment = {
+            **os.environ, "MINTFS_STORE": str(store), "MINTFS_MOUNT": str(where / "mnt"),
+            "PATH": f"{Path(MINTFS).parent}:{os.environ['PATH']}", "PYTHONDONTWRITEBYTECODE": "1"}
+        stack.callback(_unmount, environment)
+        for _ in range(3):
+            for name, times in found.items():
+                times.append(_timed(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider",
+                                    "tests", cwd=where / name, env=environment))
+    print("the example project's whole pytest run, seconds (first, then with what it had kept)")
+    report.print_table(["", "first", "again"], [
+        [name, f"{times[0]:.2f}", f"{statistics.median(times[1:]):.2f}"]
+        for name, times in found.items()])
+    return found
+
+
+def _unmount(environment: dict):
+    with contextlib.suppress(subprocess.CalledProcessError):
+        run(MINTFS, "umount", env=environment)

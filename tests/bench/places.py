@@ -1,0 +1,205 @@
+"""Where a benchmark runs: its directories, its processes, and an end that leaves nothing behind."""
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+MINTFS = os.environ.get("MINTFS", "mintfs")
+DRIVER = os.environ.get("SESSION_BENCH", "session_bench")
+ENABLE_URING = Path("/sys/module/fuse/parameters/enable_uring")
+IS_ROOT = os.geteuid() == 0
+NOBODY = 65534  # fusermount3 asks for the user's name: one that each machine has
+PATIENCE_SECONDS = 60
+
+
+class CannotRun(Exception):
+    """A contender cannot take part here; its text says why."""
+
+
+def say(text: str):
+    print(text, file=sys.stderr, flush=True)
+
+
+def run(*command, user=False, **options) -> str:
+    """Runs a command to its end; its output, or CalledProcessError with what it said."""
+    words = as_user(user) + [str(word) for word in command]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, **options)
+    if done.returncode:
+        said = done.stderr.strip() or done.stdout.strip()
+        raise subprocess.CalledProcessError(done.returncode, words, done.stdout, said)
+    return done.stdout
+
+
+def as_user(user: bool) -> list:
+    """What makes a command an ordinary user's, where we are root."""
+    if not user or not IS_ROOT:
+        return []
+    return ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+
+
+def need_program(name: str, package: str):
+    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+    if not shutil.which(name, path=path):
+        raise CannotRun(f"no {name} here: install {package}")
+
+
+def need_root():
+    if not IS_ROOT:
+        raise CannotRun("only root can")
+
+
+class Places:
+    """Directories on disk and on tmpfs, and a stack of what must be undone at the end."""
+
+    def __init__(self, disk: Path):
+        self.stack = contextlib.ExitStack()
+        self.disk = self._directory(disk)
+        self.tmpfs = self._directory(Path("/dev/shm"))
+
+    def _directory(self, where: Path) -> Path:
+        path = Path(tempfile.mkdtemp(prefix="mintfs-bench-", dir=where))
+        path.chmod(0o755)
+        self.stack.callback(remove_tree, path)
+        return path
+
+    def __enter__(self):
+        # The whole terminal gets Ctrl-C; our children do not, since they are sessions of their own.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+        signal.signal(signal.SIGHUP, lambda *_: sys.exit(129))
+        if IS_ROOT:
+            self._open_fuse()
+        return self
+
+    def __exit__(self, *error):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        return self.stack.__exit__(*error)
+
+    def _open_fuse(self):
+        """/dev/fuse may be root's alone; in our namespace a node for all lies over it."""
+        node = self.disk / "fuse"
+        try:
+            if os.stat("/dev/fuse").st_mode & 0o006 != 0o006 and in_own_namespace():
+                os.mknod(node, 0o020666, os.makedev(10, 229))
+                node.chmod(0o666)
+                run("mount", "--bind", node, "/dev/fuse")
+                self.stack.callback(run, "umount", "-l", "/dev/fuse")
+        except (OSError, subprocess.CalledProcessError) as error:
+            say(f"an ordinary user cannot have /dev/fuse here: {error}")
+
+    def make(self, parent: Path, name: str, user: bool = False) -> Path:
+        path = parent / name
+        path.mkdir()
+        if user and IS_ROOT:
+            os.chown(path, NOBODY, NOBODY)
+        return path
+
+    def start(self, *command, user=False, stack=None, **options) -> subprocess.Popen:
+        """A process that ends with us: by SIGTERM, at the latest when we are gone."""
+        words = ["setpriv", "--pdeathsig", "TERM", *as_user(user)[1:], *map(str, command)]
+        process = subprocess.Popen(words, start_new_session=True, text=True, **options)
+        (stack or self.stack).callback(end_process, process)
+        return process
+
+
+def in_own_namespace() -> bool:
+    return os.stat("/proc/self/ns/mnt").st_ino != os.stat(f"/proc/{os.getppid()}/ns/mnt").st_ino
+
+
+def end_process(process: subprocess.Popen):
+    for pipe in (process.stdin, process.stdout):
+        if pipe:
+            with contextlib.suppress(OSError):
+                pipe.close()
+    if process.poll() is None:
+        process.terminate()
+    try:
+        process.wait(PATIENCE_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def remove_tree(path: Path):
+    """Templates are read-only, and so are their directories."""
+    for directory, _, _ in os.walk(path):
+        with contextlib.suppress(OSError):
+            os.chmod(directory, 0o700)
+    shutil.rmtree(path)
+
+
+def await_that(condition, what: str):
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        if time.monotonic() > end:
+            raise CannotRun(f"waited in vain: {what}")
+        time.sleep(0.01)
+
+
+@contextlib.contextmanager
+def uring_offered():
+    """The kernel offers io_uring to mounts made meanwhile, if we may say so; one at a time."""
+    if not IS_ROOT or not ENABLE_URING.exists():
+        yield
+        return
+    with open(ENABLE_URING, encoding="ascii") as parameter:
+        fcntl.flock(parameter, fcntl.LOCK_EX)
+        before = parameter.read().strip()
+        if before != "Y":
+            ENABLE_URING.write_text("Y", encoding="ascii")
+        try:
+            yield
+        finally:
+            if before != "Y":
+                ENABLE_URING.write_text(before, encoding="ascii")
+
+
+class Mount:
+    """A mount of a store in the foreground, and what it says of itself."""
+
+    def __init__(self, places: Places, name: str, *, store: Path, user: bool, options=(), scratch,
+                 uring=False, stack=None):
+        self.user, self.store = user, store
+        self.point = places.make(places.disk, f"mnt-{name}", user)
+        self.scratch = places.make(scratch, f"scratch-{name}", user)
+        with uring_offered():
+            self.process = places.start(
+                MINTFS, "mount", "-f", "--scratch", self.scratch,
+                *(["-o", ",".join(options)] if options else []), self.point,
+                user=user, stack=stack, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                env={**os.environ, "MINTFS_STORE": str(store), "HOME": str(places.disk)})
+            if not self.process.stdout.readline():
+                raise CannotRun(self.process.stderr.read().strip() or "the mount failed")
+            if uring:
+                self._await_uring()
+
+    def status(self) -> dict:
+        return json.loads(run("cat", self.point / ".mintfs/status.json", user=self.user))
+
+    def _await_uring(self):
+        """The first requests come through /dev/fuse in any case."""
+        end = time.monotonic() + 3
+        while not self.status()["options"]["io_uring"]:
+            if time.monotonic() > end:
+                raise CannotRun("requests do not come through io_uring: either the kernel's module "
+                                f"parameter {ENABLE_URING} is N, or this libfuse has none")
+            time.sleep(0.05)
+
+    def sessions(self, key: str) -> Path:
+        return self.point / "sessions" / key
+
+
+def build_template(store: Path, source: Path, user: bool) -> str:
+    """The key of the template that is a copy of this file."""
+    environment = {**os.environ, "MINTFS_STORE": str(store), "HOME": str(store.parent)}
+    output = run(MINTFS, "build", "--root", source.parent, "-i", source, "--", "cp", source,
+                 "{out}", user=user, env=environment, cwd=source.parent)
+    return output.strip()

@@ -1,0 +1,276 @@
+"""A scratch or a limit that is full: SQLite says so, databases stay intact, work goes on after."""
+
+import contextlib
+import os
+import sqlite3
+import subprocess
+
+import pytest
+
+from support import mounts
+from support.basics import IS_ROOT, fails
+from support.processes import call_in_fork
+
+MIB = 1 << 20
+ROW = b"r" * 3000
+JOURNAL_MODES = ("delete", "truncate", "persist", "memory", "wal")
+SYNCHRONOUS = ("off", "normal", "full")
+FULL, IO_ERROR = 13, 10
+DEAD = ("a dead mount lay",)
+
+
+@pytest.fixture
+def small_disk(place):
+    """A tmpfs of 3 MiB."""
+    if not IS_ROOT:
+        pytest.skip("only root can mount a small tmpfs")
+    disk = place / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "mintfs-test", disk], check=True)
+    (disk / "scratch").mkdir()
+    yield disk
+    subprocess.run(["umount", disk], check=True)
+
+
+@contextlib.contextmanager
+def mounted(store, *options, scratch=None, said=()):
+    made = mounts.Mount(store, store.home / "mnt", *options, scratch=scratch)
+    try:
+        yield made
+    except BaseException:
+        made.process.kill()
+        made.process.communicate()
+        mounts.live_daemons.discard(made.pid)
+        mounts.unmount_lazily(made.point)
+        raise
+    if made.process.returncode is None:
+        made.stop(said=said)
+
+
+def connect(path, journal_mode, synchronous):
+    db = sqlite3.connect(path, isolation_level=None)
+    assert db.execute(f"pragma journal_mode={journal_mode}").fetchone() == (journal_mode,)
+    db.execute(f"pragma synchronous={synchronous}")
+    return db
+
+
+def insert_until_it_fails(db, start=0) -> tuple:
+    """How many rows were committed, three a transaction, and the code of the error at the end."""
+    done = start
+    for i in range(start // 3, 10000):
+        try:
+            db.execute("begin")
+            for k in range(3):
+                db.execute("insert into more values(?, ?)", (3 * i + k, ROW))
+            db.execute("commit")
+            done += 3
+        except sqlite3.OperationalError as error:
+            with contextlib.suppress(sqlite3.OperationalError):
+                db.execute("rollback")  # SQLite did it, unless the error was that of the commit
+            return done, error.sqlite_errorcode & 0xFF
+    raise AssertionError("it was never full")
+
+
+def assert_intact(db, rows):
+    """All that was committed, and nothing of what was not."""
+    assert db.execute("pragma integrity_check").fetchall() == [("ok",)]
+    found = [row for (row,) in db.execute("select id from more order by id")]
+    assert found == list(range(rows))
+
+
+def fill(session, journal_mode, synchronous) -> int:
+    path = session / "app.db"
+    db = connect(path, journal_mode, synchronous)
+    db.execute("create table more(id integer primary key, bytes)")
+    rows, error = insert_until_it_fails(db)
+    assert error == FULL
+    assert rows >= 3
+    assert_intact(db, rows)
+    # It is said again, and again harms nothing.
+    assert insert_until_it_fails(db, rows) == (rows, FULL)
+    assert_intact(db, rows)
+    db.close()
+    if journal_mode != "wal":
+        # What was open is not what told: another process sees the same.
+        db = sqlite3.connect(path)
+        assert_intact(db, rows)
+        db.close()
+    return rows
+
+
+def go_on(session, journal_mode, synchronous, rows):
+    db = connect(session / "app.db", journal_mode, synchronous)
+    assert_intact(db, rows)
+    for i in range(rows, rows + 50):
+        db.execute("insert into more values(?, ?)", (i, ROW))
+    assert_intact(db, rows + 50)
+    db.close()
+
+
+def each_way(mount, key):
+    """Every journal mode and every synchronous: full, intact, and on with room again."""
+    for journal_mode in JOURNAL_MODES:
+        for synchronous in SYNCHRONOUS:
+            session = mount.new(key, f"{journal_mode}-{synchronous}")
+            ballast = session / "ballast"
+            ballast.write_bytes(bytes(MIB))
+            rows = call_in_fork(lambda s=session, j=journal_mode, y=synchronous: fill(s, j, y))
+            ballast.unlink()
+            call_in_fork(lambda s=session, j=journal_mode, y=synchronous, r=rows: go_on(s, j, y, r))
+            session.rmdir()
+
+
+def test_strict_on_a_full_disk(fuse, store, small_disk):
+    key = store.build_app()
+    with mounted(store, "strict", scratch=small_disk / "scratch") as mount:
+        each_way(mount, key)
+
+
+@pytest.mark.parametrize("limit", ["session_limit=3M", "limit=3M"])
+def test_limits(fuse, store, limit):
+    key = store.build_app()
+    with mounted(store, limit) as mount:
+        each_way(mount, key)
+        assert mount.status()["counters"]["stored_bytes"] == 0
+
+
+def test_what_is_said(fuse, store):
+    """ENOSPC, since SQLite takes EDQUOT for an I/O error."""
+    key = store.build_app()
+    for option in ("session_limit=1M", "limit=1M"):
+        with mounted(store, option) as mount:
+            session = mount.new(key, "one")
+            with open(session / "file", "wb", buffering=0) as file:
+                assert file.write(bytes(MIB)) == MIB
+                with fails("ENOSPC"):
+                    file.write(b"more")
+                assert file.tell() == os.fstat(file.fileno()).st_size == MIB
+                file.seek(0)
+                assert file.write(b"in place") == 8
+            (mount.new(key, "two") / "file").touch()
+            (session / "file").unlink()
+            (session / "again").write_bytes(bytes(MIB))
+            (session / "again").unlink()
+            session.rmdir()
+            (mount.sessions / key / "two").rmdir()
+
+
+def test_limits_hold_over_a_restart(fuse, store):
+    key = store.build_app()
+    with mounted(store, "session_limit=1M") as mount:
+        (mount.new(key, "one") / "file").write_bytes(bytes(MIB - 4096))
+        mount.kill()
+    with mounted(store, "session_limit=1M", said=DEAD) as mount:
+        session = mount.sessions / key / "one"
+        (session / "small").write_bytes(bytes(4096))
+        with fails("ENOSPC"):
+            (session / "more").write_bytes(b"more")
+
+
+def test_a_write_is_whole_or_an_error(fuse, store, small_disk):
+    key = store.build_app()
+    with mounted(store, "strict", scratch=small_disk / "scratch") as mount:
+        session = mount.new(key, "one")
+        fd = os.open(session / "file", os.O_RDWR | os.O_CREAT)
+        done = 0
+        with fails("ENOSPC"):
+            while True:
+                # Not in blocks, so that each one ends within one.
+                wrote = os.write(fd, os.urandom(1) * 100_001)
+                assert wrote in (100_001,) or os.fstat(fd).st_size == done + wrote
+                done += wrote
+        size = os.fstat(fd).st_size
+        assert size >= done
+        assert len(os.pread(fd, size + 1, 0)) == size
+        os.close(fd)
+
+
+def test_shared_memory_counts_against_no_limit(fuse, store):
+    key = store.build_app()
+    with mounted(store, "session_limit=1M,limit=1M") as mount:
+        session = mount.new(key, "one")
+        (session / "ballast").write_bytes(bytes(MIB))
+        (session / "app.db-shm").write_bytes(bytes(3 * MIB))
+        with fails("ENOSPC"):
+            (session / "more").write_bytes(b"more")
+        (session / "app.db-shm").unlink()
+        (session / "ballast").unlink()
+        # A WAL that fills the limit is still read by whoever opens it anew.
+        db = connect(session / "app.db", "wal", "normal")
+        db.execute("pragma wal_autocheckpoint=0")
+        db.execute("create table more(id integer primary key, bytes)")
+        rows, error = insert_until_it_fails(db)
+        assert error == FULL
+        other = sqlite3.connect(session / "app.db")
+        assert_intact(other, rows)
+        other.close()
+        db.close()
+
+
+def fill_to_the_last_byte(disk):
+    with open(disk / "filler", "ab", buffering=0) as file, fails("ENOSPC"):
+        while True:
+            for size in (65536, 4096, 1):
+                with contextlib.suppress(OSError):
+                    file.write(bytes(size))
+                    break
+            else:
+                file.write(b"x")
+
+
+@pytest.mark.parametrize("options", [("strict",), ()])
+def test_removals_on_a_full_disk(fuse, store, small_disk, options):
+    """Even recording a removal takes room: some is kept for that."""
+    key = store.build_app()
+    with mounted(store, *options, scratch=small_disk / "scratch") as mount:
+        session = mount.new(key, "one")
+        other = mount.new(key, "other")
+        names = [f"file-{i:04}-{'n' * 100}" for i in range(300)]
+        for name in names:
+            (session / name).write_bytes(b"x")
+        for i in range(20):
+            (session / f"directory-{i}").mkdir()
+        subprocess.run(["sync", "-f", session], check=True)
+        fill_to_the_last_byte(small_disk)
+        # Even what frees nothing at once: a name of a template's file, and empty directories.
+        (session / "app.db").unlink()
+        for i in range(20):
+            (session / f"directory-{i}").rmdir()
+        for name in names:
+            (session / name).unlink()
+        assert os.listdir(session) == []
+        other.rmdir()
+        session.rmdir()
+        (small_disk / "filler").unlink()
+
+
+def lose_nothing(session, journal_mode) -> tuple:
+    db = connect(session / "app.db", journal_mode, "full")
+    db.execute("create table more(id integer primary key, bytes)")
+    done, error = insert_until_it_fails(db)
+    assert error in (FULL, IO_ERROR)
+    return done
+
+
+@pytest.mark.parametrize("journal_mode", ["delete", "truncate", "persist", "wal"])
+def test_cached_writes_with_synchronous_full(fuse, store, small_disk, journal_mode):
+    """Without strict an error comes late, but what was committed before is there."""
+    key = store.build_app()
+    scratch = small_disk / "scratch"
+    with mounted(store, scratch=scratch) as mount:
+        session = mount.new(key, "one")
+        (session / "ballast").write_bytes(bytes(MIB))
+        subprocess.run(["sync", session / "ballast"], check=True)
+        rows = call_in_fork(lambda: lose_nothing(session, journal_mode))
+        assert rows >= 3
+        (session / "ballast").unlink()
+    # The kernel's cache went with the mount: what comes now is what the daemon had.
+    with mounted(store, scratch=scratch) as mount:
+        session = mount.sessions / key / "one"
+        db = sqlite3.connect(session / "app.db")
+        assert db.execute("pragma integrity_check").fetchall() == [("ok",)]
+        found = [row for (row,) in db.execute("select id from more order by id")]
+        # A commit that was answered with an error may have come about after all, but whole.
+        assert found[:rows] == list(range(rows))
+        assert len(found) in (rows, rows + 3)
+        db.close()

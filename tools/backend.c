@@ -1,0 +1,87 @@
+#include "tools/backend.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#include "fs/base/log.h"
+#include "fs/store/template.h"
+#include "tools/mounting.h"
+
+const char *backend_name(enum backend backend)
+{
+    return backend == BACKEND_FUSE ? "fuse" : "copy";
+}
+
+int backend_read_wish(enum backend_wish *ret_wish)
+{
+    static const char *const words[] = {
+        [WISH_AUTO] = "auto", [WISH_FUSE] = "fuse", [WISH_COPY] = "copy"};
+    const char *wanted = getenv("MINTFS_BACKEND");
+    if (!wanted || !*wanted)
+        wanted = words[WISH_AUTO];
+    for (size_t i = 0; i < ARRAY_LENGTH(words); i++)
+        if (!strcmp(wanted, words[i])) {
+            *ret_wish = (enum backend_wish)i;
+            return 0;
+        }
+    return log_fail(EINVAL, "MINTFS_BACKEND is \"%s\", not one of auto, fuse, copy", wanted);
+}
+
+/*
+ * Copies on tmpfs cost about 1 ms a MiB; a view costs the same for each template, some 3 ms with
+ * io_uring and 8 ms without (scripts/bench). A small template is not worth a daemon.
+ */
+uint64_t backend_mount_pays_bytes(void)
+{
+    enum { WITH_URING_BYTES = 2 << 20, WITHOUT_URING_BYTES = 8 << 20 };
+    if (access("/dev/fuse", R_OK | W_OK) < 0)
+        return UINT64_MAX;
+    char uring = 'N';
+    AUTO_FILE FILE *file = fopen("/sys/module/fuse/parameters/enable_uring", "re");
+    if (file && fread(&uring, 1, 1, file) != 1)
+        uring = 'N';
+    return uring == 'Y' ? WITH_URING_BYTES : WITHOUT_URING_BYTES;
+}
+
+static bool is_worth_a_mount(const struct store *store, const char *key)
+{
+    uint64_t pays = backend_mount_pays_bytes();
+    AUTO_TEMPLATE struct template *template = NULL;
+    if (pays == UINT64_MAX || template_open(store, key, &template) < 0)
+        return false;
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < template->manifest->entry_count; i++)
+        bytes += template->manifest->entries[i].size_bytes;
+    return bytes > pays;
+}
+
+int backend_choose(const struct store *store, const char *key, struct serve_found *ret_found,
+                   struct backend_choice *ret_choice)
+{
+    enum backend_wish wish;
+    int r = backend_read_wish(&wish);
+    if (r < 0)
+        return r;
+    if (wish == WISH_COPY) {
+        *ret_choice = (struct backend_choice){BACKEND_COPY, "MINTFS_BACKEND says so"};
+        return 0;
+    }
+    const char *why = "the store is mounted";
+    r = serve_find(store, ret_found);
+    if (r < 0)
+        return log_errno(r, "cannot look into %s/v1/locks", store->path);
+    if (r == 0 && (wish == WISH_FUSE || is_worth_a_mount(store, key))) {
+        why = "the store was not mounted: it is now";
+        r = mounting_find_or_start(store, ret_found);
+        if (r < 0)
+            return r;
+    }
+    if (r == 0 && wish == WISH_FUSE)
+        return log_fail(EIO,
+                        "the store %s cannot be mounted, and MINTFS_BACKEND asks for a mount; "
+                        "mintfs doctor tells why",
+                        store->path);
+    *ret_choice = r ? (struct backend_choice){BACKEND_FUSE, why}
+                    : (struct backend_choice){BACKEND_COPY, "the store is not mounted"};
+    return 0;
+}

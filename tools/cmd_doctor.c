@@ -1,0 +1,136 @@
+/*
+ * mintfs doctor: what works here, what does not, and what to type.
+ *
+ * With --json: {"ok": nothing is bad, "checks": [{"check", "level": "ok"|"hint"|"bad", "text",
+ * "command": what to type or null, "fixed"}...], "backend": {"wish": "auto"|"fuse"|"copy"|null,
+ * "can_mount", "mounted_at": path or null, "fuse_from_bytes": size from which a new session is a
+ * view on a mount, null: none is}, "store": path or null}.
+ */
+#include <getopt.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "tools/command.h"
+#include "tools/doctor.h"
+
+static const struct option options[] = {{"fix", no_argument, NULL, 'f'},
+                                        {"json", no_argument, NULL, 'j'},
+                                        {"help", no_argument, NULL, 'h'},
+                                        {NULL, 0, NULL, 0}};
+
+static const char *const level_names[] = {
+    [FINDING_OK] = "ok", [FINDING_HINT] = "hint", [FINDING_BAD] = "bad"};
+
+static json_t *text_or_null(const char *text)
+{
+    return text ? json_string(text) : json_null();
+}
+
+static int print_json(const struct doctor *doctor, bool good)
+{
+    json_t *checks = json_array();
+    for (size_t i = 0; i < doctor->count; i++) {
+        const struct finding *finding = &doctor->findings[i];
+        (void)json_array_append_new(
+            checks, json_pack("{s:s, s:s, s:s, s:o, s:b}", "check", finding->check, "level",
+                              level_names[finding->level], "text", finding->text, "command",
+                              text_or_null(finding->command), "fixed", finding->fixed));
+    }
+    json_t *size = doctor->fuse_from_bytes == UINT64_MAX
+                       ? json_null()
+                       : json_integer((json_int_t)doctor->fuse_from_bytes);
+    json_t *root = json_pack("{s:b, s:o, s:{s:o, s:b, s:o, s:o}, s:o}", "ok", good, "checks",
+                             checks, "backend", "wish", text_or_null(doctor->wish), "can_mount",
+                             doctor->can_mount, "mounted_at", text_or_null(doctor->mounted_at),
+                             "fuse_from_bytes", size, "store", text_or_null(doctor->store_path));
+    if (!root)
+        return -ENOMEM;
+    (void)json_dumpf(root, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
+    json_decref(root);
+    putchar('\n');
+    return 0;
+}
+
+/* Columns of the terminal; 0 where it is none, and lines are left whole. */
+static size_t terminal_width(void)
+{
+    struct winsize size;
+    if (!isatty(STDOUT_FILENO) || ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0)
+        return 0;
+    return size.ws_col < 20 ? 20 : size.ws_col;
+}
+
+/* Words, broken before the last column, further lines below the first word. */
+static void print_wrapped(const char *text, size_t column, size_t indent, size_t width)
+{
+    bool first = true;
+    while (*text) {
+        size_t length = strcspn(text, " ");
+        if (!first && width && column + 1 + length > width - 1) {
+            printf("\n%*s", (int)indent, "");
+            column = indent;
+        } else if (!first) {
+            putchar(' ');
+            column++;
+        }
+        printf("%.*s", (int)length, text);
+        column += length;
+        text += length;
+        text += strspn(text, " ");
+        first = false;
+    }
+    putchar('\n');
+}
+
+static void print_finding(const struct finding *finding, size_t width)
+{
+    enum { INDENT = 6 };
+    printf("%-4s  %s: ", level_names[finding->level], finding->check);
+    print_wrapped(finding->text, INDENT + strlen(finding->check) + 2, INDENT, width);
+    if (finding->command)
+        printf("%*s%s\n", INDENT + 2, "", finding->command);
+}
+
+static bool is_good(const struct doctor *doctor)
+{
+    bool good = true;
+    for (size_t i = 0; i < doctor->count; i++)
+        good = good && doctor->findings[i].level != FINDING_BAD;
+    return good;
+}
+
+int cmd_doctor(int argc, char **argv)
+{
+    CLEANUP(doctor_fini) struct doctor doctor = {.fix = false};
+    bool as_json = false;
+    opterr = 0;
+    optind = 0;
+    for (int option; (option = getopt_long(argc, argv, "+h", options, NULL)) >= 0;) {
+        if (option == 'h')
+            return command_help(argv[0]);
+        if (option == '?')
+            return command_usage(argv[0], "unknown option %s", argv[optind - 1]);
+        doctor.fix |= option == 'f';
+        as_json |= option == 'j';
+    }
+    if (optind < argc)
+        return command_usage(argv[0], "takes no operand: %s", argv[optind]);
+    doctor_check_machine(&doctor);
+    doctor_check_store(&doctor);
+    bool good = is_good(&doctor);
+    if (doctor.out_of_memory)
+        return command_status(-ENOMEM);
+    if (as_json) {
+        int r = print_json(&doctor, good);
+        if (r < 0)
+            return command_status(r);
+    } else {
+        size_t width = terminal_width();
+        for (size_t i = 0; i < doctor.count; i++)
+            print_finding(&doctor.findings[i], width);
+    }
+    int status = command_flush();
+    return status == EXIT_DONE && !good ? EXIT_FAILED : status;
+}

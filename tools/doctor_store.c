@@ -1,0 +1,385 @@
+/*
+ * mintfs doctor: HOME, the store, mounts, and the backend that follows from all that.
+ */
+#include <fcntl.h>
+#include <jansson.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/wait.h>
+
+#include "fs/base/io.h"
+#include "fs/mount/mountpoint.h"
+#include "fs/mount/serve.h"
+#include "fs/store/store.h"
+#include "tools/backend.h"
+#include "tools/doctor.h"
+
+enum {
+    /* Less than this and the next build may not fit. */
+    LITTLE_ROOM_BYTES = 256 << 20,
+    NO_ROOM_BYTES = 16 << 20,
+};
+
+static bool is_set(const char *variable)
+{
+    const char *value = getenv(variable);
+    return value && *value;
+}
+
+/* A store that fits this user wherever he is; what to type where HOME will not do. */
+static char *another_store(void)
+{
+    return doctor_text("export MINTFS_STORE=/var/tmp/mintfs-%u", (unsigned)geteuid());
+}
+
+/* ---- HOME ---- */
+
+static void check_home(struct doctor *doctor)
+{
+    static const char check[] = "HOME";
+    const char *home = getenv("HOME");
+    /* Only the store lies there, unless it lies elsewhere. */
+    bool matters = !is_set("MINTFS_STORE") && !is_set("XDG_CACHE_HOME");
+    enum finding_level level = matters ? FINDING_HINT : FINDING_OK;
+    AUTO_FREE char *command = matters ? another_store() : NULL;
+    struct stat status;
+    if (!home || home[0] != '/')
+        doctor_say(doctor, FINDING_OK, check, NULL,
+                   "not set: the user database names the directory");
+    else if (stat(home, &status) < 0)
+        doctor_say(doctor, level, check, command, "%s: %s", home, strerror(errno));
+    else if (status.st_uid != geteuid())
+        doctor_say(
+            doctor, level, check, command,
+            "%s belongs to user %u, and you are %u, as it happens in container jobs: what is "
+            "made there may not be found again; put the store elsewhere with",
+            home, status.st_uid, (unsigned)geteuid());
+    else
+        doctor_say(doctor, FINDING_OK, check, NULL, "%s, yours", home);
+}
+
+/* ---- the store ---- */
+
+/* Calls a function in a child, so that what it says is ours to repeat; true if it succeeded. */
+static bool ask_child(int (*function)(void), char *ret_said, size_t size)
+{
+    int ends[2];
+    ret_said[0] = '\0';
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return false;
+    AUTO_FD int read_end = ends[0];
+    AUTO_FD int write_end = ends[1];
+    pid_t pid = fork();
+    if (pid == 0) {
+        if (dup2(write_end, STDERR_FILENO) < 0)
+            _exit(1);
+        _exit(function() < 0);
+    }
+    (void)close(steal_fd(&write_end));
+    size_t used = 0;
+    ssize_t n;
+    while (
+        pid > 0 && used < size - 1 &&
+        ((n = read(read_end, ret_said + used, size - 1 - used)) > 0 || (n < 0 && errno == EINTR)))
+        used += n > 0 ? (size_t)n : 0;
+    ret_said[used] = '\0';
+    int status = 1;
+    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    return pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+/* The first line, without "mintfs: " in front. */
+static const char *first_line(char *said)
+{
+    static const char prefix[] = "mintfs: ";
+    said[strcspn(said, "\n")] = '\0';
+    return strncmp(said, prefix, strlen(prefix)) == 0 ? said + strlen(prefix) : said;
+}
+
+static int name_store(void)
+{
+    AUTO_FREE char *path = NULL;
+    return store_path(&path);
+}
+
+static int try_store(void)
+{
+    AUTO_STORE struct store *store = NULL;
+    return store_open(&store);
+}
+
+struct search {
+    const char *path;
+    char type[32];
+    size_t length;
+};
+
+static int note_file_system(const char *path, const char *type, void *context)
+{
+    struct search *search = context;
+    size_t length = strlen(path);
+    bool root = !strcmp(path, "/");
+    if (length < search->length || strncmp(search->path, path, length) != 0 ||
+        (!root && search->path[length] != '/' && search->path[length] != '\0'))
+        return 0;
+    search->length = length;
+    (void)snprintf(search->type, sizeof(search->type), "%s", type);
+    return 0;
+}
+
+/* Modes of ours that let others write: mended with --fix, else said. */
+static bool check_modes(struct doctor *doctor)
+{
+    static const char *const parts[] = {"",          "/v1",         "/v1/templates", "/v1/building",
+                                        "/v1/locks", "/v1/sessions"};
+    bool good = true;
+    for (size_t i = 0; i < ARRAY_LENGTH(parts); i++) {
+        AUTO_FREE char *path = doctor_text("%s%s", doctor->store_path, parts[i]);
+        AUTO_FD int fd =
+            path ? io_openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0) : -1;
+        struct stat status;
+        if (fd < 0 || fstat(fd, &status) < 0 || status.st_uid != geteuid() ||
+            !(status.st_mode & (S_IWGRP | S_IWOTH)))
+            continue;
+        if (doctor->fix &&
+            io_fchmod(fd, status.st_mode & 07777 & ~(mode_t)(S_IWGRP | S_IWOTH)) == 0) {
+            doctor_say_fixed(doctor, "store", "others could write %s (mode %04o): mended", path,
+                             status.st_mode & 07777);
+            continue;
+        }
+        AUTO_FREE char *command = doctor_text("chmod go-w '%s'", path);
+        doctor_say(doctor, FINDING_BAD, "store", command, "others can write %s (mode %04o)", path,
+                   status.st_mode & 07777);
+        good = false;
+    }
+    return good;
+}
+
+static void check_room(struct doctor *doctor, const char *path)
+{
+    struct statvfs status;
+    if (statvfs(path, &status) < 0)
+        return;
+    uint64_t room = (uint64_t)status.f_bavail * status.f_frsize;
+    unsigned long long mib = room >> 20;
+    if (room < NO_ROOM_BYTES)
+        doctor_say(doctor, FINDING_BAD, "room", "mintfs gc --max-size 100M",
+                   "%llu MiB left where the store lies", mib);
+    else if (room < LITTLE_ROOM_BYTES)
+        doctor_say(doctor, FINDING_HINT, "room", "mintfs gc --max-size 1G",
+                   "%llu MiB left where the store lies", mib);
+    else if (status.f_files && status.f_favail < 1000)
+        doctor_say(doctor, FINDING_HINT, "room", NULL,
+                   "%llu MiB left where the store lies, but only %llu inodes", mib,
+                   (unsigned long long)status.f_favail);
+    else
+        doctor_say(doctor, FINDING_OK, "room", NULL, "%llu MiB left where the store lies", mib);
+}
+
+/* The nearest directory above that exists, in place. */
+static void cut_to_existing(char *path)
+{
+    struct stat status;
+    while (stat(path, &status) < 0) {
+        char *slash = strrchr(path, '/');
+        if (!slash)
+            return;
+        slash[slash == path] = '\0';
+    }
+}
+
+static void check_missing_store(struct doctor *doctor)
+{
+    char said[1024];
+    if (doctor->fix) {
+        if (ask_child(try_store, said, sizeof(said)))
+            doctor_say_fixed(doctor, "store", "%s was not there: made", doctor->store_path);
+        else
+            doctor_say(doctor, FINDING_BAD, "store", NULL, "%s", first_line(said));
+        return;
+    }
+    AUTO_FREE char *above = strdup(doctor->store_path);
+    AUTO_FREE char *command = another_store();
+    if (!above)
+        return;
+    cut_to_existing(above);
+    if (access(above, W_OK | X_OK) == 0) {
+        doctor_say(doctor, FINDING_OK, "store", NULL,
+                   "%s is not there yet: the first build makes it", doctor->store_path);
+        check_room(doctor, above);
+        return;
+    }
+    doctor_say(doctor, FINDING_BAD, "store", command, "%s cannot be made (%s: %s)",
+               doctor->store_path, above, strerror(errno));
+}
+
+/* Whether it can be used. */
+static bool check_store(struct doctor *doctor)
+{
+    char said[1024];
+    AUTO_FREE char *command = another_store();
+    if (!ask_child(name_store, said, sizeof(said)) || store_path(&doctor->store_path) < 0) {
+        doctor_say(doctor, FINDING_BAD, "store", command, "%s", first_line(said));
+        return false;
+    }
+    struct stat status;
+    if (stat(doctor->store_path, &status) < 0 && errno == ENOENT) {
+        check_missing_store(doctor);
+        return false;
+    }
+    if (!check_modes(doctor))
+        return false;
+    if (!ask_child(try_store, said, sizeof(said))) {
+        doctor_say(doctor, FINDING_BAD, "store", command, "%s", first_line(said));
+        return false;
+    }
+    struct search search = {.path = doctor->store_path, .type = "?"};
+    (void)!mountpoint_each(note_file_system, &search);
+    doctor_say(doctor, FINDING_OK, "store", NULL, "%s, yours alone, on %s", doctor->store_path,
+               search.type);
+    check_room(doctor, doctor->store_path);
+    return true;
+}
+
+/* ---- mounts ---- */
+
+static int check_dead_mount(const char *path, const char *type, void *context)
+{
+    struct doctor *doctor = context;
+    if (strcmp(type, MOUNT_TYPE) != 0 || mountpoint_state(path) != MOUNT_STALE)
+        return 0;
+    if (doctor->fix && mountpoint_unmount(path, true) == 0) {
+        doctor_say_fixed(doctor, "mounts", "a dead one lay at %s: taken away", path);
+        return 0;
+    }
+    AUTO_FREE char *command =
+        doctor_text(doctor->mounts_itself ? "umount -l '%s'" : "fusermount3 -uz '%s'", path);
+    doctor_say(doctor, FINDING_BAD, "mounts", command, "a dead one lies at %s: its daemon is gone",
+               path);
+    return 0;
+}
+
+/* Whether the mount's requests come through io_uring, for the one line about it. */
+static const char *describe_requests(const char *mount_point)
+{
+    AUTO_FREE char *path = doctor_text("%s/.mintfs/status.json", mount_point);
+    json_t *status = path ? json_load_file(path, 0, NULL) : NULL;
+    if (!status)
+        return "; it does not answer to you";
+    bool uring = json_is_true(json_object_get(json_object_get(status, "options"), "io_uring"));
+    json_decref(status);
+    return uring ? ", through io_uring" : ", without io_uring";
+}
+
+static void check_own_mount(struct doctor *doctor)
+{
+    AUTO_STORE struct store *store = NULL;
+    AUTO_SERVE_FOUND struct serve_found found = {0};
+    if (store_open(&store) < 0 || serve_find(store, &found) != 1)
+        return;
+    doctor->mounted_at = strdup(found.mount_point);
+    if (strcmp(found.version, MINTFS_VERSION) != 0)
+        doctor_say(doctor, FINDING_HINT, "mounts", "mintfs mount --replace",
+                   "the store is served at %s by mintfs %s (process %d), and this is %s",
+                   found.mount_point, found.version, found.pid, MINTFS_VERSION);
+    else
+        doctor_say(doctor, FINDING_OK, "mounts", NULL, "the store is served at %s (process %d)%s",
+                   found.mount_point, found.pid, describe_requests(found.mount_point));
+}
+
+static void check_mount_place(struct doctor *doctor)
+{
+    AUTO_FREE char *path = NULL;
+    bool in_tmp;
+    struct stat status;
+    if (doctor->mounted_at || !doctor->can_mount || mountpoint_default_path(&path, &in_tmp) < 0)
+        return;
+    if (in_tmp && lstat(path, &status) == 0 && mountpoint_state(path) == MOUNT_NONE &&
+        (!S_ISDIR(status.st_mode) || status.st_uid != geteuid() || (status.st_mode & 077))) {
+        doctor_say(doctor, FINDING_BAD, "mounts", "export MINTFS_MOUNT=$(mktemp -d)",
+                   "the mount would lie at %s, which is not a directory of yours alone", path);
+        return;
+    }
+    AUTO_FREE char *above = strdup(path);
+    if (!above)
+        return;
+    cut_to_existing(above);
+    if (strcmp(above, path) != 0 && access(above, W_OK | X_OK) < 0)
+        doctor_say(doctor, FINDING_HINT, "mounts", "export MINTFS_MOUNT=$(mktemp -d)",
+                   "the mount would lie at %s, which cannot be made (%s)", path, strerror(errno));
+    else
+        doctor_say(doctor, FINDING_OK, "mounts", NULL, "none of this store; it would lie at %s",
+                   path);
+}
+
+static void check_mounts(struct doctor *doctor, bool store_is_good)
+{
+    (void)!mountpoint_each(check_dead_mount, doctor);
+    if (store_is_good)
+        check_own_mount(doctor);
+    check_mount_place(doctor);
+}
+
+/* ---- what follows ---- */
+
+static int read_wish(void)
+{
+    enum backend_wish wish;
+    return backend_read_wish(&wish);
+}
+
+static void check_backend_wish(struct doctor *doctor, enum backend_wish wish)
+{
+    static const char check[] = "backend";
+    static const char *const words[] = {
+        [WISH_AUTO] = "auto", [WISH_FUSE] = "fuse", [WISH_COPY] = "copy"};
+    const char *why = doctor->no_mount_why ? doctor->no_mount_why : "?";
+    doctor->wish = words[wish];
+    if (wish == WISH_COPY) {
+        doctor_say(doctor, FINDING_OK, check, NULL, "copies, since MINTFS_BACKEND says so");
+    } else if (doctor->mounted_at) {
+        doctor->fuse_from_bytes = 0;
+        doctor_say(doctor, FINDING_OK, check, NULL,
+                   "fuse: a new session is a view, since the store is mounted");
+    } else if (doctor->can_mount && wish == WISH_FUSE) {
+        doctor->fuse_from_bytes = 0;
+        doctor_say(doctor, FINDING_OK, check, NULL,
+                   "fuse, since MINTFS_BACKEND says so: the first session starts the mount");
+    } else if (wish == WISH_FUSE) {
+        doctor_say(doctor, FINDING_BAD, check, "unset MINTFS_BACKEND",
+                   "MINTFS_BACKEND asks for a mount, and none can be had (%s): no session can be "
+                   "made",
+                   why);
+    } else if (doctor->can_mount && backend_mount_pays_bytes() != UINT64_MAX) {
+        doctor->fuse_from_bytes = backend_mount_pays_bytes() + 1;
+        doctor_say(doctor, FINDING_OK, check, NULL,
+                   "a template above %llu MiB gets a mount, smaller ones are copied, which is "
+                   "cheaper; after `mintfs mount` all sessions are views",
+                   (unsigned long long)(backend_mount_pays_bytes() >> 20));
+    } else {
+        doctor_say(doctor, FINDING_OK, check, NULL, "copies, since no mount can be had here (%s)",
+                   why);
+    }
+}
+
+static void check_backend(struct doctor *doctor)
+{
+    char said[256];
+    enum backend_wish wish;
+    doctor->fuse_from_bytes = UINT64_MAX;
+    if (!ask_child(read_wish, said, sizeof(said)) || backend_read_wish(&wish) < 0) {
+        doctor_say(doctor, FINDING_BAD, "backend", "unset MINTFS_BACKEND", "%s", first_line(said));
+        return;
+    }
+    check_backend_wish(doctor, wish);
+}
+
+void doctor_check_store(struct doctor *doctor)
+{
+    check_home(doctor);
+    bool good = check_store(doctor);
+    check_mounts(doctor, good);
+    check_backend(doctor);
+}

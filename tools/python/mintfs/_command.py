@@ -1,0 +1,159 @@
+"""Finding the mintfs command and running it.
+
+The command is $MINTFS_BINARY, else the `mintfs` on PATH. An empty $MINTFS_BINARY says that there
+is none. One that was named but cannot be run is an error; one that lies on PATH and cannot be run
+(built for another C library, say) counts as none, and the reason is kept for whoever tells.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from typing import IO, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Type
+
+from ._errors import BuilderFailed, Busy, Corrupt, Error, NotFound, UsageError
+
+VARIABLE = "MINTFS_BINARY"
+PREFIX = "mintfs: "  # before each message of the command
+CAPTURE_SECONDS = 1.0  # for standard error, once the command is gone
+
+ERRORS: Dict[int, Type[Error]] = {2: UsageError, 3: NotFound, 4: Busy, 5: Corrupt}
+MINTFS_FAILED = 125  # of `key` and `build`: any other status is the builder's
+
+
+class Found(NamedTuple):
+    path: Optional[str]
+    why_not: str  # for a person, where there is no path
+
+
+_known: Dict[Tuple[Optional[str], Optional[str]], Found] = {}
+
+
+def find() -> Found:
+    """The command; looked for once for each value of the variables that tell where."""
+    where = (os.environ.get(VARIABLE), os.environ.get("PATH"))
+    if where not in _known:
+        _known[where] = _look(where[0])
+    return _known[where]
+
+
+def _look(named: Optional[str]) -> Found:
+    if named == "":
+        return Found(None, f"{VARIABLE} is empty")
+    path = shutil.which(named or "mintfs")
+    if path is None:
+        if named:
+            raise Error(f"{VARIABLE} is {named}: no such program")
+        return Found(None, "there is no mintfs on PATH")
+    trouble = _try(path)
+    if trouble and named:
+        raise Error(f"{VARIABLE} is {named}: {trouble}")
+    if trouble:
+        return Found(None, f"{path}: {trouble}")
+    return Found(path, "")
+
+
+def _try(path: str) -> str:
+    """What keeps the program from running here, or nothing."""
+    try:
+        done = subprocess.run(
+            [path, "--version"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+    except OSError as error:
+        return error.strerror or str(error)
+    text = done.stdout.decode("utf-8", "replace").strip()
+    if done.returncode != 0:
+        return text or f"status {done.returncode}"
+    return "" if text.startswith("mintfs ") else "says it is something else"
+
+
+def run(arguments: Sequence[str]) -> str:
+    """Runs the command, quickly done, and returns what it printed; what it said is passed on."""
+    done = subprocess.run(
+        [_path(), *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    said = done.stderr.decode("utf-8", "backslashreplace")
+    if done.returncode != 0:
+        raise ERRORS.get(done.returncode, Error)(message_of(said), done.returncode, said)
+    pass_on(said)
+    return os.fsdecode(done.stdout)
+
+
+def build(arguments: Sequence[str], cwd: str, env: Mapping[str, str]) -> str:
+    """Runs `mintfs build`; the builder's words are passed on as they come."""
+    command = [_path(), "build", *arguments]
+    status, printed, said = run_aloud(command, cwd, env, stdout=subprocess.PIPE)
+    if status == MINTFS_FAILED:
+        raise Error(message_of(said), status, said)
+    if status != 0:
+        raise BuilderFailed(message_of(said), status, said)
+    return os.fsdecode(printed).strip()
+
+
+def run_aloud(
+    command: Sequence[str], cwd: str, env: Mapping[str, str], stdout: int
+) -> Tuple[int, bytes, str]:
+    """Status, standard output if a pipe was asked for, and standard error, which is passed on."""
+    process = subprocess.Popen(
+        command,
+        cwd=cwd,
+        env=dict(env),
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stderr is not None
+    said: List[str] = []
+    # What the builder leaves running may keep its standard error open, and is not waited for.
+    reader = threading.Thread(target=_tee, args=(process.stderr, said), daemon=True)
+    reader.start()
+    try:
+        printed = process.stdout.read() if process.stdout else b""
+        status = process.wait()
+        reader.join(CAPTURE_SECONDS)
+    except BaseException:
+        process.terminate()
+        process.wait()
+        raise
+    finally:
+        if process.stdout:
+            process.stdout.close()
+    return status, printed, "".join(said)
+
+
+def _tee(stream: IO[bytes], said: List[str]) -> None:
+    with stream:
+        for line in stream:
+            text = line.decode("utf-8", "backslashreplace")
+            said.append(text)
+            pass_on(text)
+
+
+def pass_on(text: str) -> None:
+    """To standard error, if there is one."""
+    if text and sys.stderr is not None:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+
+
+def message_of(said: str) -> str:
+    """The command's own message out of all that was written to standard error."""
+    lines = [line for line in said.splitlines() if line.strip()]
+    own = [line[len(PREFIX) :] for line in lines if line.startswith(PREFIX)]
+    return "; ".join(own or lines[-1:]) or "the command failed without a word"
+
+
+def _path() -> str:
+    found = find()
+    if found.path is None:
+        raise Error(f"no mintfs command: {found.why_not}")
+    return found.path

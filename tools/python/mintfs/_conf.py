@@ -1,0 +1,135 @@
+"""mintfs.conf, and how a builder's command is read, for machines without the mintfs command.
+
+The same rules as fs/store/conf.h and fs/store/words.h; tests/python holds the two together.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Dict, List, Optional
+
+from ._errors import Error
+
+FILE = "mintfs.conf"
+DEFAULT_DATABASE = "app.db"
+LISTS = ("input", "exclude", "env")
+ONCE = ("salt", "file", "as")
+
+
+@dataclass
+class Spec:
+    """What a template is made from."""
+
+    name: Optional[str] = None
+    builder: List[str] = field(default_factory=list)
+    lists: Dict[str, List[str]] = field(default_factory=lambda: {name: [] for name in LISTS})
+    once: Dict[str, str] = field(default_factory=dict)
+
+    @property
+    def file(self) -> str:
+        return self.once.get("file", DEFAULT_DATABASE)
+
+
+def split_words(line: str) -> List[str]:
+    """A line into words as a shell would, without expanding anything. ValueError: open quote."""
+    words: List[str] = []
+    at = 0
+    while True:
+        while at < len(line) and line[at].isspace():
+            at += 1
+        if at == len(line):
+            return words
+        word, quote = "", ""
+        while at < len(line) and (quote or not line[at].isspace()):
+            char = line[at]
+            following = line[at + 1 : at + 2]
+            if quote and char == quote:
+                quote = ""
+            elif not quote and char in "'\"":
+                quote = char
+            elif char == "\\" and (not quote or (quote == '"' and following in ("\\", '"'))):
+                at += 1
+                if not following:
+                    raise ValueError("a backslash at the end")
+                word += following
+            else:
+                word += char
+            at += 1
+        if quote:
+            raise ValueError("a quote is not closed")
+        words.append(word)
+
+
+def read(root: Path, name: Optional[str]) -> Spec:
+    """The section of that name, or the only one, of the mintfs.conf in a directory."""
+    try:
+        text = (root / FILE).read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise Error(f"no {FILE} in {root} that could say what the template is") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise Error(f"{root / FILE}: {error}") from None
+    sections: Dict[str, Spec] = {}
+    key = ""
+    section: Optional[Spec] = None
+    for number, line in enumerate(text.splitlines(), 1):
+        stripped = line.strip()
+        if not stripped or stripped[0] in "#;":
+            continue
+        if line[0].isspace() and key and section:
+            _add(section, key, stripped, number)
+        elif stripped[0] == "[":
+            section, key = _begin(sections, stripped, number), ""
+        elif section is None:
+            raise _fault(number, f"before the first [NAME]: {stripped}")
+        else:
+            left, equals, value = stripped.partition("=")
+            if not equals:
+                raise _fault(number, f"neither [NAME] nor KEY = VALUE: {stripped}")
+            key = left.strip()
+            _add(section, key, value.strip(), number)
+    return _choose(sections, name)
+
+
+def _fault(number: int, text: str) -> Error:
+    return Error(f"{FILE}:{number}: {text}")
+
+
+def _begin(sections: Dict[str, Spec], text: str, number: int) -> Spec:
+    name = text[1:-1].strip()
+    if not text.endswith("]") or not name or "]" in name:
+        raise _fault(number, "a section is [NAME] and nothing else")
+    if name in sections:
+        raise _fault(number, f"[{name}] stands twice")
+    sections[name] = Spec(name)
+    return sections[name]
+
+
+def _add(spec: Spec, key: str, value: str, number: int) -> None:
+    if key in ONCE:
+        if key in spec.once:
+            raise _fault(number, f'"{key}" has one value')
+        if value or key == "salt":
+            spec.once[key] = value
+    elif key in LISTS:
+        spec.lists[key] += [value] if value else []
+    elif key == "builder":
+        try:
+            spec.builder += split_words(value)
+        except ValueError as error:
+            raise _fault(number, f"{error}: {value}") from None
+    else:
+        known = ", ".join((*LISTS, *ONCE, "builder"))
+        raise _fault(number, f'unknown key "{key}": known are {known}')
+
+
+def _choose(sections: Dict[str, Spec], name: Optional[str]) -> Spec:
+    listed = ", ".join(sections)
+    if not sections:
+        raise Error(f"{FILE}: no [NAME] section in it")
+    if name is None and len(sections) > 1:
+        raise Error(f"{FILE} has several templates, say which: {listed}")
+    spec = sections.get(name) if name is not None else next(iter(sections.values()))
+    if spec is None:
+        raise Error(f"{FILE} has no [{name}]; there is: {listed}")
+    if not spec.builder:
+        raise Error(f"{FILE}: [{spec.name}] names no builder")
+    return spec

@@ -1,0 +1,279 @@
+"""The same without the mintfs command: the builder runs once per test run, databases are copies.
+
+    RUN/templates/KEY/files/...     what the builder left, read-only
+    RUN/templates/KEY/about.json    which of its databases are to start in WAL mode
+    RUN/names/NAME                  a file that holds a key
+    RUN/locks/KEY                   held by who builds
+    RUN/sessions/...                databases, or in memory where there is room
+
+A key here stands for one template in one test run: inputs are not read, since nothing is kept.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import sqlite3
+import stat
+import subprocess
+import sys
+import tempfile
+from contextlib import closing
+from pathlib import Path
+from typing import Dict, List, Mapping, Optional, Sequence
+
+from . import _command, _conf, _run
+from ._errors import BuilderFailed, Corrupt, Error, NotFound
+from ._files import is_database
+from ._locks import held
+from ._sessions import BACKEND_VARIABLE, Session, Source, new_id
+
+BUILDING = "MINTFS_BUILDING"  # keys that processes above this one build, with a colon after each
+ROOM_TO_LEAVE_BYTES = 64 << 20
+VERSIONS_OFFSET = 18  # SQLite's file header: write and read version, 2 in WAL mode
+WAL_VERSIONS = b"\2\2"
+CANNOT_RUN, NOT_FOUND = 126, 127
+PYTHONS = ("python", "python3")
+
+
+def tell(why: str) -> None:
+    """Once in a test run."""
+    if os.environ.get(BACKEND_VARIABLE) == "fuse":
+        raise Error(f"no mintfs command, and {BACKEND_VARIABLE} asks for a mount: {why}")
+    try:
+        (_run.current().directory / "told").open("x").close()
+    except FileExistsError:
+        return
+    _command.pass_on(
+        f"mintfs: {why}: the builder runs once per test run, and each database is a copy\n"
+    )
+
+
+# ---- templates ----
+
+
+def build(spec: _conf.Spec, root: Path, environ: Mapping[str, str]) -> str:
+    """The key of the template, which is there then."""
+    key = _key(spec, root, environ)
+    if key + ":" in environ.get(BUILDING, ""):
+        raise Error(f"the builder of {key[:12]} asks for the very template that it makes")
+    run = _run.current().directory
+    for name in ("templates", "names", "locks"):
+        (run / name).mkdir(exist_ok=True)
+    with held(run / "locks" / key):
+        if not (run / "templates" / key).is_dir():
+            _build(spec, root, environ, key)
+    if spec.name:
+        _replace_text(run / "names" / spec.name, key)
+    return key
+
+
+def _key(spec: _conf.Spec, root: Path, environ: Mapping[str, str]) -> str:
+    declared = {name: environ.get(name) for name in spec.lists["env"]}
+    what = [str(root), spec.builder, spec.lists, spec.once, declared]
+    text = json.dumps(what, sort_keys=True)
+    return hashlib.sha256(b"mintfs-python-1\n" + text.encode()).hexdigest()
+
+
+def _build(spec: _conf.Spec, root: Path, environ: Mapping[str, str], key: str) -> None:
+    templates = _run.current().directory / "templates"
+    work = Path(tempfile.mkdtemp(prefix=".building-", dir=templates))
+    try:
+        files = work / "files"
+        out = files / spec.file
+        out.parent.mkdir(parents=True)
+        _run_builder(spec, root, environ, key, out, files)
+        _check(spec, files, out)
+        about = {"file": spec.file, "wal": _seal(files)}
+        (work / "about.json").write_text(json.dumps(about), encoding="utf-8")
+        work.rename(templates / key)
+    except BaseException:
+        shutil.rmtree(work, ignore_errors=True)
+        raise
+
+
+def _run_builder(
+    spec: _conf.Spec, root: Path, environ: Mapping[str, str], key: str, out: Path, files: Path
+) -> None:
+    words = [w.replace("{out}", str(out)).replace("{dir}", str(files)) for w in spec.builder]
+    env = {
+        **environ,
+        "MINTFS_OUT": str(out),
+        "MINTFS_DIR": str(files),
+        BUILDING: environ.get(BUILDING, "") + key + ":",
+    }
+    program = shutil.which(words[0], path=env.get("PATH"))
+    if program is None and words[0] in PYTHONS:
+        program = sys.executable
+    if program is None:
+        raise BuilderFailed(f"cannot find the builder {words[0]}", NOT_FOUND)
+    # A relative program is relative to the root, where it runs.
+    command = [words[0] if os.path.dirname(words[0]) else program, *words[1:]]
+    try:
+        status, _, said = _command.run_aloud(command, str(root), env, stdout=2)
+    except OSError as error:
+        raise BuilderFailed(f"cannot run the builder {words[0]}: {error}", CANNOT_RUN) from None
+    if status != 0:
+        how = f"exited with {status}" if status > 0 else f"was ended by signal {-status}"
+        raise BuilderFailed(f"builder {words[0]} {how}", status, said)
+
+
+def _check(spec: _conf.Spec, files: Path, out: Path) -> None:
+    asked = "file" in spec.once or any("{out}" in word for word in spec.builder)
+    if not any(path.is_file() for path in files.rglob("*")):
+        raise Error(
+            f"builder left nothing in {files}; it may have migrated another database: check "
+            "DATABASE_URL, or sqlalchemy.url in alembic.ini"
+        )
+    if asked and not out.is_file():
+        raise Error(
+            f"builder left other files in {files}, but not {spec.file}: write to {{out}} or "
+            "$MINTFS_OUT, or say with file what it is called"
+        )
+
+
+def _seal(files: Path) -> List[str]:
+    """Makes all files read-only, and databases whole in one file; returns those in WAL mode."""
+    in_wal = []
+    for path in sorted(files.rglob("*")):
+        if path.is_file() and is_database(path):
+            try:
+                with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+                    ((mode,),) = connection.execute("PRAGMA journal_mode").fetchall()
+                    if mode == "wal":
+                        in_wal.append(path.relative_to(files).as_posix())
+                        connection.execute("PRAGMA journal_mode = DELETE").fetchall()
+                    connection.execute("SELECT * FROM sqlite_master").fetchall()
+            except sqlite3.DatabaseError as error:
+                raise Corrupt(f"{path.relative_to(files)}: {error}") from None
+    for path in files.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            path.chmod(stat.S_IMODE(path.stat().st_mode) & ~0o222)
+    return in_wal
+
+
+def place(key: str, path: Path) -> None:
+    """What `mintfs build --to` does: whole or not at all."""
+    if path.is_dir():
+        raise Error(f"cannot place the database at {path}: a directory")
+    about = _about(key)
+    source = _template(key) / "files" / about["file"]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{new_id()}")
+    _copy_writable(str(source), str(beside))
+    if about["file"] in about["wal"]:
+        _restore_wal(beside)
+    for side in ("-journal", "-wal", "-shm"):
+        path.with_name(path.name + side).unlink(missing_ok=True)
+    os.replace(beside, path)
+
+
+def _template(key: str) -> Path:
+    return _run.current().directory / "templates" / key
+
+
+def _about(key: str) -> Dict[str, Sequence[str]]:
+    about: Dict[str, Sequence[str]] = json.loads(
+        (_template(key) / "about.json").read_text(encoding="utf-8")
+    )
+    return about
+
+
+def _replace_text(path: Path, text: str) -> None:
+    beside = path.with_name(f".{new_id()}")
+    beside.write_text(text, encoding="utf-8")
+    os.replace(beside, path)
+
+
+# ---- sessions ----
+
+
+class FallbackSource(Source):
+    """Copies in the run's directory."""
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+
+    def new(self, template: str) -> Session:
+        tell(self.why)
+        key = _resolve(template)
+        directory = _parent_for(key) / new_id()
+        _copy(key, directory)
+        return Session(directory, key, "none", self.why)
+
+    def reset(self, session: Session) -> None:
+        directory = session.directory
+        fresh = directory.with_name(f".{new_id()}")
+        old = directory.with_name(f".{new_id()}")
+        _copy(session.key, fresh)
+        try:
+            directory.rename(old)
+        except FileNotFoundError:
+            shutil.rmtree(fresh)
+            raise NotFound(f"no session at {directory}") from None
+        fresh.rename(directory)
+        shutil.rmtree(old)
+
+    def remove(self, session: Session) -> None:
+        # On Windows an open file stays, and goes with the run.
+        shutil.rmtree(session.directory, ignore_errors=sys.platform == "win32")
+
+    def sealed(self, session: Session) -> Optional[Path]:
+        return _template(session.key) / "files"
+
+
+def _resolve(template: str) -> str:
+    run = _run.current().directory
+    if (run / "templates" / template).is_dir() and len(template) == 64:
+        return template
+    try:
+        return (run / "names" / template).read_text(encoding="utf-8")
+    except OSError:
+        raise NotFound(f"no template {template} in this test run: mintfs.template() makes it")
+
+
+def _parent_for(key: str) -> Path:
+    """In memory where that leaves room, as it does for the copies of the mintfs command."""
+    run = _run.current()
+    size = sum(path.stat().st_size for path in (_template(key) / "files").rglob("*"))
+    if sys.platform == "linux" and _has_room(_run.SHARED_MEMORY, size):
+        run.memory.mkdir(mode=0o700, exist_ok=True)
+        if run.memory.stat().st_uid == os.getuid():
+            return run.memory
+    parent = run.directory / "sessions"
+    parent.mkdir(exist_ok=True)
+    return parent
+
+
+def _has_room(place: Path, size: int) -> bool:
+    if not os.path.ismount(place) or not os.access(place, os.W_OK):
+        return False
+    free = shutil.disk_usage(place).free
+    return free // 2 > size and free - size > ROOM_TO_LEAVE_BYTES
+
+
+def _copy(key: str, directory: Path) -> None:
+    """Appears whole."""
+    beside = directory.with_name(f".{new_id()}")
+    files = _template(key) / "files"
+    try:
+        shutil.copytree(files, beside, symlinks=True, copy_function=_copy_writable)
+        for name in _about(key)["wal"]:
+            _restore_wal(beside / name)
+        beside.chmod(0o700)
+        beside.rename(directory)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
+
+
+def _copy_writable(source: str, to: str) -> str:
+    shutil.copyfile(source, to, follow_symlinks=False)
+    os.chmod(to, stat.S_IMODE(os.lstat(source).st_mode) | stat.S_IWUSR)
+    return to
+
+
+def _restore_wal(path: Path) -> None:
+    with open(path, "r+b") as file:
+        file.seek(VERSIONS_OFFSET)
+        file.write(WAL_VERSIONS)

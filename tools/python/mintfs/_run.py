@@ -1,0 +1,145 @@
+"""A test run's own directory, on machines without the mintfs command.
+
+    TMP/mintfs-runs-UID/lock            held while runs come and go
+    TMP/mintfs-runs-UID/RUN/users/...   one file a process, locked as long as it lives
+    TMP/mintfs-runs-UID/RUN/...         templates and databases, see _fallback.py
+
+A test run is what inherits MINTFS_RUN from one process: the workers of pytest-xdist, forks, all
+sessions of nox. Whoever leaves last removes the directory; what killed runs left is removed by the
+next run.
+"""
+
+import atexit
+import os
+import shutil
+import stat
+import sys
+import tempfile
+import threading
+import uuid
+from pathlib import Path
+from typing import Optional
+
+from ._errors import Error
+from ._locks import held, take
+
+VARIABLE = "MINTFS_RUN"
+XDIST_VARIABLE = "PYTEST_XDIST_TESTRUNUID"
+SHARED_MEMORY = Path("/dev/shm")
+
+
+class Run:
+    """One that this process is part of."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        #: The same in memory, for databases; made when first used.
+        self.memory = SHARED_MEMORY / f"{base().name}-{directory.name}"
+        self.pid = os.getpid()
+        self._user = directory / "users" / f"{self.pid}-{uuid.uuid4().hex}"
+        self._user.parent.mkdir(parents=True, exist_ok=True)
+        self._fd: Optional[int] = take(self._user)
+
+    def is_there(self) -> bool:
+        return self._user.parent.is_dir()
+
+    def leave(self) -> None:
+        """For the process that joined; a fork of it stays, and keeps the run."""
+        if self._fd is None or self.pid != os.getpid():
+            return
+        os.close(self._fd)
+        self._fd = None
+        try:
+            with held(base() / "lock"):
+                _remove_if_dead(self.directory)
+                if sys.platform != "win32" and os.listdir(base()) == ["lock"]:
+                    os.unlink(base() / "lock")
+                    os.rmdir(base())
+        except FileNotFoundError:
+            pass  # somebody cleaned up the temporary directory
+
+
+_current: Optional[Run] = None
+_mutex = threading.Lock()
+
+
+def base() -> Path:
+    owner = str(os.getuid()) if sys.platform != "win32" else "runs"
+    return Path(tempfile.gettempdir(), f"mintfs-runs-{owner}")
+
+
+def current() -> Run:
+    """The run of this process, joined or begun."""
+    global _current
+    with _mutex:
+        if _current is None or not _current.is_there():
+            _current = _join()
+            atexit.register(_current.leave)
+        return _current
+
+
+def leave() -> None:
+    """Before the process ends, if that is known; the next current() begins anew."""
+    global _current
+    with _mutex:
+        if _current is not None:
+            _current.leave()
+            _current = None
+
+
+def _join() -> Run:
+    while True:
+        _make_base()
+        try:
+            with held(base() / "lock"):
+                _sweep()
+                run = Run(base() / _name())
+        except FileNotFoundError:
+            continue  # the last user of another run has just removed it all
+        os.environ[VARIABLE] = run.directory.name
+        return run
+
+
+def _name() -> str:
+    """Handed down; or the same in all workers of pytest-xdist, whose parent knows nothing of us."""
+    name = os.environ.get(VARIABLE, "")
+    if name.isalnum():
+        return name
+    xdist = os.environ.get(XDIST_VARIABLE, "")
+    return "xdist" + xdist if xdist.isalnum() else uuid.uuid4().hex
+
+
+def _make_base() -> None:
+    """Ours alone, in a place where everybody may make directories."""
+    path = base()
+    try:
+        path.mkdir(mode=0o700)
+    except FileExistsError:
+        pass
+    if sys.platform == "win32":  # pragma: no cover - the temporary directory is the user's there
+        return
+    status = path.lstat()
+    if (
+        not stat.S_ISDIR(status.st_mode)
+        or status.st_uid != os.getuid()
+        or stat.S_IMODE(status.st_mode) & 0o077
+    ):
+        raise Error(f"{path} is not this user's alone: remove it, or set TMPDIR")
+
+
+def _sweep() -> None:
+    for directory in base().iterdir():
+        if directory.name != "lock":
+            _remove_if_dead(directory)
+
+
+def _remove_if_dead(directory: Path) -> None:
+    for user in directory.glob("users/*"):
+        fd = take(user, wait=False)
+        if fd is None:
+            return
+        os.close(fd)
+    shutil.rmtree(directory, ignore_errors=True)
+    memory = SHARED_MEMORY / f"{base().name}-{directory.name}"
+    if memory.is_dir() and not memory.is_symlink():
+        shutil.rmtree(memory, ignore_errors=True)

@@ -1,0 +1,37 @@
+"""How a database file is called in the languages that name databases by text.
+
+SQLAlchemy takes what stands between the third slash and "?" as the path, as it is: spaces, "#",
+"%" and any letters are right there. A path that has a "?", or one with options for SQLite, goes as
+a file: URI (https://www.sqlite.org/uri.html), percent-encoded.
+"""
+
+import os
+from pathlib import Path
+from typing import Mapping, Optional, Union
+from urllib.parse import quote
+
+Option = Union[str, int, bool]
+
+
+def _query(options: Mapping[str, Option]) -> str:
+    values = {name: int(v) if isinstance(v, bool) else v for name, v in options.items()}
+    return "&".join(f"{quote(name)}={quote(str(value))}" for name, value in values.items())
+
+
+def _uri(path: Path) -> str:
+    text = path.as_posix()
+    slash = "" if text.startswith("/") else "///"  # file:///C:/...
+    return "file:" + slash + quote(os.fsencode(text), safe="/:~")
+
+
+def file_uri(path: Path, **options: Option) -> str:
+    """For sqlite3.connect(..., uri=True), ATTACH, and SQLite's shell."""
+    return _uri(path) + ("?" + _query(options) if options else "")
+
+
+def sqlalchemy_url(path: Path, driver: Optional[str] = None, **options: Option) -> str:
+    """For create_engine(); options are those of a file: URI, or of the driver (timeout=30)."""
+    scheme = f"sqlite+{driver}" if driver else "sqlite"
+    if not options and "?" not in str(path):
+        return f"{scheme}:///{path.as_posix()}"
+    return f"{scheme}:///{_uri(path)}?{_query({**options, 'uri': 'true'})}"
