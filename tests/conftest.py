@@ -18,6 +18,8 @@ from pathlib import Path
 
 import pytest
 
+pytest.register_assert_rewrite("support")  # their assertions tell as much as those of tests
+
 from support import mounts, processes, users
 from support.basics import IS_ROOT, MINTFS, NO_SKIP, SANITIZED
 from support.stores import Store, binary_for_all, make_home
@@ -134,11 +136,12 @@ def place():
     path = Path(tempfile.mkdtemp(prefix="m-"))
     path.chmod(0o755)
     yield path
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        point = line.split(" ")[4]
-        assert not point.startswith(f"{path}/"), f"the test left a mount: {line}"
+    left = mounts.points_below(path)
+    for point in reversed(left):
+        mounts.unmount_lazily(point)
     subprocess.run(["chmod", "-R", "u+rwX", str(path)], check=True)
     shutil.rmtree(path)
+    assert left == [], "the test left mounts"
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from support.basics import SANITIZED, fewer, seeded, sha256
 from support.databases import check, connected, dump, pragma, read_only, run_workload, value
-from support.processes import Child
+from support.processes import Child, call_in_fork
 
 MODES = ("DELETE", "TRUNCATE", "PERSIST", "MEMORY", "OFF", "WAL")
 PAGE_SIZES = (512, 1024, 2048, 4096, 8192, 16384, 32768, 65536)
@@ -21,7 +21,8 @@ def compare_workload(mount, key, name, mode, mmap_size, plain):
     shutil.copy(mount.store.template(key), plain)
     plain.chmod(0o600)
     for path in (session, plain):
-        run_workload(path, mode, mmap_size, 1 << 20, seeded(name))
+        # In a process of its own: with pages of less than 4 KiB SQLite forgets to unmap some.
+        call_in_fork(lambda: run_workload(path, mode, mmap_size, 1 << 20, seeded(name)))
     check(session)
     assert dump(session) == dump(plain)
     with connected(session) as one, connected(plain) as other:

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "fs/base/log.h"
+#include "fs/store/config.h"
 #include "fs/store/template.h"
 #include "tools/mounting.h"
 
@@ -16,15 +17,16 @@ int backend_read_wish(enum backend_wish *ret_wish)
 {
     static const char *const words[] = {
         [WISH_AUTO] = "auto", [WISH_FUSE] = "fuse", [WISH_COPY] = "copy"};
-    const char *wanted = getenv("MINTFS_BACKEND");
-    if (!wanted || !*wanted)
-        wanted = words[WISH_AUTO];
+    struct setting_value wanted;
+    int r = config_get(SETTING_BACKEND, &wanted);
+    if (r < 0)
+        return r;
     for (size_t i = 0; i < ARRAY_LENGTH(words); i++)
-        if (!strcmp(wanted, words[i])) {
+        if (!strcmp(wanted.text, words[i])) {
             *ret_wish = (enum backend_wish)i;
             return 0;
         }
-    return log_fail(EINVAL, "MINTFS_BACKEND is \"%s\", not one of auto, fuse, copy", wanted);
+    return -EINVAL; /* config_get() lets nothing else through */
 }
 
 /*

@@ -9,6 +9,7 @@
 #include "fs/store/place.h"
 #include "fs/store/store.h"
 #include "fs/store/template.h"
+#include "tools/care.h"
 #include "tools/command.h"
 #include "tools/spec_options.h"
 
@@ -17,8 +18,25 @@ static int place(const struct store *store, const char *key, const char *path)
     AUTO_TEMPLATE struct template *template = NULL;
     int r = template_open(store, key, &template);
     if (r == -ENOENT)
-        return log_fail(r, "template %s was removed meanwhile", key);
+        return -EAGAIN;
     return r < 0 ? r : place_file(template, path);
+}
+
+/* Somebody's gc may have evicted it again: then it is built again, a few times. */
+static int build_and_place(struct store *store, const struct spec_request *request,
+                           struct build_result *ret_result)
+{
+    enum { TRIES = 5 };
+    int r = -EAGAIN;
+    for (int i = 0; r == -EAGAIN && i < TRIES; i++) {
+        r = build_template(store, request->spec, ret_result);
+        if (r < 0)
+            return r;
+        r = request->to ? place(store, ret_result->key, request->to) : 0;
+    }
+    if (r == -EAGAIN)
+        return log_fail(ENOENT, "template %s is evicted again and again", ret_result->key);
+    return r;
 }
 
 static int run(const struct spec_request *request, struct build_result *ret_result)
@@ -28,9 +46,9 @@ static int run(const struct spec_request *request, struct build_result *ret_resu
     if (r == 0)
         r = store_open(&store);
     if (r == 0)
-        r = build_template(store, request->spec, ret_result);
-    if (r == 0 && request->to)
-        r = place(store, ret_result->key, request->to);
+        r = build_and_place(store, request, ret_result);
+    if (r == 0 && !ret_result->was_hit)
+        care_after_build(store, ret_result->key);
     return r;
 }
 
@@ -38,7 +56,7 @@ int cmd_build(int argc, char **argv)
 {
     AUTO_REQUEST struct spec_request request = {.spec = NULL};
     struct build_result result = {.builder_status = 0};
-    int r = spec_request_read(argc, argv, true, &request);
+    int r = spec_request_read(argc, argv, SPEC_TAKES_TO, &request);
     if (r == 0 && request.wants_help)
         return command_help(argv[0]);
     if (r == 0)

@@ -12,7 +12,7 @@ int cmd_key(int argc, char **argv)
 {
     AUTO_REQUEST struct spec_request request = {.spec = NULL};
     AUTO_KEY struct key key = {.arguments = STRLIST_INIT};
-    int r = spec_request_read(argc, argv, false, &request);
+    int r = spec_request_read(argc, argv, 0, &request);
     if (r == 0 && request.wants_help)
         return command_help(argv[0]);
     if (r == 0)

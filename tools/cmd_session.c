@@ -22,10 +22,12 @@
 #include "fs/overlay/copies.h"
 #include "fs/overlay/scratch.h"
 #include "fs/store/build.h"
+#include "fs/store/catalog.h"
 #include "fs/store/conf.h"
 #include "fs/store/interrupt.h"
 #include "fs/store/template.h"
 #include "tools/backend.h"
+#include "tools/care.h"
 #include "tools/command.h"
 #include "tools/sessions.h"
 #include "fs/base/units.h"
@@ -85,6 +87,8 @@ static int key_from_conf(struct store *store, char ret_key[SHA256_HEX_LENGTH + 1
         r = build_template(store, spec, &result);
     if (r == -EINTR)
         interrupt_raise();
+    if (r == 0 && !result.was_hit)
+        care_after_build(store, result.key);
     if (r == 0)
         (void)snprintf(ret_key, SHA256_HEX_LENGTH + 1, "%s", result.key);
     return r;
@@ -147,6 +151,10 @@ static int make_copied(const struct store *store, struct made_session *made)
     int r = copies_sweep(store);
     if (r == 0)
         r = copies_new(store, made->key, made->id, &made->path, &first);
+    /* A mount's daemon counts its own. */
+    if (r == 0 && (catalog_touch(store->catalog, made->key) < 0 ||
+                   catalog_count_use(store->catalog, 1, 0) < 0))
+        log_warning("the use of template %.12s is not counted", made->key);
     if (r == 0 && first)
         log_info("sessions are plain copies below %.*s, since %s",
                  (int)(strlen(made->path) - strlen(made->key) - strlen(made->id) - 2), made->path,

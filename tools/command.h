@@ -32,6 +32,17 @@ struct command {
 };
 
 int cmd_build(int argc, char **argv);
+int cmd_clean(int argc, char **argv);
+int cmd_config(int argc, char **argv);
+int cmd_show(int argc, char **argv);
+int cmd_stats(int argc, char **argv);
+int cmd_explain(int argc, char **argv);
+int cmd_verify(int argc, char **argv);
+int cmd_evict(int argc, char **argv);
+int cmd_gc(int argc, char **argv);
+int cmd_name(int argc, char **argv);
+int cmd_pin(int argc, char **argv);
+int cmd_unpin(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_key(int argc, char **argv);
 int cmd_ls(int argc, char **argv);

@@ -10,8 +10,8 @@
 
 #include "fs/base/log.h"
 #include "fs/mount/mountpoint.h"
+#include "fs/store/config.h"
 #include "tools/command.h"
-#include "fs/base/units.h"
 
 enum { DAEMON_END_MS = 30 * 1000 };
 
@@ -85,11 +85,12 @@ int mounting_take_away(const struct store *store, const char *typed)
 
 static int idle_option(char *ret_text, size_t size)
 {
-    const char *wanted = getenv("MINTFS_IDLE");
-    uint64_t seconds = 600;
-    if (wanted && *wanted && (units_parse_duration(wanted, &seconds) < 0 || seconds > INT32_MAX))
-        return log_fail(EINVAL, "MINTFS_IDLE is \"%s\", not a time such as 90s, 10m or 2h", wanted);
-    (void)snprintf(ret_text, size, "idle=%u", (unsigned)seconds);
+    uint64_t seconds;
+    int r = config_get_number(SETTING_IDLE, &seconds);
+    if (r < 0)
+        return r;
+    /* 0: it never goes by itself. */
+    (void)snprintf(ret_text, size, "idle=%u", seconds > INT32_MAX ? 0 : (unsigned)seconds);
     return 0;
 }
 

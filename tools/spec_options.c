@@ -7,7 +7,7 @@
 #include "fs/store/conf.h"
 #include "tools/command.h"
 
-enum { OPTION_SALT = 256, OPTION_ROOT, OPTION_AS, OPTION_FILE, OPTION_TO };
+enum { OPTION_SALT = 256, OPTION_ROOT, OPTION_AS, OPTION_FILE, OPTION_TO, OPTION_JSON };
 
 static const struct option options[] = {
     {"input", required_argument, NULL, 'i'},
@@ -20,6 +20,7 @@ static const struct option options[] = {
     {"as", required_argument, NULL, OPTION_AS},
     {"file", required_argument, NULL, OPTION_FILE},
     {"to", required_argument, NULL, OPTION_TO},
+    {"json", no_argument, NULL, OPTION_JSON},
     {NULL, 0, NULL, 0},
 };
 
@@ -28,6 +29,7 @@ struct reading {
     const char *root;
     const char *to;
     bool wants_help;
+    bool as_json;
     bool has_dashes; /* "--" stood before the operands */
 };
 
@@ -75,6 +77,9 @@ static int take_option(struct reading *reading, int option, const char *value)
         return 0;
     case OPTION_TO:
         reading->to = value;
+        return 0;
+    case OPTION_JSON:
+        reading->as_json = true;
         return 0;
     default:
         reading->wants_help = true;
@@ -159,19 +164,22 @@ static int read_builder(int argc, char **argv, struct reading *reading,
     return r;
 }
 
-int spec_request_read(int argc, char **argv, bool takes_to, struct spec_request *ret_request)
+int spec_request_read(int argc, char **argv, unsigned takes, struct spec_request *ret_request)
 {
     CLEANUP(reading_fini) struct reading reading = {.flags = spec_new()};
     if (!reading.flags)
         return log_errno(ENOMEM, "%s", argv[0]);
     struct spec_request request = {.spec = NULL};
     int r = read_options(argc, argv, &reading);
-    if (r == 0 && reading.to && !takes_to)
+    if (r == 0 && reading.to && !(takes & SPEC_TAKES_TO))
         r = usage(argv[0], "unknown option --to", "");
+    if (r == 0 && reading.as_json && !(takes & SPEC_TAKES_JSON))
+        r = usage(argv[0], "unknown option --json", "");
     if (r < 0)
         return r;
     request.to = reading.to;
     request.wants_help = reading.wants_help;
+    request.as_json = reading.as_json;
     if (!request.wants_help)
         r = reading.has_dashes ? read_builder(argc, argv, &reading, &request.spec)
                                : read_conf(argc, argv, &reading, &request.spec);

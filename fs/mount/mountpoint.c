@@ -13,6 +13,7 @@
 #include "fs/base/dir.h"
 #include "fs/base/io.h"
 #include "fs/base/log.h"
+#include "fs/store/config.h"
 
 /* ---- what is mounted where ---- */
 
@@ -89,10 +90,12 @@ enum mount_state mountpoint_state(const char *path)
         return MOUNT_NONE;
     if (strcmp(type, MOUNT_TYPE) != 0)
         return MOUNT_FOREIGN;
-    /* stat(2) may still succeed, from cached attributes. */
+    /* stat(2) may still succeed, from cached attributes. A daemon that has just been killed shows
+     * itself by ECONNABORTED, or by ECANCELED where its requests came through io_uring. */
     struct statfs status;
-    return statfs(path, &status) < 0 && (errno == ENOTCONN || errno == ECONNABORTED) ? MOUNT_STALE
-                                                                                     : MOUNT_OURS;
+    bool dead = statfs(path, &status) < 0 &&
+                (errno == ENOTCONN || errno == ECONNABORTED || errno == ECANCELED);
+    return dead ? MOUNT_STALE : MOUNT_OURS;
 }
 
 /* ---- paths ---- */
@@ -113,7 +116,11 @@ static int private_in_tmp(const char *path)
 
 int mountpoint_default_path(char **ret_path, bool *ret_in_tmp)
 {
-    const char *wanted = getenv("MINTFS_MOUNT");
+    struct setting_value setting;
+    int r = config_get(SETTING_MOUNT, &setting);
+    if (r < 0)
+        return r;
+    const char *wanted = setting.text;
     const char *runtime = getenv("XDG_RUNTIME_DIR");
     *ret_in_tmp = false;
     if (wanted && *wanted) {

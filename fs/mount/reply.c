@@ -57,6 +57,11 @@ struct target target_of(struct server *server, fuse_ino_t id)
     return (struct target){.inode = (struct inode *)pointer};
 }
 
+fuse_ino_t id_of_node(const struct node *node)
+{
+    return (fuse_ino_t)((uintptr_t)node | node_tag);
+}
+
 void target_stat(struct server *server, struct target target, struct stat *ret_status)
 {
     if (target.node)
@@ -95,7 +100,7 @@ void reply_inode(fuse_req_t req, struct inode *inode)
 void fill_node_entry(struct node *node, struct fuse_entry_param *ret_entry)
 {
     *ret_entry = (struct fuse_entry_param){
-        .ino = (fuse_ino_t)((uintptr_t)node | node_tag),
+        .ino = id_of_node(node),
         .entry_timeout = forever_seconds,
         .attr_timeout = forever_seconds,
     };

@@ -42,6 +42,20 @@ static int open_status(struct server *server, struct fuse_file_info *info)
     return 0;
 }
 
+struct warming {
+    struct fuse_session *fuse;
+    fuse_ino_t id;
+};
+
+/* Into the page cache: a failure costs a READ later. */
+static void store_pages(uint64_t offset, const void *bytes, size_t size, void *context)
+{
+    const struct warming *warming = context;
+    struct fuse_bufvec buffer = FUSE_BUFVEC_INIT(size);
+    buffer.buf[0].mem = (void *)(uintptr_t)bytes;
+    (void)fuse_lowlevel_notify_store(warming->fuse, warming->id, (off_t)offset, &buffer, 0);
+}
+
 static int open_node(fuse_req_t req, struct node *node, struct fuse_file_info *info)
 {
     static const int needs[] = {[O_RDONLY] = R_OK, [O_WRONLY] = W_OK, [O_RDWR] = R_OK | W_OK};
@@ -55,7 +69,11 @@ static int open_node(fuse_req_t req, struct node *node, struct fuse_file_info *i
 #endif
     int r = access_node(req, node, want);
     if (r == 0)
-        r = file_open(node);
+        r = info->flags & O_TRUNC
+                ? file_open(node)
+                : file_open_warm(node, store_pages,
+                                 &(struct warming){.fuse = server_of(req)->fuse,
+                                                  .id = id_of_node(node)});
     if (r < 0)
         return r;
     if (info->flags & O_TRUNC) {

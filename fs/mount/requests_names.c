@@ -3,6 +3,7 @@
  */
 #include <assert.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "fs/mount/server.h"
@@ -60,17 +61,32 @@ static void forget(struct server *server, fuse_ino_t id, uint64_t count)
     }
 }
 
+/*
+ * With io_uring only FORGETs come through /dev/fuse, each with a wake-up that is paid for by whoever
+ * closed or removed something. While the thread that reads them rests they gather, and come at once.
+ */
+static void let_forgets_gather(struct server *server)
+{
+    static const struct timespec rest = {.tv_nsec = 10 * 1000 * 1000};
+    if (atomic_load_explicit(&server->uses_uring, memory_order_relaxed))
+        (void)nanosleep(&rest, NULL);
+}
+
 void handle_forget(fuse_req_t req, fuse_ino_t id, uint64_t count)
 {
-    forget(server_of(req), id, count);
+    struct server *server = server_of(req);
+    forget(server, id, count);
     fuse_reply_none(req);
+    let_forgets_gather(server);
 }
 
 void handle_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
 {
+    struct server *server = server_of(req);
     for (size_t i = 0; i < count; i++)
-        forget(server_of(req), forgets[i].ino, forgets[i].nlookup);
+        forget(server, forgets[i].ino, forgets[i].nlookup);
     fuse_reply_none(req);
+    let_forgets_gather(server);
 }
 
 static void reply_attributes(fuse_req_t req, struct target target)

@@ -106,10 +106,10 @@ static void stop_by_force(struct controller *controller)
     push_dirty_pages(server);
     log_warning("%s goes while in use%s%s: what is written to it from now on is lost",
                 server->options->mount_point, users ? " by " : "", users ? users : "");
-    int r = mountpoint_unmount(server->options->mount_point, true);
-    if (r < 0)
-        log_warning("cannot take %s away: %s", server->options->mount_point, strerror(-r));
-    /* The connection lasts while a file is open: the loop is told to end. */
+    /*
+     * The connection lasts while a file is open: the loop is told to end. Then fuse_session_unmount()
+     * detaches the mount; were that done here already, it would complain on standard error.
+     */
     fuse_session_exit(server->fuse);
     do
         (void)pthread_kill(controller->loop, SIGNAL_WAKE);

@@ -73,6 +73,7 @@ struct target {
     struct node *node;
 };
 struct target target_of(struct server *server, fuse_ino_t id);
+fuse_ino_t id_of_node(const struct node *node);
 void target_stat(struct server *server, struct target target, struct stat *ret_status);
 
 /* ---- replies ---- */

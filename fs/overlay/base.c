@@ -23,6 +23,7 @@ struct base_node {
     uint32_t directory_count;
     int fd;
     unsigned users;
+    struct hot *hot; /* set before the file is acquired for the first time, for good */
 };
 
 struct base {
@@ -150,9 +151,11 @@ void base_unref(struct base *base)
     if (!base || atomic_fetch_sub(&base->refs, 1) != 1)
         return;
     if (base->nodes)
-        for (size_t i = 0; i < base->template->manifest->entry_count; i++)
+        for (size_t i = 0; i < base->template->manifest->entry_count; i++) {
             if (base->nodes[i].fd >= 0)
                 (void)close(base->nodes[i].fd);
+            hot_free(base->nodes[i].hot);
+        }
     template_close(base->template);
     lock_release(&base->in_use);
     pthread_mutex_destroy(&base->files);
@@ -293,6 +296,8 @@ int base_file_acquire(struct base *base, uint32_t entry, int *ret_fd)
         if (fd < 0)
             return fd;
         node->fd = fd;
+        if (!node->hot)
+            node->hot = hot_new();
     } else if (node->users == 0) {
         base->cached--;
     }
@@ -313,4 +318,9 @@ void base_file_release(struct base *base, uint32_t entry)
     }
     (void)close(node->fd);
     node->fd = -1;
+}
+
+struct hot *base_file_hot(const struct base *base, uint32_t entry)
+{
+    return node_of(base, entry)->hot;
 }

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "fs/base/cleanup.h"
+#include "fs/overlay/hot.h"
 #include "fs/store/template.h"
 
 /* The directory above everything in files/; else an index into the manifest's entries. */
@@ -71,5 +72,7 @@ uint32_t base_directory_count(const struct base *base, uint32_t directory);
 /* A descriptor of a regular file, shared with others, valid until the release. */
 MUST_CHECK int base_file_acquire(struct base *base, uint32_t entry, int *ret_fd);
 void base_file_release(struct base *base, uint32_t entry);
+/* What sessions read of the file, while it is acquired; NULL without memory. */
+struct hot *base_file_hot(const struct base *base, uint32_t entry);
 
 #endif

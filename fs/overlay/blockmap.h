@@ -20,6 +20,18 @@ struct blockmap {
 typedef uint32_t fileblock_t;
 #define FILE_SIZE_LIMIT_BYTES ((uint64_t)BLOCK_LIMIT * BLOCK_SIZE_BYTES)
 
+/* The block that an offset lies in. */
+static inline fileblock_t block_of(uint64_t offset_bytes)
+{
+    return (fileblock_t)(offset_bytes / BLOCK_SIZE_BYTES);
+}
+
+/* The offset where the next block begins, or this one if it does here. */
+static inline uint64_t block_round_up(uint64_t offset_bytes)
+{
+    return (offset_bytes + BLOCK_SIZE_BYTES - 1) / BLOCK_SIZE_BYTES * BLOCK_SIZE_BYTES;
+}
+
 void blockmap_free(struct blockmap *map);
 
 /* BLOCK_ABSENT where nothing was set. */

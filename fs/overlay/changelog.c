@@ -33,7 +33,7 @@ static const uint32_t frame_magic_kind = 0x006c666d; /* any version of it */
 
 enum {
     COMPACT_FROM_BYTES = 64 << 10,
-    TAIL_MAX = 4095,
+    TAIL_MAX = TARGET_BYTES_MAX,
     /* So many logs may stay open although their sessions idle. */
     OPEN_LOGS_MAX = 512,
 };

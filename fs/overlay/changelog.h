@@ -23,7 +23,7 @@
 #include "fs/overlay/blockmap.h"
 #include "fs/overlay/session.h"
 
-enum { BOOT_ID_SIZE = 36, NAME_BYTES_MAX = 255 };
+enum { BOOT_ID_SIZE = 36, NAME_BYTES_MAX = 255, TARGET_BYTES_MAX = 4095 };
 
 /* What begins every log. */
 struct session_header {

@@ -1,12 +1,13 @@
 /*
  * A session's whole state as one frame, which takes the place of a log that has grown long.
  *
- * Replaying records resolves node numbers against the tree as it is by then, so order matters:
+ * In replaying it, what stands under a name is as in the template until a record says otherwise,
+ * and any of the template's entries is found by its number, wherever it is (recovery.c). So it
+ * takes, in this order:
  *
- *  1. names of the template that are gone, deepest directories first: while a directory is still
- *     where the template has it, its own changes find it;
- *  2. directories from the root down, each linked before anything in it is spoken of;
- *  3. files and links, whose directories all stand by now.
+ *  1. the names of the template that are gone, or stand for something else;
+ *  2. directories from the root down, since new ones are known only behind their own record;
+ *  3. files and links, whose directories are all known by now.
  */
 #include "fs/overlay/node.h"
 
@@ -47,43 +48,18 @@ static int gather_directories(struct compaction *compaction)
     return r;
 }
 
-static int template_depth(const struct node *directory)
+static void add_removals(struct compaction *compaction)
 {
-    if (directory->base == BASE_ROOT)
-        return 0;
-    int depth = 1;
-    for (const char *c = base_entry(directory->session->base, directory->base)->path; *c; c++)
-        depth += *c == '/';
-    return depth;
-}
-
-static int deeper_first(const void *a, const void *b)
-{
-    const struct node *const *left = a;
-    const struct node *const *right = b;
-    return template_depth(*right) - template_depth(*left);
-}
-
-static int add_removals(struct compaction *compaction)
-{
-    AUTO_FREE struct node **sorted = malloc((compaction->count + 1) * sizeof(struct node *));
-    if (!sorted)
-        return -ENOMEM;
-    size_t count = 0;
-    for (size_t i = 0; i < compaction->count; i++)
-        if (compaction->directories[i]->base != BASE_NONE)
-            sorted[count++] = compaction->directories[i];
-    qsort(sorted, count, sizeof(struct node *), deeper_first);
-    for (size_t i = 0; i < count; i++) {
-        const struct directory *names = sorted[i]->directory;
+    for (size_t i = 0; i < compaction->count; i++) {
+        const struct node *directory = compaction->directories[i];
+        const struct directory *names = directory->directory;
         for (uint32_t k = 0; k < names->count; k++) {
             const struct dentry *dentry = names->by_name[k];
-            bool gone = !dentry->node || directory_is_made(names, dentry);
+            bool gone = !dentry->node || dentry->made;
             if (gone && directory_in_base(names, dentry->name))
-                frame_add_unlink(&compaction->frame, sorted[i]->number, dentry->name);
+                frame_add_unlink(&compaction->frame, directory->number, dentry->name);
         }
     }
-    return 0;
 }
 
 static void add_child_directory(struct compaction *compaction, const struct node *parent,
@@ -93,7 +69,7 @@ static void add_child_directory(struct compaction *compaction, const struct node
     bool is_new = child->base == BASE_NONE;
     if (is_new)
         node_add_whole(child, &compaction->frame);
-    if (directory_is_made(parent->directory, dentry))
+    if (dentry->made)
         frame_add_link(&compaction->frame, parent->number, dentry->name, child->number);
     if (!is_new && child->changed)
         node_add_whole(child, &compaction->frame);
@@ -114,8 +90,7 @@ static void add_directories(struct compaction *compaction)
 
 static void add_files(struct compaction *compaction)
 {
-    /* Attributes of a node that exists by number alone come before its names, and only once:
-     * those of template files may come at any time, since a number finds them. */
+    /* A new one is known by its own record, so that comes before its names. */
     struct node *node;
     LIST_FOREACH(node, &compaction->session->nodes, all)
     {
@@ -126,8 +101,7 @@ static void add_files(struct compaction *compaction)
         const struct node *parent = compaction->directories[i];
         for (uint32_t k = 0; k < parent->directory->count; k++) {
             const struct dentry *dentry = parent->directory->by_name[k];
-            if (dentry->node && !node_is_directory(dentry->node) &&
-                directory_is_made(parent->directory, dentry))
+            if (dentry->node && !node_is_directory(dentry->node) && dentry->made)
                 frame_add_link(&compaction->frame, parent->number, dentry->name,
                                dentry->node->number);
         }
@@ -140,9 +114,8 @@ static int compact_held(struct session *session)
     frame_init(&compaction.frame);
     session_add_header(session, &compaction.frame);
     int r = gather_directories(&compaction);
-    if (r == 0)
-        r = add_removals(&compaction);
     if (r == 0) {
+        add_removals(&compaction);
         add_directories(&compaction);
         add_files(&compaction);
         r = changelog_replace(session->log, &compaction.frame);

@@ -12,7 +12,7 @@ int directory_new(struct base *base_tree, uint32_t base, struct directory **ret_
     if (base != BASE_NONE)
         directory->base_count = base_child_count(base_tree, base);
     directory->live = directory->base_count;
-    directory->next_cookie = (uint64_t)COOKIE_FIRST + directory->base_count;
+    directory->next_cookie = directory_first_added(directory);
     *ret_directory = directory;
     return 0;
 }
@@ -24,7 +24,7 @@ void directory_free(struct directory *directory)
     for (uint32_t i = 0; i < directory->count; i++)
         free(directory->by_name[i]);
     free(directory->by_name);
-    free(directory->made);
+    free(directory->added);
     free(directory);
 }
 
@@ -79,7 +79,7 @@ int directory_prepare(struct directory *directory, const char *name, struct dent
 {
     int r = reserve(&directory->by_name, directory->count, &directory->room);
     if (r == 0)
-        r = reserve(&directory->made, directory->made_count, &directory->made_room);
+        r = reserve(&directory->added, directory->added_count, &directory->added_room);
     if (r < 0)
         return r;
     size_t length = strlen(name) + 1;
@@ -91,19 +91,19 @@ int directory_prepare(struct directory *directory, const char *name, struct dent
     return 0;
 }
 
-bool directory_is_made(const struct directory *directory, const struct dentry *dentry)
+uint64_t directory_first_added(const struct directory *directory)
 {
-    return dentry->cookie >= (uint64_t)COOKIE_FIRST + directory->base_count;
+    return (uint64_t)COOKIE_FIRST + directory->base_count;
 }
 
-/* The position of the first made entry whose cookie is at least this. */
-static uint32_t made_place(const struct directory *directory, uint64_t cookie)
+/* The position of the first added entry whose cookie is at least this. */
+static uint32_t added_place(const struct directory *directory, uint64_t cookie)
 {
     uint32_t low = 0;
-    uint32_t high = directory->made_count;
+    uint32_t high = directory->added_count;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        if (directory->made[middle]->cookie < cookie)
+        if (directory->added[middle]->cookie < cookie)
             low = middle + 1;
         else
             high = middle;
@@ -111,29 +111,31 @@ static uint32_t made_place(const struct directory *directory, uint64_t cookie)
     return low;
 }
 
-static void unlist_made(struct directory *directory, const struct dentry *dentry)
+/* The cookie of a name that the template has; 0 for others. */
+static uint64_t base_cookie(const struct directory *directory, const char *name)
 {
-    if (!dentry->node || !directory_is_made(directory, dentry))
-        return;
-    uint32_t place = made_place(directory, dentry->cookie);
-    directory->made_count--;
-    memmove(directory->made + place, directory->made + place + 1,
-            (directory->made_count - place) * sizeof(struct dentry *));
+    uint32_t entry = directory->base == BASE_NONE
+                         ? BASE_NONE
+                         : base_lookup(directory->base_tree, directory->base, name);
+    return entry == BASE_NONE ? 0
+                              : (uint64_t)COOKIE_FIRST + base_position(directory->base_tree, entry);
 }
 
-void directory_set(struct directory *directory, struct dentry *dentry, struct node *node,
-                   uint64_t cookie)
+void directory_set(struct directory *directory, struct dentry *dentry, struct node *node, bool made)
 {
-    dentry->node = node;
-    dentry->cookie = cookie;
-    if (node && !cookie) {
-        dentry->cookie = directory->next_cookie++;
-        directory->made[directory->made_count++] = dentry;
-    }
     bool found;
     uint32_t place = place_of(directory, dentry->name, &found);
+    dentry->node = node;
+    dentry->made = made;
+    dentry->cookie =
+        found ? directory->by_name[place]->cookie : base_cookie(directory, dentry->name);
+    if (dentry->cookie == 0) {
+        dentry->cookie = directory->next_cookie++;
+        directory->added[directory->added_count++] = dentry;
+    } else if (dentry->cookie >= directory_first_added(directory)) {
+        directory->added[added_place(directory, dentry->cookie)] = dentry;
+    }
     if (found) {
-        unlist_made(directory, directory->by_name[place]);
         free(directory->by_name[place]);
     } else {
         memmove(directory->by_name + place + 1, directory->by_name + place,
@@ -149,7 +151,13 @@ void directory_forget(struct directory *directory, const char *name)
     uint32_t place = place_of(directory, name, &found);
     if (!found)
         return;
-    unlist_made(directory, directory->by_name[place]);
+    uint64_t cookie = directory->by_name[place]->cookie;
+    if (cookie >= directory_first_added(directory)) {
+        uint32_t at = added_place(directory, cookie);
+        directory->added_count--;
+        memmove(directory->added + at, directory->added + at + 1,
+                (directory->added_count - at) * sizeof(struct dentry *));
+    }
     free(directory->by_name[place]);
     directory->count--;
     memmove(directory->by_name + place, directory->by_name + place + 1,

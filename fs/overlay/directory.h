@@ -6,11 +6,12 @@
  *     as in the template, never asked for   none
  *     as in the template                    node, cookie of the template's position
  *     in the template, but removed          no node ("whiteout")
- *     made by the session                   node, cookie behind all of the template's
+ *     made by the session                   node, `made`
  *     in neither                            none
  *
- * Cookies tell readdir where it was: 1 and 2 are "." and "..", then the template's children by
- * position, then the session's in the order in which they were made.
+ * Cookies tell readdir where it was: 1 and 2 are "." and "..", then the names that the template
+ * has, by position, then the others in the order in which they came. A name keeps its cookie
+ * whatever it comes to stand for, so that a reader never sees it twice.
  */
 #ifndef MINTFS_OVERLAY_DIRECTORY_H
 #define MINTFS_OVERLAY_DIRECTORY_H
@@ -24,6 +25,7 @@
 struct dentry {
     struct node *node; /* NULL: whiteout */
     uint64_t cookie;
+    bool made; /* the session gave the node this name; else it stands where the template has it */
     char name[];
 };
 
@@ -36,9 +38,9 @@ struct directory {
     struct dentry **by_name; /* sorted */
     uint32_t count;
     uint32_t room;
-    struct dentry **made; /* those the session made, by cookie */
-    uint32_t made_count;
-    uint32_t made_room;
+    struct dentry **added; /* those whose names the template does not have, by cookie */
+    uint32_t added_count;
+    uint32_t added_room;
 };
 
 MUST_CHECK int directory_new(struct base *base_tree, uint32_t base,
@@ -50,8 +52,8 @@ struct dentry *directory_find(const struct directory *directory, const char *nam
 /* Whether the template has that name here, whatever the session did to it. */
 bool directory_in_base(const struct directory *directory, const char *name);
 
-/* Whether the session gave it this name; else it stands where the template has it. */
-bool directory_is_made(const struct directory *directory, const struct dentry *dentry);
+/* Behind all cookies of names that the template has here. */
+uint64_t directory_first_added(const struct directory *directory);
 
 /* Makes room, so that a directory_set() of this name, and of one more, cannot fail. */
 MUST_CHECK int directory_prepare(struct directory *directory, const char *name,
@@ -59,11 +61,11 @@ MUST_CHECK int directory_prepare(struct directory *directory, const char *name,
 
 /*
  * Puts a prepared entry (malloc'ed, owned by the directory from then on) in place of whatever
- * stood under its name; does not count `live`. A cookie of 0 means a new one;
- * a template's entry that is merely shown keeps its position's.
+ * stood under its name; does not count `live`. A whiteout (no node) is for names that the template
+ * has, and so is a node that is not `made`.
  */
 void directory_set(struct directory *directory, struct dentry *dentry, struct node *node,
-                   uint64_t cookie);
+                   bool made);
 /* Forgets the entry: the name is then as in the template. */
 void directory_forget(struct directory *directory, const char *name);
 

@@ -1,5 +1,5 @@
 /*
- * The bytes of one copy-on-write file.
+ * The bytes of one copy-on-write file; fallocate(2) and lseek(2) are in ranges.c.
  *
  *     state of a block          in the map       a read sees
  *     as in the template        BLOCK_ABSENT     template's bytes below base_limit, zeros above
@@ -12,7 +12,6 @@
  * zeroed when the file grows over it (file_zero_tail).
  */
 #include <fcntl.h>
-#include <linux/falloc.h>
 #include <string.h>
 
 #include "fs/base/io.h"
@@ -21,16 +20,6 @@
 /* Where SQLite's file header holds the write and read versions, 2 for WAL
  * (https://www.sqlite.org/fileformat.html, 1.3.3). */
 enum { SQLITE_VERSIONS_OFFSET = 18, SQLITE_VERSIONS_SIZE = 2, SQLITE_VERSION_WAL = 2 };
-
-static fileblock_t block_of(uint64_t offset)
-{
-    return (fileblock_t)(offset / BLOCK_SIZE_BYTES);
-}
-
-static uint64_t round_up(uint64_t offset)
-{
-    return (offset + BLOCK_SIZE_BYTES - 1) / BLOCK_SIZE_BYTES * BLOCK_SIZE_BYTES;
-}
 
 static uint64_t min_u64(uint64_t a, uint64_t b)
 {
@@ -80,7 +69,7 @@ static int read_range(struct node *node, char *buffer, size_t size, uint64_t off
     while (size > 0) {
         fileblock_t at = block_of(offset);
         uint32_t within = (uint32_t)(offset % BLOCK_SIZE_BYTES);
-        uint32_t blocks = (uint32_t)(round_up(within + size) / BLOCK_SIZE_BYTES);
+        uint32_t blocks = (uint32_t)(block_round_up(within + size) / BLOCK_SIZE_BYTES);
         block_t block;
         uint32_t run = blockmap_run(&node->map, at, blocks, &block);
         size_t part = (size_t)min_u64(size, (uint64_t)run * BLOCK_SIZE_BYTES - within);
@@ -107,6 +96,9 @@ ssize_t file_read(struct node *node, void *buffer, size_t size, uint64_t offset)
     if (offset < node->size_bytes)
         there = (size_t)min_u64(size, node->size_bytes - offset);
     int r = read_range(node, buffer, there, offset);
+    if (node->base_fd >= 0 && there > 0)
+        hot_note(base_file_hot(node->session->base, node->base), block_of(offset),
+                 block_of(block_round_up(offset + there)) - block_of(offset));
     (void)pthread_rwlock_unlock(&node->lock);
     return r < 0 ? r : (ssize_t)there;
 }
@@ -188,6 +180,12 @@ static void give_back(struct node *node, block_t first, uint32_t count)
     atomic_fetch_sub(&node->session->list->stored_blocks, count);
 }
 
+static void give_all_back(const struct change *change)
+{
+    for (size_t i = 0; i < change->run_count; i++)
+        give_back(change->node, change->runs[i].block, change->runs[i].count);
+}
+
 /* One fresh block, of which the change covers a part: the rest is what the file shows there. */
 static int write_partial(const struct change *change, fileblock_t at, block_t block)
 {
@@ -249,56 +247,91 @@ static int store_missing(struct change *change, fileblock_t at, uint32_t count)
     return 0;
 }
 
-/* Writes fresh blocks, then those that are stored already, in place. */
-static int write_blocks(struct change *change)
+static int store_all_missing(struct change *change)
 {
-    struct node *node = change->node;
-    fileblock_t first = block_of(change->offset);
-    fileblock_t end = block_of(round_up(change->end));
-    for (int in_place = 0; in_place < 2; in_place++) {
-        for (fileblock_t at = first; at < end;) {
-            block_t block;
-            uint32_t run = blockmap_run(&node->map, at, end - at, &block);
-            int r = 0;
-            if (block >= BLOCK_LIMIT && !in_place) {
-                r = store_missing(change, at, run);
-            } else if (block < BLOCK_LIMIT && in_place && change->bytes) {
-                uint64_t start = (uint64_t)at * BLOCK_SIZE_BYTES;
-                uint64_t from = change->offset > start ? change->offset : start;
-                uint64_t to = min_u64(change->end, start + (uint64_t)run * BLOCK_SIZE_BYTES);
-                r = blocks_write(node->session->blocks, block, (uint32_t)(from - start),
-                                 change->bytes + (from - change->offset), to - from);
-            }
-            if (r < 0)
-                return r;
-            at += run;
-        }
+    fileblock_t end = block_of(block_round_up(change->end));
+    for (fileblock_t at = block_of(change->offset); at < end;) {
+        block_t block;
+        uint32_t run = blockmap_run(&change->node->map, at, end - at, &block);
+        int r = block >= BLOCK_LIMIT ? store_missing(change, at, run) : 0;
+        if (r < 0)
+            return r;
+        at += run;
     }
     return 0;
 }
 
-/* Records what was taken and shows it; the file has then at least size_bytes. */
+/* Writes what lies within [from, end) to the blocks that are stored already: `bytes`, or zeros. */
+static int write_stored(struct node *node, const char *bytes, uint64_t from, uint64_t end)
+{
+    static const char zeros[16 * BLOCK_SIZE_BYTES];
+    while (from < end) {
+        block_t block;
+        fileblock_t at = block_of(from);
+        uint32_t run = blockmap_run(&node->map, at, block_of(block_round_up(end)) - at, &block);
+        uint64_t to = min_u64(end, (uint64_t)(at + run) * BLOCK_SIZE_BYTES);
+        if (!bytes && block < BLOCK_LIMIT)
+            to = min_u64(to, from + sizeof(zeros));
+        int r = 0;
+        if (block < BLOCK_LIMIT)
+            r = blocks_write(node->session->blocks, block, (uint32_t)(from % BLOCK_SIZE_BYTES),
+                             bytes ? bytes : zeros, to - from);
+        if (r < 0)
+            return r;
+        bytes = bytes ? bytes + (to - from) : NULL;
+        from = to;
+    }
+    return 0;
+}
+
+/* Those of the change's bytes that lie before the file's end (as yet), or behind it. */
+static int write_in_place(const struct change *change, bool behind)
+{
+    uint64_t size = change->node->size_bytes;
+    uint64_t from = behind && change->offset < size ? size : change->offset;
+    uint64_t end = behind ? change->end : min_u64(change->end, size);
+    if (!change->bytes || from >= end)
+        return 0;
+    return write_stored(change->node, change->bytes + (from - change->offset), from, end);
+}
+
+/* Tells the log what was taken, and the size. */
+static int record_change(const struct change *change, uint64_t size_bytes, int64_t now_ns)
+{
+    struct node *node = change->node;
+    if (!node->logged || (!change->run_count && size_bytes == node->size_bytes))
+        return 0;
+    AUTO_FRAME struct frame frame;
+    frame_init(&frame);
+    struct extent_record record = {
+        .node = node->number, .size_bytes = size_bytes, .mtime_ns = now_ns};
+    for (size_t i = 0; i < change->run_count; i++) {
+        record.at = change->runs[i].at;
+        record.count = change->runs[i].count;
+        record.block = change->runs[i].block;
+        frame_add_extent(&frame, &record);
+    }
+    if (!change->run_count)
+        frame_add_extent(&frame, &record);
+    return session_record(node->session, &frame);
+}
+
+/*
+ * Writes, records and shows it; the file has then at least size_bytes. What is visible already is
+ * overwritten last, when nothing can fail any more for want of room.
+ */
 static int commit(struct change *change, uint64_t size_bytes)
 {
     struct node *node = change->node;
     int64_t now = node_now_ns();
-    if (node->logged && (change->run_count || size_bytes != node->size_bytes)) {
-        AUTO_FRAME struct frame frame;
-        frame_init(&frame);
-        struct extent_record record = {
-            .node = node->number, .size_bytes = size_bytes, .mtime_ns = now};
-        for (size_t i = 0; i < change->run_count; i++) {
-            record.at = change->runs[i].at;
-            record.count = change->runs[i].count;
-            record.block = change->runs[i].block;
-            frame_add_extent(&frame, &record);
-        }
-        if (!change->run_count)
-            frame_add_extent(&frame, &record);
-        int r = session_record(node->session, &frame);
-        if (r < 0)
-            return r;
+    int r = write_in_place(change, true);
+    if (r == 0)
+        r = record_change(change, size_bytes, now);
+    if (r < 0) {
+        give_all_back(change);
+        return r;
     }
+    r = write_in_place(change, false);
     for (size_t i = 0; i < change->run_count; i++) {
         const struct taken_run *run = &change->runs[i];
         blockmap_set(&node->map, run->at, run->count, run->block);
@@ -307,12 +340,11 @@ static int commit(struct change *change, uint64_t size_bytes)
     node->size_bytes = size_bytes;
     node->mtime_ns = node->ctime_ns = now;
     node->changed = true;
-    return 0;
+    return r;
 }
 
-/* Stores [offset, end), with these bytes or as it is; the size becomes at least size_bytes. */
-static int change_range(struct node *node, const char *bytes, uint64_t offset, uint64_t end,
-                        uint64_t size_bytes)
+int file_store_range(struct node *node, const char *bytes, uint64_t offset, uint64_t end,
+                     uint64_t size_bytes)
 {
     struct change change = {.node = node, .bytes = bytes, .offset = offset, .end = end};
     change.runs = change.few;
@@ -320,16 +352,15 @@ static int change_range(struct node *node, const char *bytes, uint64_t offset, u
     if (size_bytes < node->size_bytes)
         size_bytes = node->size_bytes;
     fileblock_t first = block_of(offset);
-    int r = blockmap_reserve(&node->map, first, block_of(round_up(end)) - first);
+    int r = blockmap_reserve(&node->map, first, block_of(block_round_up(end)) - first);
     if (r == 0)
         r = file_zero_tail(node, bytes && offset < size_bytes ? offset : size_bytes);
     if (r == 0)
-        r = write_blocks(&change);
+        r = store_all_missing(&change);
     if (r == 0)
         r = commit(&change, size_bytes);
-    if (r < 0)
-        for (size_t i = 0; i < change.run_count; i++)
-            give_back(node, change.runs[i].block, change.runs[i].count);
+    else
+        give_all_back(&change);
     if (change.runs != change.few)
         free(change.runs);
     return r;
@@ -344,9 +375,9 @@ int file_write(struct node *node, const void *buffer, size_t size, uint64_t offs
     struct session *session = node->session;
     (void)pthread_rwlock_rdlock(&session->changes);
     (void)pthread_rwlock_wrlock(&node->lock);
-    int r = change_range(node, buffer, offset, offset + size, offset + size);
+    int r = file_store_range(node, buffer, offset, offset + size, offset + size);
     if (r == -ENOSPC && blocks_make_room(session->blocks))
-        r = change_range(node, buffer, offset, offset + size, offset + size);
+        r = file_store_range(node, buffer, offset, offset + size, offset + size);
     (void)pthread_rwlock_unlock(&node->lock);
     (void)pthread_rwlock_unlock(&session->changes);
     session_after_change(session);
@@ -357,23 +388,23 @@ int file_write(struct node *node, const void *buffer, size_t size, uint64_t offs
 
 int file_zero_tail(struct node *node, uint64_t new_size_bytes)
 {
-    static const char zeros[BLOCK_SIZE_BYTES];
-    uint32_t within = (uint32_t)(node->size_bytes % BLOCK_SIZE_BYTES);
-    if (new_size_bytes <= node->size_bytes || within == 0)
-        return 0;
-    block_t block = blockmap_get(&node->map, block_of(node->size_bytes));
-    if (block >= BLOCK_LIMIT)
-        return 0;
-    return blocks_write(node->session->blocks, block, within, zeros, BLOCK_SIZE_BYTES - within);
+    return write_stored(node, NULL, node->size_bytes, new_size_bytes);
 }
 
-static void release_run(fileblock_t at UNUSED, uint32_t count, block_t block, void *context)
+void file_release_run(fileblock_t at UNUSED, uint32_t count, block_t block, void *context)
 {
     struct node *node = context;
     if (block >= BLOCK_LIMIT)
         return;
     give_back(node, block, count);
     node->stored_blocks -= count;
+}
+
+int file_grow(struct node *node, uint64_t size_bytes)
+{
+    struct change change = {.node = node};
+    int r = file_zero_tail(node, size_bytes);
+    return r < 0 ? r : commit(&change, size_bytes);
 }
 
 void file_apply_size(struct node *node, uint64_t size_bytes, uint64_t base_limit_bytes)
@@ -387,191 +418,56 @@ void file_apply_size(struct node *node, uint64_t size_bytes, uint64_t base_limit
         file_release_all(node);
         return;
     }
-    fileblock_t from = block_of(round_up(size_bytes));
-    blockmap_each(&node->map, from, release_run, node);
+    fileblock_t from = block_of(block_round_up(size_bytes));
+    blockmap_each(&node->map, from, file_release_run, node);
     blockmap_cut(&node->map, from);
 }
 
 void file_release_all(struct node *node)
 {
-    blockmap_each(&node->map, 0, release_run, node);
+    blockmap_each(&node->map, 0, file_release_run, node);
     blockmap_free(&node->map);
-}
-
-/* ---- fallocate and lseek ---- */
-
-/* Makes whole blocks read as zeros: recorded first, then given back. */
-static int drop_blocks(struct node *node, fileblock_t first, fileblock_t end)
-{
-    if (first >= end)
-        return 0;
-    /* Above the limit absence shows zeros already. */
-    fileblock_t lent_end = block_of(round_up(node->base_limit_bytes));
-    fileblock_t zero_end = lent_end < first ? first : lent_end < end ? lent_end : end;
-    int r = 0;
-    if (zero_end > first)
-        r = blockmap_reserve(&node->map, first, zero_end - first);
-    if (r < 0)
-        return r;
-    struct extent_record record = {.node = node->number,
-                                   .at = first,
-                                   .count = zero_end - first,
-                                   .block = BLOCK_ZERO,
-                                   .size_bytes = node->size_bytes,
-                                   .mtime_ns = node_now_ns()};
-    if (node->logged) {
-        AUTO_FRAME struct frame frame;
-        frame_init(&frame);
-        frame.frees = true;
-        if (record.count)
-            frame_add_extent(&frame, &record);
-        record.at = zero_end;
-        record.count = end - zero_end;
-        record.block = BLOCK_ABSENT;
-        frame_add_extent(&frame, &record);
-        r = session_record(node->session, &frame);
-        if (r < 0)
-            return r;
-    }
-    for (fileblock_t at = first; at < end;) {
-        block_t block;
-        uint32_t run = blockmap_run(&node->map, at, end - at, &block);
-        release_run(at, run, block, node);
-        at += run;
-    }
-    blockmap_set(&node->map, first, zero_end - first, BLOCK_ZERO);
-    blockmap_set(&node->map, zero_end, end - zero_end, BLOCK_ABSENT);
-    node->mtime_ns = node->ctime_ns = record.mtime_ns;
-    node->changed = true;
-    return 0;
-}
-
-/* Zeros a part of one block, if that block shows anything but zeros. */
-static int zero_part(struct node *node, uint64_t offset, uint64_t end)
-{
-    static const char zeros[BLOCK_SIZE_BYTES];
-    block_t block = blockmap_get(&node->map, block_of(offset));
-    if (offset >= end || block == BLOCK_ZERO ||
-        (block == BLOCK_ABSENT && offset >= node->base_limit_bytes))
-        return 0;
-    return change_range(node, zeros, offset, end, 0);
-}
-
-static int zero_range(struct node *node, uint64_t offset, uint64_t end)
-{
-    end = min_u64(end, round_up(node->size_bytes));
-    if (offset >= end)
-        return 0;
-    uint64_t first_whole = round_up(offset);
-    uint64_t last_whole = end / BLOCK_SIZE_BYTES * BLOCK_SIZE_BYTES;
-    int r = zero_part(node, offset, min_u64(first_whole, end));
-    if (r == 0 && last_whole >= first_whole)
-        r = zero_part(node, last_whole, end);
-    if (r == 0 && last_whole > first_whole)
-        r = drop_blocks(node, block_of(first_whole), block_of(last_whole));
-    return r;
-}
-
-/* Stores what has no storage yet, piece by piece, so that later writes find room. */
-static int store_range(struct node *node, uint64_t offset, uint64_t end, bool grow)
-{
-    enum { PIECE_BYTES = 1 << 20 };
-    while (offset < end) {
-        uint64_t stop = min_u64(end, offset / PIECE_BYTES * PIECE_BYTES + PIECE_BYTES);
-        int r = change_range(node, NULL, offset, stop, grow ? stop : 0);
-        if (r < 0)
-            return r;
-        offset = stop;
-    }
-    return 0;
-}
-
-static int allocate_held(struct node *node, int mode, uint64_t offset, uint64_t end)
-{
-    bool grow = !(mode & FALLOC_FL_KEEP_SIZE);
-    switch (mode & ~FALLOC_FL_KEEP_SIZE) {
-    case 0:
-        return store_range(node, offset, end, grow);
-    case FALLOC_FL_PUNCH_HOLE:
-        return grow ? -EOPNOTSUPP : zero_range(node, offset, end);
-    case FALLOC_FL_ZERO_RANGE: {
-        int r = zero_range(node, offset, end);
-        if (r < 0 || !grow || end <= node->size_bytes)
-            return r;
-        struct change longer = {.node = node};
-        r = file_zero_tail(node, end);
-        return r < 0 ? r : commit(&longer, end);
-    }
-    default:
-        return -EOPNOTSUPP;
-    }
-}
-
-int file_allocate(struct node *node, int mode, uint64_t offset, uint64_t length)
-{
-    if (length == 0)
-        return -EINVAL;
-    if (offset > FILE_SIZE_LIMIT_BYTES || length > FILE_SIZE_LIMIT_BYTES - offset)
-        return -EFBIG;
-    struct session *session = node->session;
-    (void)pthread_rwlock_rdlock(&session->changes);
-    (void)pthread_rwlock_wrlock(&node->lock);
-    int r = allocate_held(node, mode, offset, offset + length);
-    (void)pthread_rwlock_unlock(&node->lock);
-    (void)pthread_rwlock_unlock(&session->changes);
-    session_after_change(session);
-    return r;
-}
-
-static bool is_data(const struct node *node, fileblock_t at, block_t block)
-{
-    if (block == BLOCK_ABSENT)
-        return (uint64_t)at * BLOCK_SIZE_BYTES < node->base_limit_bytes;
-    return block != BLOCK_ZERO;
-}
-
-static int seek_held(const struct node *node, uint64_t offset, int whence, uint64_t *ret_offset)
-{
-    if (offset >= node->size_bytes)
-        return -ENXIO;
-    fileblock_t end = block_of(round_up(node->size_bytes));
-    fileblock_t lent_end = block_of(round_up(node->base_limit_bytes));
-    for (fileblock_t at = block_of(offset); at < end;) {
-        block_t block;
-        /* A run of absent blocks may cross the limit: it is looked at in two parts. */
-        fileblock_t stop = at < lent_end && lent_end < end ? lent_end : end;
-        uint32_t run = blockmap_run(&node->map, at, stop - at, &block);
-        if (is_data(node, at, block) == (whence == SEEK_DATA)) {
-            uint64_t start = (uint64_t)at * BLOCK_SIZE_BYTES;
-            *ret_offset = start > offset ? start : offset;
-            return 0;
-        }
-        at += run;
-    }
-    if (whence == SEEK_DATA)
-        return -ENXIO;
-    *ret_offset = node->size_bytes;
-    return 0;
-}
-
-int file_seek(struct node *node, uint64_t offset, int whence, uint64_t *ret_offset)
-{
-    (void)pthread_rwlock_rdlock(&node->lock);
-    int r = seek_held(node, offset, whence, ret_offset);
-    (void)pthread_rwlock_unlock(&node->lock);
-    return r;
 }
 
 /* ---- open files ---- */
 
+static void warm_up(struct node *node, file_warmer *warm, void *context)
+{
+    enum { PIECE_BLOCKS = 16 };
+    char bytes[PIECE_BLOCKS * BLOCK_SIZE_BYTES];
+    fileblock_t blocks[HOT_BLOCKS_MAX];
+    size_t count = hot_pick(base_file_hot(node->session->base, node->base), blocks);
+    size_t next;
+    for (size_t i = 0; i < count; i = next) {
+        for (next = i + 1; next < count && blocks[next] == blocks[next - 1] + 1; next++)
+            if (next - i == PIECE_BLOCKS)
+                break;
+        uint64_t offset = (uint64_t)blocks[i] * BLOCK_SIZE_BYTES;
+        if (offset >= node->size_bytes)
+            return;
+        size_t size = (size_t)min_u64((next - i) * BLOCK_SIZE_BYTES, node->size_bytes - offset);
+        if (read_range(node, bytes, size, offset) < 0)
+            return; /* whoever reads it is told */
+        warm(offset, bytes, size, context);
+    }
+}
+
 int file_open(struct node *node)
+{
+    return file_open_warm(node, NULL, NULL);
+}
+
+int file_open_warm(struct node *node, file_warmer *warm, void *context)
 {
     (void)pthread_rwlock_wrlock(&node->lock);
     int r = 0;
     if (node->opens == 0 && node->base != BASE_NONE && node->base_limit_bytes > 0)
         r = base_file_acquire(node->session->base, node->base, &node->base_fd);
+    if (r == 0 && warm && node->base_fd >= 0 && !node->opened && !node->changed)
+        warm_up(node, warm, context);
     if (r == 0) {
         session_touch(node->session);
+        node->opened = true;
         node->opens++;
         atomic_fetch_add(&node->session->open_files, 1);
     } else {

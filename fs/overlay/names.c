@@ -51,7 +51,7 @@ static void touch(struct node *node, bool content)
 static void hide_name(struct node *directory, const char *name, struct dentry *whiteout)
 {
     if (directory_in_base(directory->directory, name)) {
-        directory_set(directory->directory, whiteout, NULL, 0);
+        directory_set(directory->directory, whiteout, NULL, false);
     } else {
         directory_forget(directory->directory, name);
         free(whiteout);
@@ -66,7 +66,7 @@ static void show_name(struct node *directory, struct dentry *dentry, struct node
     const struct dentry *old = directory_find(directory->directory, dentry->name);
     bool was_there =
         old ? old->node != NULL : directory_in_base(directory->directory, dentry->name);
-    directory_set(directory->directory, dentry, node, 0);
+    directory_set(directory->directory, dentry, node, true);
     directory->directory->live += !was_there;
     directory->changed = true;
     touch(directory, true);
@@ -142,6 +142,7 @@ static int add_name(struct node *directory, const char *name, struct node *node)
     r = session_record(node->session, &frame);
     if (r == 0) {
         node->nlink = node_is_directory(node) ? 2 : node->nlink + 1;
+        node->named = true;
         node->logged = true;
         node->changed = true;
     }
@@ -165,6 +166,8 @@ static int make_held(struct node *directory, const char *name, const struct node
     int r = check_place(directory, name);
     if (r < 0)
         return r;
+    if (S_ISLNK(how->mode) && strlen(how->target) > TARGET_BYTES_MAX)
+        return -ENAMETOOLONG;
     if (name) {
         r = node_child(directory, name, &node);
         if (r != -ENOENT)
@@ -204,6 +207,8 @@ static int link_held(struct node *node, struct node *directory, const char *name
         return -EPERM;
     if (node->session != directory->session)
         return -EXDEV;
+    if (node->nlink == 0 && node->named)
+        return -ENOENT;
     struct node *there;
     r = node_child(directory, name, &there);
     if (r != -ENOENT)
@@ -424,7 +429,7 @@ static uint64_t entry_ino(const struct node *directory, uint32_t entry)
     return directory->session->serial << 32 | (NODE_FIRST_ENTRY + entry);
 }
 
-static mode_t entry_mode(const struct node *directory, uint32_t entry)
+static mode_t entry_type_bits(const struct node *directory, uint32_t entry)
 {
     switch (base_entry(directory->session->base, entry)->type) {
     case ENTRY_DIRECTORY:
@@ -436,7 +441,7 @@ static mode_t entry_mode(const struct node *directory, uint32_t entry)
     }
 }
 
-/* The template's children that still stand where they stood, from a position on. */
+/* The names that the template has here, from a position on. */
 static bool list_base(const struct node *directory, uint64_t cookie, session_visitor *visit,
                       void *context)
 {
@@ -446,22 +451,23 @@ static bool list_base(const struct node *directory, uint64_t cookie, session_vis
          position < names->base_count; position++) {
         uint32_t entry = base_child(tree, names->base, (uint32_t)position);
         const struct dentry *dentry = directory_find(names, base_name(tree, entry));
-        if (dentry && (!dentry->node || directory_is_made(names, dentry)))
+        if (dentry && !dentry->node)
             continue;
-        if (!visit(base_name(tree, entry), entry_ino(directory, entry),
-                   entry_mode(directory, entry), COOKIE_FIRST + position, context))
+        uint64_t ino = dentry ? node_ino(dentry->node) : entry_ino(directory, entry);
+        mode_t type = dentry ? dentry->node->type : entry_type_bits(directory, entry);
+        if (!visit(base_name(tree, entry), ino, type, COOKIE_FIRST + position, context))
             return false;
     }
     return true;
 }
 
-static uint32_t first_made_behind(const struct directory *names, uint64_t cookie)
+static uint32_t first_added_behind(const struct directory *names, uint64_t cookie)
 {
     uint32_t low = 0;
-    uint32_t high = names->made_count;
+    uint32_t high = names->added_count;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        if (names->made[middle]->cookie <= cookie)
+        if (names->added[middle]->cookie <= cookie)
             low = middle + 1;
         else
             high = middle;
@@ -476,19 +482,16 @@ void session_readdir(struct node *directory, uint64_t cookie, session_visitor *v
         return;
     const struct directory *names = directory->directory;
     const struct node *parent = directory->parent ? directory->parent : directory;
-    uint64_t serial = directory->session->serial << 32;
-    if (cookie < COOKIE_SELF &&
-        !visit(".", serial | directory->number, S_IFDIR, COOKIE_SELF, context))
+    if (cookie < COOKIE_SELF && !visit(".", node_ino(directory), S_IFDIR, COOKIE_SELF, context))
         return;
-    if (cookie < COOKIE_PARENT &&
-        !visit("..", serial | parent->number, S_IFDIR, COOKIE_PARENT, context))
+    if (cookie < COOKIE_PARENT && !visit("..", node_ino(parent), S_IFDIR, COOKIE_PARENT, context))
         return;
     if (!list_base(directory, cookie, visit, context))
         return;
-    for (uint32_t i = first_made_behind(names, cookie); i < names->made_count; i++) {
-        const struct dentry *dentry = names->made[i];
-        if (!visit(dentry->name, serial | dentry->node->number, dentry->node->mode & S_IFMT,
-                   dentry->cookie, context))
+    for (uint32_t i = first_added_behind(names, cookie); i < names->added_count; i++) {
+        const struct dentry *dentry = names->added[i];
+        if (!visit(dentry->name, node_ino(dentry->node), dentry->node->type, dentry->cookie,
+                   context))
             return;
     }
 }

@@ -38,6 +38,7 @@ int node_new(struct session *session, uint32_t number, uint32_t base, mode_t mod
     node->number = number;
     node->base = base;
     node->mode = mode;
+    node->type = mode & S_IFMT;
     node->base_fd = -1;
     node->atime_ns = node->mtime_ns = node->ctime_ns = node_now_ns();
     if (S_ISDIR(mode)) {
@@ -72,8 +73,9 @@ int node_from_entry(struct session *session, uint32_t number, struct node **ret_
     int r = node_new(session, NODE_FIRST_ENTRY + number, number, session_mode(entry), &node);
     if (r < 0)
         return r;
-    node->uid = session->root->uid;
-    node->gid = session->root->gid;
+    node->uid = session->uid;
+    node->gid = session->gid;
+    node->named = true;
     node->atime_ns = node->mtime_ns = node->ctime_ns = base_manifest(session->base)->created_ns;
     switch (entry->type) {
     case ENTRY_FILE:
@@ -121,15 +123,14 @@ int node_child(struct node *directory, const char *name, struct node **ret_node)
     node_set_nlink(node, node_is_directory(node)
                              ? 2 + base_directory_count(directory->session->base, entry)
                              : 1);
-    directory_set(names, dentry, node,
-                  (uint64_t)COOKIE_FIRST + base_position(directory->session->base, entry));
+    directory_set(names, dentry, node, false);
     *ret_node = node;
     return 0;
 }
 
 bool node_is_directory(const struct node *node)
 {
-    return S_ISDIR(node->mode);
+    return S_ISDIR(node->type);
 }
 
 void node_set_nlink(struct node *node, uint32_t nlink)
@@ -142,13 +143,13 @@ void node_set_nlink(struct node *node, uint32_t nlink)
 
 void node_free(struct node *node, bool keep_blocks)
 {
-    if (S_ISREG(node->mode)) {
+    if (S_ISREG(node->type)) {
         if (!keep_blocks)
             file_release_all(node);
         blockmap_free(&node->map);
         if (node->base_fd >= 0)
             base_file_release(node->session->base, node->base);
-    } else if (S_ISDIR(node->mode)) {
+    } else if (S_ISDIR(node->type)) {
         directory_free(node->directory);
     } else {
         free(node->target);
@@ -223,7 +224,7 @@ const char *node_target(const struct node *node)
     return node->target;
 }
 
-static uint64_t inode_number(const struct node *node)
+uint64_t node_ino(const struct node *node)
 {
     return node->session->serial << 32 | node->number;
 }
@@ -231,7 +232,7 @@ static uint64_t inode_number(const struct node *node)
 static void stat_held(const struct node *node, struct stat *ret_status)
 {
     *ret_status = (struct stat){
-        .st_ino = inode_number(node),
+        .st_ino = node_ino(node),
         .st_mode = node->mode,
         .st_nlink = node->nlink,
         .st_uid = node->uid,
@@ -243,7 +244,7 @@ static void stat_held(const struct node *node, struct stat *ret_status)
         .st_mtim = to_timespec(node->mtime_ns),
         .st_ctim = to_timespec(node->ctime_ns),
     };
-    if (S_ISREG(node->mode)) {
+    if (S_ISREG(node->type)) {
         /* In 512-byte units: what is stored, and what the template lends. */
         uint64_t lent = (node->base_limit_bytes + BLOCK_SIZE_BYTES - 1) / BLOCK_SIZE_BYTES;
         uint64_t blocks = lent > node->stored_blocks ? lent : node->stored_blocks;
@@ -297,8 +298,8 @@ void node_add_whole(const struct node *node, struct frame *frame)
 {
     struct node_record record;
     node_fill_record(node, &record);
-    frame_add_node(frame, &record, S_ISLNK(node->mode) ? node->target : NULL);
-    if (S_ISREG(node->mode))
+    frame_add_node(frame, &record, S_ISLNK(node->type) ? node->target : NULL);
+    if (S_ISREG(node->type))
         blockmap_each(&node->map, 0, add_extent,
                       &(struct add_extents){.node = node, .frame = frame});
 }
@@ -333,8 +334,8 @@ static int set_held(struct node *node, const struct stat *to, unsigned which)
     node_fill_record(node, &record);
     apply_to_record(&record, to, which);
     if (which & NODE_SET_SIZE) {
-        if (!S_ISREG(node->mode))
-            return S_ISDIR(node->mode) ? -EISDIR : -EINVAL;
+        if (!S_ISREG(node->type))
+            return S_ISDIR(node->type) ? -EISDIR : -EINVAL;
         if (to->st_size < 0 || record.size_bytes > FILE_SIZE_LIMIT_BYTES)
             return -EFBIG;
         int r = file_zero_tail(node, record.size_bytes);
@@ -345,7 +346,7 @@ static int set_held(struct node *node, const struct stat *to, unsigned which)
         AUTO_FRAME struct frame frame;
         frame_init(&frame);
         frame.frees = which & NODE_SET_SIZE;
-        frame_add_node(&frame, &record, S_ISLNK(node->mode) ? node->target : NULL);
+        frame_add_node(&frame, &record, S_ISLNK(node->type) ? node->target : NULL);
         int r = session_record(node->session, &frame);
         if (r < 0)
             return r;

@@ -29,6 +29,8 @@ struct node {
     uint32_t base;  /* entry of the template, BASE_ROOT for the root, BASE_NONE for new ones */
     uint64_t refs;  /* of the mount; guarded by session.names */
     uint32_t nlink; /* written under session.names and lock, read under either */
+    mode_t type;    /* that of mode; never changes */
+    bool named;     /* had a name once: without one it is gone for good. Guarded by session.names */
     bool changed;   /* differs from the template's entry, or is new; never goes back */
     bool unlimited; /* counts against no limit: SQLite's shared memory. Set before it has bytes */
     bool logged;    /* has a name in the log: its changes are recorded. Guarded by lock */
@@ -48,6 +50,7 @@ struct node {
     struct blockmap map;
     uint32_t stored_blocks;
     unsigned opens;
+    bool opened; /* since it is in memory: the kernel may have pages of it */
     int base_fd; /* of the template, while open; else -1 */
 
     union {
@@ -78,6 +81,8 @@ struct session {
     struct blocks *blocks; /* the scratch's */
     struct changelog *log;
     uint64_t serial;
+    uid_t uid; /* whoever made it: the template's files are his, whose the directory ever is */
+    gid_t gid;
     uint64_t limit_blocks; /* 0: none */
     atomic_uint_least64_t stored_blocks;
     atomic_uint open_files;
@@ -111,6 +116,7 @@ MUST_CHECK int node_from_entry(struct session *session, uint32_t entry, struct n
 /* The child of that name, made from the template if need be; -ENOENT. session.names held. */
 MUST_CHECK int node_child(struct node *directory, const char *name, struct node **ret_node);
 bool node_is_directory(const struct node *node);
+uint64_t node_ino(const struct node *node);
 /* Sets nlink, and whether changes are recorded; session.names held. */
 void node_set_nlink(struct node *node, uint32_t nlink);
 /* Gives its blocks back unless the daemon is going (`keep`), and frees it. session.names held. */
@@ -124,8 +130,19 @@ void node_ref_held(struct node *node);
 void file_apply_size(struct node *node, uint64_t size_bytes, uint64_t base_limit_bytes);
 /* Gives all of its blocks back. node.lock held, or nobody else there. */
 void file_release_all(struct node *node);
-/* Zeroes what a stored block holds behind the end, before the file grows. node.lock held. */
+/* Zeroes what stored blocks hold behind the end, before the file grows. node.lock held. */
 MUST_CHECK int file_zero_tail(struct node *node, uint64_t new_size_bytes);
+
+/* Lengthens it, with zeros, and records that. node.lock held. */
+MUST_CHECK int file_grow(struct node *node, uint64_t size_bytes);
+/*
+ * Stores [offset, end), with these bytes or (NULL) as it is; the size becomes at least size_bytes.
+ * session.changes and node.lock held.
+ */
+MUST_CHECK int file_store_range(struct node *node, const char *bytes, uint64_t offset, uint64_t end,
+                                uint64_t size_bytes);
+/* Gives the storage of a run back, if it has any; a blockmap_visitor. The map is the caller's. */
+void file_release_run(fileblock_t at, uint32_t count, block_t block, void *node);
 
 /* For recovery and compaction: the attributes as a record. node.lock or session.changes held. */
 void node_fill_record(const struct node *node, struct node_record *ret_record);
@@ -154,6 +171,8 @@ struct session_place {
     struct blocks *blocks;
     struct base *base;
     const char *id;
+    uid_t uid;
+    gid_t gid;
     uint64_t serial;
     uint64_t limit_blocks;
 };

@@ -1,6 +1,7 @@
 /*
  * A session as its change log tells of it: the records are applied, in order, to the template's
- * tree; what has no name at the end is dropped, and what remains claims its blocks.
+ * tree. Links are counted at the end, by a walk from the root: what it does not come to is dropped,
+ * and what remains claims its blocks.
  */
 #include <fcntl.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 #include "fs/base/io.h"
 #include "fs/base/table.h"
 #include "fs/overlay/node.h"
+#include "fs/overlay/scratch.h"
 
 struct known {
     uint32_t number;
@@ -64,8 +66,8 @@ static int parent_of_entry(struct replay *replay, uint32_t entry, struct node **
 }
 
 /*
- * The node of a template's entry: in its place where the template's name still stands, else
- * without a name, to be linked by a record that follows.
+ * The node of a template's entry: in its place where the template's name still stands, be it in a
+ * directory that is gone itself, else without a name, to be linked by a record that follows.
  */
 static int node_of_entry(struct replay *replay, uint32_t entry, struct node **ret_node)
 {
@@ -77,7 +79,7 @@ static int node_of_entry(struct replay *replay, uint32_t entry, struct node **re
     if (r < 0)
         return r;
     const char *name = base_name(replay->session->base, entry);
-    if (parent->nlink > 0 && !directory_find(parent->directory, name))
+    if (!directory_find(parent->directory, name))
         return child_of(replay, parent, name, ret_node);
     r = node_from_entry(replay->session, entry, ret_node);
     return r < 0 ? r : remember(replay, *ret_node);
@@ -102,7 +104,8 @@ static int replay_header(const struct session_header *header, void *context)
     const struct recovery *recovery = replay->recovery;
     if (strcmp(header->boot_id, recovery->boot_id) != 0)
         return -ESTALE;
-    if (!sha256_is_hex(header->key) || header->serial == 0 || header->serial > INT32_MAX)
+    if (!sha256_is_hex(header->key) || !session_id_is_valid(header->id) || header->serial == 0 ||
+        header->serial > INT32_MAX || header->serial != strtoull(recovery->name, NULL, 16))
         return -EBADMSG;
     struct base *base;
     int r = recovery->find_base(header->key, &base, recovery->context);
@@ -112,6 +115,8 @@ static int replay_header(const struct session_header *header, void *context)
                                             .blocks = recovery->blocks,
                                             .base = base,
                                             .id = header->id,
+                                            .uid = header->uid,
+                                            .gid = header->gid,
                                             .serial = header->serial,
                                             .limit_blocks = recovery->limit_blocks},
                     &replay->session);
@@ -124,16 +129,25 @@ static int replay_header(const struct session_header *header, void *context)
 static int replay_identity(const struct identity_record *record, void *context)
 {
     struct replay *replay = context;
+    if (!session_id_is_valid(record->id))
+        return -EBADMSG;
     memcpy(replay->session->id, record->id, sizeof(record->id));
     replay->session->renamed = record->renamed;
     replay->session->lease = record->lease;
     return 0;
 }
 
+static bool type_is_known(mode_t mode)
+{
+    return S_ISREG(mode) || S_ISDIR(mode) || S_ISLNK(mode) || S_ISFIFO(mode) || S_ISSOCK(mode) ||
+           S_ISCHR(mode) || S_ISBLK(mode);
+}
+
 static int make_recorded(struct replay *replay, const struct node_record *record,
                          const char *target, struct node **ret_node)
 {
-    if (record->base != BASE_NONE)
+    if (record->base != BASE_NONE || record->node == 0 || record->node == UINT32_MAX ||
+        !type_is_known(record->mode))
         return -EBADMSG;
     int r = node_new(replay->session, record->node, BASE_NONE, record->mode, ret_node);
     if (r < 0)
@@ -160,12 +174,12 @@ static int replay_node(const struct node_record *record, const char *target, voi
         r = make_recorded(replay, record, target, &node);
     if (r < 0)
         return r;
-    if ((node->mode & S_IFMT) != (record->mode & S_IFMT) || node->base != record->base)
+    if (node->type != (record->mode & S_IFMT) || node->base != record->base)
         return -EBADMSG;
     if (node->base != BASE_NONE && node->base != BASE_ROOT &&
         record->base_limit_bytes > base_entry(replay->session->base, node->base)->size_bytes)
         return -EBADMSG;
-    if (S_ISREG(node->mode) && record->size_bytes < node->size_bytes)
+    if (S_ISREG(node->type) && record->size_bytes < node->size_bytes)
         blockmap_cut(&node->map, first_block_behind(record->size_bytes));
     node->changed = true;
     node->mode = record->mode;
@@ -187,7 +201,13 @@ static int replay_extent(const struct extent_record *record, void *context)
     int r = find_node(replay, record->node, &node);
     if (r < 0)
         return r;
-    if (!S_ISREG(node->mode) || record->size_bytes < node->size_bytes)
+    if (!S_ISREG(node->type) || record->size_bytes < node->size_bytes)
+        return -EBADMSG;
+    /* Zeros are recorded where they hide the template's bytes, and nowhere else. */
+    if (record->block == BLOCK_ZERO && record->count > 0 &&
+        (node->base == BASE_NONE ||
+         record->at + record->count >
+             first_block_behind(base_entry(replay->session->base, node->base)->size_bytes)))
         return -EBADMSG;
     if (record->count > 0 && record->block != BLOCK_ABSENT)
         r = blockmap_reserve(&node->map, record->at, record->count);
@@ -206,12 +226,6 @@ static int find_directory(struct replay *replay, uint32_t number, struct node **
     return r < 0 ? r : node_is_directory(*ret_node) ? 0 : -EBADMSG;
 }
 
-static void lose_name(struct node *node)
-{
-    node_set_nlink(node, node_is_directory(node) ? 0 : node->nlink - 1);
-    node->changed = true;
-}
-
 static int replay_link(uint32_t parent_number, const char *name, uint32_t number, void *context)
 {
     struct replay *replay = context;
@@ -223,22 +237,17 @@ static int replay_link(uint32_t parent_number, const char *name, uint32_t number
         r = find_node(replay, number, &node);
     if (r < 0)
         return r;
+    /* What stood there before is known from now on, since it may get another name. */
     r = child_of(replay, parent, name, &old);
     if (r < 0 && r != -ENOENT)
         return r;
     struct dentry *dentry;
-    bool replaces = r == 0;
     r = directory_prepare(parent->directory, name, &dentry);
     if (r < 0)
         return r;
-    if (replaces && old->nlink > 0)
-        lose_name(old);
-    directory_set(parent->directory, dentry, node, 0);
+    directory_set(parent->directory, dentry, node, true);
     node_note_name(node, name);
-    parent->changed = node->changed = true;
-    node_set_nlink(node, node_is_directory(node) ? 2 : node->nlink + 1);
-    if (node_is_directory(node))
-        node->parent = parent;
+    parent->changed = node->changed = node->named = true;
     return 0;
 }
 
@@ -258,14 +267,12 @@ static int replay_unlink(uint32_t parent_number, const char *name, void *context
     if (r < 0)
         return r;
     if (directory_in_base(parent->directory, name)) {
-        directory_set(parent->directory, whiteout, NULL, 0);
+        directory_set(parent->directory, whiteout, NULL, false);
     } else {
         directory_forget(parent->directory, name);
         free(whiteout);
     }
-    parent->changed = true;
-    if (node->nlink > 0)
-        lose_name(node);
+    parent->changed = node->changed = true;
     return 0;
 }
 
@@ -279,7 +286,7 @@ static void count_names(struct node *directory)
         names->base == BASE_NONE ? 0 : base_directory_count(tree, names->base);
     for (uint32_t i = 0; i < names->count; i++) {
         const struct dentry *dentry = names->by_name[i];
-        if (dentry->node && !directory_is_made(names, dentry))
+        if (dentry->node && !dentry->made)
             continue;
         uint32_t entry =
             names->base == BASE_NONE ? BASE_NONE : base_lookup(tree, names->base, dentry->name);
@@ -296,16 +303,58 @@ static void count_names(struct node *directory)
     node_set_nlink(directory, 2 + subdirectories);
 }
 
-static void finish_tree(struct session *session)
+/* Counts a name; a directory is queued behind the others, in the order in which they are found. */
+static int count_link(struct node *parent, struct node *node, struct node ***ret_tail)
 {
+    node->nlink++;
+    if (!node_is_directory(node))
+        return 0;
+    if (node->nlink > 1)
+        return -EBADMSG;
+    node->parent = parent;
+    *(*ret_tail)++ = node;
+    return 0;
+}
+
+static int count_links(struct session *session, struct node **queue)
+{
+    struct node **tail = queue;
+    int r = count_link(NULL, session->root, &tail);
+    for (struct node **at = queue; at < tail; at++) {
+        const struct directory *names = (*at)->directory;
+        for (uint32_t i = 0; r == 0 && i < names->count; i++)
+            if (names->by_name[i]->node)
+                r = count_link(*at, names->by_name[i]->node, &tail);
+    }
+    return r;
+}
+
+static int finish_tree(struct session *session)
+{
+    struct node *node;
+    size_t directories = 0;
+    LIST_FOREACH(node, &session->nodes, all)
+    {
+        node->nlink = 0;
+        directories += node_is_directory(node);
+    }
+    AUTO_FREE struct node **queue = calloc(directories, sizeof(struct node *));
+    if (!queue)
+        return -ENOMEM;
+    int r = count_links(session, queue);
+    if (r < 0)
+        return r;
     struct node *next;
-    for (struct node *node = LIST_FIRST(&session->nodes); node; node = next) {
+    for (node = LIST_FIRST(&session->nodes); node; node = next) {
         next = LIST_NEXT(node, all);
         if (node->nlink == 0)
             node_free(node, true);
         else if (node_is_directory(node))
             count_names(node);
+        else
+            node_set_nlink(node, node->nlink);
     }
+    return 0;
 }
 
 struct claim {
@@ -350,7 +399,7 @@ static int claim_blocks(struct session *session)
     int error = 0;
     LIST_FOREACH(node, &session->nodes, all)
     {
-        if (!S_ISREG(node->mode))
+        if (!S_ISREG(node->type))
             continue;
         struct claim claim = {.node = node};
         blockmap_each(&node->map, 0, claim_run, &claim);
@@ -369,7 +418,7 @@ static int claim_blocks(struct session *session)
         if (node == failed)
             break;
         struct claim claim = {.node = node, .give_back = UINT32_MAX};
-        if (S_ISREG(node->mode))
+        if (S_ISREG(node->type))
             blockmap_each(&node->map, 0, unclaim_run, &claim);
     }
     return error;
@@ -393,9 +442,13 @@ static int recover(struct replay *replay)
     int r = changelog_replay(fd, &visitor, replay, &size);
     if (r < 0)
         return r;
-    finish_tree(replay->session);
-    r = changelog_open(recovery->dirfd, recovery->name, size, &replay->session->log);
-    return r < 0 ? r : claim_blocks(replay->session);
+    r = finish_tree(replay->session);
+    if (r == 0)
+        r = changelog_open(recovery->dirfd, recovery->name, size, &replay->session->log);
+    if (r < 0)
+        return r;
+    changelog_rest(replay->session->log);
+    return claim_blocks(replay->session);
 }
 
 int session_recover(const struct recovery *recovery, struct session **ret_session)

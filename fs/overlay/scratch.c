@@ -125,21 +125,23 @@ static int make_session_held(struct scratch *scratch, struct base *base, const c
         return -EINVAL;
     if (scratch_find_listed(scratch, base_key(base), id))
         return -EEXIST;
-    if (scratch->next_serial > INT32_MAX)
-        return -EMFILE;
+    uint64_t serial;
+    int r = scratch_take_serial(scratch, &serial);
+    if (r < 0)
+        return r;
     struct session *session;
-    int r = session_new(&(struct session_place){.list = &scratch->all,
+    r = session_new(&(struct session_place){.list = &scratch->all,
                                                 .blocks = scratch->blocks,
                                                 .base = base,
                                                 .id = id,
-                                                .serial = scratch->next_serial,
+                                                .uid = options->uid,
+                                                .gid = options->gid,
+                                                .serial = serial,
                                                 .limit_blocks = scratch->session_limit_blocks},
                         &session);
     if (r < 0)
         return r;
     session->root->mode = S_IFDIR | (options->mode & 07777);
-    session->root->uid = options->uid;
-    session->root->gid = options->gid;
     char name[LOG_NAME_LENGTH + 1];
     scratch_fill_log_name(name, session->serial);
     r = session_begin_log(session, scratch->logs_fd, name, scratch->boot_id);
@@ -154,7 +156,6 @@ static int make_session_held(struct scratch *scratch, struct base *base, const c
         session_unpin(session);
         return r;
     }
-    scratch->next_serial++;
     scratch->sessions_made++;
     node_ref(session->root);
     *ret_root = session->root;

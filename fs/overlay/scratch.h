@@ -4,6 +4,7 @@
  *     blocks        storage of changed blocks (blocks.h)
  *     logs/SERIAL   one change log a session, sixteen hexadecimal digits (changelog.h)
  *     reserve       room for records of removals on a full disk
+ *     serials       the first serial that no session had
  *     lock          held by the daemon
  *     mintfs-scratch  the marker
  *

@@ -14,6 +14,9 @@
 static const char marker_name[] = "mintfs-scratch";
 static const char marker_text[] = "mintfs scratch 1\n";
 
+/* Serials that are set aside in one write: so many may be lost with a daemon. */
+enum { SERIALS_AT_ONCE = 256 };
+
 /* ---- recovery ---- */
 
 static int find_base_for_recovery(const char *key, struct base **ret_base, void *context)
@@ -61,6 +64,8 @@ static int recover_one(struct scratch *scratch, const char *name)
         return drop_log(scratch, name, "the machine was started anew since");
     case -ENOENT:
         return drop_log(scratch, name, "its template is gone");
+    case -ENODATA: /* killed before mkdir was answered */
+        return io_unlinkat(scratch->logs_fd, name, 0);
     case -EBADMSG:
         return put_log_aside(scratch, name);
     case -EPROTONOSUPPORT:
@@ -220,6 +225,39 @@ static int take_lock(struct scratch *scratch)
     return r < 0 ? log_errno(r, "cannot lock %s", scratch->path) : 0;
 }
 
+/* The file holds the first serial that was never set aside, in decimal digits. */
+static int open_serials(struct scratch *scratch)
+{
+    char text[32];
+    scratch->serials_fd = io_openat(scratch->dirfd, "serials", O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
+    ssize_t n = scratch->serials_fd < 0 ? scratch->serials_fd
+                                        : io_pread(scratch->serials_fd, text, sizeof(text) - 1, 0);
+    if (n < 0)
+        return (int)n;
+    text[n] = '\0';
+    uint64_t next = strtoull(text, NULL, 10);
+    scratch->next_serial = next > 0 && next <= INT32_MAX ? next : 1;
+    return 0;
+}
+
+int scratch_take_serial(struct scratch *scratch, uint64_t *ret_serial)
+{
+    if (scratch->next_serial > INT32_MAX)
+        return -EMFILE;
+    if (scratch->next_serial >= scratch->serials_end) {
+        char text[32];
+        uint64_t end = scratch->next_serial + SERIALS_AT_ONCE;
+        /* Of one length, and so in one piece whenever the daemon is killed. */
+        int length = snprintf(text, sizeof(text), "%020llu\n", (unsigned long long)end);
+        int r = io_pwrite(scratch->serials_fd, text, (size_t)length, 0);
+        if (r < 0)
+            return r;
+        scratch->serials_end = end;
+    }
+    *ret_serial = scratch->next_serial++;
+    return 0;
+}
+
 static int open_parts(struct scratch *scratch)
 {
     scratch->logs_fd = dir_ensure(scratch->dirfd, "logs", 0700);
@@ -232,10 +270,13 @@ static int open_parts(struct scratch *scratch)
         return log_errno(scratch->all.reserve_fd, "cannot make %s/reserve", scratch->path);
     scratch->all.reserve_spent = true;
     session_list_refill_reserve(&scratch->all);
+    int r = open_serials(scratch);
+    if (r < 0)
+        return log_errno(r, "cannot read %s/serials", scratch->path);
     int fd = io_openat(scratch->dirfd, "blocks", O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
     if (fd < 0)
         return log_errno(fd, "cannot make %s/blocks", scratch->path);
-    int r = blocks_new(fd, &scratch->blocks);
+    r = blocks_new(fd, &scratch->blocks);
     if (r < 0)
         (void)close(fd);
     return r;
@@ -271,7 +312,7 @@ int scratch_open(const struct store *store, const struct scratch_options *option
     if (!scratch)
         return -ENOMEM;
     scratch->store = store;
-    scratch->dirfd = scratch->logs_fd = -1;
+    scratch->dirfd = scratch->logs_fd = scratch->serials_fd = -1;
     scratch->lock = (struct lock)LOCK_INIT;
     scratch->next_serial = 1;
     scratch->session_limit_blocks =
@@ -310,13 +351,16 @@ void scratch_close(struct scratch *scratch)
     while (!LIST_EMPTY(&scratch->all.sessions))
         session_free(LIST_FIRST(&scratch->all.sessions));
     scratch_drop_bases(scratch, true);
-    if (scratch->blocks && blocks_wants_trim(scratch->blocks))
+    /* Where recovery came to no end, blocks that nobody claimed yet are not free. */
+    if (scratch->caretaker_runs && blocks_wants_trim(scratch->blocks))
         blocks_trim(scratch->blocks);
     blocks_free(scratch->blocks);
     if (scratch->logs_fd >= 0)
         (void)close(scratch->logs_fd);
     if (scratch->all.reserve_fd >= 0)
         (void)close(scratch->all.reserve_fd);
+    if (scratch->serials_fd >= 0)
+        (void)close(scratch->serials_fd);
     lock_release(&scratch->lock);
     if (scratch->dirfd >= 0)
         (void)close(scratch->dirfd);

@@ -41,6 +41,8 @@ struct scratch {
     struct listed_session *sessions; /* in order of serials */
     struct listed_base *bases;
     uint64_t next_serial;
+    uint64_t serials_end; /* up to here they are set aside */
+    int serials_fd;
     uint64_t sessions_made;
 
     pthread_t caretaker;
@@ -64,6 +66,9 @@ void scratch_unlist_session(struct scratch *scratch, struct listed_session *list
 /* Lets go of templates that no session stands on and that nobody else refers to; with `all`, of
  * every one. Takes the mutex. */
 void scratch_drop_bases(struct scratch *scratch, bool all);
+
+/* scratch_open.c: one that no session of this scratch had before; with the mutex held. */
+MUST_CHECK int scratch_take_serial(struct scratch *scratch, uint64_t *ret_serial);
 
 /* caretaker.c */
 MUST_CHECK int scratch_start_caretaker(struct scratch *scratch);

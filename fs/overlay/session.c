@@ -45,7 +45,9 @@ static int new_root(struct session *session)
     int r = node_new(session, NODE_ROOT, BASE_ROOT, S_IFDIR | S_IRWXU, &session->root);
     if (r < 0)
         return r;
-    session->root->changed = true;
+    session->root->changed = session->root->named = true;
+    session->root->uid = session->uid;
+    session->root->gid = session->gid;
     node_set_nlink(session->root, 2 + base_directory_count(session->base, BASE_ROOT));
     return 0;
 }
@@ -67,6 +69,8 @@ int session_new(const struct session_place *place, struct session **ret_session)
     session->base = base_ref(place->base);
     session->blocks = place->blocks;
     session->serial = place->serial;
+    session->uid = place->uid;
+    session->gid = place->gid;
     session->limit_blocks = place->limit_blocks;
     session->next_number = NODE_FIRST_ENTRY + (uint32_t)base_manifest(place->base)->entry_count;
     (void)snprintf(session->id, sizeof(session->id), "%s", place->id);
@@ -86,7 +90,8 @@ int session_new(const struct session_place *place, struct session **ret_session)
 
 void session_add_header(const struct session *session, struct frame *frame)
 {
-    struct session_header header = {.serial = session->serial};
+    struct session_header header = {
+        .serial = session->serial, .uid = session->uid, .gid = session->gid};
     struct identity_record identity = {.renamed = session->renamed, .lease = session->lease};
     (void)snprintf(identity.id, sizeof(identity.id), "%s", session->id);
     memcpy(header.boot_id, session->boot_id, sizeof(header.boot_id));

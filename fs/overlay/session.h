@@ -115,12 +115,19 @@ void session_readdir(struct node *directory, uint64_t cookie, session_visitor *v
 /* Between these the template's file stays open. */
 MUST_CHECK int file_open(struct node *node);
 void file_close(struct node *node);
+/*
+ * As file_open(); and if the file is as in the template and never was open, warm() gets the bytes
+ * that sessions read of it (hot.h). The file's lock is held meanwhile: nobody else opens, changes or
+ * cuts it, so warm() may hand the bytes to the kernel, but must not wait for anybody here.
+ */
+typedef void file_warmer(uint64_t offset, const void *bytes, size_t size, void *context);
+MUST_CHECK int file_open_warm(struct node *node, file_warmer *warm, void *context);
 
 /* The count, less than size only at the end of the file. */
 MUST_CHECK ssize_t file_read(struct node *node, void *buffer, size_t size, uint64_t offset);
 /*
- * All of it or an error. A block of the template is copied whole or not at all; when the error is
- * -ENOSPC or -EDQUOT the file is as it was, but for blocks that had been copied before.
+ * All of it or an error. A block of the template is copied whole or not at all; when there is no
+ * room (-ENOSPC, -EDQUOT) the file is as it was.
  */
 MUST_CHECK int file_write(struct node *node, const void *buffer, size_t size, uint64_t offset);
 /* FALLOC_FL_KEEP_SIZE, _PUNCH_HOLE, _ZERO_RANGE as fallocate(2); others are -EOPNOTSUPP. */

@@ -12,6 +12,7 @@
 #include "fs/base/lock.h"
 #include "fs/base/log.h"
 #include "fs/store/catalog.h"
+#include "fs/store/explain.h"
 #include "fs/store/interrupt.h"
 #include "fs/store/key.h"
 #include "fs/store/run.h"
@@ -403,6 +404,7 @@ static int build_locked(struct build *build)
     if (r == -EPROTONOSUPPORT)
         return r;
     sweep_building(build->store, build->key.hex);
+    explain_miss(build->store, build->spec, &build->key);
     build->manifest = calloc(1, sizeof(*build->manifest));
     r = build->manifest ? make_work(build) : -ENOMEM;
     if (r < 0)
@@ -411,7 +413,12 @@ static int build_locked(struct build *build)
     r = run_builder(build);
     int64_t took_ns = catalog_now_ns() - start_ns;
     build->manifest->build_time_ns = took_ns > 0 ? took_ns : 0;
-    return r == 0 ? seal_and_publish(build) : r;
+    if (r == 0)
+        r = seal_and_publish(build);
+    /* For stats alone: its failure is no matter of the build's. */
+    if (r < 0 && catalog_count_failure(build->store->catalog) < 0)
+        return r;
+    return r;
 }
 
 static int build_missing(struct build *build)

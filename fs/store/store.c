@@ -12,6 +12,7 @@
 #include "fs/base/log.h"
 #include "fs/base/sha256.h"
 #include "fs/store/catalog.h"
+#include "fs/store/config.h"
 
 static const char marker_name[] = "mintfs-store";
 static const char marker_text[] =
@@ -51,14 +52,18 @@ static char *home_directory(void)
 int store_path(char **ret_path)
 {
     char *path = NULL;
-    const char *asked = getenv("MINTFS_STORE");
+    struct setting_value setting;
+    int r = config_get(SETTING_STORE, &setting);
+    if (r < 0)
+        return r;
+    const char *asked = setting.text;
     const char *cache = getenv("XDG_CACHE_HOME");
     if (asked && asked[0] == '/') {
         path = strdup(asked);
     } else if (asked && asked[0]) {
         AUTO_FREE char *here = getcwd(NULL, 0);
         if (!here)
-            return log_errno(errno, "MINTFS_STORE=%s is relative to a directory that is gone",
+            return log_errno(errno, "the store %s is relative to a directory that is gone",
                              asked);
         if (asprintf(&path, "%s/%s", here, asked) < 0)
             path = NULL;

@@ -8,6 +8,7 @@
 #include "fs/base/sha256.h"
 
 static const char lock_prefix[] = "build-";
+static const char use_prefix[] = "use-";
 
 struct sweep {
     const struct store *store;
@@ -46,7 +47,9 @@ static int sweep_lock(int locks_fd, const char *name, unsigned char type UNUSED,
     const struct sweep *sweep = context;
     size_t length = strlen(lock_prefix);
     bool is_build = !strncmp(name, lock_prefix, length) && sha256_is_hex(name + length);
-    if ((!is_build && strcmp(name, "catalog") != 0) ||
+    bool is_use = !strncmp(name, use_prefix, strlen(use_prefix)) &&
+                  sha256_is_hex(name + strlen(use_prefix));
+    if ((!is_build && !is_use && strcmp(name, "catalog") != 0 && strcmp(name, "gc") != 0) ||
         (is_build && sweep->held_key && !strcmp(name + length, sweep->held_key)))
         return 0;
     AUTO_LOCK struct lock lock = LOCK_INIT;

@@ -8,6 +8,7 @@
 #include "fs/base/dir.h"
 #include "fs/base/io.h"
 #include "fs/base/log.h"
+#include "fs/base/progress.h"
 
 /* A read-only store cannot be mended, and need not be. */
 static int mend_mode(int fd, const struct stat *status, mode_t mode)
@@ -36,6 +37,7 @@ static int verify_file(int fd, const struct manifest_entry *entry, const char *s
     int r = sha256_of_fd(fd, digest);
     if (r == 0 && memcmp(digest, entry->digest, sizeof(digest)) != 0)
         return log_difference(shown_path, entry->path, "its content differs from the manifest");
+    progress_add(entry->size_bytes);
     if (r == 0)
         r = mend_mode(fd, &status, 0444);
     return r < 0 ? log_errno(r, "%s/files/%s", shown_path, entry->path) : 0;

@@ -21,7 +21,7 @@ void workload_make_template(const char *path, uint64_t size_bytes, bool wal);
 sqlite3 *workload_open(const char *path);
 void workload_read_schema(sqlite3 *database);
 
-/* As many transactions of two inserts and a point select; `serial` chooses the tables. */
+/* As many transactions of two inserts and a point select; `serial` chooses the table. */
 void workload_transact(sqlite3 *database, unsigned serial, unsigned transactions);
 
 void workload_close(sqlite3 *database);

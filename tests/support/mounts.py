@@ -45,6 +45,13 @@ def mount_lines(point, mountinfo=None) -> list:
     return [line for line in text.splitlines() if line.split(" ")[4] == shown]
 
 
+def points_below(path) -> list:
+    """Mount points there, outer ones first."""
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    points = [re.sub(r"\\(\d{3})", lambda m: chr(int(m[1], 8)), line.split(" ")[4]) for line in lines]
+    return [Path(point) for point in points if point.startswith(f"{path}/")]
+
+
 def unmount_lazily(point: Path):
     """For what a test leaves on purpose, such as the mount of a daemon that was killed."""
     subprocess.run(["umount", "-l", str(point)], check=True)
@@ -61,7 +68,7 @@ class Mount:
         self.pid = self.process.pid
         live_daemons.add(self.pid)
         try:
-            said = self._first_line()
+            said = self._answer(len(f"{point}\n"))
             assert said == f"{point}\n", (said, self.process.poll(), self._stderr())
         except BaseException:
             self.process.kill()
@@ -69,10 +76,10 @@ class Mount:
             live_daemons.discard(self.pid)
             raise
 
-    def _first_line(self) -> str:
+    def _answer(self, length: int) -> str:
         ready, _, _ = select.select([self.process.stdout], [], [], PATIENCE_SECONDS)
         assert ready, "the mount never answered"
-        return self.process.stdout.readline()
+        return self.process.stdout.read(length)
 
     def _stderr(self) -> str:
         return self.process.stderr.read() if self.process.poll() is not None else "(it runs)"

@@ -17,7 +17,9 @@ NOBODY = 65534  # fusermount3 asks for a name: one that each machine has
 SOMEBODY = 54321  # another user, of no name
 CLONE_NEWNS = 0x00020000
 
-FUSE_FOR_ALL = 'mknod -m 666 "$HOME/fuse" c 10 229 && mount --bind "$HOME/fuse" /dev/fuse'
+FUSE_FOR_ALL = (
+    'test -e "$HOME/fuse" || mknod -m 666 "$HOME/fuse" c 10 229 && mount --bind "$HOME/fuse" /dev/fuse'
+)
 
 # The namespace and user that this process took on in a fork.
 _inside = None

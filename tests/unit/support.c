@@ -2,10 +2,14 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
 
 #include "fs/base/dir.h"
 #include "fs/base/io.h"
 #include "fs/base/log.h"
+#include "fs/store/catalog.h"
 
 /* ---- checks ---- */
 
@@ -186,6 +190,50 @@ char *said_end(void)
     return text;
 }
 
+/* ---- children ---- */
+
+int support_in_child(void (*run)(void *context), void *context)
+{
+    (void)fflush(NULL);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        run(context);
+        _exit(0);
+    }
+    int status = 0;
+    CHECK_EQ(waitpid(child, &status, 0), child);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+static bool tell_kernel(const char *path, const char *text)
+{
+    AUTO_FD int fd = open(path, O_WRONLY | O_CLOEXEC);
+    return fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+}
+
+bool support_own_mounts(void)
+{
+    char users[64];
+    char groups[64];
+    (void)snprintf(users, sizeof(users), "%u %u 1", (unsigned)geteuid(), (unsigned)geteuid());
+    (void)snprintf(groups, sizeof(groups), "%u %u 1", (unsigned)getegid(), (unsigned)getegid());
+    if (unshare(CLONE_NEWNS) < 0 &&
+        (unshare(CLONE_NEWNS | CLONE_NEWUSER) < 0 || !tell_kernel("/proc/self/setgroups", "deny") ||
+         !tell_kernel("/proc/self/uid_map", users) || !tell_kernel("/proc/self/gid_map", groups)))
+        return false;
+    return mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
+}
+
+void support_skip_or_check(int status, const char *reason)
+{
+    if (status == SKIPPED) {
+        print_message("%s\n", reason);
+        skip();
+    }
+    CHECK_EQ(status, 0);
+}
+
 /* ---- templates ---- */
 
 void sample_fill(const char *path, void *buffer, size_t size)
@@ -204,6 +252,8 @@ static void open_store(struct place *place)
     (void)snprintf(path, sizeof(path), "%s/store", place->path);
     CHECK_EQ(setenv("MINTFS_STORE", path, 1), 0);
     CHECK_EQ(store_open(&place->store), 0);
+    /* The catalog is there before there are templates, lest it says that it was missing. */
+    CHECK_EQ(catalog_is_verified(place->store->catalog, ""), 0);
 }
 
 static void digest_of(const void *data, size_t size, uint8_t ret_digest[SHA256_SIZE_BYTES])
@@ -240,8 +290,8 @@ static void write_sample(int files_fd, const struct sample *sample, struct manif
             memcpy(bytes, sample->data, sample->size);
         else
             sample_fill(sample->path, bytes, sample->size);
-        AUTO_FD int fd = openat(files_fd, sample->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
-                                0600);
+        AUTO_FD int fd =
+            openat(files_fd, sample->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
         CHECK(fd >= 0);
         CHECK_EQ(io_pwrite(fd, bytes, sample->size, 0), 0);
         CHECK_EQ(fchmod(fd, 0444), 0);

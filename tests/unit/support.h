@@ -83,6 +83,16 @@ unsigned support_open_fds(void);
 void said_begin(void);
 char *said_end(void);
 
+/* ---- children ---- */
+
+enum { SKIPPED = 77 };
+/* Runs it in a child, where whatever fails aborts; returns the exit status, 128 + a signal's. */
+int support_in_child(void (*run)(void *context), void *context);
+/* For a child: mounts that nobody else sees. False where neither root nor a name space helps. */
+bool support_own_mounts(void);
+/* A child that says SKIPPED skips the test, with the reason. */
+void support_skip_or_check(int status, const char *reason);
+
 /* ---- templates ---- */
 
 struct sample {

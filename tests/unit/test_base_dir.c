@@ -5,12 +5,10 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
-#include <sched.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 
 #include "fs/base/dir.h"
 #include "fs/base/io.h"
@@ -54,8 +52,8 @@ static void check_open_beneath(const struct place *place)
     (void)close(fd);
     CHECK_EQ(dir_open_beneath(place->fd, "", O_RDONLY), -ENOENT);
 
-    static const char *const above[] = {"..", "../x", "a/..", "a/../a/b/file", "a/b/../../..",
-                                        "/", "/etc/passwd"};
+    static const char *const above[] = {"..",           "../x", "a/..",       "a/../a/b/file",
+                                        "a/b/../../..", "/",    "/etc/passwd"};
     for (size_t i = 0; i < ARRAY_LENGTH(above); i++) {
         support_context("%s", above[i]);
         CHECK_EQ(dir_open_beneath(place->fd, above[i], O_RDONLY), -EXDEV);
@@ -99,21 +97,6 @@ static void refuse_openat2(int error)
     CHECK_EQ(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
 }
 
-/* Runs it in a child; whatever fails there aborts the child. */
-static void in_child(void (*run)(void *context), void *context)
-{
-    (void)fflush(NULL);
-    pid_t child = fork();
-    CHECK(child >= 0);
-    if (child == 0) {
-        run(context);
-        _exit(0);
-    }
-    int status = 0;
-    CHECK_EQ(waitpid(child, &status, 0), child);
-    CHECK_EQ(status, 0);
-}
-
 static void without_openat2(void *context)
 {
     refuse_openat2(ENOSYS);
@@ -123,7 +106,7 @@ static void without_openat2(void *context)
 static void test_open_beneath_without_openat2(void **state)
 {
     make_beneath(*state);
-    in_child(without_openat2, *state);
+    CHECK_EQ(support_in_child(without_openat2, *state), 0);
 }
 
 /* ---- dir_remove_tree ---- */
@@ -211,7 +194,7 @@ static void check_mount_stays(const struct place *place, const char *path, const
 {
     bool bind = source[0] == '/';
     if (mount(source, path, bind ? NULL : "tmpfs", bind ? MS_BIND : 0, NULL) < 0)
-        _exit(77);
+        _exit(SKIPPED);
     int fd = openat(place->fd, "tree/a/mnt/file", O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
     CHECK(fd >= 0);
     (void)close(fd);
@@ -220,33 +203,11 @@ static void check_mount_stays(const struct place *place, const char *path, const
     CHECK_EQ(umount2(path, 0), 0);
 }
 
-static bool tell_kernel(const char *path, const char *text)
-{
-    AUTO_FD int fd = open(path, O_WRONLY | O_CLOEXEC);
-    return fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
-}
-
-/* Mounts that nobody else sees; an ordinary user has them where he may have a user name space. */
-static bool have_own_mounts(void)
-{
-    char users[64];
-    char groups[64];
-    (void)snprintf(users, sizeof(users), "%u %u 1", (unsigned)geteuid(), (unsigned)geteuid());
-    (void)snprintf(groups, sizeof(groups), "%u %u 1", (unsigned)getegid(), (unsigned)getegid());
-    if (unshare(CLONE_NEWNS) == 0)
-        return true;
-    return unshare(CLONE_NEWNS | CLONE_NEWUSER) == 0 &&
-           tell_kernel("/proc/self/setgroups", "deny") &&
-           tell_kernel("/proc/self/uid_map", users) && tell_kernel("/proc/self/gid_map", groups);
-}
-
 static void with_mount(void *context)
 {
     struct place *place = context;
-    if (!have_own_mounts())
-        _exit(77);
-    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-        _exit(77);
+    if (!support_own_mounts())
+        _exit(SKIPPED);
     /* The old descriptor walks the mounts that were there before. */
     (void)close(place->fd);
     place->fd = open(place->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -269,20 +230,8 @@ static void test_remove_stops_at_a_mount(void **state)
     CHECK_EQ(mkdir_at(place, "tree", 0755), 0);
     CHECK_EQ(mkdir_at(place, "tree/a", 0755), 0);
     CHECK_EQ(mkdir_at(place, "tree/a/mnt", 0755), 0);
-    (void)fflush(NULL);
-    pid_t child = fork();
-    CHECK(child >= 0);
-    if (child == 0) {
-        with_mount(*state);
-        _exit(0);
-    }
-    int status = 0;
-    CHECK_EQ(waitpid(child, &status, 0), child);
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 77) {
-        print_message("not allowed to mount: neither root nor a user name space\n");
-        skip();
-    }
-    CHECK_EQ(status, 0);
+    support_skip_or_check(support_in_child(with_mount, *state),
+                          "not allowed to mount: neither root nor a user name space");
     CHECK(!exists(place, "tree"));
 }
 
@@ -379,14 +328,10 @@ static void test_read_and_write_file(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_open_beneath),
-        TEST(test_open_beneath_without_openat2),
-        TEST(test_remove_tree),
-        TEST(test_remove_modes),
-        TEST(test_remove_deep),
-        TEST(test_remove_stops_at_a_mount),
-        TEST(test_ensure_and_parents),
-        TEST(test_each),
+        TEST(test_open_beneath),        TEST(test_open_beneath_without_openat2),
+        TEST(test_remove_tree),         TEST(test_remove_modes),
+        TEST(test_remove_deep),         TEST(test_remove_stops_at_a_mount),
+        TEST(test_ensure_and_parents),  TEST(test_each),
         TEST(test_read_and_write_file),
     };
     return cmocka_run_group_tests_name("base-dir", tests, NULL, NULL);

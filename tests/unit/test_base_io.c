@@ -137,7 +137,7 @@ static void test_fault_seam(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_read_and_write), TEST(test_names),      TEST(test_copy_file),
+        TEST(test_read_and_write),   TEST(test_names),      TEST(test_copy_file),
         TEST(test_copy_file_faults), TEST(test_fault_seam),
     };
     return cmocka_run_group_tests_name("base-io", tests, NULL, NULL);

@@ -217,8 +217,8 @@ static void test_a_signal_ends_the_wait(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_within_one_process), TEST(test_shared),
-        TEST(test_no_link_is_followed), TEST(test_dead_holder_frees),
+        TEST(test_within_one_process),     TEST(test_shared),
+        TEST(test_no_link_is_followed),    TEST(test_dead_holder_frees),
         TEST(test_waiters_get_it_in_turn), TEST(test_one_at_a_time),
         TEST(test_a_signal_ends_the_wait),
     };

@@ -7,9 +7,12 @@
  * grows a level. Between them nothing is ever set.
  */
 enum { WINDOW = 700, WINDOWS = 6 };
-static const fileblock_t window_at[WINDOWS] = {
-    0, 64 * 64 - WINDOW / 2, 64 * 64 * 64 - WINDOW / 2, 64 * 64 * 64 * 64 - WINDOW / 2,
-    (fileblock_t)1 << 30, BLOCK_LIMIT - WINDOW};
+static const fileblock_t window_at[WINDOWS] = {0,
+                                               64 * 64 - WINDOW / 2,
+                                               64 * 64 * 64 - WINDOW / 2,
+                                               64 * 64 * 64 * 64 - WINDOW / 2,
+                                               (fileblock_t)1 << 30,
+                                               BLOCK_LIMIT - WINDOW};
 
 struct model {
     struct blockmap map;

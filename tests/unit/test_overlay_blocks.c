@@ -284,8 +284,8 @@ static void *work(void *context)
         size_t slot = rng_below(&rng, HELD_RUNS);
         if (held[slot].count)
             give_back(shared, held[slot].first, held[slot].count, worker->number);
-        int count = blocks_take(shared->blocks, 1 + (uint32_t)rng_below(&rng, 20),
-                                &held[slot].first);
+        int count =
+            blocks_take(shared->blocks, 1 + (uint32_t)rng_below(&rng, 20), &held[slot].first);
         CHECK(count > 0);
         held[slot].count = (uint32_t)count;
         for (int i = 0; i < count; i++) {

@@ -39,9 +39,9 @@ static int tell_node(const struct node_record *record, const char *target, void 
     (void)fprintf(story->stream,
                   "node %u %u %o %u %u %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRId64 " %" PRId64
                   " %" PRId64 " [%s]\n",
-                  record->node, record->base, record->mode, record->uid, record->gid,
-                  record->rdev, record->size_bytes, record->base_limit_bytes, record->atime_ns,
-                  record->mtime_ns, record->ctime_ns, target);
+                  record->node, record->base, record->mode, record->uid, record->gid, record->rdev,
+                  record->size_bytes, record->base_limit_bytes, record->atime_ns, record->mtime_ns,
+                  record->ctime_ns, target);
     return 0;
 }
 
@@ -49,8 +49,7 @@ static int tell_extent(const struct extent_record *record, void *context)
 {
     struct story *story = context;
     (void)fprintf(story->stream, "extent %u %u %u %u %" PRIu64 " %" PRId64 "\n", record->node,
-                  record->at, record->count, record->block, record->size_bytes,
-                  record->mtime_ns);
+                  record->at, record->count, record->block, record->size_bytes, record->mtime_ns);
     return 0;
 }
 
@@ -372,7 +371,8 @@ static void test_flipped_bits(void **state)
     sample_log_fini(&sample);
 }
 
-/* A log of one frame, as a compaction leaves it, is never taken for torn: it would be lost unsaid. */
+/* A log of one frame, as a compaction leaves it, is never taken for torn: it would be lost unsaid.
+ */
 static void test_flipped_bits_in_the_only_frame(void **state)
 {
     const struct place *place = *state;

@@ -1,0 +1,226 @@
+#include "fs/store/explain.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+#include "fs/base/io.h"
+#include "fs/base/log.h"
+#include "fs/store/catalog.h"
+
+/* So many manifests are read at most: those of the templates used last. */
+enum { CANDIDATES_MAX = 50, SHORT_KEY = 12, NAMED_MAX = 2 };
+
+void explanation_fini(struct explanation *explanation)
+{
+    for (size_t i = 0; i < explanation->count; i++)
+        free(explanation->items[i].what);
+    free(explanation->items);
+    *explanation = (struct explanation){.items = NULL};
+}
+
+static int add(struct explanation *to, const char *kind, const char *change, const char *what,
+               size_t length)
+{
+    struct difference *grown = reallocarray(to->items, to->count + 1, sizeof(*grown));
+    if (!grown)
+        return -ENOMEM;
+    to->items = grown;
+    char *copy = strndup(what, length);
+    if (!copy)
+        return -ENOMEM;
+    grown[to->count++] = (struct difference){.kind = kind, .change = change, .what = copy};
+    return 0;
+}
+
+/* Both are sorted by path. */
+static int compare_inputs(const struct key *key, const struct manifest *manifest,
+                          struct explanation *to)
+{
+    size_t i = 0;
+    size_t j = 0;
+    int r = 0;
+    while (r == 0 && (i < key->inputs.count || j < manifest->input_count)) {
+        const struct manifest_input *now = i < key->inputs.count ? &key->inputs.items[i] : NULL;
+        const struct manifest_input *then =
+            j < manifest->input_count ? &manifest->inputs[j] : NULL;
+        int order = !now ? 1 : !then ? -1 : strcmp(now->path, then->path);
+        if (order < 0)
+            r = add(to, "input", "added", now->path, SIZE_MAX >> 1);
+        else if (order > 0)
+            r = add(to, "input", "removed", then->path, SIZE_MAX >> 1);
+        else if (memcmp(now->digest, then->digest, sizeof(now->digest)) != 0)
+            r = add(to, "input", "changed", now->path, SIZE_MAX >> 1);
+        i += order <= 0;
+        j += order >= 0;
+    }
+    return r;
+}
+
+static size_t name_length(const char *variable)
+{
+    return strcspn(variable, "=");
+}
+
+static const char *find_variable(char *const *variables, const char *wanted)
+{
+    size_t length = name_length(wanted);
+    for (size_t i = 0; variables && variables[i]; i++)
+        if (name_length(variables[i]) == length && !memcmp(variables[i], wanted, length))
+            return variables[i];
+    return NULL;
+}
+
+static int compare_variables(const struct key *key, const struct manifest *manifest,
+                             struct explanation *to)
+{
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < key->environment.count; i++) {
+        const char *now = key->environment.items[i];
+        const char *then = find_variable(manifest->environment, now);
+        if (!then || strcmp(now, then) != 0)
+            r = add(to, "variable", then ? "changed" : "added", now, name_length(now));
+    }
+    for (size_t i = 0; r == 0 && manifest->environment && manifest->environment[i]; i++)
+        if (!find_variable(key->environment.items, manifest->environment[i]))
+            r = add(to, "variable", "removed", manifest->environment[i],
+                    name_length(manifest->environment[i]));
+    return r;
+}
+
+static int compare_arguments(const struct key *key, const struct manifest *manifest,
+                             struct explanation *to)
+{
+    size_t before = strv_length(manifest->arguments);
+    int r = 0;
+    for (size_t i = 0; r == 0 && (i < key->arguments.count || i < before); i++) {
+        const char *now = i < key->arguments.count ? key->arguments.items[i] : NULL;
+        const char *then = i < before ? manifest->arguments[i] : NULL;
+        if (now && then && !strcmp(now, then))
+            continue;
+        r = add(to, "argument", now && then ? "changed" : now ? "added" : "removed",
+                now ? now : then, SIZE_MAX >> 1);
+    }
+    return r;
+}
+
+int explain_against(const struct build_spec *spec, const struct key *key,
+                    const struct manifest *manifest, struct explanation *ret_explanation)
+{
+    struct explanation made = {.created_ns = manifest->created_ns};
+    memcpy(made.nearest, manifest->key, sizeof(made.nearest));
+    int r = compare_inputs(key, manifest, &made);
+    if (r == 0)
+        r = compare_variables(key, manifest, &made);
+    if (r == 0)
+        r = compare_arguments(key, manifest, &made);
+    const char *salt = spec->salt ? spec->salt : "";
+    const char *old_salt = manifest->salt ? manifest->salt : "";
+    if (r == 0 && strcmp(salt, old_salt) != 0)
+        r = add(&made, "salt", "changed", salt, SIZE_MAX >> 1);
+    /* The manifest's file may be another than the one that counts, where nobody asked for it. */
+    if (r == 0 && made.count == 0 && strcmp(key->hex, manifest->key) != 0)
+        r = add(&made, "file", "changed", spec_file(spec), SIZE_MAX >> 1);
+    if (r < 0) {
+        explanation_fini(&made);
+        return r;
+    }
+    *ret_explanation = made;
+    return 0;
+}
+
+struct search {
+    const struct store *store;
+    const struct build_spec *spec;
+    const struct key *key;
+    struct explanation best;
+    bool found;
+    size_t read;
+};
+
+static bool has_name(const struct catalog_row *row, const char *name)
+{
+    size_t length = strlen(name);
+    if (!strcmp(row->label, name))
+        return true;
+    for (const char *at = row->names; *at; at += strcspn(at, " "), at += *at == ' ')
+        if (strcspn(at, " ") == length && !memcmp(at, name, length))
+            return true;
+    return false;
+}
+
+static int compare_with(const struct catalog_row *row, void *context)
+{
+    struct search *search = context;
+    if (search->read == CANDIDATES_MAX ||
+        (search->spec->name && !has_name(row, search->spec->name)))
+        return 0;
+    AUTO_FREE char *shown = NULL;
+    AUTO_MANIFEST struct manifest *manifest = NULL;
+    AUTO_EXPLANATION struct explanation one = {.items = NULL};
+    if (asprintf(&shown, "%s/v1/templates/%s", search->store->path, row->key) < 0) {
+        shown = NULL;
+        return -ENOMEM;
+    }
+    AUTO_FD int fd = io_openat(search->store->templates_fd, row->key,
+                               O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    if (fd < 0 || manifest_read(fd, shown, &manifest) < 0)
+        return 0;
+    search->read++;
+    int r = explain_against(search->spec, search->key, manifest, &one);
+    if (r < 0)
+        return r;
+    if (!search->found || one.count < search->best.count) {
+        struct explanation worse = search->best;
+        search->best = one;
+        one = worse;
+        search->found = true;
+    }
+    return 0;
+}
+
+int explain(const struct store *store, const struct build_spec *spec, const struct key *key,
+            struct explanation *ret_explanation)
+{
+    struct search search = {.store = store, .spec = spec, .key = key};
+    int r = catalog_each(store->catalog, compare_with, &search);
+    if (r < 0) {
+        explanation_fini(&search.best);
+        return r;
+    }
+    *ret_explanation = search.best;
+    return 0;
+}
+
+/* The first few of a kind and change by name, the rest as a number. */
+char *explanation_line(const struct explanation *explanation)
+{
+    char *line = NULL;
+    size_t size = 0;
+    FILE *stream = open_memstream(&line, &size);
+    if (!stream)
+        return NULL;
+    for (size_t i = 0; i < explanation->count && i < NAMED_MAX; i++) {
+        const struct difference *item = &explanation->items[i];
+        bool is_named = strcmp(item->kind, "salt") != 0;
+        (void)fprintf(stream, "%s%s%s%.120s %s", i ? ", " : "", item->kind, is_named ? " " : "",
+                      is_named ? item->what : "", item->change);
+    }
+    if (explanation->count > NAMED_MAX)
+        (void)fprintf(stream, " and %zu more", explanation->count - NAMED_MAX);
+    if (fclose(stream) == 0)
+        return line;
+    free(line);
+    return NULL;
+}
+
+void explain_miss(const struct store *store, const struct build_spec *spec, const struct key *key)
+{
+    AUTO_EXPLANATION struct explanation explanation = {.items = NULL};
+    /* The catalog's own trouble has been said, and is none of a build's. */
+    if (explain(store, spec, key, &explanation) < 0 || !explanation.nearest[0] || !spec->name)
+        return;
+    AUTO_FREE char *line = explanation_line(&explanation);
+    if (line)
+        log_info("%s: not cached; against %.*s: %s", spec->name, SHORT_KEY, explanation.nearest,
+                 line);
+}

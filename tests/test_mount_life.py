@@ -1,0 +1,422 @@
+"""How a mount begins: where it may be, what it answers, what the daemon keeps of its starter."""
+
+import contextlib
+import ctypes
+import fcntl
+import json
+import os
+import pty
+import shutil
+import subprocess
+import tempfile
+import termios
+from pathlib import Path
+
+import pytest
+
+from support import mounts, users
+from support.basics import IS_ROOT, MINTFS, fails, sha256
+from support.mounts import Daemon, Mount, mount_lines
+from support.stores import Store, make_home
+
+needs_root = pytest.mark.skipif(not IS_ROOT, reason="only root can mount what this test needs")
+
+
+@pytest.fixture
+def point(store):
+    """A mount point; a daemon that the test leaves there is stopped, and must go as it should."""
+    path = store.home / "mnt"
+    yield path
+    if mount_lines(path):
+        store.run("umount", path)
+    assert store.leftovers() == []
+
+
+# ---- it answers ----
+
+
+def test_it_returns_when_it_answers(fuse, store, point, key):
+    daemon = Daemon(store, point)
+    assert daemon.said.stderr == ""
+    assert sorted(os.listdir(point)) == [".mintfs", "sessions", "templates"]
+    os.mkdir(point / "sessions" / key / "one")
+    assert sha256(point / "sessions/app/one/app.db") == sha256(store.template(key))
+    store.run("umount", point)
+    daemon.await_end()
+    assert os.listdir(point) == []
+
+
+def test_a_shell_does_not_wait_for_the_daemon(fuse, store, point, key):
+    script = """
+        set -e
+        x=$("$1" mount "$2")
+        y=$("$1" session new app one)
+        echo "$x" "$y" | cat
+    """
+    done = subprocess.run(
+        ["sh", "-c", script, "sh", store.binary, point],
+        env=store.env, capture_output=True, text=True, timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"{point} {point}/sessions/{key}/one\n"
+
+
+def test_the_daemon_keeps_nothing_of_its_starter(fuse, store, point, tmp_path):
+    """Started from a terminal, in a directory, with descriptors open."""
+    kept = open(tmp_path / "kept", "w")
+    read_end, write_end = os.pipe()
+    terminal, slave = pty.openpty()
+    process = store.start(
+        "mount", point,
+        stdin=slave, stdout=slave, stderr=slave, cwd=tmp_path, umask=0o077,
+        pass_fds=(kept.fileno(), write_end), start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )
+    assert process.wait(timeout=60) == 0
+    os.close(write_end)
+    os.close(slave)
+    assert os.read(read_end, 1) == b""  # nobody has the other end
+    said = b""
+    while True:  # until the terminal hangs up, since nobody has it open
+        try:
+            said += os.read(terminal, 1000)
+        except OSError:
+            break
+    assert said == f"{point}\r\n".encode()
+    pid = json.loads((point / ".mintfs/status.json").read_text())["pid"]
+    fds = {fd: os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}
+    assert {fds[fd] for fd in "012"} == {"/dev/null"}
+    for target in fds.values():
+        expected = (str(store.path), "/dev/fuse", "/dev/null", "anon_inode:", "/proc", "pipe:")
+        assert target.startswith(expected), fds
+    assert os.readlink(f"/proc/{pid}/cwd") == "/"
+    stat = open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()
+    group, session, tty = map(int, stat[2:5])
+    assert (group, session, tty) == (pid, pid, 0)
+    kept.close()
+
+
+def test_in_the_foreground(mount):
+    """-f: it is the daemon itself, which says nothing but the place."""
+    assert mount.status()["pid"] == mount.pid
+    assert mount.is_mounted()
+
+
+def test_how_it_is_mounted(fuse, store, point):
+    for options, words in (((), []), (("allow_other",), ["allow_other", "default_permissions"])):
+        if options and not IS_ROOT:
+            continue
+        made = Mount(store, point, *options)
+        (line,) = mount_lines(point)
+        left, _, right = line.partition(" - ")
+        assert {"nosuid", "nodev"} <= set(left.split(" ")[5].split(","))
+        kind, source, settings = right.split(" ")
+        assert (kind, source) == ("fuse.mintfs", "mintfs")
+        found = [w for w in ("allow_other", "default_permissions") if w in settings.split(",")]
+        assert found == words
+        made.stop()
+
+
+def test_the_place_may_be_relative_or_a_link(fuse, store, point):
+    (store.home / "link").symlink_to(point)
+    for words in (["mnt"], ["./mnt/"], [str(store.home) + "//mnt"], ["link"]):
+        if words == ["link"]:
+            point.mkdir(exist_ok=True)
+        done = store.run("mount", *words, cwd=store.home)
+        assert done.stdout == f"{point}\n"
+        store.run("umount", *words, cwd=store.home)
+
+
+@pytest.mark.parametrize("name", ["with spaces", "ünï-côdé", "back\\slash", "tab\tnew\nline", "%s"])
+def test_odd_paths(fuse, place, name):
+    home = place / name
+    home.mkdir()
+    store = Store(home)
+    key = store.build_app()
+    point = home / "mnt of mine"
+    made = Mount(store, point)
+    path = made.new(key, "one") / "app.db"
+    assert sha256(path) == sha256(store.template(key))
+    assert made.status()["mount"] == str(point)
+    store.run("session", "new", "app", "two")
+    store.run("umount", point)
+    made.ended()
+    daemon = Daemon(store, point)
+    assert sorted(os.listdir(point / "sessions" / key)) == ["one", "two"]
+    store.run("umount")
+    daemon.await_end()
+
+
+# ---- where it may not be ----
+
+
+def test_a_second_mount_names_the_first(mount, store):
+    other = store.home / "other"
+    for place in (other, mount.point):
+        said = store.fail("mount", place, status=4)
+        assert str(mount.point) in said and str(mount.pid) in said
+    assert not other.exists()
+    said = store.fail("mount", "-f", other, status=4)
+    assert str(mount.point) in said
+
+
+def test_of_many_that_start_at_once_one_mounts(fuse, store):
+    points = [store.home / f"mnt{i}" for i in range(8)]
+    starters = [store.start("mount", point) for point in points]
+    ended = [(starter.communicate(timeout=60), starter.returncode) for starter in starters]
+    assert sorted(status for _, status in ended) == [0] + [4] * 7
+    (won,) = [point for point, (_, status) in zip(points, ended) if status == 0]
+    for (out, err), status in ended:
+        assert out == (f"{won}\n" if status == 0 else "")
+        assert status == 0 or err.startswith("mintfs: "), err
+    store.run("umount", won)
+
+
+def test_places_that_are_refused(fuse, store):
+    file, full, link = store.home / "file", store.home / "full", store.home / "link"
+    file.write_text("text")
+    full.mkdir()
+    (full / "there").touch()
+    link.symlink_to("nowhere")
+    store.build_app()
+    for place, status, words in (
+        (file, 1, "not a directory"),
+        (full, 1, "not empty"),
+        (store.home / "none/mnt", 3, "none"),
+        (link, 3, "link"),
+        (file / "mnt", 1, "file"),
+        (store.path, 2, "the store"),
+        (store.path / "mnt", 2, "the store"),
+        (store.path / "v1/templates", 2, "the store"),
+        (store.home, 2, "the store"),
+        ("/", 4, "mounted"),
+        ("", 2, "empty"),
+    ):
+        said = store.fail("mount", place, status=status, cwd="/")
+        assert words in said and said.count("\n") == 1, said
+    assert file.read_text() == "text" and os.listdir(full) == ["there"]
+    assert not mount_lines(store.home) and not mount_lines(store.path)
+
+
+@needs_root
+def test_a_place_where_something_is_mounted(fuse, store):
+    point = store.home / "busy"
+    point.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", point], check=True)
+    try:
+        for action in ("mount", "umount"):
+            said = store.fail(action, point, status=4 if action == "mount" else 3)
+            assert str(point) in said
+        assert "tmpfs" in mount_lines(point)[0]
+    finally:
+        subprocess.run(["umount", point], check=True)
+
+
+def test_another_store_is_mounted_there(mount, place):
+    (place / "second").mkdir()
+    second = Store(place / "second")
+    said = second.fail("mount", mount.point, status=4)
+    assert str(mount.point) in said
+    assert mount.is_running()
+
+
+@pytest.mark.parametrize(
+    "words", [["-o", "nonsense"], ["-o", "strict=1"], ["-o", "grace=soon"], ["-o", "session_limit=0"],
+              ["--nonsense"], ["-o"], ["--scratch"], ["one", "two"], ["-x"]]
+)
+def test_bad_options(store, words):
+    said = store.fail("mount", *words, status=2, cwd=store.home)
+    assert "usage: mintfs mount" in said
+    assert words[0] in said or words[-1].split("=")[0] in said
+
+
+@pytest.mark.parametrize("words", [["--nonsense"], ["one", "two"]])
+def test_bad_options_of_umount(store, words):
+    assert "usage: mintfs umount" in store.fail("umount", *words, status=2)
+
+
+def test_without_dev_fuse(fuse, place):
+    if not IS_ROOT:
+        pytest.skip("only root can take /dev/fuse away")
+    hidden = users.Namespace(place, "mount --bind /dev/null /dev/fuse", uid=0)
+    try:
+        (place / "home").mkdir()
+        store = Store(place / "home", hidden)
+        said = store.fail("mount", place / "home/mnt", status=1)
+        assert "fuse" in said
+        assert store.leftovers() == []
+    finally:
+        hidden.close()
+
+
+# ---- the default place ----
+
+
+def test_the_default_place(fuse, store):
+    """$MINTFS_MOUNT, else $XDG_RUNTIME_DIR/mintfs."""
+    asked, runtime = store.home / "asked", store.home / "runtime"
+    runtime.mkdir()
+    for env, expected in (
+        ({"MINTFS_MOUNT": str(asked), "XDG_RUNTIME_DIR": str(runtime)}, asked),
+        ({"MINTFS_MOUNT": "", "XDG_RUNTIME_DIR": str(runtime)}, runtime / "mintfs"),
+    ):
+        for _ in range(2):
+            done = store.run("mount", env=env)
+            assert done.stdout == f"{expected}\n"
+            assert os.listdir(expected / "templates") == []
+            store.run("umount")  # it knows where
+        assert store.fail("umount", status=3, env=env)
+
+
+@needs_root
+def test_the_default_place_in_tmp(fuse):
+    """/tmp/mintfs-UID, mode 0700; what another user has put there is refused."""
+    home = Path(tempfile.mkdtemp(prefix="m-", dir="/var/tmp"))
+    os.chown(home, users.NOBODY, users.NOBODY)
+    point = f"/tmp/mintfs-{users.NOBODY}"
+    private_tmp = "mount -t tmpfs -o mode=1777 tmpfs /tmp"
+    namespace = users.Namespace(home, f"{users.FUSE_FOR_ALL} && {private_tmp}")
+    try:
+        store = Store(home, namespace)
+        store.binary = shutil.copy(MINTFS, home / "mintfs")
+        for env in ({}, {"XDG_RUNTIME_DIR": str(home / "none")}, {"XDG_RUNTIME_DIR": "/proc"}):
+            done = store.run("mount", env=env)
+            assert done.stdout == f"{point}\n"
+            store.run("umount")
+            status = namespace.call(lambda: os.stat(point))
+            assert (status.st_uid, status.st_mode & 0o7777) == (users.NOBODY, 0o700)
+        for command in (
+            f"chmod 755 {point}",
+            f"chmod 700 {point}; chown {users.SOMEBODY} {point}",
+            f"rmdir {point}; ln -s {home} {point}",
+            f"rm {point}; touch {point}; chown {users.NOBODY} {point}",
+        ):
+            namespace.call(lambda: subprocess.run(["sh", "-ec", command], check=True), uid=0)
+            assert point in store.fail("mount", status=1)
+        assert store.leftovers() == []
+    finally:
+        namespace.close()
+        shutil.rmtree(home)
+
+
+# ---- dead mounts ----
+
+
+def test_a_dead_mount_is_repaired(mount, store, key):
+    path = mount.new(key, "one") / "app.db"
+    path.write_bytes(b"kept")
+    fd = os.open(path, os.O_RDONLY)
+    os.fsync(fd)
+    mount.kill()
+    with fails("ENOTCONN", "ECONNABORTED", "ECANCELED"):
+        os.statvfs(mount.point)
+    daemon = Daemon(store, mount.point)
+    assert "dead mount" in daemon.said.stderr and str(mount.point) in daemon.said.stderr
+    assert path.read_bytes() == b"kept"
+    with contextlib.suppress(OSError):
+        os.close(fd)
+    assert len(mount_lines(mount.point)) == 1
+    daemon.stop()
+
+
+def test_umount_takes_a_dead_mount_away(mount, store):
+    mount.kill()
+    store.run("umount", mount.point)
+    assert not mount.is_mounted()
+    store.fail("umount", mount.point, status=3)
+    daemon = Daemon(store, mount.point)
+    assert daemon.said.stderr == ""
+    daemon.stop()
+
+
+@pytest.mark.on_mounts("user")
+def test_a_user_repairs_his_dead_mount(fuse, place, variant):
+    if not IS_ROOT:
+        pytest.skip("covered by test_a_dead_mount_is_repaired")
+    home = make_home(place, users.NOBODY)
+    namespace = users.Namespace(home)
+    try:
+        mine = Store(home, namespace)
+        Mount(mine, home / "mnt").kill()
+        assert mount_lines(home / "mnt", namespace.mountinfo())
+        done = mine.run("mount", home / "mnt")
+        assert "dead mount" in done.stderr
+        mine.run("umount", home / "mnt")
+        Mount(mine, home / "mnt").kill()
+        mine.run("umount", home / "mnt")
+        assert not mount_lines(home / "mnt", namespace.mountinfo())
+    finally:
+        namespace.close()
+
+
+def mount_dead(point, kind, uid):
+    """A FUSE mount whose daemon is gone, of that type and user."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    fd = os.open("/dev/fuse", os.O_RDWR)
+    options = f"fd={fd},rootmode=40000,user_id={uid},group_id={uid}".encode()
+    result = libc.mount(b"other", os.fsencode(point), kind, 6, options)
+    assert result == 0, os.strerror(ctypes.get_errno())
+    os.close(fd)
+
+
+@needs_root
+@pytest.mark.parametrize("kind, uid", [(b"fuse.other", 0), (b"fuse.mintfs", users.NOBODY)])
+def test_a_dead_mount_of_others_is_not_touched(fuse, store, kind, uid):
+    point = store.home / "dead"
+    point.mkdir()
+    mount_dead(point, kind, uid)
+    try:
+        assert str(point) in store.fail("mount", point, status=4)
+        if uid == 0:  # what he names root may take away, if it is mintfs
+            assert str(point) in store.fail("umount", point, status=3)
+        assert mount_lines(point)
+    finally:
+        mounts.unmount_lazily(point)
+
+
+# ---- scratch ----
+
+
+@needs_root
+def test_scratch_on_tmpfs(fuse, store, key):
+    memory = store.home / "memory"
+    memory.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", memory], check=True)
+    try:
+        daemon = Daemon(store, store.home / "mnt", "--scratch", memory)
+        session = store.home / "mnt/sessions" / key / "one"
+        session.mkdir()
+        (session / "app.db").write_bytes(b"x" * 100000)
+        fd = os.open(session / "app.db", os.O_RDONLY)
+        os.fsync(fd)
+        os.close(fd)
+        (folder,) = memory.iterdir()
+        assert folder.name == f"mintfs-{os.geteuid()}" and folder.stat().st_mode & 0o777 == 0o700
+        assert sum(f.stat().st_blocks * 512 for f in folder.rglob("*")) > 100000
+        assert os.statvfs(session).f_blocks * os.statvfs(session).f_frsize == 64 << 20
+        # One scratch, one daemon: another store does not get it.
+        (store.home / "second").mkdir()
+        second = Store(store.home / "second")
+        said = second.fail("mount", "--scratch", memory, second.home / "mnt", status=4)
+        assert str(folder) in said and str(daemon.pid) in said
+        assert second.leftovers() == []
+        daemon.stop()
+        daemon = Daemon(store, store.home / "mnt", "--scratch", memory)
+        assert (session / "app.db").read_bytes() == b"x" * 100000
+        daemon.stop()
+    finally:
+        subprocess.run(["umount", memory], check=True)
+
+
+def test_bad_scratch(fuse, store):
+    (store.home / "file").touch()
+    full = store.home / f"full/mintfs-{os.geteuid()}"
+    full.mkdir(parents=True, mode=0o700)
+    (full / "there").touch()
+    for scratch, status in (
+        (store.home / "none", 3), (store.home / "file", 1), (store.home / "full", 1),
+    ):
+        said = store.fail("mount", "--scratch", scratch, store.home / "mnt", status=status)
+        assert str(scratch) in said
+    assert (full / "there").exists()
+    assert store.leftovers() == []

@@ -1,0 +1,72 @@
+#include "tools/care.h"
+
+#include "fs/base/log.h"
+#include "fs/overlay/uses.h"
+#include "fs/store/config.h"
+#include "tools/shown.h"
+
+int care_options(struct gc_options *ret_options)
+{
+    uint64_t size = 0;
+    uint64_t age = 0;
+    uint64_t keep = 0;
+    int r = config_get_number(SETTING_MAX_SIZE, &size);
+    if (r == 0)
+        r = config_get_number(SETTING_MAX_AGE, &age);
+    if (r == 0)
+        r = config_get_number(SETTING_KEEP, &keep);
+    if (r < 0)
+        return r;
+    *ret_options = (struct gc_options){
+        .max_size_bytes = size,
+        .max_age_ns = age == UINT64_MAX ? GC_NO_AGE : (int64_t)age * 1000000000,
+        .keep = keep,
+        .uses = uses_gather,
+    };
+    return 0;
+}
+
+void care_after_build(const struct store *store, const char *key)
+{
+    struct gc_options options;
+    struct gc_result result = {0};
+    char size[SHOWN_SIZE];
+    char limit[SHOWN_SIZE];
+    int r = care_options(&options);
+    if (r == 0)
+        r = gc_is_due(store, &options);
+    if (r > 0) {
+        options.spare_key = key;
+        r = gc_run(store, &options, &result);
+    }
+    if (r < 0)
+        log_warning("the limits of the store could not be held; mintfs gc tries again");
+    else if (result.evicted)
+        log_info("evicted %zu template%s not used lately (%s); mintfs config tells the limits",
+                 result.evicted, result.evicted == 1 ? "" : "s",
+                 shown_size(result.evicted_bytes, size));
+    if (r >= 0 && result.over)
+        log_warning("templates in use, pinned or just built take %s, over the limit of %s",
+                    shown_size(result.left_bytes, size),
+                    shown_size(options.max_size_bytes, limit));
+}
+
+const char *care_fate(enum gc_fate fate)
+{
+    switch (fate) {
+    case GC_EVICTED:
+        return "evicted";
+    case GC_PINNED:
+        return "pinned; mintfs unpin lets it go";
+    case GC_IN_USE:
+        return "in use by a session, or by open files of one that is gone; mintfs session ls lists them";
+    case GC_BUILDING:
+        return "being built";
+    case GC_USED_NOW:
+        return "used just now";
+    case GC_GONE:
+        return "gone already";
+    default:
+        return "not evicted";
+    }
+}

@@ -1,0 +1,293 @@
+/*
+ * mintfs clean: takes everything away that mintfs made in this store and around it: the mount, the
+ * sessions wherever they lie, the templates, the store itself. It lists that first, and asks.
+ *
+ * Below the store, which must have its marker, only names that mintfs gives are removed; what else
+ * lies there stays, and is said. The same goes for a scratch elsewhere.
+ */
+#include <fcntl.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "fs/base/dir.h"
+#include "fs/base/io.h"
+#include "fs/base/lock.h"
+#include "fs/base/log.h"
+#include "fs/base/progress.h"
+#include "fs/mount/mountpoint.h"
+#include "fs/mount/serve.h"
+#include "fs/overlay/copies.h"
+#include "fs/overlay/uses.h"
+#include "fs/store/config.h"
+#include "tools/command.h"
+#include "tools/inventory.h"
+#include "tools/mounting.h"
+#include "tools/shown.h"
+
+static const char *const store_names[] = {
+    "sessions", "copies",     "kept",  "scratches",  "pins",           "building",
+    "templates", "catalog.db", "catalog.db-journal", "catalog.db.new", "catalog.db.new-journal",
+    "locks"};
+static const char *const scratch_names[] = {"blocks", "logs", "reserve", "lock", "mintfs-scratch"};
+
+struct cleaning {
+    bool yes;
+    bool dry_run;
+    struct store *store;
+    struct inventory inventory;
+};
+
+static void cleaning_fini(struct cleaning *cleaning)
+{
+    inventory_fini(&cleaning->inventory);
+    store_close(cleaning->store);
+}
+
+/* ---- what there is ---- */
+
+/* 1: a store, 0: nothing there; -EPERM, said: something else. A store is not made for this. */
+static int find_store(char **ret_path)
+{
+    AUTO_FREE char *path = NULL;
+    struct stat status;
+    int r = store_path(&path);
+    if (r < 0)
+        return r;
+    AUTO_FD int fd = io_openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0);
+    if (fd == -ENOENT) {
+        log_info("there is no store at %s: nothing to remove", path);
+        return 0;
+    }
+    if (fd < 0)
+        return log_errno(fd, "%s", path);
+    if (fstatat(fd, "mintfs-store", &status, AT_SYMLINK_NOFOLLOW) < 0)
+        return log_fail(EPERM,
+                        "%s is not a store of mintfs (no file \"mintfs-store\" in it): left alone",
+                        path);
+    *ret_path = steal_pointer(&path);
+    return 1;
+}
+
+static int list_scratch(const char *path, void *context UNUSED)
+{
+    char size[SHOWN_SIZE];
+    printf("scratch at %s: %s\n", path, shown_size(inventory_disk_bytes(AT_FDCWD, path), size));
+    return 0;
+}
+
+static int list_kept(int dirfd, const char *name, unsigned char type UNUSED, void *context)
+{
+    const struct store *store = context;
+    char size[SHOWN_SIZE];
+    printf("kept from a failed test: %s/v1/kept/%s: %s\n", store->path, name,
+           shown_size(inventory_disk_bytes(dirfd, name), size));
+    return 0;
+}
+
+static int list(struct cleaning *cleaning)
+{
+    AUTO_SERVE_FOUND struct serve_found found = {0};
+    struct store *store = cleaning->store;
+    char size[SHOWN_SIZE];
+    int r = inventory_read(store, &cleaning->inventory);
+    if (r == 0)
+        r = serve_find(store, &found);
+    if (r < 0)
+        return r;
+    if (r == 1)
+        printf("mount at %s (process %d)\n", found.mount_point, found.pid);
+    printf("store at %s: %zu templates, %zu sessions, %s\n", store->path,
+           json_array_size(cleaning->inventory.templates),
+           json_array_size(cleaning->inventory.sessions),
+           shown_size(inventory_disk_bytes(AT_FDCWD, store->path), size));
+    for (size_t i = 0; i < json_array_size(cleaning->inventory.sessions); i++) {
+        const json_t *row = json_array_get(cleaning->inventory.sessions, i);
+        const char *path = json_string_value(json_object_get(row, "path"));
+        printf("session %s%s%s\n", json_string_value(json_object_get(row, "id")),
+               path ? " at " : " at rest", path ? path : "");
+    }
+    r = uses_each_scratch(store, list_scratch, NULL);
+    AUTO_FD int kept =
+        io_openat(store->v1_fd, "kept", O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    if (r == 0 && kept >= 0)
+        r = dir_each(kept, list_kept, store);
+    return r;
+}
+
+static bool is_confirmed(void)
+{
+    char answer[16] = "";
+    (void)fflush(stdout);
+    (void)fputs("Remove all of it? [y/N] ", stderr);
+    return fgets(answer, sizeof(answer), stdin) && (answer[0] == 'y' || answer[0] == 'Y');
+}
+
+/* ---- removing ---- */
+
+static int check_build(int locks_fd, const char *name, unsigned char type UNUSED,
+                       void *context UNUSED)
+{
+    char holder[64] = "";
+    if (strncmp(name, "build-", 6) != 0 ||
+        lock_holder(locks_fd, name, holder, sizeof(holder)) != 1)
+        return 0;
+    return log_fail(EBUSY, "template %.12s is being built%s%s: wait for it, or end it", name + 6,
+                    holder[0] ? " by " : "", holder);
+}
+
+static int unmount(const struct store *store)
+{
+    AUTO_SERVE_FOUND struct serve_found found = {0};
+    int r = serve_find(store, &found);
+    return r <= 0 ? r : mounting_take_away(store, found.mount_point);
+}
+
+static int remove_copies(const struct cleaning *cleaning)
+{
+    const json_t *rows = cleaning->inventory.sessions;
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < json_array_size(rows); i++) {
+        const json_t *row = json_array_get(rows, i);
+        if (strcmp(json_string_value(json_object_get(row, "state")), "copy") != 0)
+            continue;
+        r = copies_remove(cleaning->store, json_string_value(json_object_get(row, "key")),
+                          json_string_value(json_object_get(row, "id")));
+        r = r == -ENOENT ? 0 : r;
+    }
+    return r;
+}
+
+static int remove_names(int dirfd, const char *const *names, size_t count, const char *shown)
+{
+    for (size_t i = 0; i < count; i++) {
+        int r = dir_remove_tree(dirfd, names[i]);
+        if (r < 0)
+            return log_errno(r, "cannot remove %s/%s", shown, names[i]);
+        progress_add(1);
+    }
+    return 0;
+}
+
+static int remove_scratch(const char *path, void *context UNUSED)
+{
+    char holder[64];
+    struct stat status;
+    AUTO_FD int fd = io_openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    if (fd == -ENOENT)
+        return 0;
+    if (fd < 0)
+        return log_errno(fd, "%s", path);
+    if (fstatat(fd, "mintfs-scratch", &status, AT_SYMLINK_NOFOLLOW) < 0) {
+        log_warning("%s is no scratch of mintfs any more: left alone", path);
+        return 0;
+    }
+    if (lock_holder(fd, "lock", holder, sizeof(holder)) == 1)
+        return log_fail(EBUSY, "%s is in use by another mintfs mount, process %s", path, holder);
+    int r = remove_names(fd, scratch_names, ARRAY_LENGTH(scratch_names), path);
+    if (r == 0 && rmdir(path) < 0)
+        log_warning("%s stays: %s", path, strerror(errno));
+    return r;
+}
+
+/* A directory that only mintfs can have made, when it is empty. */
+static void remove_mount_point(void)
+{
+    struct setting_value value;
+    AUTO_FREE char *path = NULL;
+    bool in_tmp;
+    if (config_get(SETTING_MOUNT, &value) == 0 && !value.text &&
+        mountpoint_default_path(&path, &in_tmp) == 0 && rmdir(path) < 0 && errno != ENOENT)
+        log_info("%s stays: %s", path, strerror(errno));
+}
+
+static int remove_store(const struct store *store)
+{
+    int r = remove_names(store->v1_fd, store_names, ARRAY_LENGTH(store_names), store->path);
+    AUTO_FD int fd = io_openat(AT_FDCWD, store->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    if (r == 0 && fd < 0)
+        r = log_errno(fd, "%s", store->path);
+    if (r < 0)
+        return r;
+    r = io_unlinkat(fd, "v1", AT_REMOVEDIR);
+    if (r < 0 && r != -ENOENT)
+        return log_errno(r, "%s/v1 stays, with what mintfs did not put there", store->path);
+    /* The marker goes last: until then a second clean can go on. */
+    r = io_unlinkat(fd, "CACHEDIR.TAG", 0);
+    if (r == 0 || r == -ENOENT)
+        r = io_unlinkat(fd, "mintfs-store", 0);
+    if (r < 0)
+        return log_errno(r, "%s", store->path);
+    if (rmdir(store->path) < 0)
+        log_warning("%s stays: %s", store->path, strerror(errno));
+    return 0;
+}
+
+static int remove_all(struct cleaning *cleaning)
+{
+    struct store *store = cleaning->store;
+    int r = dir_each(store->locks_fd, check_build, NULL);
+    if (r == 0)
+        r = unmount(store);
+    progress_start("removing", 0);
+    if (r == 0)
+        r = remove_copies(cleaning);
+    if (r == 0)
+        r = uses_each_scratch(store, remove_scratch, NULL);
+    if (r == 0)
+        r = remove_store(store);
+    progress_stop();
+    if (r == 0)
+        remove_mount_point();
+    return r;
+}
+
+static int clean(struct cleaning *cleaning)
+{
+    AUTO_FREE char *path = NULL;
+    int r = find_store(&path);
+    if (r <= 0)
+        return r;
+    r = store_open(&cleaning->store);
+    if (r == 0)
+        r = list(cleaning);
+    if (r < 0 || cleaning->dry_run)
+        return r;
+    if (!cleaning->yes && !isatty(STDIN_FILENO))
+        return log_fail(EINVAL, "clean asks before it removes anything: run it in a terminal, or "
+                                "say --yes");
+    if (!cleaning->yes && !is_confirmed()) {
+        log_info("nothing was removed");
+        return -ECANCELED;
+    }
+    (void)fflush(stdout);
+    r = remove_all(cleaning);
+    if (r == 0)
+        log_info("removed");
+    return r;
+}
+
+int cmd_clean(int argc, char **argv)
+{
+    static const struct option options[] = {{"yes", no_argument, NULL, 'y'},
+                                            {"dry-run", no_argument, NULL, 'd'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {NULL, 0, NULL, 0}};
+    CLEANUP(cleaning_fini) struct cleaning cleaning = {.yes = false};
+    opterr = 0;
+    optind = 0;
+    for (int option; (option = getopt_long(argc, argv, "ydh", options, NULL)) >= 0;) {
+        if (option == 'h')
+            return command_help(argv[0]);
+        if (option == '?')
+            return command_usage(argv[0], "unknown option %s", argv[optind - 1]);
+        *(option == 'y' ? &cleaning.yes : &cleaning.dry_run) = true;
+    }
+    if (optind < argc)
+        return command_usage(argv[0], "takes no operand: %s; mintfs evict removes one template",
+                             argv[optind]);
+    int r = clean(&cleaning);
+    return r < 0 ? command_status(r) : command_flush();
+}

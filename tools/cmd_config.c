@@ -1,0 +1,106 @@
+/*
+ * mintfs config: each setting, its value, and where that comes from.
+ *
+ * With --json: {"file", "settings": [{"name", "value", "from": "default"|"file"|"variable",
+ * "where", "variable", "meaning"}...]}; "where" is FILE:LINE or the variable, or null.
+ */
+#include <getopt.h>
+#include <stdio.h>
+
+#include "fs/base/log.h"
+#include "fs/mount/mountpoint.h"
+#include "fs/store/config.h"
+#include "fs/store/store.h"
+#include "tools/command.h"
+#include "tools/shown.h"
+
+/* What the default comes to, where that depends on the machine. */
+static char *computed(enum setting setting)
+{
+    char *path = NULL;
+    bool in_tmp;
+    if (setting == SETTING_STORE)
+        return store_path(&path) == 0 ? path : NULL;
+    return mountpoint_default_path(&path, &in_tmp) == 0 ? path : NULL;
+}
+
+static int describe(enum setting setting, json_t *rows)
+{
+    static const char *const origins[] = {
+        [ORIGIN_DEFAULT] = "default", [ORIGIN_FILE] = "file", [ORIGIN_VARIABLE] = "variable"};
+    struct setting_value value;
+    AUTO_FREE char *where = NULL;
+    int r = config_get(setting, &value);
+    if (r < 0)
+        return r;
+    AUTO_FREE char *made_up = value.text ? NULL : computed(setting);
+    if (value.origin == ORIGIN_FILE &&
+        asprintf(&where, "%s:%d", config_path(), value.line) < 0)
+        where = NULL;
+    json_t *row = json_pack(
+        "{s:s, s:o, s:s, s:o, s:s, s:s}", "name", config_name(setting), "value",
+        value.text ? json_string(value.text) : made_up ? json_string(made_up) : json_null(),
+        "from", origins[value.origin], "where",
+        value.origin == ORIGIN_FILE       ? json_string(where ? where : "")
+        : value.origin == ORIGIN_VARIABLE ? json_string(config_variable(setting))
+                                          : json_null(),
+        "variable", config_variable(setting), "meaning", config_meaning(setting));
+    return json_array_append_new(rows, row) < 0 ? log_errno(ENOMEM, "config") : 0;
+}
+
+static const char *text(const json_t *row, const char *member)
+{
+    const char *value = json_string_value(json_object_get(row, member));
+    return value ? value : "-";
+}
+
+static int print_text(const json_t *rows)
+{
+    static const struct column columns[] = {{.title = "SETTING"},
+                                            {.title = "VALUE"},
+                                            {.title = "FROM", .rank = 1},
+                                            {.title = "MEANING", .rank = 2}};
+    AUTO_TABLE struct table *table = NULL;
+    int r = table_new(columns, ARRAY_LENGTH(columns), &table);
+    for (size_t i = 0; r == 0 && i < json_array_size(rows); i++) {
+        const json_t *row = json_array_get(rows, i);
+        bool has_place = json_is_string(json_object_get(row, "where"));
+        const char *cells[] = {text(row, "name"), text(row, "value"),
+                               text(row, has_place ? "where" : "from"), text(row, "meaning")};
+        r = table_add(table, cells);
+    }
+    if (r == 0)
+        table_print(table);
+    return r;
+}
+
+int cmd_config(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+    bool as_json = false;
+    opterr = 0;
+    optind = 0;
+    for (int option; (option = getopt_long(argc, argv, "h", options, NULL)) >= 0;) {
+        if (option == 'h')
+            return command_help(argv[0]);
+        if (option != 'j')
+            return command_usage(argv[0], "unknown option %s", argv[optind - 1]);
+        as_json = true;
+    }
+    if (optind < argc)
+        return command_usage(argv[0], "takes no operand: %s; settings are changed in %s",
+                             argv[optind], config_path() ? config_path() : "mintfs.conf");
+    json_t *rows = json_array();
+    int r = rows ? 0 : -ENOMEM;
+    for (size_t i = 0; r == 0 && i < SETTING_COUNT; i++)
+        r = describe((enum setting)i, rows);
+    if (r == 0 && as_json)
+        r = shown_json(json_pack("{s:s?, s:O}", "file", config_path(), "settings", rows));
+    else if (r == 0)
+        r = print_text(rows);
+    if (r == 0 && !as_json && config_path())
+        log_info("settings of your own stand in %s, as NAME = VALUE", config_path());
+    json_decref(rows);
+    return r < 0 ? command_status(r) : command_flush();
+}

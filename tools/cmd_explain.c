@@ -1,0 +1,88 @@
+/*
+ * mintfs explain: whether a build would be a hit, and if not, why.
+ *
+ * With --json: {"key", "name", "hit", "nearest": KEY or null, "differences": [{"kind":
+ * "input"|"variable"|"argument"|"salt"|"file", "change": "added"|"removed"|"changed",
+ * "what"}...]}.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "fs/base/log.h"
+#include "fs/store/catalog.h"
+#include "fs/store/explain.h"
+#include "fs/store/template.h"
+#include "tools/command.h"
+#include "tools/shown.h"
+#include "tools/spec_options.h"
+
+static json_t *differences_of(const struct explanation *explanation)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; array && i < explanation->count; i++)
+        (void)json_array_append_new(
+            array, json_pack("{s:s, s:s, s:s}", "kind", explanation->items[i].kind, "change",
+                             explanation->items[i].change, "what", explanation->items[i].what));
+    return array;
+}
+
+static void print_text(const struct build_spec *spec, const struct key *key, bool is_hit,
+                       const struct explanation *explanation)
+{
+    char age[SHOWN_SIZE];
+    if (is_hit) {
+        printf("hit: %s\n", key->hex);
+        return;
+    }
+    printf("miss: %s\n", key->hex);
+    if (!explanation->nearest[0]) {
+        if (spec->name)
+            printf("there is no template of the name %s\n", spec->name);
+        else
+            printf("there is no template in the store\n");
+        return;
+    }
+    printf("nearest: %.*s, made %s ago\n", SHOWN_KEY, explanation->nearest,
+           shown_age(explanation->created_ns, age));
+    for (size_t i = 0; i < explanation->count; i++) {
+        const struct difference *item = &explanation->items[i];
+        shown_clean(item->what);
+        printf("%s %s: %s\n", item->kind, item->change, item->what);
+    }
+}
+
+static int run(const struct spec_request *request)
+{
+    AUTO_STORE struct store *store = NULL;
+    AUTO_KEY struct key key = {.arguments = STRLIST_INIT};
+    AUTO_EXPLANATION struct explanation explanation = {.items = NULL};
+    int r = store_open(&store);
+    if (r == 0)
+        r = key_compute(request->spec, &key);
+    if (r == 0)
+        r = catalog_reconcile(store->catalog, NULL, NULL);
+    bool is_hit = r == 0 && template_exists(store, key.hex);
+    if (r == 0 && !is_hit)
+        r = explain(store, request->spec, &key, &explanation);
+    if (r < 0)
+        return r;
+    if (request->as_json)
+        return shown_json(json_pack("{s:s, s:s?, s:b, s:s?, s:o}", "key", key.hex, "name",
+                                    request->spec->name, "hit", is_hit, "nearest",
+                                    explanation.nearest[0] ? explanation.nearest : NULL,
+                                    "differences", differences_of(&explanation)));
+    print_text(request->spec, &key, is_hit, &explanation);
+    return 0;
+}
+
+int cmd_explain(int argc, char **argv)
+{
+    AUTO_REQUEST struct spec_request request = {.spec = NULL};
+    int r = spec_request_read(argc, argv, SPEC_TAKES_JSON | SPEC_TAKES_TO, &request);
+    if (r == 0 && request.wants_help)
+        return command_help(argv[0]);
+    if (r == 0)
+        r = run(&request);
+    return r < 0 ? command_status(r) : command_flush();
+}

@@ -1,0 +1,161 @@
+/*
+ * mintfs gc: evicts templates until the store is within its limits.
+ *
+ * `--json`: {"evicted": [{"key", "names", "size_bytes", "last_used_ns"}...], "evicted_bytes",
+ * "kept": [{"key", "names", "size_bytes", "last_used_ns", "why"}...], "left", "left_bytes",
+ * "over", "dry_run"}.
+ */
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "fs/base/log.h"
+#include "fs/overlay/copies.h"
+#include "fs/store/config.h"
+#include "fs/store/template.h"
+#include "tools/care.h"
+#include "tools/command.h"
+#include "tools/shown.h"
+
+enum { OPTION_SIZE = 256, OPTION_AGE, OPTION_KEEP, OPTION_JSON };
+
+static const struct option options[] = {
+    {"max-size", required_argument, NULL, OPTION_SIZE}, {"max-age", required_argument, NULL, OPTION_AGE},
+    {"keep", required_argument, NULL, OPTION_KEEP},     {"name", required_argument, NULL, 'n'},
+    {"dry-run", no_argument, NULL, 'd'},                {"json", no_argument, NULL, OPTION_JSON},
+    {"help", no_argument, NULL, 'h'},                   {NULL, 0, NULL, 0},
+};
+
+struct telling {
+    bool as_json;
+    bool dry_run;
+    json_t *evicted;
+    json_t *kept;
+};
+
+static void telling_fini(struct telling *telling)
+{
+    json_decref(telling->evicted);
+    json_decref(telling->kept);
+}
+
+static void tell(const struct catalog_row *row, enum gc_fate fate, void *context)
+{
+    struct telling *telling = context;
+    char size[SHOWN_SIZE];
+    char age[SHOWN_SIZE];
+    bool evicted = fate == GC_EVICTED;
+    if (fate == GC_GONE || fate == GC_FAILED)
+        return;
+    if (telling->as_json) {
+        json_t *json = json_pack("{s:s, s:o, s:I, s:I}", "key", row->key, "names",
+                                 shown_names(row->names), "size_bytes",
+                                 (json_int_t)row->size_bytes, "last_used_ns",
+                                 (json_int_t)row->last_used_ns);
+        if (json && !evicted)
+            (void)json_object_set_new(json, "why", json_string(care_fate(fate)));
+        (void)json_array_append_new(evicted ? telling->evicted : telling->kept, json);
+        return;
+    }
+    if (!evicted)
+        log_info("kept %.*s: %s", SHOWN_KEY, row->key, care_fate(fate));
+    else
+        printf("%.*s  %s  %s  last used %s ago\n", SHOWN_KEY, row->key,
+               row->names[0] ? row->names : row->label[0] ? row->label : "-",
+               shown_size(row->size_bytes, size), shown_age(row->last_used_ns, age));
+}
+
+static int read_option(int option, struct gc_options *wanted, struct telling *telling)
+{
+    uint64_t number = 0;
+    switch (option) {
+    case OPTION_SIZE:
+        return config_parse_number(SETTING_MAX_SIZE, "gc: --max-size", optarg,
+                                   &wanted->max_size_bytes);
+    case OPTION_AGE:
+        if (config_parse_number(SETTING_MAX_AGE, "gc: --max-age", optarg, &number) < 0)
+            return -EINVAL;
+        wanted->max_age_ns = number == UINT64_MAX ? GC_NO_AGE : (int64_t)number * 1000000000;
+        return 0;
+    case OPTION_KEEP:
+        return config_parse_number(SETTING_KEEP, "gc: --keep", optarg, &wanted->keep);
+    case 'n':
+        wanted->name = optarg;
+        if (!template_name_is_valid(optarg))
+            return log_fail(EINVAL, "gc: --name: \"%s\" is no name", optarg);
+        return 0;
+    case 'd':
+        wanted->dry_run = telling->dry_run = true;
+        return 0;
+    default:
+        telling->as_json = true;
+        return 0;
+    }
+}
+
+/* EXIT_DONE, or the status to end with; -1 after --help. */
+static int read_arguments(int argc, char **argv, struct gc_options *wanted,
+                          struct telling *telling)
+{
+    opterr = 0;
+    optind = 0;
+    for (int option; (option = getopt_long(argc, argv, ":n:dh", options, NULL)) >= 0;) {
+        if (option == 'h')
+            return -1;
+        if (option == ':')
+            return command_usage(argv[0], "%s wants a value", argv[optind - 1]);
+        if (option == '?')
+            return command_usage(argv[0], "unknown option %s", argv[optind - 1]);
+        if (read_option(option, wanted, telling) < 0)
+            return EXIT_USAGE;
+    }
+    if (optind < argc)
+        return command_usage(argv[0], "takes no operand: %s; mintfs evict takes keys and names",
+                             argv[optind]);
+    return EXIT_DONE;
+}
+
+static int print_summary(const struct gc_result *result, struct telling *telling)
+{
+    char bytes[SHOWN_SIZE];
+    char left[SHOWN_SIZE];
+    if (telling->as_json)
+        return shown_json(json_pack(
+            "{s:O, s:I, s:O, s:I, s:I, s:b, s:b}", "evicted", telling->evicted, "evicted_bytes",
+            (json_int_t)result->evicted_bytes, "kept", telling->kept, "left",
+            (json_int_t)result->left, "left_bytes", (json_int_t)result->left_bytes, "over",
+            result->over, "dry_run", telling->dry_run));
+    log_info("%s %zu template%s, %s; %zu left, %s", telling->dry_run ? "would evict" : "evicted",
+             result->evicted, result->evicted == 1 ? "" : "s",
+             shown_size(result->evicted_bytes, bytes), result->left,
+             shown_size(result->left_bytes, left));
+    if (result->over)
+        log_warning("what is left is over the limit, but in use, pinned, kept or being built");
+    return 0;
+}
+
+int cmd_gc(int argc, char **argv)
+{
+    struct gc_options wanted;
+    struct gc_result result = {0};
+    CLEANUP(telling_fini)
+    struct telling telling = {.evicted = json_array(), .kept = json_array()};
+    int r = care_options(&wanted);
+    if (r < 0)
+        return command_status(r);
+    int status = read_arguments(argc, argv, &wanted, &telling);
+    if (status != EXIT_DONE)
+        return status < 0 ? command_help(argv[0]) : status;
+    wanted.report = tell;
+    wanted.context = &telling;
+    AUTO_STORE struct store *store = NULL;
+    r = store_open(&store);
+    /* Copies whose time is up, or whose owner is gone: they no longer hold their template. */
+    if (r == 0 && !wanted.dry_run)
+        r = copies_sweep(store);
+    if (r == 0)
+        r = gc_run(store, &wanted, &result);
+    if (r == 0)
+        r = print_summary(&result, &telling);
+    return r < 0 ? command_status(r) : command_flush();
+}

@@ -1,0 +1,59 @@
+/*
+ * mintfs pin and unpin: templates that gc leaves alone, and evict too.
+ */
+#include <getopt.h>
+
+#include "fs/base/log.h"
+#include "fs/store/catalog.h"
+#include "fs/store/pin.h"
+#include "fs/store/template.h"
+#include "tools/command.h"
+
+static int set_one(const struct store *store, const char *text, bool pinned)
+{
+    char key[SHA256_HEX_LENGTH + 1];
+    int r = template_resolve(store, text, key);
+    if (r < 0)
+        return r;
+    r = pin_set(store, key, pinned);
+    if (r != -ENOENT)
+        return r;
+    /* One that the catalog has not met yet. */
+    r = catalog_reconcile(store->catalog, NULL, NULL);
+    if (r == 0)
+        r = pin_set(store, key, pinned);
+    return r == -ENOENT ? log_fail(ENOENT, "template %.12s is gone, or damaged", key) : r;
+}
+
+static int set_all(int argc, char **argv, bool pinned)
+{
+    static const struct option options[] = {{"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+    opterr = 0;
+    optind = 0;
+    for (int option; (option = getopt_long(argc, argv, "h", options, NULL)) >= 0;) {
+        if (option == 'h')
+            return command_help(argv[0]);
+        return command_usage(argv[0], "unknown option %s", argv[optind - 1]);
+    }
+    if (optind == argc)
+        return command_usage(argv[0], "wants the KEY or NAME of a template");
+    AUTO_STORE struct store *store = NULL;
+    int r = store_open(&store);
+    int first_error = r;
+    for (int i = optind; r == 0 && i < argc; i++) {
+        int one = set_one(store, argv[i], pinned);
+        if (first_error == 0)
+            first_error = one;
+    }
+    return command_status(first_error);
+}
+
+int cmd_pin(int argc, char **argv)
+{
+    return set_all(argc, argv, true);
+}
+
+int cmd_unpin(int argc, char **argv)
+{
+    return set_all(argc, argv, false);
+}

@@ -1,0 +1,229 @@
+/*
+ * mintfs stats: what the cache was good for, by day and in all.
+ *
+ * With --json: {"days": [{"day": "YYYY-MM-DD", SUMS}...], "total": {SUMS}, "now": {"templates",
+ * "bytes", "sessions", "own_bytes"}}, where SUMS are "hits", "misses", "builds", "build_time_ns",
+ * "saved_ns", "built_bytes", "evicted", "evicted_bytes", "sessions", "requests". A running daemon's
+ * sessions and requests count as today's.
+ */
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "fs/base/log.h"
+#include "fs/mount/serve.h"
+#include "fs/store/catalog.h"
+#include "tools/command.h"
+#include "tools/inventory.h"
+#include "tools/shown.h"
+
+static const char *const sums[] = {"hits",        "misses",  "builds",        "build_time_ns",
+                                   "saved_ns",    "built_bytes", "evicted",   "evicted_bytes",
+                                   "sessions",    "requests"};
+
+static int add_day(const struct catalog_day *day, void *context)
+{
+    return json_array_append_new(
+               context, json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "day",
+                                  day->day, "hits", (json_int_t)day->hits, "misses",
+                                  (json_int_t)day->misses, "builds", (json_int_t)day->builds,
+                                  "build_time_ns", (json_int_t)day->build_time_ns, "saved_ns",
+                                  (json_int_t)day->saved_ns, "built_bytes",
+                                  (json_int_t)day->built_bytes, "evicted",
+                                  (json_int_t)day->evicted, "evicted_bytes",
+                                  (json_int_t)day->evicted_bytes, "sessions",
+                                  (json_int_t)day->sessions, "requests",
+                                  (json_int_t)day->requests)) < 0
+               ? -ENOMEM
+               : 0;
+}
+
+static void add_number(json_t *json, const char *member, json_int_t number)
+{
+    (void)json_object_set_new(
+        json, member, json_integer(json_integer_value(json_object_get(json, member)) + number));
+}
+
+/* Today's row, which is the last, made if there is none. */
+static json_t *find_today(json_t *days)
+{
+    char today[16];
+    time_t now = time(NULL);
+    struct tm local;
+    if (!localtime_r(&now, &local) || !strftime(today, sizeof(today), "%Y-%m-%d", &local))
+        return NULL;
+    json_t *last = json_array_get(days, json_array_size(days) - 1);
+    if (last && !strcmp(json_string_value(json_object_get(last, "day")), today))
+        return last;
+    json_t *row = json_pack("{s:s}", "day", today);
+    for (size_t i = 0; row && i < ARRAY_LENGTH(sums); i++)
+        (void)json_object_set_new(row, sums[i], json_integer(0));
+    return json_array_append_new(days, row) < 0 ? NULL : row;
+}
+
+/* What the running daemon has not told the catalog yet. */
+static int add_live(const struct store *store, json_t *days)
+{
+    AUTO_SERVE_FOUND struct serve_found found = {0};
+    AUTO_FREE char *path = NULL;
+    int r = serve_find(store, &found);
+    if (r <= 0)
+        return r;
+    if (asprintf(&path, "%s/.mintfs/status.json", found.mount_point) < 0) {
+        path = NULL;
+        return -ENOMEM;
+    }
+    json_t *status = json_load_file(path, 0, NULL);
+    const json_t *counters = json_object_get(status, "counters");
+    json_t *requests = json_object_get(counters, "requests");
+    json_t *today = status ? find_today(days) : NULL;
+    const char *kind;
+    json_t *count;
+    if (today) {
+        add_number(today, "sessions",
+                   json_integer_value(json_object_get(counters, "sessions_made")));
+        json_object_foreach(requests, kind, count)
+            add_number(today, "requests", json_integer_value(count));
+    }
+    json_decref(status);
+    return 0;
+}
+
+static json_t *sum_up(const json_t *days)
+{
+    json_t *total = json_object();
+    for (size_t i = 0; total && i < ARRAY_LENGTH(sums); i++) {
+        json_int_t sum = 0;
+        for (size_t j = 0; j < json_array_size(days); j++)
+            sum += json_integer_value(json_object_get(json_array_get(days, j), sums[i]));
+        (void)json_object_set_new(total, sums[i], json_integer(sum));
+    }
+    return total;
+}
+
+static json_t *now_of(const struct inventory *inventory)
+{
+    json_int_t bytes = 0;
+    json_int_t own = 0;
+    for (size_t i = 0; i < json_array_size(inventory->templates); i++)
+        bytes += json_integer_value(
+            json_object_get(json_array_get(inventory->templates, i), "size_bytes"));
+    for (size_t i = 0; i < json_array_size(inventory->sessions); i++)
+        own += json_integer_value(
+            json_object_get(json_array_get(inventory->sessions, i), "own_bytes"));
+    return json_pack("{s:I, s:I, s:I, s:I}", "templates",
+                     (json_int_t)json_array_size(inventory->templates), "bytes", bytes,
+                     "sessions", (json_int_t)json_array_size(inventory->sessions), "own_bytes",
+                     own);
+}
+
+/* ---- for people ---- */
+
+static int64_t number(const json_t *row, const char *member)
+{
+    return json_integer_value(json_object_get(row, member));
+}
+
+static int add_row(struct table *table, const char *title, const json_t *row)
+{
+    char texts[9][SHOWN_SIZE];
+    static const char *const counts[] = {"hits", "misses", "builds", "evicted", "sessions",
+                                         "requests"};
+    for (size_t i = 0; i < ARRAY_LENGTH(counts); i++)
+        (void)snprintf(texts[i], SHOWN_SIZE, "%" PRId64, number(row, counts[i]));
+    const char *cells[] = {title,
+                           texts[0],
+                           texts[1],
+                           texts[2],
+                           shown_duration(number(row, "saved_ns"), texts[6]),
+                           shown_duration(number(row, "build_time_ns"), texts[7]),
+                           shown_size((uint64_t)number(row, "built_bytes"), texts[8]),
+                           texts[3],
+                           texts[4],
+                           texts[5]};
+    return table_add(table, cells);
+}
+
+static int print_text(const json_t *days, const json_t *total, const json_t *now)
+{
+    static const struct column columns[] = {
+        {.title = "DAY"},
+        {.title = "HITS", .right = true},
+        {.title = "MISSES", .right = true, .rank = 1},
+        {.title = "BUILDS", .right = true, .rank = 5},
+        {.title = "SAVED", .right = true},
+        {.title = "SPENT", .right = true, .rank = 4},
+        {.title = "BUILT", .right = true, .rank = 6},
+        {.title = "EVICTED", .right = true, .rank = 7},
+        {.title = "SESSIONS", .right = true, .rank = 2},
+        {.title = "REQUESTS", .right = true, .rank = 3},
+    };
+    AUTO_TABLE struct table *table = NULL;
+    int r = table_new(columns, ARRAY_LENGTH(columns), &table);
+    for (size_t i = 0; r == 0 && i < json_array_size(days); i++) {
+        const json_t *row = json_array_get(days, i);
+        r = add_row(table, json_string_value(json_object_get(row, "day")), row);
+    }
+    if (r == 0)
+        r = add_row(table, "in all", total);
+    if (r < 0)
+        return r;
+    table_print(table);
+    char bytes[SHOWN_SIZE];
+    char own[SHOWN_SIZE];
+    AUTO_FREE char *line = NULL;
+    if (asprintf(&line, "now: %" PRId64 " templates, %s; %" PRId64 " sessions, %s of their own",
+                 number(now, "templates"), shown_size((uint64_t)number(now, "bytes"), bytes),
+                 number(now, "sessions"), shown_size((uint64_t)number(now, "own_bytes"), own)) < 0) {
+        line = NULL;
+        return -ENOMEM;
+    }
+    shown_wrapped(line, 0);
+    return 0;
+}
+
+static int tell(bool as_json)
+{
+    AUTO_STORE struct store *store = NULL;
+    AUTO_INVENTORY struct inventory inventory = {.templates = NULL};
+    json_t *days = json_array();
+    int r = days ? store_open(&store) : -ENOMEM;
+    if (r == 0)
+        r = inventory_read(store, &inventory);
+    if (r == 0)
+        r = catalog_each_day(store->catalog, add_day, days);
+    if (r == 0)
+        r = add_live(store, days);
+    json_t *total = r == 0 ? sum_up(days) : NULL;
+    json_t *now = r == 0 ? now_of(&inventory) : NULL;
+    if (r == 0 && as_json)
+        r = shown_json(json_pack("{s:O, s:O, s:O}", "days", days, "total", total, "now", now));
+    else if (r == 0)
+        r = print_text(days, total, now);
+    json_decref(days);
+    json_decref(total);
+    json_decref(now);
+    return r;
+}
+
+int cmd_stats(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+    bool as_json = false;
+    opterr = 0;
+    optind = 0;
+    for (int option; (option = getopt_long(argc, argv, "h", options, NULL)) >= 0;) {
+        if (option == 'h')
+            return command_help(argv[0]);
+        if (option != 'j')
+            return command_usage(argv[0], "unknown option %s", argv[optind - 1]);
+        as_json = true;
+    }
+    if (optind < argc)
+        return command_usage(argv[0], "takes no operand: %s", argv[optind]);
+    int r = tell(as_json);
+    return r < 0 ? command_status(r) : command_flush();
+}

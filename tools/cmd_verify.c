@@ -1,0 +1,375 @@
+/*
+ * mintfs verify: templates against their manifests, the catalog against the store, leftovers.
+ *
+ * Without operands the files' sizes are looked at, and with --all their contents; of templates that
+ * are named, always their contents.
+ *
+ * With --json: {"templates", "bytes": read, "problems": [{"kind": "damaged"|"unknown"|"gone"|
+ * "leftover", "what": KEY or name, "repaired"}...]}; with --rebuild {"key", "differences": [...]}.
+ */
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "fs/base/dir.h"
+#include "fs/base/io.h"
+#include "fs/base/lock.h"
+#include "fs/base/log.h"
+#include "fs/base/progress.h"
+#include "fs/store/catalog.h"
+#include "fs/store/interrupt.h"
+#include "fs/store/rebuild.h"
+#include "fs/store/sweep.h"
+#include "fs/store/template.h"
+#include "fs/store/verify.h"
+#include "tools/care.h"
+#include "tools/command.h"
+#include "tools/shown.h"
+
+struct verifying {
+    struct store *store;
+    bool all;
+    bool repair;
+    bool as_json;
+    const char *rebuild; /* as typed, or NULL */
+    struct strlist keys; /* to be looked at */
+    struct strlist damaged;
+    json_t *problems;
+    size_t unrepaired;
+    uint64_t read_bytes;
+};
+
+static void verifying_fini(struct verifying *verifying)
+{
+    strlist_fini(&verifying->keys);
+    strlist_fini(&verifying->damaged);
+    json_decref(verifying->problems);
+}
+
+static void add_problem(struct verifying *verifying, const char *kind, const char *what,
+                        bool repaired)
+{
+    (void)json_array_append_new(verifying->problems,
+                                json_pack("{s:s, s:s, s:b}", "kind", kind, "what", what,
+                                          "repaired", repaired));
+    verifying->unrepaired += !repaired;
+}
+
+/* ---- templates ---- */
+
+static int check_sizes(const struct template *template, const char *path)
+{
+    for (size_t i = 0; i < template->manifest->entry_count; i++) {
+        const struct manifest_entry *entry = &template->manifest->entries[i];
+        struct stat status;
+        AUTO_FD int fd =
+            dir_open_beneath(template->files_fd, entry->path, O_PATH | O_NOFOLLOW);
+        mode_t type = entry->type == ENTRY_FILE        ? S_IFREG
+                      : entry->type == ENTRY_DIRECTORY ? S_IFDIR
+                                                       : S_IFLNK;
+        if (fd < 0 || fstat(fd, &status) < 0)
+            return log_fail(EBADMSG, "%s/files/%s: %s: the template is damaged", path, entry->path,
+                            fd < 0 ? strerror(-fd) : strerror(errno));
+        if ((status.st_mode & S_IFMT) != type ||
+            (type == S_IFREG && (uint64_t)status.st_size != entry->size_bytes))
+            return log_fail(EBADMSG,
+                            "%s/files/%s: its type or size differs from the manifest: the "
+                            "template is damaged",
+                            path, entry->path);
+    }
+    return 0;
+}
+
+/* 0: whole; -EBADMSG, said; -ENOENT: gone meanwhile. */
+static int check_template(struct verifying *verifying, const char *key, bool contents)
+{
+    const struct store *store = verifying->store;
+    AUTO_FREE char *path = NULL;
+    AUTO_MANIFEST struct manifest *manifest = NULL;
+    if (asprintf(&path, "%s/v1/templates/%s", store->path, key) < 0) {
+        path = NULL;
+        return -ENOMEM;
+    }
+    AUTO_FD int fd = io_openat(store->templates_fd, key, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    if (fd < 0)
+        return fd == -ENOENT ? fd : log_errno(fd, "%s", path);
+    int r = manifest_read(fd, path, &manifest);
+    if (r < 0)
+        return r;
+    if (strcmp(manifest->key, key) != 0)
+        return log_fail(EBADMSG, "%s/manifest.json: damaged: it is that of %s", path,
+                        manifest->key);
+    AUTO_FD int files = io_openat(fd, "files", O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    if (files < 0)
+        return log_fail(EBADMSG, "%s/files: %s: the template is damaged", path, strerror(-files));
+    struct template template = {.files_fd = files, .manifest = manifest};
+    memcpy(template.key, key, sizeof(template.key));
+    r = contents ? verify_template(&template, path) : check_sizes(&template, path);
+    if (r == 0 && contents)
+        verifying->read_bytes += manifest_size_bytes(manifest);
+    if (r == 0 && contents && catalog_is_verified(store->catalog, key) == 0)
+        r = catalog_add(store->catalog, manifest, false, NULL);
+    /* Evicted while it was read: nothing is wrong. */
+    return r == -EBADMSG && !template_exists(store, key) ? -ENOENT : r;
+}
+
+static int add_key(const char *key, const char *same UNUSED, void *context)
+{
+    return strlist_add(context, key);
+}
+
+static uint64_t bytes_to_read(const struct verifying *verifying)
+{
+    uint64_t bytes = 0;
+    int64_t oldest = 0;
+    return catalog_totals(verifying->store->catalog, &bytes, &oldest) == 0 ? bytes : 0;
+}
+
+static int check_templates(struct verifying *verifying, bool contents)
+{
+    int r = 0;
+    progress_start(contents ? "verifying, bytes" : "verifying",
+                   contents ? bytes_to_read(verifying) : verifying->keys.count);
+    for (size_t i = 0; r == 0 && i < verifying->keys.count; i++) {
+        const char *key = verifying->keys.items[i];
+        r = check_template(verifying, key, contents);
+        if (!contents)
+            progress_add(1);
+        if (r == -EBADMSG || r == -EPROTONOSUPPORT)
+            r = strlist_add(&verifying->damaged, key);
+        else if (r == -ENOENT)
+            r = 0;
+    }
+    progress_stop();
+    return r;
+}
+
+/* A damaged one goes, to be built anew by who asks next; not under a session. */
+static int settle_damaged(struct verifying *verifying)
+{
+    size_t count = verifying->damaged.count;
+    AUTO_FREE enum gc_fate *fates = calloc(count + 1, sizeof(*fates));
+    struct gc_options options;
+    int r = fates ? care_options(&options) : -ENOMEM;
+    if (r == 0 && count && verifying->repair)
+        r = gc_evict(verifying->store, &options, &verifying->damaged, fates);
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        const char *key = verifying->damaged.items[i];
+        bool gone = verifying->repair && (fates[i] == GC_EVICTED || fates[i] == GC_GONE);
+        if (gone)
+            log_info("template %.*s is evicted: the next build makes it anew", SHOWN_KEY, key);
+        else if (verifying->repair)
+            log_error("template %.*s stays damaged: %s", SHOWN_KEY, key, care_fate(fates[i]));
+        add_problem(verifying, "damaged", key, gone);
+    }
+    return r;
+}
+
+/* ---- catalog and leftovers ---- */
+
+struct drift {
+    struct verifying *verifying;
+    struct strlist known;
+};
+
+static void drift_fini(struct drift *drift)
+{
+    strlist_fini(&drift->known);
+}
+
+static int check_row(const struct catalog_row *row, void *context)
+{
+    struct drift *drift = context;
+    struct verifying *verifying = drift->verifying;
+    if (!template_exists(verifying->store, row->key)) {
+        log_info("the catalog has %.*s, which is gone%s", SHOWN_KEY, row->key,
+                 verifying->repair ? ": taken out" : "");
+        add_problem(verifying, "gone", row->key, verifying->repair);
+    }
+    return strlist_add(&drift->known, row->key);
+}
+
+static int compare_texts(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static int check_catalog(struct verifying *verifying)
+{
+    CLEANUP(drift_fini) struct drift drift = {.verifying = verifying, .known = STRLIST_INIT};
+    int r = catalog_each(verifying->store->catalog, check_row, &drift);
+    strlist_sort(&drift.known);
+    for (size_t i = 0; r == 0 && i < verifying->keys.count; i++) {
+        const char *key = verifying->keys.items[i];
+        if ((drift.known.count && bsearch(&key, drift.known.items, drift.known.count,
+                                          sizeof(key), compare_texts)) ||
+            strlist_contains(&verifying->damaged, key))
+            continue;
+        log_info("the catalog has not met %.*s%s", SHOWN_KEY, key,
+                 verifying->repair ? ": entered" : "");
+        add_problem(verifying, "unknown", key, verifying->repair);
+    }
+    return r == 0 && verifying->repair
+               ? catalog_reconcile(verifying->store->catalog, NULL, NULL)
+               : r;
+}
+
+/* Unpublished work whose builder is gone. */
+static int check_leftover(int dirfd UNUSED, const char *name, unsigned char type UNUSED,
+                          void *context)
+{
+    struct verifying *verifying = context;
+    char key[SHA256_HEX_LENGTH + 1];
+    char lock_name[BUILD_LOCK_NAME_SIZE];
+    char holder[64];
+    (void)snprintf(key, sizeof(key), "%s", name);
+    sweep_lock_name(key, lock_name);
+    if (sha256_is_hex(key) &&
+        lock_holder(verifying->store->locks_fd, lock_name, holder, sizeof(holder)) == 1)
+        return 0;
+    bool repaired = verifying->repair && sha256_is_hex(key) && name[SHA256_HEX_LENGTH] == '.';
+    log_info("a leftover in %s/v1/building: %s%s", verifying->store->path, name,
+             repaired ? ": removed" : "");
+    add_problem(verifying, "leftover", name, repaired);
+    return 0;
+}
+
+static int check_leftovers(struct verifying *verifying)
+{
+    int r = dir_each(verifying->store->building_fd, check_leftover, verifying);
+    if (r < 0)
+        return store_log_error(verifying->store->path, r, "v1/building");
+    if (verifying->repair)
+        sweep_building(verifying->store, NULL);
+    return 0;
+}
+
+/* ---- the command ---- */
+
+static int verify(struct verifying *verifying, int argc, char **argv)
+{
+    bool named = optind < argc;
+    int first_error = 0;
+    int r = 0;
+    for (int i = optind; r == 0 && i < argc; i++) {
+        char key[SHA256_HEX_LENGTH + 1];
+        int one = template_resolve(verifying->store, argv[i], key);
+        first_error = first_error ? first_error : one;
+        if (one == 0)
+            r = strlist_add(&verifying->keys, key);
+    }
+    if (!named)
+        r = template_each_key(verifying->store, add_key, &verifying->keys);
+    if (r == 0)
+        r = check_templates(verifying, named || verifying->all);
+    if (r == 0 && !named)
+        r = check_catalog(verifying);
+    if (r == 0)
+        r = settle_damaged(verifying);
+    if (r == 0 && !named)
+        r = check_leftovers(verifying);
+    if (r < 0)
+        return r;
+    char bytes[SHOWN_SIZE];
+    size_t problems = json_array_size(verifying->problems);
+    if (verifying->as_json)
+        r = shown_json(json_pack("{s:I, s:I, s:O}", "templates",
+                                 (json_int_t)verifying->keys.count, "bytes",
+                                 (json_int_t)verifying->read_bytes, "problems",
+                                 verifying->problems));
+    else
+        log_info("%zu template%s looked at, %s read: %zu problem%s%s", verifying->keys.count,
+                 verifying->keys.count == 1 ? "" : "s", shown_size(verifying->read_bytes, bytes),
+                 problems, problems == 1 ? "" : "s",
+                 verifying->unrepaired ? "; --repair mends what can be mended"
+                 : problems            ? ", mended"
+                                       : "");
+    if (r == 0 && verifying->unrepaired)
+        r = -EBADMSG;
+    return r < 0 ? r : first_error;
+}
+
+static int rebuild(struct verifying *verifying)
+{
+    AUTO_STRLIST struct strlist lines = STRLIST_INIT;
+    char key[SHA256_HEX_LENGTH + 1];
+    int r = template_resolve(verifying->store, verifying->rebuild, key);
+    if (r == 0)
+        r = rebuild_compare(verifying->store, key, &lines);
+    if (r == -EINTR)
+        interrupt_raise();
+    if (r < 0)
+        return r;
+    json_t *differences = json_array();
+    for (size_t i = 0; i < lines.count; i++)
+        if (verifying->as_json)
+            (void)json_array_append_new(differences, json_string(lines.items[i]));
+        else
+            printf("%s\n", lines.items[i]);
+    if (verifying->as_json)
+        r = shown_json(json_pack("{s:s, s:O}", "key", key, "differences", differences));
+    else if (lines.count == 0)
+        log_info("built again, %.*s is the same", SHOWN_KEY, key);
+    json_decref(differences);
+    if (r == 0 && lines.count)
+        return log_fail(EBADMSG, "the builder of %.*s is not deterministic", SHOWN_KEY, key);
+    return r;
+}
+
+/* EXIT_DONE, or the status to end with; -1 after --help. */
+static int read_arguments(int argc, char **argv, struct verifying *verifying)
+{
+    static const struct option options[] = {
+        {"all", no_argument, NULL, 'a'},           {"repair", no_argument, NULL, 'r'},
+        {"rebuild", required_argument, NULL, 'b'}, {"json", no_argument, NULL, 'j'},
+        {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0}};
+    opterr = 0;
+    optind = 0;
+    for (int option; (option = getopt_long(argc, argv, ":ah", options, NULL)) >= 0;) {
+        switch (option) {
+        case 'a':
+            verifying->all = true;
+            break;
+        case 'r':
+            verifying->repair = true;
+            break;
+        case 'b':
+            verifying->rebuild = optarg;
+            break;
+        case 'j':
+            verifying->as_json = true;
+            break;
+        case 'h':
+            return -1;
+        case ':':
+            return command_usage(argv[0], "%s wants the KEY or NAME of a template",
+                                 argv[optind - 1]);
+        default:
+            return command_usage(argv[0], "unknown option %s", argv[optind - 1]);
+        }
+    }
+    if (verifying->rebuild && (verifying->all || verifying->repair || optind < argc))
+        return command_usage(argv[0], "--rebuild goes alone, or with --json");
+    if (verifying->all && optind < argc)
+        return command_usage(argv[0], "--all leaves nothing to name: %s", argv[optind]);
+    return EXIT_DONE;
+}
+
+int cmd_verify(int argc, char **argv)
+{
+    CLEANUP(verifying_fini)
+    struct verifying verifying = {
+        .keys = STRLIST_INIT, .damaged = STRLIST_INIT, .problems = json_array()};
+    int status = read_arguments(argc, argv, &verifying);
+    if (status != EXIT_DONE)
+        return status < 0 ? command_help(argv[0]) : status;
+    AUTO_STORE struct store *store = NULL;
+    int r = store_open(&store);
+    verifying.store = store;
+    if (r == 0)
+        r = verifying.rebuild ? rebuild(&verifying) : verify(&verifying, argc, argv);
+    (void)fflush(stdout);
+    return r < 0 ? command_status(r) : command_flush();
+}

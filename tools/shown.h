@@ -1,0 +1,60 @@
+/*
+ * How results are shown to people: sizes and times as they read them, and tables that fit their
+ * terminal. With --json everything is exact instead.
+ */
+#ifndef MINTFS_TOOLS_SHOWN_H
+#define MINTFS_TOOLS_SHOWN_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "fs/base/cleanup.h"
+
+enum { SHOWN_SIZE = 32, SHOWN_KEY = 12 };
+
+/* "812 B", "4.0 MiB" */
+const char *shown_size(uint64_t bytes, char ret_text[SHOWN_SIZE]);
+/* "2026-11-22 14:05", local time; "-" for 0 */
+const char *shown_time(int64_t ns, char ret_text[SHOWN_SIZE]);
+/* How long ago: "5 s", "3 min", "7 h", "12 d" */
+const char *shown_age(int64_t ns, char ret_text[SHOWN_SIZE]);
+/* How long: "0.2 s", "3 min", "1.5 h" */
+const char *shown_duration(int64_t ns, char ret_text[SHOWN_SIZE]);
+
+/* For text from outside: control characters become "?", so that none reaches the terminal. */
+void shown_clean(char *text);
+
+/* Prints JSON on stdout, indented, and frees it; NULL is -ENOMEM. */
+MUST_CHECK int shown_json(json_t *json);
+/* The names, with spaces between, as an array. */
+json_t *shown_names(const char *names);
+
+/*
+ * A table. Columns that do not fit go, those of the highest `rank` first; rank 0 stays. Of what is
+ * left the column that may be cut is cut. Without a terminal and COLUMNS nothing is left out.
+ */
+struct column {
+    const char *title;
+    unsigned rank;
+    bool right; /* aligned */
+    bool cut;   /* may be shortened, with ".." at its end */
+};
+struct table;
+MUST_CHECK int table_new(const struct column *columns, size_t count, struct table **ret_table);
+/* One row: `count` texts, which are copied. */
+MUST_CHECK int table_add(struct table *table, const char *const *cells);
+size_t table_rows(const struct table *table);
+void table_print(const struct table *table);
+void table_free(struct table *table);
+void table_freep(struct table **table);
+#define AUTO_TABLE CLEANUP(table_freep)
+
+/* Columns of the terminal, or of $COLUMNS; 0: as wide as need be. */
+unsigned shown_columns(void);
+
+/* Prints text on stdout, broken at blanks to fit; lines but the first begin with `indent` blanks. */
+void shown_wrapped(const char *text, unsigned indent);
+
+#endif
