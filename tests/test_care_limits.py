@@ -9,9 +9,10 @@ import os
 import signal
 import sqlite3
 import subprocess
-import sys
+import tempfile
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -21,22 +22,46 @@ from support.mounts import Mount
 
 FULL = os.environ.get("MINTFS_TEST_FULL") == "1"
 
-# Generous: the machine may be busy. The figures are printed.
-SECONDS = 200 if SANITIZED else 20
+# Seconds, not minutes: an idle machine needs a tenth. The figures are printed.
+SECONDS = 50
 
 
-def timed(store, *args, **kwargs):
+def timed(store, *args) -> str:
     start = time.monotonic()
-    done = store.run(*args, **kwargs)
+    done = subprocess.run(
+        store.command(*args), env=store.env, stdin=subprocess.DEVNULL, capture_output=True,
+        text=True, timeout=200,
+    )
     took = time.monotonic() - start
     print(f"{' '.join(map(str, args))}: {took:.2f} s")
-    assert took < SECONDS, f"{args} took {took:.1f} s"
-    return done
+    assert done.returncode == 0, done.stderr
+    assert took < SECONDS or SANITIZED, f"{args} took {took:.1f} s"
+    return done.stdout
+
+
+@pytest.fixture
+def big_store(store):
+    """In memory where there is room: making and removing ten thousand takes minutes on some disks."""
+    room = os.statvfs("/dev/shm")
+    if room.f_bavail * room.f_frsize < 400 << 20 or not os.access("/dev/shm", os.W_OK):
+        yield store
+        return
+    with tempfile.TemporaryDirectory(prefix="mintfs-test-", dir="/dev/shm") as directory:
+        store.path = Path(directory) / "store"
+        store.env["MINTFS_STORE"] = str(store.path)
+        yield store
+        subprocess.run(["chmod", "-R", "u+rwX", directory], check=True)
 
 
 def check_consistent(store):
     """Every template is whole and known, and nothing else is known or left."""
-    store.run("gc", "--max-size", "none", "--max-age", "none")
+    # What a killed gc has locked goes after some seconds.
+    eventually(
+        lambda: (store.run("gc", "--max-size", "none", "--max-age", "none"), not store.leftovers())[
+            1
+        ],
+        "leftovers to be swept",
+    )
     done = store.run("verify", "--all", "--json")
     assert json.loads(done.stdout)["problems"] == [], done.stdout
     with sqlite3.connect(store.path / "v1/catalog.db") as db:
@@ -45,10 +70,10 @@ def check_consistent(store):
         assert not db.execute("select * from names where key not in (select key from templates)")\
             .fetchall()
     assert known == set(os.listdir(store.path / "v1/templates"))
-    assert store.leftovers() == []
 
 
-def test_ten_thousand_templates(store):
+def test_ten_thousand_templates(big_store):
+    store = big_store
     count = 1000 if SANITIZED else 10000
     store.run("ls")
     start = time.time_ns() - 20 * DAY_NS
@@ -57,11 +82,11 @@ def test_ten_thousand_templates(store):
             store.path, number, name=f"name-{number % 100}", created_ns=start + number * 10**6
         )
     timed(store, "ls")
-    assert len(json.loads(timed(store, "ls", "--json").stdout)["templates"]) == count
+    assert len(json.loads(timed(store, "ls", "--json"))["templates"]) == count
     timed(store, "stats")
     timed(store, "show", fake_key(count // 2)[:12])
     timed(store, "explain", "-n", "name-1", "--", "true")
-    answer = json.loads(timed(store, "gc", "--max-size", str(count * 10), "--json").stdout)
+    answer = json.loads(timed(store, "gc", "--max-size", str(count * 10), "--json"))
     assert len(answer["evicted"]) == count * 9 // 10
     assert (answer["left"], answer["left_bytes"]) == (count // 10, count * 10)
     # The newest of each name is among those that are left.

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "fs/base/log.h"
+#include "fs/overlay/copies.h"
 #include "fs/store/config.h"
 #include "fs/store/template.h"
 #include "tools/mounting.h"
@@ -36,7 +37,8 @@ int backend_read_wish(enum backend_wish *ret_wish)
 uint64_t backend_mount_pays_bytes(void)
 {
     enum { WITH_URING_BYTES = 2 << 20, WITHOUT_URING_BYTES = 8 << 20 };
-    if (access("/dev/fuse", R_OK | W_OK) < 0)
+    /* What a builder starts ends with it: no mount from there. */
+    if (access("/dev/fuse", R_OK | W_OK) < 0 || getenv("MINTFS_BUILDING"))
         return UINT64_MAX;
     char uring = 'N';
     AUTO_FILE FILE *file = fopen("/sys/module/fuse/parameters/enable_uring", "re");
@@ -69,12 +71,16 @@ int backend_choose(const struct store *store, const char *key, struct serve_foun
         return 0;
     }
     const char *why = "the store is mounted";
-    r = serve_find(store, ret_found);
+    r = mounting_find(store, ret_found);
     if (r < 0)
-        return log_errno(r, "cannot look into %s/v1/locks", store->path);
+        return r;
+    if (r == 0 && ret_found->mount_point) {
+        *ret_choice = (struct backend_choice){BACKEND_COPY, "the store's mount is out of reach"};
+        return wish == WISH_FUSE ? mounting_say_unreachable(store, ret_found) : 0;
+    }
     if (r == 0 && (wish == WISH_FUSE || is_worth_a_mount(store, key))) {
         why = "the store was not mounted: it is now";
-        r = mounting_find_or_start(store, ret_found);
+        r = mounting_find_or_start(store, wish == WISH_AUTO && copies_were_made(store), ret_found);
         if (r < 0)
             return r;
     }

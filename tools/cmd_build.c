@@ -42,9 +42,9 @@ static int build_and_place(struct store *store, const struct spec_request *reque
 static int run(const struct spec_request *request, struct build_result *ret_result)
 {
     AUTO_STORE struct store *store = NULL;
-    int r = request->to ? place_check(request->to) : 0;
-    if (r == 0)
-        r = store_open(&store);
+    int r = store_open(&store);
+    if (r == 0 && request->to)
+        r = place_check(store, request->to);
     if (r == 0)
         r = build_and_place(store, request, ret_result);
     if (r == 0 && !ret_result->was_hit)

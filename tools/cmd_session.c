@@ -105,7 +105,7 @@ static int make_mounted(const char *mount_point, struct made_session *made)
     if (errno == EEXIST)
         return log_fail(EEXIST, "a session %s of this template exists already; take another ID",
                         made->id);
-    return log_errno(errno, "cannot make the session %s", made->path);
+    return -errno;
 }
 
 static int set_attribute(const char *path, const char *name, uint64_t number)
@@ -113,6 +113,13 @@ static int set_attribute(const char *path, const char *name, uint64_t number)
     char text[24];
     int length = snprintf(text, sizeof(text), "%" PRIu64, number);
     return setxattr(path, name, text, (size_t)length, 0) < 0 ? -errno : 0;
+}
+
+static void remove_made(const struct store *store, const struct made_session *made)
+{
+    if (made->choice.backend == BACKEND_FUSE ? rmdir(made->path) < 0
+                                             : copies_remove(store, made->key, made->id) < 0)
+        log_warning("the session %s stays behind", made->path);
 }
 
 /* A session without the lease that was asked for would stay for ever: then there is none. */
@@ -136,9 +143,7 @@ static int set_lease(const struct store *store, const struct new_request *reques
     }
     if (r == 0)
         return 0;
-    if (made->choice.backend == BACKEND_FUSE ? rmdir(made->path) < 0
-                                      : copies_remove(store, made->key, made->id) < 0)
-        log_warning("the session %s stays behind", made->path);
+    remove_made(store, made);
     if (r == -ESRCH)
         return log_fail(ESRCH, "there is no process %" PRIu64 " to own the session",
                         request->owner_pid);
@@ -162,20 +167,34 @@ static int make_copied(const struct store *store, struct made_session *made)
     return r;
 }
 
+/* A mount that goes away just now is chosen against once more. */
+static int make_on_backend(const struct store *store, struct made_session *made)
+{
+    enum { TRIES = 3 };
+    int r = -ESHUTDOWN;
+    for (int i = 0; i < TRIES && (r == -ENOENT || r == -ENOTCONN || r == -ESHUTDOWN); i++) {
+        AUTO_SERVE_FOUND struct serve_found found = {0};
+        free(made->path);
+        made->path = NULL;
+        r = backend_choose(store, made->key, &found, &made->choice);
+        if (r < 0)
+            return r;
+        if (made->choice.backend == BACKEND_COPY)
+            return make_copied(store, made);
+        r = make_mounted(found.mount_point, made);
+    }
+    return r == -EEXIST ? r : r < 0 ? log_errno(r, "cannot make the session %s", made->path) : 0;
+}
+
 static int make_session(struct store *store, const struct new_request *request,
                         struct made_session *made)
 {
-    AUTO_SERVE_FOUND struct serve_found found = {0};
     int r = make_id(request->id, made->id);
     if (r == 0)
         r = request->template ? template_resolve(store, request->template, made->key)
                               : key_from_conf(store, made->key);
     if (r == 0)
-        r = backend_choose(store, made->key, &found, &made->choice);
-    if (r < 0)
-        return r;
-    r = made->choice.backend == BACKEND_FUSE ? make_mounted(found.mount_point, made)
-                                      : make_copied(store, made);
+        r = make_on_backend(store, made);
     if (r == 0 && (request->ttl_seconds || request->owner_pid))
         r = set_lease(store, request, made);
     return r;
@@ -316,9 +335,14 @@ static int session_new_command(int argc, char **argv)
     }
     if (r == 0)
         r = make_session(store, &request, &made);
-    if (r == 0)
-        r = print_made(store, &request, &made);
-    return r < 0 ? command_status(r) : command_flush();
+    if (r < 0)
+        return command_status(r);
+    r = print_made(store, &request, &made);
+    status = r < 0 ? command_status(r) : command_flush();
+    /* Nobody has learned of it. */
+    if (status != EXIT_DONE)
+        remove_made(store, &made);
+    return status;
 }
 
 /* ---- ls ---- */

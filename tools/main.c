@@ -126,15 +126,16 @@ int command_flush(void)
     return EXIT_FAILED;
 }
 
-/* A daemon and builders inherit 0, 1 and 2: they must not be some file of ours. */
+/*
+ * A daemon and builders inherit 0, 1 and 2: they must not be some file of ours. What was closed
+ * cannot be read from or written to all the same, so that lost results are noticed.
+ */
 static void fill_standard_descriptors(void)
 {
-    int fd;
-    do
-        fd = open("/dev/null", O_RDWR);
-    while (fd >= 0 && fd <= 2);
-    if (fd > 2)
-        (void)close(fd);
+    static const int flags[] = {O_WRONLY, O_RDONLY, O_RDWR};
+    for (int i = STDIN_FILENO; i <= STDERR_FILENO; i++)
+        if (fcntl(i, F_GETFD) < 0)
+            (void)open("/dev/null", flags[i]);
 }
 
 int main(int argc, char **argv)

@@ -1,19 +1,74 @@
 #include "tools/mounting.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "fs/base/dir.h"
+#include "fs/base/io.h"
 #include "fs/base/log.h"
 #include "fs/mount/mountpoint.h"
 #include "fs/store/config.h"
 #include "tools/command.h"
 
 enum { DAEMON_END_MS = 30 * 1000 };
+
+int mounting_find(const struct store *store, struct serve_found *ret_found)
+{
+    int r = serve_find(store, ret_found);
+    if (r < 0)
+        return log_errno(r, "cannot look into %s/v1/locks", store->path);
+    return r == 1 && mountpoint_state(ret_found->mount_point) == MOUNT_OURS;
+}
+
+int mounting_say_unreachable(const struct store *store, const struct serve_found *found)
+{
+    return log_fail(EIO,
+                    "the store %s is mounted at %s by process %d, but not where this process "
+                    "sees it (another container or mount namespace); mintfs umount ends it",
+                    store->path, found->mount_point, found->pid);
+}
+
+static int is_store_lock(int dirfd, const char *name, unsigned char type UNUSED, void *context)
+{
+    char target[PATH_MAX];
+    ssize_t n = readlinkat(dirfd, name, target, sizeof(target) - 1);
+    if (n < 0)
+        return 0;
+    target[n] = '\0';
+    return !strcmp(target, context);
+}
+
+/* Whether a process of that number, as we count them, is the daemon: it has the lock's file open. */
+static bool is_daemon(const struct store *store, int pid)
+{
+    char fds[40];
+    AUTO_FREE char *lock = NULL;
+    if (asprintf(&lock, "%s/v1/locks/mount", store->path) < 0) {
+        lock = NULL;
+        return false;
+    }
+    (void)snprintf(fds, sizeof(fds), "/proc/%d/fd", pid);
+    AUTO_FD int fd = io_openat(AT_FDCWD, fds, O_RDONLY | O_DIRECTORY, 0);
+    return fd >= 0 && dir_each(fd, is_store_lock, lock) == 1;
+}
+
+/* A mount that cannot be seen from here goes with its daemon, which is asked to end. */
+static int end_unreachable(const struct store *store, const struct serve_found *found, int pidfd)
+{
+    if (pidfd < 0 || !is_daemon(store, found->pid) ||
+        syscall(SYS_pidfd_send_signal, pidfd, SIGTERM, NULL, 0) < 0)
+        return mounting_say_unreachable(store, found);
+    log_info("asked the daemon of %s (process %d) to end: its mount cannot be seen from here",
+             found->mount_point, found->pid);
+    return 0;
+}
 
 /* Where to unmount, and the daemon if it is this store's. */
 static int find_mount(const struct store *store, const char *typed, struct serve_found *ret_found,
@@ -77,7 +132,9 @@ int mounting_take_away(const struct store *store, const char *typed)
         return r;
     bool has_daemon = place && found.mount_point && !strcmp(found.mount_point, place);
     AUTO_FD int pidfd = has_daemon ? (int)syscall(SYS_pidfd_open, found.pid, 0) : -1;
-    r = unmount(place);
+    r = has_daemon && mountpoint_state(place) == MOUNT_NONE
+            ? end_unreachable(store, &found, pidfd)
+            : unmount(place);
     return r == 0 && pidfd >= 0 ? await_end(pidfd, found.pid) : r;
 }
 
@@ -109,7 +166,7 @@ static void read_complaint(int fd, char *ret_text, size_t size)
  * Runs `mintfs mount` of this very program; its exit status, or a negative errno. That another
  * process was faster is no complaint.
  */
-static int run_mount(char *option)
+static int run_mount(char *option, bool quiet)
 {
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) < 0)
@@ -136,11 +193,11 @@ static int run_mount(char *option)
             return -errno;
     if (!WIFEXITED(status) ||
         (WEXITSTATUS(status) != EXIT_DONE && WEXITSTATUS(status) != EXIT_BUSY))
-        (void)fputs(complaint, stderr);
+        (void)fputs(quiet ? "" : complaint, stderr);
     return WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_FAILED;
 }
 
-int mounting_find_or_start(const struct store *store, struct serve_found *ret_found)
+int mounting_find_or_start(const struct store *store, bool quiet, struct serve_found *ret_found)
 {
     int r = serve_find(store, ret_found);
     if (r != 0)
@@ -148,7 +205,7 @@ int mounting_find_or_start(const struct store *store, struct serve_found *ret_fo
     char option[32];
     r = idle_option(option, sizeof(option));
     if (r == 0)
-        r = run_mount(option);
+        r = run_mount(option, quiet);
     if (r < 0)
         return r;
     /* Whoever else started it meanwhile has done as well. */

@@ -9,6 +9,7 @@
 #include "fs/base/log.h"
 #include "fs/overlay/copies.h"
 #include "fs/store/template.h"
+#include "tools/mounting.h"
 
 void sessions_fini(struct session_table *table)
 {
@@ -64,7 +65,10 @@ static int add_mounted(struct session_table *table, const char *mount_point, con
 static int read_mounted(const struct store *store, struct session_table *table)
 {
     AUTO_SERVE_FOUND struct serve_found found = {0};
-    int r = serve_find(store, &found);
+    int r = mounting_find(store, &found);
+    if (r == 0 && found.mount_point)
+        log_warning("the mount at %s (process %d) is out of reach: its sessions are not listed",
+                    found.mount_point, found.pid);
     if (r <= 0)
         return r;
     AUTO_FREE char *path = NULL;

@@ -36,6 +36,8 @@ MUST_CHECK int io_renameat(int from_dirfd, const char *from, int to_dirfd, const
 MUST_CHECK int io_renameat_new(int from_dirfd, const char *from, int to_dirfd, const char *to);
 /* Both must exist; each gets the other's name. */
 MUST_CHECK int io_renameat_exchange(int a_dirfd, const char *a, int b_dirfd, const char *b);
+/* Gives a file that was opened with O_TMPFILE its name. */
+MUST_CHECK int io_link_fd(int fd, int dirfd, const char *name);
 MUST_CHECK int io_unlinkat(int dirfd, const char *name, int flags);
 MUST_CHECK int io_mkdirat(int dirfd, const char *name, mode_t mode);
 MUST_CHECK int io_fchmod(int fd, mode_t mode);

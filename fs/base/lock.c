@@ -64,6 +64,24 @@ void lock_release(struct lock *lock)
     lock_forget(lock);
 }
 
+int lock_rest(struct lock *lock)
+{
+    struct flock range = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
+    int r = futimens(lock->fd, NULL) < 0 ? -errno : 0;
+    return fcntl(lock->fd, F_OFD_SETLK, &range) < 0 ? -errno : r;
+}
+
+int lock_wake(struct lock *lock)
+{
+    int r = apply(lock->fd, LOCK_SHARED, F_OFD_SETLK, NULL);
+    if (r < 0)
+        return r;
+    if (is_current(lock->fd, lock->dirfd, lock->name))
+        return 0;
+    lock_forget(lock);
+    return -ESTALE;
+}
+
 void lock_forget(struct lock *lock)
 {
     if (lock->fd >= 0)

@@ -41,6 +41,14 @@ MUST_CHECK int lock_describe(struct lock *lock, const char *text);
 void lock_release(struct lock *lock);
 #define AUTO_LOCK CLEANUP(lock_release)
 
+/*
+ * Frees a lock that is likely to be wanted again soon, but for its file, which stays open, and whose
+ * time of modification tells from now on when it was used last. lock_wake() takes it again, shared
+ * and without waiting: -ESTALE, and not held, where the file was removed meanwhile; -EWOULDBLOCK.
+ */
+MUST_CHECK int lock_rest(struct lock *lock);
+MUST_CHECK int lock_wake(struct lock *lock);
+
 /* Keeps the lock over fork and exit of the parent: closes this process's handle, no more. */
 void lock_forget(struct lock *lock);
 

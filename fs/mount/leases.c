@@ -33,11 +33,16 @@ struct lease_keeper {
 /* What one look at all sessions finds. */
 struct look {
     bool failed; /* no memory: looked again soon */
-    int64_t next_ns;
+    int64_t left_ns; /* until the next one ends */
     bool retry;
     struct session_lease *owners; /* each process once */
     size_t owner_count;
-    char (*over)[SHA256_HEX_LENGTH + 1 + SESSION_ID_MAX + 1]; /* KEY/ID */
+    struct over {
+        uint64_t serial;
+        bool unused; /* nobody set its time: worth a line */
+        char key[SHA256_HEX_LENGTH + 1];
+        char id[SESSION_ID_MAX + 1];
+    } *over;
     size_t over_count;
     size_t over_room;
 };
@@ -53,7 +58,7 @@ static bool note_owner(struct look *look, const struct session_lease *lease)
     return true;
 }
 
-static void note_over(struct look *look, const struct session *session)
+static void note_over(struct look *look, const struct session *session, bool unused)
 {
     if (look->over_count == look->over_room) {
         size_t room = look->over_room ? look->over_room * 2 : 16;
@@ -65,8 +70,11 @@ static void note_over(struct look *look, const struct session *session)
         look->over = grown;
         look->over_room = room;
     }
-    (void)snprintf(look->over[look->over_count++], sizeof(*look->over), "%s/%s",
-                   session_key(session), session_id(session));
+    struct over *over = &look->over[look->over_count++];
+    over->serial = session_serial(session);
+    over->unused = unused;
+    (void)snprintf(over->key, sizeof(over->key), "%s", session_key(session));
+    (void)snprintf(over->id, sizeof(over->id), "%s", session_id(session));
 }
 
 static bool look_at(const struct session *session, void *context)
@@ -75,32 +83,34 @@ static bool look_at(const struct session *session, void *context)
     struct session_lease lease;
     session_get_lease((struct session *)(uintptr_t)session, &lease);
     int64_t used = session_used_ns(session);
-    bool over = session_lease_is_over(&lease, used) || !session_lease_owner_lives(&lease);
+    int64_t left = session_lease_left_ns(&lease, used);
+    bool over = left <= 0 || !session_lease_owner_lives(&lease);
     if (over && session_open_files(session) == 0) {
-        note_over(look, session);
+        note_over(look, session, left <= 0 && !lease.ends_ns);
         return true;
     }
     look->retry |= over;
-    int64_t ends = session_lease_ends_ns(&lease, used);
-    if (!over && ends < look->next_ns)
-        look->next_ns = ends;
+    if (!over && left < look->left_ns)
+        look->left_ns = left;
     if (!over && lease.owner_pid && !note_owner(look, &lease))
         look->retry = true;
     return true;
 }
 
 /* The name goes first from the store of sessions, then from the kernel's memory. */
-static void end_session(struct server *server, char *path)
+static void end_session(struct server *server, const struct over *over)
 {
-    char *id = strchr(path, '/');
-    *id++ = '\0';
-    int r = scratch_session_discard(server->scratch, path, id);
-    if (r < 0 && r != -ENOENT)
-        log_warning("cannot discard the session %s: %s", id, strerror(-r));
-    const struct inode *parent = tree_known_sessions_of(server->tree, path);
+    int r = scratch_session_end(server->scratch, over->key, over->id, over->serial);
+    if (r == -ENOENT || r == -EBUSY)
+        return; /* it was used, or made anew, since the look */
+    if (r < 0)
+        log_warning("cannot discard the session %s: %s", over->id, strerror(-r));
+    else if (over->unused)
+        log_info("discarded the session %s: nobody used it for a day", over->id);
+    const struct inode *parent = tree_known_sessions_of(server->tree, over->key);
     if (parent)
-        (void)fuse_lowlevel_notify_inval_entry(server->fuse, (fuse_ino_t)(uintptr_t)parent, id,
-                                               strlen(id));
+        (void)fuse_lowlevel_notify_inval_entry(server->fuse, (fuse_ino_t)(uintptr_t)parent,
+                                               over->id, strlen(over->id));
 }
 
 /*
@@ -129,12 +139,9 @@ static int timeout_ms(const struct look *look)
 {
     if (look->retry || look->failed)
         return RETRY_MS;
-    struct timespec now;
-    (void)clock_gettime(CLOCK_REALTIME, &now);
-    int64_t now_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-    if (look->next_ns == INT64_MAX)
+    if (look->left_ns == INT64_MAX)
         return -1;
-    int64_t left_ms = (look->next_ns - now_ns) / 1000000 + 1;
+    int64_t left_ms = look->left_ns / 1000000 + 1;
     return left_ms < 0 ? 0 : left_ms > INT_MAX ? INT_MAX : (int)left_ms;
 }
 
@@ -174,10 +181,10 @@ static void *keep_leases(void *context)
     struct server *server = keeper->server;
     AUTO_FREE struct session_lease *owners = calloc(OWNERS_MAX, sizeof(*owners));
     while (owners && !atomic_load(&keeper->stopping)) {
-        struct look look = {.next_ns = INT64_MAX, .owners = owners};
+        struct look look = {.left_ns = INT64_MAX, .owners = owners};
         scratch_each(server->scratch, NULL, 0, look_at, &look);
         for (size_t i = 0; i < look.over_count; i++)
-            end_session(server, look.over[i]);
+            end_session(server, &look.over[i]);
         free(look.over);
         await_event(keeper, &look);
     }

@@ -2,6 +2,7 @@
 
 #include <ctype.h>
 #include <fcntl.h>
+#include <jansson.h>
 #include <limits.h>
 #include <spawn.h>
 #include <string.h>
@@ -155,6 +156,10 @@ int mountpoint_resolve(const char *path, char **ret_path)
 {
     if (!*path)
         return log_fail(EINVAL, "the mount point's path is empty");
+    json_t *probe = json_string(path);
+    json_decref(probe);
+    if (!probe)
+        return log_fail(EINVAL, "the mount point %s is not UTF-8: name another directory", path);
     struct stat status;
     if (lstat(path, &status) == 0 && S_ISLNK(status.st_mode)) {
         *ret_path = realpath(path, NULL);

@@ -280,7 +280,9 @@ static int open_session(struct server *server)
     if (!server->fuse)
         return log_fail(EIO, "cannot begin a FUSE session: %s", last_complaint);
     if (fuse_session_mount(server->fuse, options->mount_point) != 0)
-        return log_fail(EIO, "cannot mount at %s: %s", options->mount_point, last_complaint);
+        return log_fail(EIO, "cannot mount at %s: %s", options->mount_point,
+                        last_complaint[0] ? last_complaint
+                                          : "fusermount3 refused, for the reason above");
     return 0;
 }
 

@@ -13,6 +13,14 @@
 
 #include "fs/mount/server.h"
 
+/* JSON is UTF-8; a path may be anything. (A mount point that is not is refused.) */
+static const char *text_of(const char *path)
+{
+    json_t *probe = json_string(path);
+    json_decref(probe);
+    return probe ? path : "(not UTF-8)";
+}
+
 static bool add_session(const struct session *session, void *context)
 {
     json_t *list = context;
@@ -48,7 +56,7 @@ char *status_text(struct server *server)
     json_t *status = json_pack(
         "{s:s, s:i, s:s, s:s, s:{s:b, s:b, s:b, s:b}, s:b, s:I, s:{s:I, s:I, s:o}, s:o}", "version",
         MINTFS_VERSION, "pid", (int)getpid(), "mount", options->mount_point, "scratch",
-        scratch_path(server->scratch), "options", "allow_other", options->allow_other, "strict",
+        text_of(scratch_path(server->scratch)), "options", "allow_other", options->allow_other, "strict",
         options->strict, "writeback", server->writeback, "io_uring",
         atomic_load(&server->uses_uring), "stopping", atomic_load(&server->stopping), "open_files",
         (json_int_t)atomic_load(&server->open_files), "counters", "sessions_made",

@@ -31,9 +31,10 @@ struct base {
     const struct store *store;
     struct template *template;
     uint64_t first_number;
-    pthread_mutex_t sessions; /* guards the two below */
+    pthread_mutex_t sessions; /* guards the three below */
     unsigned session_count;
     struct lock in_use;
+    bool is_resting; /* in_use is free, its file open for the next session */
     struct base_node *nodes; /* one an entry, and one for the root behind them */
     uint32_t *children;      /* entries, by parent, then by name */
     pthread_mutex_t files;   /* guards fd and users of the nodes; innermost */
@@ -181,13 +182,25 @@ bool base_is_current(const struct base *base)
            opened.st_dev == now.st_dev && opened.st_ino == now.st_ino;
 }
 
+/* The lock file, kept open since the last session, or one anew. */
+static int take_use_lock(struct base *base)
+{
+    if (base->is_resting) {
+        base->is_resting = false;
+        if (lock_wake(&base->in_use) == 0)
+            return 0;
+        lock_forget(&base->in_use);
+    }
+    char name[SHA256_HEX_LENGTH + 16];
+    (void)snprintf(name, sizeof(name), "use-%s", base_key(base));
+    return lock_take(&base->in_use, base->store->locks_fd, name, LOCK_SHARED, true);
+}
+
 int base_hold(struct base *base)
 {
     AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&base->sessions);
-    if (base->in_use.fd < 0) {
-        char name[SHA256_HEX_LENGTH + 16];
-        (void)snprintf(name, sizeof(name), "use-%s", base_key(base));
-        int r = lock_take(&base->in_use, base->store->locks_fd, name, LOCK_SHARED, true);
+    if (base->session_count == 0) {
+        int r = take_use_lock(base);
         if (r < 0)
             return r;
         if (!base_is_current(base)) {
@@ -202,14 +215,21 @@ int base_hold(struct base *base)
 void base_let_go(struct base *base)
 {
     AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&base->sessions);
-    base->session_count--;
+    if (--base->session_count > 0)
+        return;
+    /* Free at once, so that gc finds only what is in use to be in use; but cheap to take again. */
+    if (lock_rest(&base->in_use) < 0)
+        lock_release(&base->in_use);
+    else
+        base->is_resting = true;
 }
 
 void base_rest(struct base *base)
 {
     AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&base->sessions);
-    if (base->session_count > 0 || base->in_use.fd < 0)
+    if (!base->is_resting)
         return;
+    base->is_resting = false;
     /* The sessions' use ends now: gc goes by that. Nothing waits for this thread. */
     if (catalog_touch(base->store->catalog, base_key(base)) < 0)
         log_warning("the use of template %.12s is not counted", base_key(base));

@@ -38,9 +38,9 @@ bool base_is_current(const struct base *base);
  * -ENOENT when the template was evicted before.
  */
 MUST_CHECK int base_hold(struct base *base);
-/* One session less; the lock stays, since the next session is likely to be near. */
+/* One session less; with the last the lock is free, its file kept: the next is likely to be near. */
 void base_let_go(struct base *base);
-/* Frees the lock if no session stands on it. */
+/* Notes the use in the catalog and takes the lock's file away, if no session stands on it. */
 void base_rest(struct base *base);
 
 const char *base_key(const struct base *base);

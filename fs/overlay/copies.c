@@ -4,6 +4,8 @@
 #include <inttypes.h>
 #include <linux/magic.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/vfs.h>
@@ -170,21 +172,44 @@ static int copy_entry(const struct template *template, const struct manifest_ent
     }
 }
 
+static const char unfinished_prefix[] = ".unfinished-";
+enum { UNFINISHED_NAME_LENGTH = sizeof(unfinished_prefix) - 1 + 16 };
+
+static int fill_unfinished_name(char name[UNFINISHED_NAME_LENGTH + 1])
+{
+    uint64_t random;
+    if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
+        return -errno;
+    (void)snprintf(name, UNFINISHED_NAME_LENGTH + 1, "%s%016" PRIx64, unfinished_prefix, random);
+    return 0;
+}
+
+/* Removes what a killed process left of a copy. */
+static int sweep_unfinished(int dirfd, const char *name, unsigned char type UNUSED,
+                            void *context UNUSED)
+{
+    if (strncmp(name, unfinished_prefix, strlen(unfinished_prefix)) != 0)
+        return 0;
+    AUTO_FD int fd = io_openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
+        return 0;
+    return dir_remove_tree(dirfd, name);
+}
+
 /*
  * Copies below a directory that nobody knows yet, then gives it its name; with `reset`, that of a
  * session that is there, whose files then go.
  */
 static int copy_template(const struct template *template, int key_fd, const char *id, bool reset)
 {
-    AUTO_FREE char *beside = NULL;
-    if (asprintf(&beside, ".%d.%s", (int)getpid(), id) < 0) {
-        beside = NULL;
-        return -ENOMEM;
-    }
-    if (strlen(beside) > NAME_MAX)
-        beside[NAME_MAX] = '\0';
-    AUTO_FD int fd = dir_ensure(key_fd, beside, 0700);
-    int r = fd < 0 ? fd : 0;
+    char beside[UNFINISHED_NAME_LENGTH + 1];
+    int r = fill_unfinished_name(beside);
+    AUTO_FD int fd = r < 0 ? r : dir_ensure(key_fd, beside, 0700);
+    if (fd < 0)
+        return fd;
+    /* Held until it has its name: what nobody holds was left by a killed process. */
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+        return errno == EWOULDBLOCK ? -ENOENT : -errno;
     const struct manifest *manifest = template->manifest;
     for (size_t i = 0; r == 0 && i < manifest->entry_count; i++)
         r = copy_entry(template, &manifest->entries[i], fd);
@@ -274,6 +299,13 @@ static int make_copy(const struct store *store, const char *key, const char *id,
     return r == -ENOENT ? log_errno(r, "cannot make the session %s", id) : r;
 }
 
+/* The directory on disk stays, whichever root is chosen: it tells the first from the rest. */
+bool copies_were_made(const struct store *store)
+{
+    struct stat status;
+    return fstatat(store->v1_fd, disk_root, &status, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 int copies_new(const struct store *store, const char *key, const char *id, char **ret_path,
                bool *ret_first)
 {
@@ -295,9 +327,7 @@ int copies_new(const struct store *store, const char *key, const char *id, char 
     r = lock_take(&in_use, store->locks_fd, name, LOCK_SHARED, true);
     if (r < 0)
         return log_errno(r, "cannot write to %s/v1/locks", store->path);
-    /* The directory on disk stays, whichever root is chosen: it tells the first from the rest. */
-    struct stat status;
-    *ret_first = fstatat(store->v1_fd, disk_root, &status, AT_SYMLINK_NOFOLLOW) < 0;
+    *ret_first = !copies_were_made(store);
     return make_copy(store, key, id, ret_path);
 }
 
@@ -442,14 +472,29 @@ static int end_if_over(const struct copy *copy, void *context)
                &lease.owner_start) != 3)
         return 0;
     bool over =
-        (lease.ends_ns && session_lease_is_over(&lease, 0)) || !session_lease_owner_lives(&lease);
+        (lease.ends_ns && session_lease_left_ns(&lease, 0) <= 0) || !session_lease_owner_lives(&lease);
     int r = over ? copies_remove(store, copy->key, copy->id) : 0;
     return r == -ENOENT ? 0 : r;
 }
 
+static int sweep_key(int dirfd, const char *name, unsigned char type UNUSED, void *context UNUSED)
+{
+    AUTO_FD int fd = io_openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    int r = fd < 0 ? 0 : dir_each(fd, sweep_unfinished, NULL);
+    if (r == 0 && io_unlinkat(dirfd, name, AT_REMOVEDIR) < 0)
+        return 0; /* a session is in it */
+    return r;
+}
+
+static int sweep_root(const struct root *root, void *context UNUSED)
+{
+    return dir_each(root->fd, sweep_key, NULL);
+}
+
 int copies_sweep(const struct store *store)
 {
-    return copies_each(store, end_if_over, (void *)(uintptr_t)store);
+    int r = copies_each(store, end_if_over, (void *)(uintptr_t)store);
+    return r < 0 ? r : each_root(store, sweep_root, NULL);
 }
 
 static int remove_from_root(const struct root *root, void *context)

@@ -31,7 +31,7 @@ MUST_CHECK int copies_reset(const struct store *store, const char *key, const ch
  */
 MUST_CHECK int copies_set_lease(const struct store *store, const char *key, const char *id,
                                 const struct session_lease *lease);
-/* Removes the copies whose time is up or whose owner's process is gone. */
+/* Removes the copies whose time is up or whose owner's process is gone, and unfinished ones. */
 MUST_CHECK int copies_sweep(const struct store *store);
 
 struct copy {
@@ -42,6 +42,9 @@ struct copy {
 /* Stops at the first non-zero answer and returns it. */
 typedef int copies_visitor(const struct copy *copy, void *context);
 MUST_CHECK int copies_each(const struct store *store, copies_visitor *visit, void *context);
+
+/* Whether there ever was one: what is to be said once was said then. */
+bool copies_were_made(const struct store *store);
 
 /* Removes it whole, and its template's directory when that is empty then. -ENOENT, unsaid. */
 MUST_CHECK int copies_remove(const struct store *store, const char *key, const char *id);

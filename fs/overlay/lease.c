@@ -1,6 +1,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "fs/base/io.h"
 #include "fs/overlay/node.h"
@@ -49,12 +50,16 @@ bool session_lease_owner_lives(const struct session_lease *lease)
            (read_start(lease->owner_pid, &start) == 0 && start == lease->owner_start);
 }
 
-int64_t session_lease_ends_ns(const struct session_lease *lease, int64_t used_ns)
+/* Idleness is counted on a clock that nobody sets. */
+int64_t session_lease_clock_ns(void)
 {
-    return lease->ends_ns ? lease->ends_ns : used_ns + idle_limit_ns;
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-bool session_lease_is_over(const struct session_lease *lease, int64_t used_ns)
+int64_t session_lease_left_ns(const struct session_lease *lease, int64_t used_ns)
 {
-    return node_now_ns() >= session_lease_ends_ns(lease, used_ns);
+    return lease->ends_ns ? lease->ends_ns - node_now_ns()
+                          : used_ns + idle_limit_ns - session_lease_clock_ns();
 }

@@ -151,7 +151,7 @@ void node_add_whole(const struct node *node, struct frame *frame);
 
 /* Appends unless the session is discarded. session.changes held, shared. */
 MUST_CHECK int session_record(struct session *session, const struct frame *frame);
-/* To be called with no lock held after changes: compacts the log when it is long. */
+/* To be called with no lock held after changes: compacts the log when it is long, and rests it. */
 void session_after_change(struct session *session);
 /* Writes the log anew, if it is long; with `force`, however long it is. */
 MUST_CHECK int session_compact(struct session *session, bool force);

@@ -249,16 +249,34 @@ int scratch_session_rename(struct scratch *scratch, const char *key, const char 
     return r;
 }
 
+static int discard_held(struct scratch *scratch, struct listed_session *listed)
+{
+    int r = session_retire(listed->session);
+    if (r == 0)
+        scratch_unlist_session(scratch, listed);
+    return r;
+}
+
 int scratch_session_discard(struct scratch *scratch, const char *key, const char *id)
 {
     AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&scratch->mutex);
     struct listed_session *listed = scratch_find_listed(scratch, key, id);
-    int r = listed ? session_retire(listed->session) : -ENOENT;
-    if (r < 0)
-        return r;
-    scratch_unlist_session(scratch, listed);
-    scratch_wake(scratch);
-    return 0;
+    int r = listed ? discard_held(scratch, listed) : -ENOENT;
+    if (r == 0)
+        scratch_wake(scratch);
+    return r;
+}
+
+int scratch_session_end(struct scratch *scratch, const char *key, const char *id, uint64_t serial)
+{
+    AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&scratch->mutex);
+    struct listed_session *listed = scratch_find_listed(scratch, key, id);
+    int r = -ENOENT;
+    if (listed && session_serial(listed->session) == serial)
+        r = session_open_files(listed->session) ? -EBUSY : discard_held(scratch, listed);
+    if (r == 0)
+        scratch_wake(scratch);
+    return r;
 }
 
 void scratch_each(struct scratch *scratch, const char *key, uint64_t serial, scratch_visitor *visit,

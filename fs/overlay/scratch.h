@@ -71,6 +71,9 @@ MUST_CHECK int scratch_session_rename(struct scratch *scratch, const char *key, 
                                       const char *to, bool may_replace);
 /* Whole, full or not; what is open lives on without a name until it is closed. */
 MUST_CHECK int scratch_session_discard(struct scratch *scratch, const char *key, const char *id);
+/* The same for one whose time is up: only if it is still that one (-ENOENT) and not in use (-EBUSY). */
+MUST_CHECK int scratch_session_end(struct scratch *scratch, const char *key, const char *id,
+                                   uint64_t serial);
 
 /*
  * Sessions in the order of their serials, from behind `serial` (0: all); key NULL: of every

@@ -12,6 +12,7 @@
 #include "fs/overlay/uses.h"
 
 static const char marker_name[] = "mintfs-scratch";
+static const char unfinished_marker[] = ".mintfs-scratch."; /* see dir_write_file() */
 static const char marker_text[] = "mintfs scratch 1\n";
 
 /* Serials that are set aside in one write: so many may be lost with a daemon. */
@@ -184,6 +185,15 @@ static int open_store_place(struct scratch *scratch)
     return scratch->dirfd < 0 ? log_errno(scratch->dirfd, "cannot open %s", scratch->path) : 0;
 }
 
+/* What a daemon that was killed before it had marked the place left there. */
+static int sweep_marker(int dirfd, const char *name, unsigned char type UNUSED,
+                        void *context UNUSED)
+{
+    if (strncmp(name, unfinished_marker, strlen(unfinished_marker)) != 0)
+        return 1;
+    return io_unlinkat(dirfd, name, 0);
+}
+
 static int check_place(const struct scratch *scratch)
 {
     struct stat status;
@@ -196,7 +206,7 @@ static int check_place(const struct scratch *scratch)
                         scratch->path);
     AUTO_FREE char *text = NULL;
     int r = dir_read_file(scratch->dirfd, marker_name, sizeof(marker_text) * 2, &text, NULL);
-    if (r == -ENOENT && dir_is_empty(scratch->dirfd) == 1)
+    if (r == -ENOENT && dir_each(scratch->dirfd, sweep_marker, NULL) == 0)
         r = dir_write_file(scratch->dirfd, marker_name, marker_text, strlen(marker_text), 0600);
     else if (r == -ENOENT)
         return log_fail(EPERM, "%s is not empty and no scratch of mintfs; name another place",

@@ -32,7 +32,7 @@ int64_t session_used_ns(const struct session *session)
 
 void session_touch(struct session *session)
 {
-    atomic_store_explicit(&session->used_ns, node_now_ns(), memory_order_relaxed);
+    atomic_store_explicit(&session->used_ns, session_lease_clock_ns(), memory_order_relaxed);
 }
 
 unsigned session_open_files(const struct session *session)
@@ -254,9 +254,11 @@ void session_list_refill_reserve(struct session_list *list)
 
 void session_after_change(struct session *session)
 {
-    if (atomic_load(&session->discarded) || !changelog_is_long(session->log))
+    if (atomic_load(&session->discarded))
         return;
     /* A log that could not be made shorter is a long log: nothing is lost. */
-    if (session_compact(session, false) < 0)
+    if (changelog_is_long(session->log) && session_compact(session, false) < 0)
         return;
+    if (atomic_load(&session->open_files) == 0)
+        changelog_rest(session->log);
 }

@@ -41,14 +41,16 @@ struct session_lease {
 MUST_CHECK int session_lease_set_owner(struct session_lease *lease, int pid);
 /* Whether the owner that was noted lives; true for none. */
 bool session_lease_owner_lives(const struct session_lease *lease);
-/* Whether a session without open files, last used then, is to go. Does not ask for the owner. */
-bool session_lease_is_over(const struct session_lease *lease, int64_t used_ns);
-/* When that will be, if nobody uses it. */
-int64_t session_lease_ends_ns(const struct session_lease *lease, int64_t used_ns);
+/*
+ * How long a session without open files, last used then (session_used_ns()), may live on, if nobody
+ * uses it; not above 0: it is to go. Does not ask for the owner.
+ */
+int64_t session_lease_left_ns(const struct session_lease *lease, int64_t used_ns);
+int64_t session_lease_clock_ns(void);
 
 void session_get_lease(struct session *session, struct session_lease *ret_lease);
 MUST_CHECK int session_set_lease(struct session *session, const struct session_lease *lease);
-/* Coarse time (CLOCK_REALTIME) of the last request that named something in it. */
+/* When it was last used, by session_lease_clock_ns(). */
 int64_t session_used_ns(const struct session *session);
 
 /* Bytes of storage that its overlay takes, and how many of its files are open. */

@@ -68,20 +68,15 @@ static int serve(struct build *build)
     const char *key = build->key.hex;
     if (!template_exists(build->store, key))
         return 0;
-    int catalog_answer = catalog_hit(build->store->catalog, key, build->spec->name);
-    if (catalog_answer == 1 || catalog_answer == -EPROTONOSUPPORT)
-        return catalog_answer;
-    /* Nobody vouches for it yet: brought from elsewhere, or its builder died before the catalog
-     * heard of it. Opening compares its files with its manifest. */
+    /* Opening sees that its files are there, and compares one that nobody vouches for yet (brought
+     * from elsewhere, or its builder died before the catalog heard of it) with its manifest. */
     AUTO_TEMPLATE struct template *template = NULL;
     int r = template_open(build->store, key, &template);
     if (r == -ENOENT)
         return 0;
     if (r < 0)
         return r;
-    /* A catalog that cannot be written has been said, and is not asked twice. */
-    if (catalog_answer == 0)
-        catalog_answer = catalog_hit(build->store->catalog, key, build->spec->name);
+    int catalog_answer = catalog_hit(build->store->catalog, key, build->spec->name);
     return catalog_answer == -EPROTONOSUPPORT ? catalog_answer : 1;
 }
 

@@ -7,10 +7,12 @@
 #include <time.h>
 
 #include "fs/base/io.h"
+#include "fs/base/lock.h"
 #include "fs/base/log.h"
 #include "fs/store/catalog_db.h"
 #include "fs/store/pin.h"
 #include "fs/store/strlist.h"
+#include "fs/store/sweep.h"
 #include "fs/store/template.h"
 
 struct catalog {
@@ -597,6 +599,7 @@ static int compare_rows(const void *a, const void *b)
 }
 
 struct reconciling {
+    const struct store *store;
     const struct listing *known; /* by key */
     struct strlist fresh;        /* in the store, and not known */
 };
@@ -608,6 +611,12 @@ static int find_fresh(const char *key, const char *same UNUSED, void *context)
     (void)snprintf(wanted.key, sizeof(wanted.key), "%s", key);
     if (work->known->count && bsearch(&wanted, work->known->rows, work->known->count,
                                       sizeof(wanted), compare_rows))
+        return 0;
+    /* Published, and about to be entered by its builder. */
+    char lock_name[BUILD_LOCK_NAME_SIZE];
+    char holder[64];
+    sweep_lock_name(key, lock_name);
+    if (lock_holder(work->store->locks_fd, lock_name, holder, sizeof(holder)) == 1)
         return 0;
     return strlist_add(&work->fresh, key);
 }
@@ -674,7 +683,7 @@ static int drop_gone(sqlite3 *db, void *arguments)
 int catalog_reconcile(struct catalog *catalog, size_t *ret_entered, size_t *ret_gone)
 {
     CLEANUP(listing_fini) struct listing known = {.rows = NULL};
-    struct reconciling work = {.known = &known, .fresh = STRLIST_INIT};
+    struct reconciling work = {.store = catalog->store, .known = &known, .fresh = STRLIST_INIT};
     int r = use(catalog, list_keys, &known);
     if (r == 0)
         r = template_each_key(catalog->store, find_fresh, &work);

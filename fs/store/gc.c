@@ -1,7 +1,9 @@
 #include "fs/store/gc.h"
 
+#include <fcntl.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 
 #include "fs/base/dir.h"
 #include "fs/base/io.h"
@@ -11,8 +13,10 @@
 #include "fs/store/sweep.h"
 #include "fs/store/template.h"
 
+static const char use_prefix[] = "use-";
+
 enum {
-    /* Locks are taken for so many at a time: two descriptors each. */
+    /* Locks are taken for so many at a time: a descriptor each. */
     BATCH = 64,
     ASIDE_SIZE = SHA256_HEX_LENGTH + 16,
 };
@@ -21,6 +25,7 @@ enum {
 
 struct candidate {
     struct catalog_row row; /* owns its strings */
+    int64_t used_ns;        /* last, as the catalog or a daemon's lock says */
     bool is_counted;        /* for the limits: of the name that was asked for */
     bool is_kept;           /* by `keep` */
     bool is_done;           /* looked at */
@@ -55,7 +60,7 @@ static int add_candidate(const struct catalog_row *row, void *context)
         all->capacity = capacity;
     }
     struct candidate *candidate = &all->items[all->count++];
-    *candidate = (struct candidate){.row = *row};
+    *candidate = (struct candidate){.row = *row, .used_ns = row->last_used_ns};
     candidate->row.file = strdup(row->file);
     candidate->row.names = strdup(row->names);
     candidate->row.label = strdup(row->label);
@@ -66,10 +71,55 @@ static int add_candidate(const struct catalog_row *row, void *context)
                : -ENOMEM;
 }
 
+/* When a daemon's sessions used it last, by the lock that rests (fs/base/lock.h); 0: none does. */
+static int64_t lock_time_ns(const struct store *store, const char *lock_name)
+{
+    struct stat status;
+    if (fstatat(store->locks_fd, lock_name, &status, AT_SYMLINK_NOFOLLOW) < 0)
+        return 0;
+    return (int64_t)status.st_mtim.tv_sec * 1000000000 + status.st_mtim.tv_nsec;
+}
+
+static int64_t use_time_ns(const struct store *store, const char *key)
+{
+    char name[BUILD_LOCK_NAME_SIZE];
+    (void)snprintf(name, sizeof(name), "%s%.64s", use_prefix, key);
+    return lock_time_ns(store, name);
+}
+
+static const struct candidate *find_candidate(const struct candidates *all, const char *key)
+{
+    for (size_t i = 0; i < all->count; i++)
+        if (!strcmp(all->items[i].row.key, key))
+            return &all->items[i];
+    return NULL;
+}
+
+struct locks_look {
+    const struct store *store;
+    struct candidates *all;
+};
+
+static int note_use(int dirfd UNUSED, const char *name, unsigned char type UNUSED, void *context)
+{
+    const struct locks_look *look = context;
+    if (strncmp(name, use_prefix, strlen(use_prefix)) != 0)
+        return 0;
+    struct candidate *candidate = (struct candidate *)(uintptr_t)find_candidate(
+        look->all, name + strlen(use_prefix));
+    int64_t used_ns = candidate ? lock_time_ns(look->store, name) : 0;
+    if (candidate && used_ns > candidate->used_ns)
+        candidate->used_ns = used_ns;
+    return 0;
+}
+
 static int read_candidates(const struct store *store, struct candidates *all)
 {
+    struct locks_look look = {.store = store, .all = all};
     int r = catalog_reconcile(store->catalog, NULL, NULL);
-    return r < 0 ? r : catalog_each(store->catalog, add_candidate, all);
+    if (r == 0)
+        r = catalog_each(store->catalog, add_candidate, all);
+    return r < 0 ? r : dir_each(store->locks_fd, note_use, &look);
 }
 
 /* Whether one of the names, with spaces between, is this. */
@@ -88,7 +138,6 @@ static bool has_name(const struct catalog_row *row, const char *name)
 
 struct held {
     const struct candidate *candidate;
-    struct lock building;
     struct lock use;
     enum gc_fate fate;
     char aside[ASIDE_SIZE]; /* below building/; "" before it was moved */
@@ -100,34 +149,25 @@ struct batch {
     size_t count;
 };
 
-static void free_locks(struct held *held)
-{
-    lock_release(&held->use);
-    lock_release(&held->building);
-}
-
 static void batch_fini(struct batch *batch)
 {
     for (size_t i = 0; i < batch->count; i++)
-        free_locks(&batch->held[i]);
+        lock_release(&batch->held[i].use);
 }
 
-static int take(const struct store *store, struct lock *lock, const char *prefix, const char *key)
-{
-    char name[BUILD_LOCK_NAME_SIZE];
-    (void)snprintf(name, sizeof(name), "%s%s", prefix, key);
-    return lock_take(lock, store->locks_fd, name, LOCK_EXCLUSIVE, false);
-}
-
-/* GC_EVICTED: both locks are ours, and so far nothing speaks against it. */
-static enum gc_fate lock_one(const struct store *store, struct held *held)
+/* GC_EVICTED: the lock is ours, and so far nothing speaks against it. */
+static enum gc_fate lock_one(const struct store *store, struct held *held, bool forced)
 {
     const char *key = held->candidate->row.key;
-    int r = take(store, &held->building, "build-", key);
-    if (r == -EWOULDBLOCK)
+    char name[BUILD_LOCK_NAME_SIZE];
+    char holder[64];
+    sweep_lock_name(key, name);
+    if (lock_holder(store->locks_fd, name, holder, sizeof(holder)) == 1)
         return GC_BUILDING;
-    if (r == 0)
-        r = take(store, &held->use, "use-", key);
+    if (!forced && use_time_ns(store, key) > held->candidate->used_ns)
+        return GC_USED_NOW;
+    (void)snprintf(name, sizeof(name), "%s%.64s", use_prefix, key);
+    int r = lock_take(&held->use, store->locks_fd, name, LOCK_EXCLUSIVE, false);
     if (r == -EWOULDBLOCK)
         return GC_IN_USE;
     if (r < 0) {
@@ -214,10 +254,10 @@ static int evict_batch(struct batch *batch, const struct gc_options *options, bo
     AUTO_STRLIST struct strlist used = STRLIST_INIT;
     size_t locked = 0;
     for (size_t i = 0; i < batch->count; i++) {
-        batch->held[i].fate = lock_one(batch->store, &batch->held[i]);
+        batch->held[i].fate = lock_one(batch->store, &batch->held[i], forced);
         locked += batch->held[i].fate == GC_EVICTED;
         if (batch->held[i].fate != GC_EVICTED)
-            free_locks(&batch->held[i]);
+            lock_release(&batch->held[i].use);
     }
     int r = locked && options->uses ? options->uses(batch->store, &used) : 0;
     if (r == 0)
@@ -225,7 +265,7 @@ static int evict_batch(struct batch *batch, const struct gc_options *options, bo
     if (r == 0 && !options->dry_run)
         r = move_all(batch, forced);
     for (size_t i = 0; i < batch->count; i++)
-        free_locks(&batch->held[i]);
+        lock_release(&batch->held[i].use);
     /* Also after a failure: what was moved is nobody's any more. */
     remove_files(batch);
     return r;
@@ -240,7 +280,7 @@ static void report(const struct gc_options *options, const struct batch *batch)
 static void batch_add(struct batch *batch, const struct candidate *candidate)
 {
     batch->held[batch->count++] =
-        (struct held){.candidate = candidate, .building = LOCK_INIT, .use = LOCK_INIT};
+        (struct held){.candidate = candidate, .use = LOCK_INIT};
 }
 
 /* ---- limits ---- */
@@ -254,8 +294,8 @@ static int compare_candidates(const void *a, const void *b)
     bool right_named = right->row.names[0] != '\0';
     if (left_named != right_named)
         return left_named ? 1 : -1;
-    if (left->row.last_used_ns != right->row.last_used_ns)
-        return left->row.last_used_ns < right->row.last_used_ns ? -1 : 1;
+    if (left->used_ns != right->used_ns)
+        return left->used_ns < right->used_ns ? -1 : 1;
     return strcmp(left->row.key, right->row.key);
 }
 
@@ -311,7 +351,7 @@ static int mark_kept(struct candidates *all, uint64_t keep)
 static bool is_too_old(const struct candidate *candidate, const struct gc_options *options,
                        int64_t now_ns)
 {
-    return options->max_age_ns >= 0 && now_ns - candidate->row.last_used_ns > options->max_age_ns;
+    return options->max_age_ns >= 0 && now_ns - candidate->used_ns > options->max_age_ns;
 }
 
 static bool is_spared(const struct candidate *candidate, const struct gc_options *options)
@@ -459,14 +499,6 @@ int gc_is_due(const struct store *store, const struct gc_options *options)
 }
 
 /* ---- by key ---- */
-
-static const struct candidate *find_candidate(const struct candidates *all, const char *key)
-{
-    for (size_t i = 0; i < all->count; i++)
-        if (!strcmp(all->items[i].row.key, key))
-            return &all->items[i];
-    return NULL;
-}
 
 static char empty[] = "";
 

@@ -1,11 +1,14 @@
 /*
  * Eviction: templates that go to keep the store within its limits, or because somebody says so.
  *
- * It is publishing the other way round. Under the template's build lock and its use lock, both
- * taken without waiting, one rename moves templates/KEY into building/, in the very transaction
- * that deletes its row; so a hit that was counted is never evicted in the same breath, a session
- * that is being made either holds the use lock first or finds no template, and one who is killed
- * leaves nothing but what sweep_building() takes away. Files are removed when the locks are free.
+ * It is publishing the other way round. Under the template's use lock, taken exclusively and
+ * without waiting, one rename moves templates/KEY into building/, in the very transaction that
+ * deletes its row; so a hit that was counted is never evicted in the same breath, a session that is
+ * being made either holds the use lock first or finds no template, and one who is killed leaves
+ * nothing but what sweep_building() takes away. Files are removed when the locks are free.
+ *
+ * The build lock is only looked at: a template has a row once its builder has entered it, and one
+ * without a row whose builder still runs is none of catalog_reconcile()'s.
  *
  * Never evicted: what is pinned, what is being built, what a session stands on. Sessions of a
  * running daemon hold the use lock; those that lie in a scratch without a daemon, and plain copies,

@@ -14,7 +14,24 @@ enum { MODE_OFFSET = 18, MODE_BYTES = 2, CHUNK_BYTES = 256 << 10 };
 static const unsigned char wal_bytes[MODE_BYTES] = {2, 2};
 static const char *const side_suffixes[] = {"-journal", "-wal", "-shm"};
 
-int place_check(const char *path)
+/* Only publishing writes into the store. */
+static bool lies_in_store(const struct store *store, const char *path)
+{
+    AUTO_FREE char *copy = strdup(path);
+    size_t length = strlen(store->path);
+    /* Directories that are missing still will be made: the first that is there tells. */
+    for (char *at = copy ? dirname(copy) : NULL; at; at = dirname(at)) {
+        AUTO_FREE char *real = realpath(at, NULL);
+        if (real)
+            return !strncmp(real, store->path, length) &&
+                   (real[length] == '/' || real[length] == '\0');
+        if (!strcmp(at, "/") || !strcmp(at, "."))
+            break;
+    }
+    return false;
+}
+
+int place_check(const struct store *store, const char *path)
 {
     struct stat status;
     size_t length = strlen(path);
@@ -22,6 +39,10 @@ int place_check(const char *path)
         return log_fail(EINVAL, "--to: the path is empty");
     if (path[length - 1] == '/' || (stat(path, &status) == 0 && S_ISDIR(status.st_mode)))
         return log_fail(EISDIR, "--to %s: is a directory; name the file", path);
+    if (lstat(path, &status) == 0 && !S_ISREG(status.st_mode) && !S_ISLNK(status.st_mode))
+        return log_fail(EINVAL, "--to %s: is there, and no file; name a file", path);
+    if (lies_in_store(store, path))
+        return log_fail(EINVAL, "--to %s: lies in the store; name a place outside of it", path);
     return 0;
 }
 
@@ -78,7 +99,11 @@ static bool has_side_files(int dirfd, const char *name)
 static int copy_and_rename(int dirfd, const char *beside, const char *name, int template_fd,
                            const struct manifest_entry *entry)
 {
-    AUTO_FD int fd = io_openat(dirfd, beside, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0666);
+    /* Without a name until it is whole, where the file system can: a kill then leaves nothing. */
+    AUTO_FD int fd = io_openat(dirfd, ".", O_RDWR | O_TMPFILE, 0666);
+    bool nameless = fd >= 0;
+    if (!nameless)
+        fd = io_openat(dirfd, beside, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0666);
     if (fd < 0)
         return fd;
     int r = io_copy_file(template_fd, fd);
@@ -86,6 +111,8 @@ static int copy_and_rename(int dirfd, const char *beside, const char *name, int 
         r = io_pwrite(fd, wal_bytes, MODE_BYTES, MODE_OFFSET);
     if (r == 0)
         r = io_fsync(fd);
+    if (r == 0 && nameless)
+        r = io_link_fd(fd, dirfd, beside);
     if (r == 0)
         r = remove_side_files(dirfd, name);
     if (r == 0)
@@ -112,9 +139,6 @@ static int place_in(int dirfd, const char *name, int template_fd,
 
 int place_file(const struct template *template, const char *path)
 {
-    int r = place_check(path);
-    if (r < 0)
-        return r;
     const char *file = template->manifest->file;
     const struct manifest_entry *entry = manifest_find(template->manifest, file);
     if (!entry || entry->type != ENTRY_FILE)
@@ -130,7 +154,7 @@ int place_file(const struct template *template, const char *path)
     if (!for_directory || !for_name)
         return log_errno(ENOMEM, "--to %s", path);
     const char *directory = dirname(for_directory);
-    r = dir_make_parents(directory, 0777);
+    int r = dir_make_parents(directory, 0777);
     AUTO_FD int dirfd = r < 0 ? r : io_openat(AT_FDCWD, directory, O_RDONLY | O_DIRECTORY, 0);
     if (dirfd < 0)
         return log_errno(dirfd, "--to %s: %s", path, directory);

@@ -16,7 +16,10 @@
  */
 MUST_CHECK int place_file(const struct template *template, const char *path);
 
-/* What can be known before a long build: that PATH is no directory, and not empty. -EISDIR. */
-MUST_CHECK int place_check(const char *path);
+/*
+ * What can be known before a long build: PATH is not empty, no directory (-EISDIR), nothing but a
+ * regular file or a symbolic link, which is replaced itself, and not in the store (-EINVAL).
+ */
+MUST_CHECK int place_check(const struct store *store, const char *path);
 
 #endif

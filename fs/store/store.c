@@ -194,7 +194,7 @@ static int mark(int fd, const char *path)
         if (r < 0)
             return store_log_error(path, r, NULL);
         if (r > 0 && !has_file(fd, marker_name))
-            return log_fail(EEXIST,
+            return log_fail(ENOTEMPTY,
                             "%s is not a store of mintfs (no file \"%s\" in it) and not "
                             "empty: set MINTFS_STORE to another directory",
                             path, marker_name);

@@ -1,6 +1,9 @@
 #include "fs/store/sweep.h"
 
+#include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
 
 #include "fs/base/dir.h"
 #include "fs/base/lock.h"
@@ -9,6 +12,8 @@
 
 static const char lock_prefix[] = "build-";
 static const char use_prefix[] = "use-";
+
+enum { USE_FRESH_SECONDS = 5 };
 
 struct sweep {
     const struct store *store;
@@ -51,6 +56,11 @@ static int sweep_lock(int locks_fd, const char *name, unsigned char type UNUSED,
                   sha256_is_hex(name + strlen(use_prefix));
     if ((!is_build && !is_use && strcmp(name, "catalog") != 0 && strcmp(name, "gc") != 0) ||
         (is_build && sweep->held_key && !strcmp(name + length, sweep->held_key)))
+        return 0;
+    /* Its time tells gc that a daemon's sessions used the template just now (lock_rest()). */
+    struct stat status;
+    if (is_use && (fstatat(locks_fd, name, &status, AT_SYMLINK_NOFOLLOW) < 0 ||
+                   status.st_mtim.tv_sec + USE_FRESH_SECONDS > time(NULL)))
         return 0;
     AUTO_LOCK struct lock lock = LOCK_INIT;
     int r = lock_take(&lock, locks_fd, name, LOCK_EXCLUSIVE, false);

@@ -56,6 +56,25 @@ static int check_first_use(const struct store *store, const struct template *tem
     return r == -EPROTONOSUPPORT ? r : 0;
 }
 
+/* That each file is there, at its size; its bytes were checked once, and verify checks them again. */
+static int check_files(const struct template *template, const char *shown_path)
+{
+    static const mode_t types[] = {
+        [ENTRY_FILE] = S_IFREG, [ENTRY_DIRECTORY] = S_IFDIR, [ENTRY_SYMLINK] = S_IFLNK};
+    for (size_t i = 0; i < template->manifest->entry_count; i++) {
+        const struct manifest_entry *entry = &template->manifest->entries[i];
+        struct stat status;
+        if (fstatat(template->files_fd, entry->path, &status, AT_SYMLINK_NOFOLLOW) < 0 ||
+            (status.st_mode & S_IFMT) != types[entry->type] ||
+            (entry->type == ENTRY_FILE && (uint64_t)status.st_size != entry->size_bytes))
+            return log_fail(EBADMSG,
+                            "%s/files/%s: missing, or not as the manifest says: the template is "
+                            "damaged; mintfs build makes it anew",
+                            shown_path, entry->path);
+    }
+    return 0;
+}
+
 int template_open(const struct store *store, const char *key, struct template **ret_template)
 {
     if (!template_exists(store, key))
@@ -82,6 +101,8 @@ int template_open(const struct store *store, const char *key, struct template **
         return log_fail(EBADMSG, "%s/files: %s: the template is damaged", shown_path,
                         strerror(-template->files_fd));
     r = check_first_use(store, template, shown_path);
+    if (r == 0)
+        r = check_files(template, shown_path);
     if (r < 0)
         return r;
     *ret_template = steal_pointer(&template);

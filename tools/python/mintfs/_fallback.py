@@ -1,7 +1,7 @@
 """The same without the mintfs command: the builder runs once per test run, databases are copies.
 
     RUN/templates/KEY/files/...     what the builder left, read-only
-    RUN/templates/KEY/about.json    which of its databases are to start in WAL mode
+    RUN/templates/KEY/about.json    which file is meant, and which start in WAL mode
     RUN/names/NAME                  a file that holds a key
     RUN/locks/KEY                   held by who builds
     RUN/sessions/...                databases, or in memory where there is room
@@ -20,13 +20,12 @@ import sys
 import tempfile
 from contextlib import closing
 from pathlib import Path
-from typing import Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, List, Mapping
 
 from . import _command, _conf, _run
 from ._errors import BuilderFailed, Corrupt, Error, NotFound
-from ._files import is_database
 from ._locks import held
-from ._sessions import BACKEND_VARIABLE, Session, Source, new_id
+from ._sessions import BACKEND_VARIABLE, Session, Source, Template, choose_databases, new_id
 
 BUILDING = "MINTFS_BUILDING"  # keys that processes above this one build, with a colon after each
 ROOM_TO_LEAVE_BYTES = 64 << 20
@@ -34,6 +33,7 @@ VERSIONS_OFFSET = 18  # SQLite's file header: write and read version, 2 in WAL m
 WAL_VERSIONS = b"\2\2"
 CANNOT_RUN, NOT_FOUND = 126, 127
 PYTHONS = ("python", "python3")
+SQLITE_HEADER = b"SQLite format 3\0"
 
 
 def tell(why: str) -> None:
@@ -136,7 +136,7 @@ def _seal(files: Path) -> List[str]:
     """Makes all files read-only, and databases whole in one file; returns those in WAL mode."""
     in_wal = []
     for path in sorted(files.rglob("*")):
-        if path.is_file() and is_database(path):
+        if path.is_file() and _is_database(path):
             try:
                 with closing(sqlite3.connect(path, isolation_level=None)) as connection:
                     ((mode,),) = connection.execute("PRAGMA journal_mode").fetchall()
@@ -150,6 +150,11 @@ def _seal(files: Path) -> List[str]:
         if path.is_file() and not path.is_symlink():
             path.chmod(stat.S_IMODE(path.stat().st_mode) & ~0o222)
     return in_wal
+
+
+def _is_database(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(SQLITE_HEADER)) == SQLITE_HEADER
 
 
 def place(key: str, path: Path) -> None:
@@ -172,10 +177,8 @@ def _template(key: str) -> Path:
     return _run.current().directory / "templates" / key
 
 
-def _about(key: str) -> Dict[str, Sequence[str]]:
-    about: Dict[str, Sequence[str]] = json.loads(
-        (_template(key) / "about.json").read_text(encoding="utf-8")
-    )
+def _about(key: str) -> Dict[str, Any]:
+    about: Dict[str, Any] = json.loads((_template(key) / "about.json").read_text(encoding="utf-8"))
     return about
 
 
@@ -192,6 +195,7 @@ class FallbackSource(Source):
     """Copies in the run's directory."""
 
     def __init__(self, why: str) -> None:
+        super().__init__()
         self.why = why
 
     def new(self, template: str) -> Session:
@@ -218,8 +222,15 @@ class FallbackSource(Source):
         # On Windows an open file stays, and goes with the run.
         shutil.rmtree(session.directory, ignore_errors=sys.platform == "win32")
 
-    def sealed(self, session: Session) -> Optional[Path]:
-        return _template(session.key) / "files"
+    def _describe(self, template: str) -> Template:
+        key = _resolve(template)
+        directory = _template(key) / "files"
+        found = [path for path in directory.rglob("*") if path.is_file()]
+        databases = choose_databases(
+            (path.relative_to(directory).as_posix(), _is_database(path)) for path in found
+        )
+        created = int(directory.stat().st_mtime)
+        return Template(key, directory, databases, created * 10**9, 0)
 
 
 def _resolve(template: str) -> str:

@@ -9,7 +9,6 @@ sessions of nox. Whoever leaves last removes the directory; what killed runs lef
 next run.
 """
 
-import atexit
 import os
 import shutil
 import stat
@@ -64,8 +63,10 @@ _mutex = threading.Lock()
 
 
 def base() -> Path:
-    owner = str(os.getuid()) if sys.platform != "win32" else "runs"
-    return Path(tempfile.gettempdir(), f"mintfs-runs-{owner}")
+    if sys.platform == "win32":  # pragma: no cover - the temporary directory is the user's there
+        return Path(tempfile.gettempdir(), "mintfs-runs")
+    else:
+        return Path(tempfile.gettempdir(), f"mintfs-runs-{os.getuid()}")
 
 
 def current() -> Run:
@@ -74,7 +75,6 @@ def current() -> Run:
     with _mutex:
         if _current is None or not _current.is_there():
             _current = _join()
-            atexit.register(_current.leave)
         return _current
 
 

@@ -2,21 +2,25 @@
 
 One process asks the command once for each template. Where the answer lies on a mount, all further
 databases of that template are made by mkdir and removed by rmdir: the file system is the interface.
+An attribute of such a directory names the process with whose end it goes, however that ends.
 """
 
 import json
 import os
+import stat
+import sys
 import threading
 import uuid
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Optional
+from typing import Any, Dict, Iterable, Optional, Tuple
 
 from . import _command
-from ._errors import Error, NotFound
+from ._errors import NotFound
 
 BACKEND_VARIABLE = "MINTFS_BACKEND"
+OWNER_ATTRIBUTE = "user.mintfs.owner"
 
 
 @dataclass(frozen=True)
@@ -30,8 +34,30 @@ class Session:
     why: str
 
 
+@dataclass(frozen=True)
+class Template:
+    """Its own files, which nobody may write to."""
+
+    key: str
+    directory: Path
+    #: Of its files those that are databases, relative to the directory.
+    databases: Tuple[str, ...]
+    created_ns: int
+    build_time_ns: int
+
+
+def choose_databases(files: Iterable[Tuple[str, bool]]) -> Tuple[str, ...]:
+    """Out of (path, is it SQLite's?). An encrypted database is a file like any other."""
+    listed = sorted(files)
+    return tuple(path for path, is_sqlite in listed if is_sqlite) or tuple(p for p, _ in listed)
+
+
 class Source(ABC):
     """Where sessions come from."""
+
+    def __init__(self) -> None:
+        self._mutex = threading.Lock()
+        self._templates: Dict[str, Template] = {}
 
     @abstractmethod
     def new(self, template: str) -> Session:
@@ -46,8 +72,18 @@ class Source(ABC):
         """One that is gone already is no error."""
 
     @abstractmethod
-    def sealed(self, session: Session) -> Optional[Path]:
-        """Where the template's own files can be read, if that is known."""
+    def _describe(self, template: str) -> Template:
+        pass
+
+    def template(self, template: str) -> Template:
+        """Of a key or a name; templates never change, so once is enough."""
+        with self._mutex:
+            known = self._templates.get(template)
+        if known is None:
+            known = self._describe(template)
+            with self._mutex:
+                self._templates[template] = self._templates[known.key] = known
+        return known
 
 
 def new_id() -> str:
@@ -59,28 +95,25 @@ class CommandSource(Source):
     """The mintfs command, and its mount where there is one."""
 
     def __init__(self) -> None:
-        self._mutex = threading.Lock()
+        super().__init__()
         # By key or name as asked for: a name stands for what it meant first, for a whole test run.
         self._mounted: Dict[str, Session] = {}
 
     def new(self, template: str) -> Session:
         with self._mutex:
             known = self._mounted.get(template)
-        session = self._make(known) if known else None
-        return session or self._ask(template)
-
-    def _make(self, known: Session) -> Optional[Session]:
-        """By mkdir alone; None if the mount is not what it was."""
-        directory = known.directory.parent / new_id()
-        try:
-            directory.mkdir(mode=0o700)
-        except OSError:
-            return None  # the command knows why
-        return Session(directory, known.key, known.backend, known.why)
+        if known:
+            directory = known.directory.with_name(new_id())
+            try:
+                _make(directory)
+                return Session(directory, known.key, known.backend, known.why)
+            except OSError:
+                pass  # the mount is not what it was, and the command tells why
+        return self._ask(template)
 
     def _ask(self, template: str) -> Session:
-        printed = _command.run(["session", "new", "--json", template, new_id()])
-        said = json.loads(printed)
+        owner = f"--owner={os.getpid()}"
+        said = json.loads(_command.run(["session", "new", "--json", owner, template, new_id()]))
         session = Session(Path(said["path"]), said["key"], said["backend"], said["why"])
         if session.backend == "fuse":
             with self._mutex:
@@ -88,23 +121,58 @@ class CommandSource(Source):
         return session
 
     def reset(self, session: Session) -> None:
+        if session.backend == "fuse":
+            try:
+                _renew(session.directory)
+                return
+            except OSError:
+                pass  # as above
         _command.run(["session", "reset", str(session.directory)])
 
     def remove(self, session: Session) -> None:
         if session.backend == "fuse":
             try:
                 session.directory.rmdir()
-            except FileNotFoundError:
-                pass
-            except OSError as error:
-                raise Error(f"cannot remove the session {session.directory}: {error}") from None
-            return
+                return
+            except OSError:
+                pass  # as above
         try:
             _command.run(["session", "rm", str(session.directory)])
         except NotFound:
             pass
 
-    def sealed(self, session: Session) -> Optional[Path]:
-        if session.backend != "fuse":
-            return None
-        return session.directory.parents[2] / "templates" / session.key
+    def _describe(self, template: str) -> Template:
+        said: Dict[str, Any] = json.loads(_command.run(["show", "--json", template]))
+        files = ((row["path"], row["sqlite"]) for row in said["files"] if row["type"] == "file")
+        return Template(
+            said["key"],
+            Path(said["path"], "files"),
+            choose_databases(files),
+            said["created_ns"],
+            said["build_time_ns"],
+        )
+
+
+def _make(directory: Path) -> None:
+    """A session of ours on the mount; or none, and OSError."""
+    directory.mkdir(mode=0o700)
+    try:
+        if sys.platform == "linux":
+            os.setxattr(directory, OWNER_ATTRIBUTE, str(os.getpid()).encode())
+    except OSError:
+        directory.rmdir()
+        raise
+
+
+def _renew(directory: Path) -> None:
+    """A new session is renamed over the old one, whose owner and time stay: one step to others."""
+    mode = stat.S_IMODE(directory.stat().st_mode)
+    fresh = directory.with_name(new_id())
+    _make(fresh)
+    try:
+        if mode != 0o700:
+            fresh.chmod(mode)
+        fresh.rename(directory)
+    except OSError:
+        fresh.rmdir()
+        raise

@@ -1,0 +1,215 @@
+"""Sessions that are plain copies: where they lie, and what becomes of them."""
+
+import json
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from support import users
+from support.basics import IS_ROOT, sha256
+from support.databases import check, connected, pragma
+from support.processes import Child
+from support.stores import Store, make_home
+
+SHM = "/dev/shm"
+
+
+class Copies(Store):
+    """Whose sessions are copies, made and looked at inside of its namespace."""
+
+    def __init__(self, home, namespace=None):
+        super().__init__(home, namespace)
+        self.env["MINTFS_BACKEND"] = "copy"
+
+    def new(self, *args):
+        """The path, and what was said."""
+        done = self.run("session", "new", *args)
+        return done.stdout.strip(), done.stderr
+
+    def clear(self):
+        rows = json.loads(self.run("session", "ls", "--json").stdout)["sessions"]
+        for row in rows:
+            self.run("session", "rm", row["path"])
+
+    def in_memory(self) -> str:
+        return f"{SHM}/mintfs-copies-{self.namespace.uid if self.namespace else os.geteuid()}"
+
+    def on_disk(self) -> str:
+        return f"{self.path}/v1/copies"
+
+
+@pytest.fixture
+def copies(place):
+    made = Copies(make_home(place, os.geteuid()))
+    yield made
+    made.clear()
+
+
+@pytest.fixture
+def in_namespace(place):
+    """Makes a store in a namespace that a shell script sets up; as root."""
+    if not IS_ROOT:
+        pytest.skip("only root can mount something over /dev/shm")
+    namespaces = []
+
+    def make(setup, uid=0):
+        home = place / f"home{len(namespaces)}"
+        home.mkdir()
+        os.chown(home, uid, uid)
+        namespaces.append(users.Namespace(home, setup, uid))
+        return Copies(home, namespaces[-1])
+
+    yield make
+    for namespace in namespaces:
+        namespace.close()
+
+
+def inside(store, function):
+    return store.namespace.call(function)
+
+
+# ---- where they lie ----
+
+
+@pytest.mark.skipif(not os.path.ismount(SHM), reason="no tmpfs at /dev/shm")
+def test_in_memory_where_there_is_room(copies):
+    key = copies.build_app()
+    path, said = copies.new("app", "one")
+    assert path.startswith(f"{copies.in_memory()}/") and path.endswith(f"/{key}/one")
+    assert said.count("\n") == 1 and os.path.dirname(os.path.dirname(path)) in said
+    for folder in (copies.in_memory(), os.path.dirname(os.path.dirname(path)), path):
+        assert os.stat(folder).st_mode & 0o777 == 0o700
+    assert copies.new("app", "two")[1] == ""  # said once
+    copies.run("session", "rm", "one", "two")
+    assert not os.path.exists(os.path.dirname(path))
+
+
+@pytest.mark.parametrize(
+    "setup",
+    [
+        "mount -t tmpfs -o size=1m tmpfs /dev/shm",
+        'mkdir "$HOME/none" && mount --bind "$HOME/none" /dev/shm',
+        "mount -t tmpfs -o ro tmpfs /dev/shm",
+        "mount -t tmpfs -o size=60m tmpfs /dev/shm",  # no more than must stay free
+        "mount -t tmpfs -o mode=0 tmpfs /dev/shm",
+    ],
+    ids=["tiny", "no tmpfs", "read-only", "small", "closed"],
+)
+@pytest.mark.parametrize("uid", [0, users.NOBODY])
+def test_on_disk_where_memory_is_not_to_be_had(in_namespace, setup, uid):
+    if "mode=0" in setup and uid == 0:
+        return  # nothing is closed to root
+    store = in_namespace(setup, uid)
+    key = store.build_app()
+    path, said = store.new("app", "one")
+    assert path == f"{store.on_disk()}/{key}/one"
+    assert store.on_disk() in said
+    assert sha256(f"{path}/app.db") == sha256(store.template(key))
+    assert inside(store, lambda: [files for _, _, files in os.walk(SHM) if files]) == []
+    store.clear()
+
+
+def test_memory_that_fills_up(in_namespace):
+    """The next copies go to the disk; ls and rm know of both."""
+    store = in_namespace("mount -t tmpfs -o size=200m tmpfs /dev/shm")
+    script = "head -c 30000000 /dev/urandom >big"
+    key = store.build_tree(script)
+    paths = [store.new(key, f"s{i}")[0] for i in range(6)]
+    roots = [path.startswith(SHM) for path in paths]
+    assert roots == sorted(roots, reverse=True) and True in roots and False in roots
+    free = inside(store, lambda: os.statvfs(SHM).f_bavail * os.statvfs(SHM).f_bsize)
+    assert free >= 64 << 20
+    rows = json.loads(store.run("session", "ls", "--json").stdout)["sessions"]
+    assert sorted(row["path"] for row in rows) == sorted(paths)
+    for i in (0, 5):
+        assert "s" in store.fail("session", "new", key, f"s{i}", status=4)
+    store.run("session", "rm", *[f"s{i}" for i in range(6)])
+    assert json.loads(store.run("session", "ls", "--json").stdout)["sessions"] == []
+    assert inside(store, lambda: [n for n in os.listdir(SHM) if os.listdir(f"{SHM}/{n}")]) == []
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        f"mkdir -m 700 {SHM}/mintfs-copies-{users.NOBODY} && "
+        f"chown {users.SOMEBODY} {SHM}/mintfs-copies-{users.NOBODY}",
+        f"mkdir -m 777 {SHM}/mintfs-copies-{users.NOBODY} && "
+        f"chmod 777 {SHM}/mintfs-copies-{users.NOBODY} && "
+        f"chown {users.NOBODY} {SHM}/mintfs-copies-{users.NOBODY}",
+        f"ln -s /tmp {SHM}/mintfs-copies-{users.NOBODY}",
+        f"touch {SHM}/mintfs-copies-{users.NOBODY}",
+    ],
+    ids=["another's", "open", "link", "file"],
+)
+def test_a_place_in_memory_that_others_prepared(in_namespace, spoil):
+    setup = f"mount -t tmpfs -o mode=1777 tmpfs /dev/shm && {spoil}"
+    store = in_namespace(setup, users.NOBODY)
+    store.build_app()
+    path, _ = store.new("app", "one")
+    assert path.startswith(f"{store.on_disk()}/")
+    store.run("session", "rm", "one")
+
+
+@pytest.mark.skipif(not IS_ROOT or not shutil.which("mkfs.xfs"), reason="needs root and mkfs.xfs")
+def test_on_disk_where_blocks_can_be_shared(in_namespace, place):
+    image = place / "image"
+    with open(image, "wb") as file:
+        file.truncate(400 << 20)
+    subprocess.run(["mkfs.xfs", "-q", image], check=True)
+    store = in_namespace(f'mkdir "$HOME/disk" && mount -o loop {image} "$HOME/disk"')
+    store.path = store.home / "disk/store"
+    store.env["MINTFS_STORE"] = str(store.path)
+    key = store.build_tree("head -c 20000000 /dev/urandom >big")
+    used = lambda: os.statvfs(store.home / "disk").f_bfree * 4096  # noqa: E731
+    before = inside(store, used)
+    path, _ = store.new(key, "one")
+    assert path.startswith(store.on_disk())
+    assert before - inside(store, used) < 1 << 20
+    store.run("session", "rm", "one")
+
+
+# ---- what they are ----
+
+
+@pytest.mark.parametrize("mode", ("delete", "wal"))
+def test_copies_are_apart_and_work(copies, mode):
+    key = copies.build_app(journal_mode=mode)
+    before = sha256(copies.template(key))
+
+    def work(number):
+        for i in range(5):
+            path, _ = copies.new("app", f"w{number}-{i}")
+            with connected(f"{path}/app.db") as db:
+                assert pragma(db, "journal_mode") == mode
+                db.execute("delete from t0")
+            check(f"{path}/app.db")
+            copies.run("session", "rm", path)
+
+    children = [Child(lambda talk, number=number: work(number)) for number in range(4)]
+    for child in children:
+        child.end()
+    assert sha256(copies.template(key)) == before
+    assert json.loads(copies.run("session", "ls", "--json").stdout)["sessions"] == []
+
+
+def test_a_copy_that_a_killed_command_left_is_no_session(copies):
+    """A copy appears whole, by one rename; an unfinished one is never listed."""
+    key = copies.build_tree("head -c 50000000 /dev/zero | tr '\\0' x >big")
+    process = copies.start("session", "new", key, "one")
+    while process.poll() is None:
+        rows = json.loads(copies.run("session", "ls", "--json").stdout)["sessions"]
+        if rows:
+            assert os.path.getsize(f"{rows[0]['path']}/big") == 50000000
+    process.communicate()
+    for _ in range(3):
+        process = copies.start("session", "new", key, "two")
+        process.kill()
+        process.communicate()
+        rows = json.loads(copies.run("session", "ls", "--json").stdout)["sessions"]
+        for row in rows:
+            assert os.path.getsize(f"{row['path']}/big") == 50000000
+        if len(rows) == 2:
+            copies.run("session", "rm", "two")
+    assert copies.new(key, "two")[0]

@@ -1,0 +1,64 @@
+"""Every test gets its database in mint condition.
+
+    key = mintfs.template("app", inputs=["migrations"], builder="python create_db.py {out}")
+    with mintfs.database(key) as db:
+        engine = create_engine(db.url)
+
+A template is built once for each schema; each database is a copy-on-write view of one, made and
+removed in no time where the store is mounted, else a copy. Without the mintfs command (macOS,
+Windows) the builder runs once per test run and databases are copies. See README.md.
+"""
+
+from sqlite3 import Connection as _Connection
+from typing import Any as _Any
+from typing import Optional as _Optional
+
+from . import _database
+from ._database import Database, Files, Sealed
+from ._errors import (
+    BuilderFailed,
+    Busy,
+    Corrupt,
+    Error,
+    NotFound,
+    SeveralDatabases,
+    UsageError,
+)
+from ._template import template
+from ._version import VERSION as __version__
+
+__all__ = [
+    "BuilderFailed",
+    "Busy",
+    "Corrupt",
+    "Database",
+    "Error",
+    "Files",
+    "NotFound",
+    "Sealed",
+    "SeveralDatabases",
+    "UsageError",
+    "__version__",
+    "database",
+    "memory",
+    "sealed",
+    "template",
+]
+
+
+def database(template_key: _Optional[str] = None) -> Database:
+    """A fresh database of a template, by key or name; by default that of mintfs.conf.
+
+    It goes with close(), at the end of a `with` block, or with the process, however that ends.
+    """
+    return _database.make(template() if template_key is None else template_key)
+
+
+def sealed(template_key: _Optional[str] = None) -> Sealed:
+    """The template's own files, read-only: its URLs say mode=ro and immutable=1."""
+    return _database.sealed(template() if template_key is None else template_key)
+
+
+def memory(template_key: _Optional[str] = None, **options: _Any) -> _Connection:
+    """A :memory: connection with the template's contents; options are sqlite3.connect()'s."""
+    return _database.fill_memory(template() if template_key is None else template_key, **options)

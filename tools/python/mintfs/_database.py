@@ -1,0 +1,270 @@
+"""A fresh database, and the template that it is a copy of."""
+
+import atexit
+import os
+import shutil
+import sqlite3
+import tempfile
+from pathlib import Path, PurePath
+from types import TracebackType
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Type, cast
+
+from . import _command, _run
+from ._conf import DEFAULT_DATABASE
+from ._errors import Error, NotFound, SeveralDatabases, UsageError
+from ._fallback import FallbackSource
+from ._sessions import CommandSource, Session, Source, Template
+from ._urls import Option, file_uri, sqlalchemy_url
+
+# What decides which store and which mount the command uses.
+VARIABLES = ("MINTFS_STORE", "MINTFS_MOUNT", "MINTFS_BACKEND", "XDG_CACHE_HOME", "HOME")
+
+
+class Url(str):
+    """An SQLAlchemy URL of the one database; called with a file's name, the URL of that."""
+
+    _make: Callable[..., str]
+
+    def __new__(cls, text: str, make: Callable[..., str]) -> "Url":
+        url = super().__new__(cls, text)
+        url._make = make
+        return url
+
+    def __call__(
+        self, file: Optional[str] = None, driver: Optional[str] = None, **options: Option
+    ) -> str:
+        return self._make(file, driver, **options)
+
+    def __reduce__(self) -> Tuple[Type[str], Tuple[str]]:
+        return str, (str(self),)
+
+
+class _NoUrl:
+    """What `url` is where there are several databases: it can be called; used as text, it names
+    them."""
+
+    def __init__(self, make: Callable[..., str]) -> None:
+        self.make = make
+
+    def __call__(self, *args: Any, **options: Any) -> str:
+        return self.make(*args, **options)
+
+    def __getattr__(self, name: str) -> str:
+        return self.make()
+
+    def __str__(self) -> str:
+        return self.make()
+
+
+class Files:
+    """The files of a template: its own, or a session's."""
+
+    #: Where they lie.
+    directory: Path
+    #: The template's key.
+    key: str
+    #: What each URL of these says besides.
+    options: Dict[str, Option] = {}
+
+    def databases(self) -> Sequence[str]:
+        """Those of the template, relative to the directory."""
+        raise NotImplementedError
+
+    def path(self, file: Optional[str] = None) -> Path:
+        """Of the file of that name; of the one database, without."""
+        if file is None:
+            names = self.databases()
+            if len(names) != 1:
+                raise SeveralDatabases(f"template {self.key[:12]}", names)
+            return self.directory / names[0]
+        name = PurePath(file)
+        if name.is_absolute() or ".." in name.parts:
+            raise UsageError(f"{file}: a file's name is relative to the database's directory")
+        path = self.directory / name
+        if not path.exists():
+            listed = ", ".join(self.databases())
+            raise NotFound(f"no {file} in {self.directory}; databases there: {listed}")
+        return path
+
+    def uri(self, file: Optional[str] = None, **options: Option) -> str:
+        """The same as a file: URI, for sqlite3.connect(..., uri=True)."""
+        return file_uri(self.path(file), **{**self.options, **options})
+
+    @property
+    def url(self) -> Url:
+        """For create_engine(): `url`, or `url("app.db")`, or `url(driver="aiosqlite")`."""
+        try:
+            return Url(self._url(), self._url)
+        except SeveralDatabases:
+            return cast(Url, _NoUrl(self._url))
+
+    def _url(
+        self, file: Optional[str] = None, driver: Optional[str] = None, **options: Option
+    ) -> str:
+        return sqlalchemy_url(self.path(file), driver, **{**self.options, **options})
+
+
+class Sealed(Files):
+    """A template's own files: to be read, by all, as they were built."""
+
+    options = {"mode": "ro", "immutable": 1}
+
+    def __init__(self, source: Source, template: str) -> None:
+        described = source.template(template)
+        self.directory = described.directory
+        self.key = described.key
+        self._databases = described.databases
+
+    def databases(self) -> Sequence[str]:
+        return self._databases
+
+
+class Database(Files):
+    """A database of one's own, from making it to close()."""
+
+    #: "fuse", "copy", or "none": made without the mintfs command.
+    backend: str
+
+    def __init__(self, source: Source, session: Session) -> None:
+        self._source = source
+        self._session: Optional[Session] = session
+        self._pid = os.getpid()
+        self.directory = session.directory
+        self.key = session.key
+        self.backend = session.backend
+        _live.append(self)
+
+    def databases(self) -> Sequence[str]:
+        return self._source.template(self.key).databases
+
+    def path(self, file: Optional[str] = None) -> Path:
+        self._open_session()
+        return super().path(file)
+
+    def reset(self) -> None:
+        """As it was made: the same path, new files. Handles still open keep the old ones."""
+        self._source.reset(self._open_session())
+
+    def close(self) -> None:
+        """Takes it away, with all that was put beside it; the second time does nothing."""
+        session, self._session = self._session, None
+        if self in _live:
+            _live.remove(self)
+        if session and self._pid == os.getpid():
+            self._source.remove(session)
+
+    def _open_session(self) -> Session:
+        if self._session is None:
+            raise Error(f"the database in {self.directory} was closed")
+        return self._session
+
+    def __enter__(self) -> "Database":
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "closed " if self._session is None else ""
+        return f"<mintfs.Database {state}{self.directory}>"
+
+
+_live: List[Database] = []
+_sources: Dict[Tuple[Optional[str], ...], Source] = {}
+#: How many databases this process made, by backend; and of which templates.
+made: Dict[str, int] = {}
+keys_used: Dict[str, Source] = {}
+
+
+def live() -> List[Database]:
+    """Those of this process that are not closed."""
+    return [database for database in _live if database._pid == os.getpid()]
+
+
+def source() -> Source:
+    """The mintfs command's, or that which does without."""
+    found = _command.find()
+    if found.path is None:
+        return _sources.setdefault((None,), FallbackSource(found.why_not))
+    where = (found.path, *map(os.environ.get, VARIABLES))
+    return _sources.setdefault(where, CommandSource())
+
+
+def make(template: str) -> Database:
+    chosen = source()
+    database = Database(chosen, chosen.new(template))
+    made[database.backend] = made.get(database.backend, 0) + 1
+    keys_used[database.key] = chosen
+    return database
+
+
+def sealed(template: str) -> Sealed:
+    return Sealed(source(), template)
+
+
+def fill_memory(template: str, **options: Any) -> sqlite3.Connection:
+    files = sealed(template)
+    keys_used[files.key] = source()
+    connection = sqlite3.connect(":memory:", **options)
+    original = sqlite3.connect(files.uri(), uri=True)
+    try:
+        original.backup(connection)
+    finally:
+        original.close()
+    return connection
+
+
+class _Nothing(Source):
+    """Empty directories."""
+
+    def __init__(self, file: str) -> None:
+        super().__init__()
+        self.file = file
+
+    def new(self, template: str) -> Session:
+        directory = Path(tempfile.mkdtemp(prefix="mintfs-nothing-"))
+        return Session(directory, template, "nothing", "it was asked for")
+
+    def reset(self, session: Session) -> None:
+        for path in session.directory.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+    def remove(self, session: Session) -> None:
+        shutil.rmtree(session.directory)
+
+    def _describe(self, template: str) -> Template:
+        return Template(template, Path(), (self.file,), 0, 0)
+
+
+class Nothing(Database):
+    """For tests that start from nothing: a path where no file is yet."""
+
+    def __init__(self, file: str = DEFAULT_DATABASE) -> None:
+        nothing = _Nothing(file)
+        super().__init__(nothing, nothing.new("nothing"))
+        self._file = file
+
+    def path(self, file: Optional[str] = None) -> Path:
+        self._open_session()
+        return self.directory / (file or self._file)
+
+
+def close_all() -> None:
+    """What this process still has; before its end."""
+    for database in live():
+        try:
+            database.close()
+        except Error as error:
+            _command.pass_on(f"mintfs: {error}\n")
+    _run.leave()
+
+
+atexit.register(close_all)

@@ -1,0 +1,113 @@
+"""Building a template, or finding the one that is there."""
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Dict, List, Mapping, Optional, Sequence, Union
+
+from . import _command, _conf, _fallback
+from ._errors import UsageError
+
+StrPath = Union[str, "os.PathLike[str]"]
+OneOrMore = Union[StrPath, Sequence[StrPath]]
+
+#: The key that the tests of a nox session are to use; see mintfs.nox.
+VARIABLE = "MINTFS_TEMPLATE"
+
+
+def template(
+    name: Optional[str] = None,
+    *,
+    builder: Union[str, Sequence[StrPath], None] = None,
+    inputs: OneOrMore = (),
+    exclude: OneOrMore = (),
+    env: OneOrMore = (),
+    salt: Optional[str] = None,
+    file: Optional[str] = None,
+    as_: Optional[str] = None,
+    root: Optional[StrPath] = None,
+    to: Optional[StrPath] = None,
+    environ: Optional[Mapping[str, str]] = None,
+) -> str:
+    """The key of a template, which is in the store then: the builder runs only if it was not.
+
+    Without a builder, mintfs.conf says what the template is: its section `name`, or the only one.
+    With one, `name` is a label. The builder is a command, a list of words or one line, in which
+    {out} is the file to make; it runs in `root`, which the inputs are relative to (by default the
+    current directory), and finds this interpreter as "python". The other words are those of
+    `mintfs build`: `env` names variables that count, `as_` stands for the builder's words, `to`
+    places the database as an ordinary file. `environ` is the builder's environment.
+
+    Without any argument, $MINTFS_TEMPLATE is the answer, if it is set.
+    """
+    if name is None and builder is None and to is None and os.environ.get(VARIABLE):
+        return os.environ[VARIABLE]
+    words = _conf.split_words(builder) if isinstance(builder, str) else _texts(builder or ())
+    if builder is not None and not words:
+        raise UsageError("the builder has no words")
+    spec = _conf.Spec(name, words)
+    for option, values in (("input", inputs), ("exclude", exclude), ("env", env)):
+        spec.lists[option] = _texts(values)
+    for option, value in (("salt", salt), ("file", file), ("as", as_)):
+        if value is not None:
+            spec.once[option] = value
+    place = Path(root or ".").resolve()
+    variables = environment(sys.executable) if environ is None else environ
+    if _command.find().path is not None:
+        arguments = _arguments(spec, builder is not None, to)
+        return _command.build(arguments, str(place), variables)
+    return _without_command(spec, builder is not None, place, to, variables)
+
+
+def environment(interpreter: str) -> Dict[str, str]:
+    """This process's, in which that interpreter is `python`, and what lies beside it is found."""
+    paths = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    beside = os.path.dirname(interpreter or "")
+    if beside and paths[0] != beside:
+        paths.insert(0, beside)
+    return {**os.environ, "PATH": os.pathsep.join(paths)}
+
+
+def _texts(values: OneOrMore) -> List[str]:
+    """Text for each; a single one is a list of one."""
+    if isinstance(values, (str, os.PathLike)):
+        values = (values,)
+    return [os.fspath(value) for value in values]
+
+
+def _arguments(spec: _conf.Spec, has_builder: bool, to: Optional[StrPath]) -> List[str]:
+    options = [f"--{name}={value}" for name, values in spec.lists.items() for value in values]
+    options += [f"--{name}={value}" for name, value in spec.once.items()]
+    options += [f"--to={os.fspath(to)}"] if to is not None else []
+    if not has_builder:
+        return [*options, spec.name] if spec.name else options
+    options += [f"--name={spec.name}"] if spec.name else []
+    return [*options, "--", *spec.builder]
+
+
+def _without_command(
+    spec: _conf.Spec,
+    has_builder: bool,
+    root: Path,
+    to: Optional[StrPath],
+    environ: Mapping[str, str],
+) -> str:
+    _fallback.tell(_command.find().why_not)
+    if not has_builder:
+        asked, spec = spec, _conf.read(root, spec.name)
+        for name, values in asked.lists.items():
+            spec.lists[name] += values
+        spec.once.update(asked.once)
+    key = _fallback.build(spec, root, environ)
+    if to is not None:
+        _fallback.place(key, root / to)
+    return key
+
+
+def started_ns() -> int:
+    """When the test run began, for telling what it found from what it built."""
+    return int(os.environ.get(STARTED_VARIABLE) or time.time_ns())
+
+
+STARTED_VARIABLE = "MINTFS_STARTED"

@@ -1,0 +1,52 @@
+"""One template for all sessions of nox, whatever their interpreters.
+
+    @nox.session
+    def tests(session):
+        mintfs.nox.template(session)            # what mintfs.conf says; the first session builds
+        session.run("pytest")                   # its mintfs_db knows the template
+"""
+
+import os
+import time
+from typing import Any, Dict, Optional
+
+import nox
+
+import mintfs
+
+from . import _run
+from ._template import STARTED_VARIABLE, VARIABLE
+
+
+def template(session: nox.Session, name: Optional[str] = None, **options: Any) -> str:
+    """The key of a template, which is there then; options are those of mintfs.template().
+
+    A builder finds the session's interpreter as "python". What the session runs finds the key in
+    $MINTFS_TEMPLATE: mintfs.template(), mintfs.database() and the fixtures of pytest take that.
+    A builder that fails ends the session.
+    """
+    options.setdefault("environ", _environment(session))
+    started_ns = time.time_ns()
+    outer = os.environ.pop(VARIABLE, None)  # whoever called nox may have another
+    try:
+        key = mintfs.template(name, **options)
+    except mintfs.Error as error:
+        session.error(f"mintfs: {error}")
+    finally:
+        if outer is not None:
+            os.environ[VARIABLE] = outer
+    session.log(f"mintfs: template {key}")
+    session.env[VARIABLE] = key
+    session.env[STARTED_VARIABLE] = str(started_ns)
+    if _run.VARIABLE in os.environ:
+        session.env[_run.VARIABLE] = os.environ[_run.VARIABLE]
+    return key
+
+
+def _environment(session: nox.Session) -> Dict[str, str]:
+    """What session.run() would give to a program."""
+    env = {**os.environ, **{k: v for k, v in session.env.items() if v is not None}}
+    for directory in reversed(session.bin_paths or []):
+        if env.get("PATH", "").split(os.pathsep)[0] != directory:
+            env["PATH"] = os.pathsep.join((directory, env.get("PATH", os.defpath)))
+    return env
