@@ -144,7 +144,7 @@ def test_gc_at_its_limit_beside_builds_and_sessions(backend, request, store):
         thread.join()
     stop.set()
     collector.join()
-    assert not failures, failures[0]
+    assert not failures, str(failures[0])
     print(f"limit {limit}, largest seen {max(largest)}")
     # Each worker may just have published one that its own gc has not yet made room for.
     assert max(largest) <= limit + workers * (size + 10)

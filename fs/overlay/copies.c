@@ -159,12 +159,22 @@ static int copy_file(const struct template *template, const struct manifest_entr
     return r < 0 ? r : io_fchmod(to, (entry->mode & 0777) | S_IWUSR);
 }
 
+/* With the builder's mode, whatever the umask is. */
+static int make_directory(const struct manifest_entry *entry, int to_dirfd)
+{
+    int r = io_mkdirat(to_dirfd, entry->path, S_IRWXU);
+    if (r < 0)
+        return r;
+    AUTO_FD int fd = io_openat(to_dirfd, entry->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    return fd < 0 ? fd : io_fchmod(fd, (entry->mode & 0777) | S_IRWXU);
+}
+
 static int copy_entry(const struct template *template, const struct manifest_entry *entry,
                       int to_dirfd)
 {
     switch (entry->type) {
     case ENTRY_DIRECTORY:
-        return io_mkdirat(to_dirfd, entry->path, entry->mode | S_IRWXU);
+        return make_directory(entry, to_dirfd);
     case ENTRY_SYMLINK:
         return io_symlinkat(entry->target, to_dirfd, entry->path);
     default:
@@ -315,11 +325,11 @@ int copies_new(const struct store *store, const char *key, const char *id, char 
                         SESSION_ID_MAX);
     struct wanted wanted = {.key = key, .id = id};
     int r = copies_each(store, is_wanted, &wanted);
-    if (r != 0)
-        return r < 0
-                   ? r
-                   : log_fail(EEXIST,
-                              "a session %s of this template exists already; take another ID", id);
+    if (r < 0)
+        return log_errno(r, "cannot look for a session %s", id);
+    if (r > 0)
+        return log_fail(EEXIST, "a session %s of this template exists already; take another ID",
+                        id);
     /* Keeps eviction away while the files are read. */
     AUTO_LOCK struct lock in_use = LOCK_INIT;
     char name[SHA256_HEX_LENGTH + 16];

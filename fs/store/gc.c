@@ -398,9 +398,19 @@ struct pass {
     int64_t now_ns;
 };
 
+static bool was_used_now(const struct batch *batch)
+{
+    for (size_t i = 0; i < batch->count; i++)
+        if (batch->held[i].fate == GC_USED_NOW)
+            return true;
+    return false;
+}
+
 /*
  * Goes through the candidates in order, and evicts those that are too old, or, `by_size`, as many
- * as are too much. A batch that did not bring what it should have is followed by another.
+ * as are too much. A batch that did not bring what it should have is followed by another; but where
+ * one was used meanwhile, the order holds no more, and the next in it may be just what is wanted:
+ * 1, start over.
  */
 static int run_pass(struct pass *pass, bool by_size)
 {
@@ -432,6 +442,8 @@ static int run_pass(struct pass *pass, bool by_size)
             report(options, &batch);
             account(&batch, &pass->total, pass->result);
         }
+        if (r == 0 && by_size && was_used_now(&batch))
+            return 1;
     }
     return r;
 }
@@ -453,38 +465,51 @@ static int hold_limits(const struct store *store, const struct gc_options *optio
     return r;
 }
 
-int gc_run(const struct store *store, const struct gc_options *options,
-           struct gc_result *ret_result)
+/* 1: start over. What was evicted is added to the result, the rest is set. */
+static int run_once(const struct store *store, const struct gc_options *options,
+                    struct gc_result *result)
 {
-    AUTO_LOCK struct lock lock = LOCK_INIT;
     CLEANUP(candidates_fini) struct candidates all = {.items = NULL};
-    struct gc_result result = {0};
-    if (!options->dry_run)
-        sweep_building(store, NULL);
-    int r = lock_gc(store, &lock);
-    if (r == 0)
-        r = read_candidates(store, &all);
+    int r = read_candidates(store, &all);
     if (r == 0)
         r = mark_kept(&all, options->keep);
     if (r < 0)
         return r == -ENOMEM ? log_errno(r, "gc") : r;
     uint64_t total = 0;
+    result->left = result->spared = 0;
     for (size_t i = 0; i < all.count; i++) {
         struct candidate *candidate = &all.items[i];
         candidate->is_counted = !options->name || has_name(&candidate->row, options->name);
         if (!candidate->is_counted)
             continue;
         total += candidate->row.size_bytes;
-        result.left++;
+        result->left++;
     }
     if (all.count)
         qsort(all.items, all.count, sizeof(*all.items), compare_candidates);
+    return hold_limits(store, options, &all, total, result);
+}
+
+int gc_run(const struct store *store, const struct gc_options *options,
+           struct gc_result *ret_result)
+{
+    enum { TRIES = 10 };
+    AUTO_LOCK struct lock lock = LOCK_INIT;
+    struct gc_result result = {0};
+    if (!options->dry_run)
+        sweep_building(store, NULL);
+    int r = lock_gc(store, &lock);
+    if (r < 0)
+        return r;
     progress_start("evicting", 0);
-    r = hold_limits(store, options, &all, total, &result);
+    r = 1;
+    for (int i = 0; r == 1 && i < TRIES; i++)
+        r = run_once(store, options, &result);
     progress_stop();
-    if (r == 0)
-        *ret_result = result;
-    return r;
+    if (r < 0)
+        return r;
+    *ret_result = result;
+    return 0;
 }
 
 int gc_is_due(const struct store *store, const struct gc_options *options)

@@ -47,9 +47,10 @@ static int check_first_use(const struct store *store, const struct template *tem
                            const char *shown_path)
 {
     /* A catalog that cannot be asked has been said; then every use is the first. */
-    if (catalog_is_verified(store->catalog, template->key) == 1)
-        return 0;
-    int r = verify_template(template, shown_path);
+    int r = catalog_is_verified(store->catalog, template->key);
+    if (r == 1 || r == -EPROTONOSUPPORT)
+        return r == 1 ? 0 : r;
+    r = verify_template(template, shown_path);
     if (r < 0)
         return r;
     r = catalog_add(store->catalog, template->manifest, false, NULL);
@@ -97,9 +98,12 @@ int template_open(const struct store *store, const char *key, struct template **
         return log_fail(EBADMSG, "%s/manifest.json: damaged: it is that of %s", shown_path,
                         template->manifest->key);
     template->files_fd = io_openat(fd, "files", O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-    if (template->files_fd < 0)
+    if (template->files_fd == -ENOENT || template->files_fd == -ENOTDIR ||
+        template->files_fd == -ELOOP)
         return log_fail(EBADMSG, "%s/files: %s: the template is damaged", shown_path,
                         strerror(-template->files_fd));
+    if (template->files_fd < 0)
+        return log_errno(template->files_fd, "%s/files", shown_path);
     r = check_first_use(store, template, shown_path);
     if (r == 0)
         r = check_files(template, shown_path);
