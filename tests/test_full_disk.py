@@ -127,6 +127,7 @@ def each_way(mount, key):
             unlink(mount, ballast)
             call_in_fork(lambda s=session, j=journal_mode, y=synchronous, r=rows: go_on(s, j, y, r))
             session.rmdir()
+            eventually(lambda: mount.status()["counters"]["stored_bytes"] == 0)
 
 
 def test_strict_on_a_full_disk(fuse, store, small_disk):
@@ -140,7 +141,6 @@ def test_limits(fuse, store, limit):
     key = store.build_app()
     with mounted(store, limit) as mount:
         each_way(mount, key)
-        eventually(lambda: mount.status()["counters"]["stored_bytes"] == 0)
 
 
 def test_what_is_said(fuse, store):

@@ -32,7 +32,8 @@ class Checkout:
             tools.mkdir()
             (tools / "mintfs").symlink_to(store.binary)
         if store.namespace:
-            subprocess.run(["chown", "-R", f"{store.namespace.uid}:", path, tools], check=True)
+            owner = f"{store.namespace.uid}:{store.namespace.uid}"
+            subprocess.run(["chown", "-R", owner, path, tools], check=True)
         self.env = {**store.env, "PATH": f"{tools}:/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1"}
 
     def nox(self, *sessions, status=0, **env) -> str:

@@ -47,8 +47,7 @@ void care_after_build(const struct store *store, const char *key)
                  shown_size(result.evicted_bytes, size));
     if (r >= 0 && result.over)
         log_warning("templates in use, pinned or just built take %s, over the limit of %s",
-                    shown_size(result.left_bytes, size),
-                    shown_size(options.max_size_bytes, limit));
+                    shown_size(result.left_bytes, size), shown_size(options.max_size_bytes, limit));
 }
 
 const char *care_fate(enum gc_fate fate)
@@ -59,7 +58,8 @@ const char *care_fate(enum gc_fate fate)
     case GC_PINNED:
         return "pinned; mintfs unpin lets it go";
     case GC_IN_USE:
-        return "in use by a session, or by open files of one that is gone; mintfs session ls lists them";
+        return "in use by a session, or by open files of one that is gone; mintfs session ls lists "
+               "them";
     case GC_BUILDING:
         return "being built";
     case GC_USED_NOW:

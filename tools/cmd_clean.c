@@ -27,10 +27,18 @@
 #include "tools/mounting.h"
 #include "tools/shown.h"
 
-static const char *const store_names[] = {
-    "sessions", "copies",     "kept",  "scratches",  "pins",           "building",
-    "templates", "catalog.db", "catalog.db-journal", "catalog.db.new", "catalog.db.new-journal",
-    "locks"};
+static const char *const store_names[] = {"sessions",
+                                          "copies",
+                                          "kept",
+                                          "scratches",
+                                          "pins",
+                                          "building",
+                                          "templates",
+                                          "catalog.db",
+                                          "catalog.db-journal",
+                                          "catalog.db.new",
+                                          "catalog.db.new-journal",
+                                          "locks"};
 static const char *const scratch_names[] = {"blocks", "logs", "reserve", "lock", "mintfs-scratch"};
 
 struct cleaning {
@@ -110,8 +118,7 @@ static int list(struct cleaning *cleaning)
                path ? " at " : " at rest", path ? path : "");
     }
     r = uses_each_scratch(store, list_scratch, NULL);
-    AUTO_FD int kept =
-        io_openat(store->v1_fd, "kept", O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    AUTO_FD int kept = io_openat(store->v1_fd, "kept", O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
     if (r == 0 && kept >= 0)
         r = dir_each(kept, list_kept, store);
     return r;
@@ -131,8 +138,7 @@ static int check_build(int locks_fd, const char *name, unsigned char type UNUSED
                        void *context UNUSED)
 {
     char holder[64] = "";
-    if (strncmp(name, "build-", 6) != 0 ||
-        lock_holder(locks_fd, name, holder, sizeof(holder)) != 1)
+    if (strncmp(name, "build-", 6) != 0 || lock_holder(locks_fd, name, holder, sizeof(holder)) != 1)
         return 0;
     return log_fail(EBUSY, "template %.12s is being built%s%s: wait for it, or end it", name + 6,
                     holder[0] ? " by " : "", holder);

@@ -34,17 +34,18 @@ static int describe(enum setting setting, json_t *rows)
     if (r < 0)
         return r;
     AUTO_FREE char *made_up = value.text ? NULL : computed(setting);
-    if (value.origin == ORIGIN_FILE &&
-        asprintf(&where, "%s:%d", config_path(), value.line) < 0)
+    if (value.origin == ORIGIN_FILE && asprintf(&where, "%s:%d", config_path(), value.line) < 0)
         where = NULL;
-    json_t *row = json_pack(
-        "{s:s, s:o, s:s, s:o, s:s, s:s}", "name", config_name(setting), "value",
-        value.text ? json_string(value.text) : made_up ? json_string(made_up) : json_null(),
-        "from", origins[value.origin], "where",
-        value.origin == ORIGIN_FILE       ? json_string(where ? where : "")
-        : value.origin == ORIGIN_VARIABLE ? json_string(config_variable(setting))
-                                          : json_null(),
-        "variable", config_variable(setting), "meaning", config_meaning(setting));
+    json_t *row =
+        json_pack("{s:s, s:o, s:s, s:o, s:s, s:s}", "name", config_name(setting), "value",
+                  value.text ? json_string(value.text)
+                  : made_up  ? json_string(made_up)
+                             : json_null(),
+                  "from", origins[value.origin], "where",
+                  value.origin == ORIGIN_FILE       ? json_string(where ? where : "")
+                  : value.origin == ORIGIN_VARIABLE ? json_string(config_variable(setting))
+                                                    : json_null(),
+                  "variable", config_variable(setting), "meaning", config_meaning(setting));
     return json_array_append_new(rows, row) < 0 ? log_errno(ENOMEM, "config") : 0;
 }
 

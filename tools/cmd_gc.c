@@ -20,10 +20,14 @@
 enum { OPTION_SIZE = 256, OPTION_AGE, OPTION_KEEP, OPTION_JSON };
 
 static const struct option options[] = {
-    {"max-size", required_argument, NULL, OPTION_SIZE}, {"max-age", required_argument, NULL, OPTION_AGE},
-    {"keep", required_argument, NULL, OPTION_KEEP},     {"name", required_argument, NULL, 'n'},
-    {"dry-run", no_argument, NULL, 'd'},                {"json", no_argument, NULL, OPTION_JSON},
-    {"help", no_argument, NULL, 'h'},                   {NULL, 0, NULL, 0},
+    {"max-size", required_argument, NULL, OPTION_SIZE},
+    {"max-age", required_argument, NULL, OPTION_AGE},
+    {"keep", required_argument, NULL, OPTION_KEEP},
+    {"name", required_argument, NULL, 'n'},
+    {"dry-run", no_argument, NULL, 'd'},
+    {"json", no_argument, NULL, OPTION_JSON},
+    {"help", no_argument, NULL, 'h'},
+    {NULL, 0, NULL, 0},
 };
 
 struct telling {
@@ -49,9 +53,8 @@ static void tell(const struct catalog_row *row, enum gc_fate fate, void *context
         return;
     if (telling->as_json) {
         json_t *json = json_pack("{s:s, s:o, s:I, s:I}", "key", row->key, "names",
-                                 shown_names(row->names), "size_bytes",
-                                 (json_int_t)row->size_bytes, "last_used_ns",
-                                 (json_int_t)row->last_used_ns);
+                                 shown_names(row->names), "size_bytes", (json_int_t)row->size_bytes,
+                                 "last_used_ns", (json_int_t)row->last_used_ns);
         if (json && !evicted)
             (void)json_object_set_new(json, "why", json_string(care_fate(fate)));
         (void)json_array_append_new(evicted ? telling->evicted : telling->kept, json);
@@ -61,7 +64,9 @@ static void tell(const struct catalog_row *row, enum gc_fate fate, void *context
         log_info("kept %.*s: %s", SHOWN_KEY, row->key, care_fate(fate));
     else
         printf("%.*s  %s  %s  last used %s ago\n", SHOWN_KEY, row->key,
-               row->names[0] ? row->names : row->label[0] ? row->label : "-",
+               row->names[0]   ? row->names
+               : row->label[0] ? row->label
+                               : "-",
                shown_size(row->size_bytes, size), shown_age(row->last_used_ns, age));
 }
 
@@ -94,8 +99,7 @@ static int read_option(int option, struct gc_options *wanted, struct telling *te
 }
 
 /* EXIT_DONE, or the status to end with; -1 after --help. */
-static int read_arguments(int argc, char **argv, struct gc_options *wanted,
-                          struct telling *telling)
+static int read_arguments(int argc, char **argv, struct gc_options *wanted, struct telling *telling)
 {
     opterr = 0;
     optind = 0;

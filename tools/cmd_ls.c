@@ -118,8 +118,8 @@ static int add_session(struct table *table, const json_t *row)
     }
     if (json_is_integer(json_object_get(row, "open_files")))
         (void)snprintf(open, sizeof(open), "%" PRId64, number(row, "open_files"));
-    const char *cells[] = {text(row, "id"), key, text(row, "state"), shared,
-                           own,             open, text(row, "path")};
+    const char *cells[] = {text(row, "id"),  key, text(row, "state"), shared, own, open,
+                           text(row, "path")};
     return table_add(table, cells);
 }
 

@@ -53,9 +53,8 @@ static json_t *file_of(const struct manifest_entry *entry)
     char mode[8];
     (void)snprintf(mode, sizeof(mode), "%04o", (unsigned)entry->mode & 07777);
     return json_pack("{s:s, s:s, s:s, s:I, s:o, s:o, s:b, s:b}", "path", entry->path, "type",
-                     types[entry->type], "mode", mode, "size_bytes",
-                     (json_int_t)entry->size_bytes, "sha256",
-                     is_file ? digest_of(entry->digest) : json_null(), "target",
+                     types[entry->type], "mode", mode, "size_bytes", (json_int_t)entry->size_bytes,
+                     "sha256", is_file ? digest_of(entry->digest) : json_null(), "target",
                      entry->target ? json_string(entry->target) : json_null(), "sqlite",
                      entry->is_sqlite, "wal", entry->starts_in_wal);
 }
@@ -131,8 +130,8 @@ static void print_field(const char *title, const char *value)
     if (!clean)
         return;
     shown_clean(clean);
-    if (asprintf(&line, "%s%s%*s%s", title, *title ? ":" : " ",
-                 INDENT - 1 - (int)strlen(title), "", clean) < 0) {
+    if (asprintf(&line, "%s%s%*s%s", title, *title ? ":" : " ", INDENT - 1 - (int)strlen(title), "",
+                 clean) < 0) {
         line = NULL;
         return;
     }
@@ -171,7 +170,8 @@ static void print_inputs(const json_t *inputs)
     for (size_t i = 0; i < json_array_size(inputs); i++) {
         const json_t *input = json_array_get(inputs, i);
         AUTO_FREE char *line = NULL;
-        if (asprintf(&line, "%.*s %s", SHOWN_KEY, json_string_value(json_object_get(input, "sha256")),
+        if (asprintf(&line, "%.*s %s", SHOWN_KEY,
+                     json_string_value(json_object_get(input, "sha256")),
                      json_string_value(json_object_get(input, "path"))) < 0) {
             line = NULL;
             return;

@@ -19,23 +19,21 @@
 #include "tools/inventory.h"
 #include "tools/shown.h"
 
-static const char *const sums[] = {"hits",        "misses",  "builds",        "build_time_ns",
-                                   "saved_ns",    "built_bytes", "evicted",   "evicted_bytes",
-                                   "sessions",    "requests"};
+static const char *const sums[] = {"hits",     "misses",      "builds",  "build_time_ns",
+                                   "saved_ns", "built_bytes", "evicted", "evicted_bytes",
+                                   "sessions", "requests"};
 
 static int add_day(const struct catalog_day *day, void *context)
 {
     return json_array_append_new(
-               context, json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "day",
-                                  day->day, "hits", (json_int_t)day->hits, "misses",
-                                  (json_int_t)day->misses, "builds", (json_int_t)day->builds,
-                                  "build_time_ns", (json_int_t)day->build_time_ns, "saved_ns",
-                                  (json_int_t)day->saved_ns, "built_bytes",
-                                  (json_int_t)day->built_bytes, "evicted",
-                                  (json_int_t)day->evicted, "evicted_bytes",
-                                  (json_int_t)day->evicted_bytes, "sessions",
-                                  (json_int_t)day->sessions, "requests",
-                                  (json_int_t)day->requests)) < 0
+               context,
+               json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "day", day->day,
+                         "hits", (json_int_t)day->hits, "misses", (json_int_t)day->misses, "builds",
+                         (json_int_t)day->builds, "build_time_ns", (json_int_t)day->build_time_ns,
+                         "saved_ns", (json_int_t)day->saved_ns, "built_bytes",
+                         (json_int_t)day->built_bytes, "evicted", (json_int_t)day->evicted,
+                         "evicted_bytes", (json_int_t)day->evicted_bytes, "sessions",
+                         (json_int_t)day->sessions, "requests", (json_int_t)day->requests)) < 0
                ? -ENOMEM
                : 0;
 }
@@ -114,9 +112,8 @@ static json_t *now_of(const struct inventory *inventory)
         own += json_integer_value(
             json_object_get(json_array_get(inventory->sessions, i), "own_bytes"));
     return json_pack("{s:I, s:I, s:I, s:I}", "templates",
-                     (json_int_t)json_array_size(inventory->templates), "bytes", bytes,
-                     "sessions", (json_int_t)json_array_size(inventory->sessions), "own_bytes",
-                     own);
+                     (json_int_t)json_array_size(inventory->templates), "bytes", bytes, "sessions",
+                     (json_int_t)json_array_size(inventory->sessions), "own_bytes", own);
 }
 
 /* ---- for people ---- */
@@ -129,8 +126,8 @@ static int64_t number(const json_t *row, const char *member)
 static int add_row(struct table *table, const char *title, const json_t *row)
 {
     char texts[9][SHOWN_SIZE];
-    static const char *const counts[] = {"hits", "misses", "builds", "evicted", "sessions",
-                                         "requests"};
+    static const char *const counts[] = {"hits",    "misses",   "builds",
+                                         "evicted", "sessions", "requests"};
     for (size_t i = 0; i < ARRAY_LENGTH(counts); i++)
         (void)snprintf(texts[i], SHOWN_SIZE, "%" PRId64, number(row, counts[i]));
     const char *cells[] = {title,
@@ -176,7 +173,8 @@ static int print_text(const json_t *days, const json_t *total, const json_t *now
     AUTO_FREE char *line = NULL;
     if (asprintf(&line, "now: %" PRId64 " templates, %s; %" PRId64 " sessions, %s of their own",
                  number(now, "templates"), shown_size((uint64_t)number(now, "bytes"), bytes),
-                 number(now, "sessions"), shown_size((uint64_t)number(now, "own_bytes"), own)) < 0) {
+                 number(now, "sessions"),
+                 shown_size((uint64_t)number(now, "own_bytes"), own)) < 0) {
         line = NULL;
         return -ENOMEM;
     }

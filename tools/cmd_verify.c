@@ -51,9 +51,8 @@ static void verifying_fini(struct verifying *verifying)
 static void add_problem(struct verifying *verifying, const char *kind, const char *what,
                         bool repaired)
 {
-    (void)json_array_append_new(verifying->problems,
-                                json_pack("{s:s, s:s, s:b}", "kind", kind, "what", what,
-                                          "repaired", repaired));
+    (void)json_array_append_new(verifying->problems, json_pack("{s:s, s:s, s:b}", "kind", kind,
+                                                               "what", what, "repaired", repaired));
     verifying->unrepaired += !repaired;
 }
 
@@ -64,8 +63,7 @@ static int check_sizes(const struct template *template, const char *path)
     for (size_t i = 0; i < template->manifest->entry_count; i++) {
         const struct manifest_entry *entry = &template->manifest->entries[i];
         struct stat status;
-        AUTO_FD int fd =
-            dir_open_beneath(template->files_fd, entry->path, O_PATH | O_NOFOLLOW);
+        AUTO_FD int fd = dir_open_beneath(template->files_fd, entry->path, O_PATH | O_NOFOLLOW);
         mode_t type = entry->type == ENTRY_FILE        ? S_IFREG
                       : entry->type == ENTRY_DIRECTORY ? S_IFDIR
                                                        : S_IFLNK;
@@ -203,17 +201,16 @@ static int check_catalog(struct verifying *verifying)
     strlist_sort(&drift.known);
     for (size_t i = 0; r == 0 && i < verifying->keys.count; i++) {
         const char *key = verifying->keys.items[i];
-        if ((drift.known.count && bsearch(&key, drift.known.items, drift.known.count,
-                                          sizeof(key), compare_texts)) ||
+        if ((drift.known.count &&
+             bsearch(&key, drift.known.items, drift.known.count, sizeof(key), compare_texts)) ||
             strlist_contains(&verifying->damaged, key))
             continue;
         log_info("the catalog has not met %.*s%s", SHOWN_KEY, key,
                  verifying->repair ? ": entered" : "");
         add_problem(verifying, "unknown", key, verifying->repair);
     }
-    return r == 0 && verifying->repair
-               ? catalog_reconcile(verifying->store->catalog, NULL, NULL)
-               : r;
+    return r == 0 && verifying->repair ? catalog_reconcile(verifying->store->catalog, NULL, NULL)
+                                       : r;
 }
 
 /* Unpublished work whose builder is gone. */
@@ -275,9 +272,8 @@ static int verify(struct verifying *verifying, int argc, char **argv)
     char bytes[SHOWN_SIZE];
     size_t problems = json_array_size(verifying->problems);
     if (verifying->as_json)
-        r = shown_json(json_pack("{s:I, s:I, s:O}", "templates",
-                                 (json_int_t)verifying->keys.count, "bytes",
-                                 (json_int_t)verifying->read_bytes, "problems",
+        r = shown_json(json_pack("{s:I, s:I, s:O}", "templates", (json_int_t)verifying->keys.count,
+                                 "bytes", (json_int_t)verifying->read_bytes, "problems",
                                  verifying->problems));
     else
         log_info("%zu template%s looked at, %s read: %zu problem%s%s", verifying->keys.count,

@@ -89,11 +89,11 @@ static int add_session(struct reading *reading, const struct session_row *row)
         add_to(template, "shared_bytes", shared);
         add_to(template, "own_bytes", own);
     }
-    json_t *json = json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:o}", "id", row->id, "key", row->key, "backend",
-        backend_name(row->backend), "state", is_copy ? "copy" : "live", "path", row->path,
-        "shared_bytes", (json_int_t)shared, "own_bytes", (json_int_t)own, "open_files",
-        row->open_files < 0 ? json_null() : json_integer(row->open_files));
+    json_t *json =
+        json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:o}", "id", row->id, "key", row->key,
+                  "backend", backend_name(row->backend), "state", is_copy ? "copy" : "live", "path",
+                  row->path, "shared_bytes", (json_int_t)shared, "own_bytes", (json_int_t)own,
+                  "open_files", row->open_files < 0 ? json_null() : json_integer(row->open_files));
     return json_array_append_new(reading->inventory->sessions, json) < 0 ? -ENOMEM : 0;
 }
 
@@ -103,9 +103,9 @@ static int add_at_rest(const char *key, const char *id, const char *scratch UNUS
     json_t *template = json_object_get(reading->by_key, key);
     if (template)
         add_to(template, "sessions", 1);
-    json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:n, s:n, s:n, s:n}", "id", id, "key", key,
-                             "backend", "fuse", "state", "at rest", "path", "shared_bytes",
-                             "own_bytes", "open_files");
+    json_t *json =
+        json_pack("{s:s, s:s, s:s, s:s, s:n, s:n, s:n, s:n}", "id", id, "key", key, "backend",
+                  "fuse", "state", "at rest", "path", "shared_bytes", "own_bytes", "open_files");
     return json_array_append_new(reading->inventory->sessions, json) < 0 ? -ENOMEM : 0;
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "fs/base/log.h"
+#include "help_text.h"
 #include "tools/command.h"
 
 static const struct command commands[] = {
@@ -35,15 +36,16 @@ static const struct command commands[] = {
      "list, set and take away the names of templates"},
     {"pin", cmd_pin, "KEY|NAME...", "keep templates from gc and evict"},
     {"unpin", cmd_unpin, "KEY|NAME...", "let pinned templates go again"},
-    {"gc", cmd_gc,
-     "[--max-size SIZE] [--max-age TIME] [--keep N] [-n NAME] [-d] [--json]",
+    {"gc", cmd_gc, "[--max-size SIZE] [--max-age TIME] [--keep N] [-n NAME] [-d] [--json]",
      "evict templates not used lately until the store is within its limits"},
     {"evict", cmd_evict, "KEY|NAME...", "take templates out of the store"},
     {"verify", cmd_verify, "[-a] [--repair] [--json] [KEY|NAME...] | --rebuild KEY|NAME [--json]",
      "compare templates with their manifests, the catalog with the store"},
-    {"clean", cmd_clean, "[-y] [-d]", "remove everything that mintfs made in this store and around it"},
+    {"clean", cmd_clean, "[-y] [-d]",
+     "remove everything that mintfs made in this store and around it"},
     {"config", cmd_config, "[--json]", "show each setting and where it comes from"},
-    {"doctor", cmd_doctor, "[--fix] [--json]", "say what works here, and what to type where it does not"},
+    {"doctor", cmd_doctor, "[--fix] [--json]",
+     "say what works here, and what to type where it does not"},
 };
 
 static int print_version(void)
@@ -93,6 +95,9 @@ int command_help(const char *command)
         return EXIT_USAGE;
     }
     printf("usage: mintfs %s %s\n\n%s\n", row->name, row->synopsis, row->summary);
+    for (size_t i = 0; i < ARRAY_LENGTH(help_texts); i++)
+        if (!strcmp(help_texts[i].command, row->name))
+            printf("\n%s", help_texts[i].text);
     return command_flush();
 }
 

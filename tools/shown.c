@@ -230,8 +230,8 @@ static void fit(const struct table *table, struct layout *layout, unsigned colum
         if (total_width(table, layout) <= columns + slack(table, layout))
             break;
         for (size_t i = 1; i < table->count; i++)
-            if (layout->width[i] && (!layout->width[worst] || table->columns[i].rank >=
-                                                                  table->columns[worst].rank))
+            if (layout->width[i] &&
+                (!layout->width[worst] || table->columns[i].rank >= table->columns[worst].rank))
                 worst = i;
         if (table->columns[worst].rank == 0)
             break;

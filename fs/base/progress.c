@@ -56,8 +56,9 @@ static void show(void)
     struct winsize window = {0};
     int length;
     if (work.total)
-        length = snprintf(line, sizeof(line), "\r%s: %" PRIu64 "%% (%" PRIu64 " of %" PRIu64 ")\033[K",
-                          work.what, work.done * 100 / work.total, work.done, work.total);
+        length =
+            snprintf(line, sizeof(line), "\r%s: %" PRIu64 "%% (%" PRIu64 " of %" PRIu64 ")\033[K",
+                     work.what, work.done * 100 / work.total, work.done, work.total);
     else
         length = snprintf(line, sizeof(line), "\r%s: %" PRIu64 "\033[K", work.what, work.done);
     (void)ioctl(STDERR_FILENO, TIOCGWINSZ, &window);

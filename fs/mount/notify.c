@@ -2,42 +2,87 @@
  * A thread of its own, since a notification from a handler, or with a lock held, can deadlock with
  * the kernel (https://libfuse.github.io/doxygen/, fuse_lowlevel_notify_inval_inode).
  */
+#include <string.h>
+#include <sys/queue.h>
+
 #include "fs/mount/server.h"
+
+/* A name that a session lost when it was discarded; see scratch_options. */
+struct lost_name {
+    STAILQ_ENTRY(lost_name) next;
+    struct node *directory; /* referenced */
+    char name[];
+};
+STAILQ_HEAD(lost_names, lost_name);
 
 struct notifier {
     struct server *server;
     pthread_t thread;
-    pthread_mutex_t mutex; /* guards what follows */
+    pthread_mutex_t mutex; /* innermost: guards what follows */
     pthread_cond_t wanted;
     bool stale[INODE_STATUS + 1]; /* listings, by kind */
+    struct lost_names lost;
     bool stopping;
 };
 
-/* The next stale listing; INODE_ROOT when it is time to go. */
-static enum inode_kind await(struct notifier *notifier)
+/* What there is to tell: a stale listing, lost names, or neither when it is time to go. */
+struct news {
+    enum inode_kind listing; /* INODE_ROOT: none */
+    struct lost_names lost;
+};
+
+static bool take_news(struct notifier *notifier, struct news *ret_news)
+{
+    for (enum inode_kind kind = INODE_TEMPLATES; kind <= INODE_SESSIONS; kind++)
+        if (notifier->stale[kind]) {
+            notifier->stale[kind] = false;
+            ret_news->listing = kind;
+            break;
+        }
+    STAILQ_CONCAT(&ret_news->lost, &notifier->lost);
+    return ret_news->listing != INODE_ROOT || !STAILQ_EMPTY(&ret_news->lost);
+}
+
+static bool await_news(struct notifier *notifier, struct news *ret_news)
 {
     AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&notifier->mutex);
-    for (;;) {
-        if (notifier->stopping)
-            return INODE_ROOT;
-        for (enum inode_kind kind = INODE_TEMPLATES; kind <= INODE_SESSIONS; kind++)
-            if (notifier->stale[kind]) {
-                notifier->stale[kind] = false;
-                return kind;
-            }
+    *ret_news = (struct news){.listing = INODE_ROOT};
+    STAILQ_INIT(&ret_news->lost);
+    while (!notifier->stopping) {
+        if (take_news(notifier, ret_news))
+            return true;
         (void)pthread_cond_wait(&notifier->wanted, &notifier->mutex);
     }
+    return false;
+}
+
+static void tell_lost(struct server *server, struct lost_names *lost)
+{
+    struct lost_name *name;
+    while ((name = STAILQ_FIRST(lost))) {
+        STAILQ_REMOVE_HEAD(lost, next);
+        (void)fuse_lowlevel_notify_inval_entry(server->fuse, id_of_node(name->directory), name->name,
+                                               strlen(name->name));
+        node_unref(name->directory, 1);
+        free(name);
+    }
+    scratch_wake(server->scratch);
 }
 
 static void *run(void *context)
 {
     struct notifier *notifier = context;
     struct server *server = notifier->server;
-    enum inode_kind kind;
-    while ((kind = await(notifier)) != INODE_ROOT)
+    struct news news;
+    while (await_news(notifier, &news)) {
         /* Fails only if the kernel has forgotten the directory, which serves as well. */
-        (void)fuse_lowlevel_notify_inval_inode(
-            server->fuse, (fuse_ino_t)(uintptr_t)tree_listing(server->tree, kind), 0, 0);
+        if (news.listing != INODE_ROOT)
+            (void)fuse_lowlevel_notify_inval_inode(
+                server->fuse, (fuse_ino_t)(uintptr_t)tree_listing(server->tree, news.listing), 0,
+                0);
+        if (!STAILQ_EMPTY(&news.lost))
+            tell_lost(server, &news.lost);
+    }
     return NULL;
 }
 
@@ -47,6 +92,7 @@ int notifier_start(struct server *server)
     if (!notifier)
         return -ENOMEM;
     notifier->server = server;
+    STAILQ_INIT(&notifier->lost);
     pthread_mutex_init(&notifier->mutex, NULL);
     pthread_cond_init(&notifier->wanted, NULL);
     int error = pthread_create(&notifier->thread, NULL, run, notifier);
@@ -68,6 +114,12 @@ void notifier_stop(struct server *server)
     (void)pthread_cond_signal(&notifier->wanted);
     (void)pthread_mutex_unlock(&notifier->mutex);
     (void)pthread_join(notifier->thread, NULL);
+    /* The references end with the scratch. */
+    struct lost_name *name;
+    while ((name = STAILQ_FIRST(&notifier->lost))) {
+        STAILQ_REMOVE_HEAD(&notifier->lost, next);
+        free(name);
+    }
     pthread_mutex_destroy(&notifier->mutex);
     pthread_cond_destroy(&notifier->wanted);
     free(notifier);
@@ -80,4 +132,19 @@ void notifier_drop_listing(struct server *server, enum inode_kind kind)
     AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&notifier->mutex);
     notifier->stale[kind] = true;
     (void)pthread_cond_signal(&notifier->wanted);
+}
+
+bool notifier_lose_name(struct node *directory, const char *name, void *context)
+{
+    struct notifier *notifier = ((struct server *)context)->notifier;
+    size_t size = strlen(name) + 1;
+    struct lost_name *lost = notifier ? malloc(sizeof(*lost) + size) : NULL;
+    if (!lost)
+        return false;
+    lost->directory = directory;
+    memcpy(lost->name, name, size);
+    AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&notifier->mutex);
+    STAILQ_INSERT_TAIL(&notifier->lost, lost, next);
+    (void)pthread_cond_signal(&notifier->wanted);
+    return true;
 }

@@ -342,6 +342,8 @@ static int open_parts(struct server *server, const struct store *store)
         .place = options->scratch,
         .session_limit_bytes = options->session_limit_bytes,
         .limit_bytes = options->limit_bytes,
+        .name_lost = notifier_lose_name,
+        .context = server,
     };
     int r = scratch_open(store, &scratch_options, &server->scratch);
     if (r < 0)

@@ -107,6 +107,8 @@ char *status_text(struct server *server);
 
 MUST_CHECK int notifier_start(struct server *server);
 void notifier_stop(struct server *server);
+/* For scratch_options: the kernel forgets names of discarded sessions soon. */
+bool notifier_lose_name(struct node *directory, const char *name, void *server);
 /* The cached listing of templates/ or sessions/ is dropped soon. */
 void notifier_drop_listing(struct server *server, enum inode_kind kind);
 

@@ -34,7 +34,7 @@ struct base {
     pthread_mutex_t sessions; /* guards the three below */
     unsigned session_count;
     struct lock in_use;
-    bool is_resting; /* in_use is free, its file open for the next session */
+    bool is_resting;         /* in_use is free, its file open for the next session */
     struct base_node *nodes; /* one an entry, and one for the root behind them */
     uint32_t *children;      /* entries, by parent, then by name */
     pthread_mutex_t files;   /* guards fd and users of the nodes; innermost */

@@ -2,7 +2,7 @@
  * The change log of one session: all that must outlive a killed daemon, but for the blocks' bytes.
  *
  * Append-only frames of records over stable node numbers, on top of the template's manifest, which
- * is the tree at time zero. The layout stands at the top of changelog.c. A frame is one system
+ * is the tree at time zero. The layout stands in changelog_format.h. A frame is one system
  * call and has one checksum: what belongs together (a rename's two names) is in one frame. A torn
  * tail is dropped. When the log has grown to twice its size after the last compaction, the session
  * writes itself anew (session_compact()).

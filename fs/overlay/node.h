@@ -31,7 +31,7 @@ struct node {
     uint32_t nlink; /* written under session.names and lock, read under either */
     mode_t type;    /* that of mode; never changes */
     bool named;     /* had a name once: without one it is gone for good. Guarded by session.names */
-    bool changed;   /* differs from the template's entry, or is new; never goes back */
+    atomic_bool changed; /* differs from the template's entry, or is new; never goes back */
     bool unlimited; /* counts against no limit: SQLite's shared memory. Set before it has bytes */
     bool logged;    /* has a name in the log: its changes are recorded. Guarded by lock */
 
@@ -62,6 +62,8 @@ struct node {
 /* All sessions of a scratch that are in memory, discarded ones too, and what they share. */
 struct session_list {
     uint64_t limit_blocks; /* for all together; 0: none */
+    session_name_lost *name_lost;
+    void *name_lost_context;
     atomic_uint_least64_t stored_blocks;
     /* Room that is set aside so that removing something can be recorded on a full disk. */
     int reserve_fd;

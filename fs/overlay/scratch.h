@@ -31,6 +31,8 @@ struct scratch_options {
     const char *place;            /* a directory, or NULL for the store's own */
     uint64_t session_limit_bytes; /* 0: none; beyond it writes fail with ENOSPC */
     uint64_t limit_bytes;         /* for all sessions together; the same */
+    session_name_lost *name_lost; /* or NULL */
+    void *context;                /* for name_lost */
 };
 
 /*

@@ -331,6 +331,8 @@ int scratch_open(const struct store *store, const struct scratch_options *option
     pthread_mutex_init(&scratch->all.mutex, NULL);
     LIST_INIT(&scratch->all.sessions);
     scratch->all.reserve_fd = -1;
+    scratch->all.name_lost = options->name_lost;
+    scratch->all.name_lost_context = options->context;
     scratch->all.limit_blocks = (options->limit_bytes + BLOCK_SIZE_BYTES - 1) / BLOCK_SIZE_BYTES;
     pthread_mutex_init(&scratch->care_mutex, NULL);
     int r = open_scratch(scratch, options);

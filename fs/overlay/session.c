@@ -170,6 +170,31 @@ int session_take_id(struct session *session, const char *id, const struct sessio
     return change_identity(session, id, lease);
 }
 
+static bool is_open(struct node *node)
+{
+    (void)pthread_rwlock_rdlock(&node->lock);
+    bool open = node->opens > 0;
+    (void)pthread_rwlock_unlock(&node->lock);
+    return open;
+}
+
+/* Of what the kernel knows it forgets by itself whatever nobody uses: not open files, and not
+ * directories, which may be somebody's working directory or lead to an open file. */
+static void tell_lost_names(struct node *directory)
+{
+    const struct session_list *list = directory->session->list;
+    const struct directory *names = directory->directory;
+    if (!list->name_lost || directory->refs == 0)
+        return;
+    for (uint32_t i = 0; i < names->count; i++) {
+        const struct dentry *dentry = names->by_name[i];
+        struct node *node = dentry->node;
+        if (node && node->refs > 0 && (node_is_directory(node) || is_open(node)) &&
+            list->name_lost(directory, dentry->name, list->name_lost_context))
+            node_ref_held(directory);
+    }
+}
+
 static void forget_names(struct node *directory)
 {
     struct directory *empty;
@@ -187,8 +212,10 @@ void session_discard(struct session *session)
     LIST_FOREACH(node, &session->nodes, all)
     {
         node_set_nlink(node, 0);
-        if (node_is_directory(node))
+        if (node_is_directory(node)) {
+            tell_lost_names(node);
             forget_names(node);
+        }
     }
     struct node *next;
     for (node = LIST_FIRST(&session->nodes); node; node = next) {

@@ -113,6 +113,13 @@ typedef bool session_visitor(const char *name, uint64_t ino, mode_t type, uint64
 void session_readdir(struct node *directory, uint64_t cookie, session_visitor *visit,
                      void *context);
 
+/*
+ * A discarded session has lost this name, which the kernel may remember: as long as it does, what
+ * was open under it keeps the session's storage, closed or not. True if the kernel will be told;
+ * then a reference to the directory is handed over. Locks are held: it only takes notes.
+ */
+typedef bool session_name_lost(struct node *directory, const char *name, void *context);
+
 /* ---- bytes of a regular file ---- */
 /* Between these the template's file stays open. */
 MUST_CHECK int file_open(struct node *node);

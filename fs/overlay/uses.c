@@ -48,8 +48,7 @@ int uses_record_scratch(const struct store *store, const char *path)
 int uses_forget_scratch(const struct store *store, const char *path)
 {
     char name[RECORD_NAME_LENGTH + 1];
-    AUTO_FD int fd =
-        io_openat(store->v1_fd, directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    AUTO_FD int fd = io_openat(store->v1_fd, directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
     int r = fd < 0 ? fd : fill_record_name(path, name);
     if (r == 0)
         r = io_unlinkat(fd, name, 0);
@@ -75,8 +74,7 @@ static int visit_record(int dirfd, const char *name, unsigned char type UNUSED, 
 int uses_each_scratch(const struct store *store, uses_scratch_visitor *visit, void *context)
 {
     struct scratches scratches = {.visit = visit, .context = context};
-    AUTO_FD int fd =
-        io_openat(store->v1_fd, directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    AUTO_FD int fd = io_openat(store->v1_fd, directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
     if (fd < 0)
         return fd == -ENOENT ? 0 : store_log_error(store->path, fd, "v1/scratches");
     return dir_each(fd, visit_record, &scratches);

@@ -10,6 +10,7 @@
 #include "fs/base/lock.h"
 #include "fs/base/log.h"
 #include "fs/store/catalog_db.h"
+#include "fs/store/catalog_parts.h"
 #include "fs/store/pin.h"
 #include "fs/store/strlist.h"
 #include "fs/store/sweep.h"
@@ -76,13 +77,7 @@ static int ensure_open(struct catalog *catalog)
     return catalog_db_open(catalog->store, &catalog->db, &catalog->opened);
 }
 
-typedef int operation(sqlite3 *db, void *arguments);
-
-/*
- * Runs an operation, which answers a negative errno unsaid, and says that. A damaged catalog is
- * rebuilt and the operation run again. -ENOENT is an ordinary answer.
- */
-static int use(struct catalog *catalog, operation *operate, void *arguments)
+int catalog_use(struct catalog *catalog, catalog_operation *operate, void *arguments)
 {
     enum { ATTEMPTS = 5 };
     AUTO_UNLOCK UNUSED pthread_mutex_t *held = mutex_hold(&catalog->mutex);
@@ -112,7 +107,7 @@ static int use(struct catalog *catalog, operation *operate, void *arguments)
     }
 }
 
-static int begin(sqlite3 *db, bool durable)
+int catalog_begin(sqlite3 *db, bool durable)
 {
     int code = sqlite3_exec(db, durable ? "PRAGMA synchronous=NORMAL" : "PRAGMA synchronous=OFF",
                             NULL, NULL, NULL);
@@ -121,7 +116,7 @@ static int begin(sqlite3 *db, bool durable)
     return catalog_db_error(code);
 }
 
-static int commit(sqlite3 *db)
+int catalog_commit(sqlite3 *db)
 {
     return catalog_db_error(sqlite3_exec(db, "COMMIT", NULL, NULL, NULL));
 }
@@ -153,7 +148,7 @@ int catalog_is_verified(struct catalog *catalog, const char *key)
 {
     char copy[SHA256_HEX_LENGTH + 1];
     (void)snprintf(copy, sizeof(copy), "%s", key);
-    return use(catalog, is_verified, copy);
+    return catalog_use(catalog, is_verified, copy);
 }
 
 struct addition {
@@ -167,7 +162,7 @@ static int add(sqlite3 *db, void *arguments)
 {
     const struct addition *addition = arguments;
     const struct manifest *manifest = addition->manifest;
-    int r = begin(db, true);
+    int r = catalog_begin(db, true);
     if (r == 0)
         r = catalog_db_enter(db, manifest, true, addition->pinned);
     if (r == 0)
@@ -177,12 +172,13 @@ static int add(sqlite3 *db, void *arguments)
                            "INSERT INTO days(day, misses, builds, build_time_ns, built_bytes)"
                            " VALUES(date('now', 'localtime'), 1, 1, ?1, ?2)"
                            " ON CONFLICT(day) DO UPDATE SET misses = misses + 1,"
-                           " builds = builds + 1, build_time_ns = build_time_ns + ?1, built_bytes = built_bytes + ?2",
+                           " builds = builds + 1, build_time_ns = build_time_ns + ?1, built_bytes "
+                           "= built_bytes + ?2",
                            "ii", manifest->build_time_ns, (int64_t)manifest_size_bytes(manifest));
     if (r == 0 && addition->built_now)
         r = catalog_db_run(db, "UPDATE templates SET last_used_ns = ?1 WHERE key = ?2", "is",
                            catalog_now_ns(), manifest->key);
-    return r == 0 ? commit(db) : r;
+    return r == 0 ? catalog_commit(db) : r;
 }
 
 int catalog_add(struct catalog *catalog, const struct manifest *manifest, bool built_now,
@@ -192,7 +188,7 @@ int catalog_add(struct catalog *catalog, const struct manifest *manifest, bool b
                                 .built_now = built_now,
                                 .pinned = pin_exists(catalog->store, manifest->key),
                                 .name = name};
-    return use(catalog, add, &addition);
+    return catalog_use(catalog, add, &addition);
 }
 
 struct hit {
@@ -203,7 +199,7 @@ struct hit {
 static int count_hit(sqlite3 *db, void *arguments)
 {
     const struct hit *hit = arguments;
-    int r = begin(db, false);
+    int r = catalog_begin(db, false);
     if (r == 0)
         r = catalog_db_run(db,
                            "UPDATE templates SET hits = hits + 1, last_used_ns = ?1,"
@@ -221,54 +217,54 @@ static int count_hit(sqlite3 *db, void *arguments)
                            " saved_ns = saved_ns + excluded.saved_ns",
                            "s", hit->key);
     if (r == 0)
-        r = commit(db);
+        r = catalog_commit(db);
     return r == 0 ? 1 : r;
 }
 
 int catalog_hit(struct catalog *catalog, const char *key, const char *name)
 {
     struct hit hit = {.key = key, .name = name};
-    return use(catalog, count_hit, &hit);
+    return catalog_use(catalog, count_hit, &hit);
 }
 
 static int forget(sqlite3 *db, void *arguments)
 {
     const char *key = arguments;
-    int r = begin(db, true);
+    int r = catalog_begin(db, true);
     if (r == 0)
         r = catalog_db_run(db, "DELETE FROM templates WHERE key = ?1", "s", key);
     if (r == 0)
         r = catalog_db_run(db, "DELETE FROM names WHERE key = ?1", "s", key);
-    return r == 0 ? commit(db) : r;
+    return r == 0 ? catalog_commit(db) : r;
 }
 
 int catalog_forget(struct catalog *catalog, const char *key)
 {
     char copy[SHA256_HEX_LENGTH + 1];
     (void)snprintf(copy, sizeof(copy), "%s", key);
-    return use(catalog, forget, copy);
+    return catalog_use(catalog, forget, copy);
 }
 
 static int count_failure(sqlite3 *db, void *arguments UNUSED)
 {
-    int r = begin(db, false);
+    int r = catalog_begin(db, false);
     if (r == 0)
         r = catalog_db_run(db,
                            "INSERT INTO days(day, misses) VALUES(date('now', 'localtime'), 1)"
                            " ON CONFLICT(day) DO UPDATE SET misses = misses + 1",
                            "");
-    return r == 0 ? commit(db) : r;
+    return r == 0 ? catalog_commit(db) : r;
 }
 
 int catalog_count_failure(struct catalog *catalog)
 {
-    return use(catalog, count_failure, NULL);
+    return catalog_use(catalog, count_failure, NULL);
 }
 
 static int count_use(sqlite3 *db, void *arguments)
 {
     const uint64_t *counts = arguments;
-    int r = begin(db, false);
+    int r = catalog_begin(db, false);
     if (r == 0)
         r = catalog_db_run(db,
                            "INSERT INTO days(day, sessions, requests)"
@@ -276,29 +272,29 @@ static int count_use(sqlite3 *db, void *arguments)
                            " ON CONFLICT(day) DO UPDATE SET sessions = sessions + ?1,"
                            " requests = requests + ?2",
                            "ii", (int64_t)counts[0], (int64_t)counts[1]);
-    return r == 0 ? commit(db) : r;
+    return r == 0 ? catalog_commit(db) : r;
 }
 
 int catalog_count_use(struct catalog *catalog, uint64_t sessions, uint64_t requests)
 {
     uint64_t counts[] = {sessions, requests};
-    return sessions || requests ? use(catalog, count_use, counts) : 0;
+    return sessions || requests ? catalog_use(catalog, count_use, counts) : 0;
 }
 
 static int touch(sqlite3 *db, void *key)
 {
-    int r = begin(db, false);
+    int r = catalog_begin(db, false);
     if (r == 0)
         r = catalog_db_run(db, "UPDATE templates SET last_used_ns = ?1 WHERE key = ?2", "is",
                            catalog_now_ns(), (const char *)key);
-    return r == 0 ? commit(db) : r;
+    return r == 0 ? catalog_commit(db) : r;
 }
 
 int catalog_touch(struct catalog *catalog, const char *key)
 {
     char copy[SHA256_HEX_LENGTH + 1];
     (void)snprintf(copy, sizeof(copy), "%s", key);
-    return use(catalog, touch, copy);
+    return catalog_use(catalog, touch, copy);
 }
 
 struct pin {
@@ -309,20 +305,20 @@ struct pin {
 static int set_pin(sqlite3 *db, void *arguments)
 {
     const struct pin *pin = arguments;
-    int r = begin(db, true);
+    int r = catalog_begin(db, true);
     if (r == 0)
         r = catalog_db_run(db, "UPDATE templates SET pinned = ?1 WHERE key = ?2", "is",
                            (int64_t)pin->pinned, pin->key);
     bool is_known = r == 0 && sqlite3_changes(db) > 0;
     if (r == 0)
-        r = commit(db);
+        r = catalog_commit(db);
     return r < 0 ? r : is_known ? 0 : -ENOENT;
 }
 
 int catalog_pin(struct catalog *catalog, const char *key, bool pinned)
 {
     struct pin pin = {.key = key, .pinned = pinned};
-    return use(catalog, set_pin, &pin);
+    return catalog_use(catalog, set_pin, &pin);
 }
 
 struct naming {
@@ -333,90 +329,21 @@ struct naming {
 static int change_name(sqlite3 *db, void *arguments)
 {
     const struct naming *naming = arguments;
-    int r = begin(db, true);
+    int r = catalog_begin(db, true);
     if (r == 0)
-        r = naming->key ? set_name(db, naming->name, naming->key)
-                        : catalog_db_run(db, "DELETE FROM names WHERE name = ?1", "s",
-                                         naming->name);
+        r = naming->key
+                ? set_name(db, naming->name, naming->key)
+                : catalog_db_run(db, "DELETE FROM names WHERE name = ?1", "s", naming->name);
     bool was_there = r == 0 && sqlite3_changes(db) > 0;
     if (r == 0)
-        r = commit(db);
+        r = catalog_commit(db);
     return r < 0 ? r : was_there ? 0 : -ENOENT;
 }
 
 int catalog_name(struct catalog *catalog, const char *name, const char *key)
 {
     struct naming naming = {.name = name, .key = key};
-    return use(catalog, change_name, &naming);
-}
-
-/* ---- eviction ---- */
-
-struct evicting {
-    struct catalog_eviction *evictions;
-    size_t count;
-    catalog_mover *move;
-    void *context;
-};
-
-/* Whatever it is, unless it is pinned: 0, or -EAGAIN. */
-static int delete_row(sqlite3 *db, struct catalog_eviction *eviction)
-{
-    int r = catalog_db_run(db,
-                           "DELETE FROM templates WHERE key = ?1 AND NOT pinned"
-                           " AND (?2 < 0 OR last_used_ns = ?2)",
-                           "si", eviction->key, eviction->last_used_ns);
-    if (r < 0)
-        return r;
-    eviction->result = sqlite3_changes(db) ? 0 : -EAGAIN;
-    if (eviction->result == 0 || eviction->last_used_ns >= 0)
-        return 0;
-    /* One that the catalog has not met can go as well. */
-    AUTO_STATEMENT sqlite3_stmt *statement = NULL;
-    r = catalog_db_prepare(db, &statement, "SELECT 1 FROM templates WHERE key = ?1", "s",
-                           eviction->key);
-    if (r == 0 && sqlite3_step(statement) == SQLITE_DONE)
-        eviction->result = 0;
-    return r;
-}
-
-static int evict_one(sqlite3 *db, struct catalog_eviction *eviction,
-                     const struct evicting *evicting)
-{
-    int r = catalog_db_run(db, "SAVEPOINT one", "");
-    if (r == 0)
-        r = delete_row(db, eviction);
-    if (r == 0 && eviction->result == 0)
-        r = catalog_db_run(db, "DELETE FROM names WHERE key = ?1", "s", eviction->key);
-    if (r == 0 && eviction->result == 0)
-        r = catalog_db_run(db,
-                           "INSERT INTO days(day, evicted, evicted_bytes)"
-                           " VALUES(date('now', 'localtime'), 1, ?1)"
-                           " ON CONFLICT(day) DO UPDATE SET evicted = evicted + 1,"
-                           " evicted_bytes = evicted_bytes + ?1",
-                           "i", eviction->size_bytes);
-    if (r == 0 && eviction->result == 0)
-        eviction->result = evicting->move(eviction->key, evicting->context);
-    if (r == 0 && eviction->result < 0)
-        r = catalog_db_run(db, "ROLLBACK TO one", "");
-    return r == 0 ? catalog_db_run(db, "RELEASE one", "") : r;
-}
-
-static int evict(sqlite3 *db, void *arguments)
-{
-    const struct evicting *evicting = arguments;
-    int r = begin(db, false);
-    for (size_t i = 0; r == 0 && i < evicting->count; i++)
-        r = evict_one(db, &evicting->evictions[i], evicting);
-    return r == 0 ? commit(db) : r;
-}
-
-int catalog_evict(struct catalog *catalog, struct catalog_eviction *evictions, size_t count,
-                  catalog_mover *move, void *context)
-{
-    struct evicting evicting = {
-        .evictions = evictions, .count = count, .move = move, .context = context};
-    return count ? use(catalog, evict, &evicting) : 0;
+    return catalog_use(catalog, change_name, &naming);
 }
 
 struct name_query {
@@ -448,7 +375,7 @@ int catalog_key_of_name(struct catalog *catalog, const char *name,
                         char ret_key[SHA256_HEX_LENGTH + 1])
 {
     struct name_query query = {.name = name, .ret_key = ret_key};
-    return use(catalog, key_of_name, &query);
+    return catalog_use(catalog, key_of_name, &query);
 }
 
 /* What a listing found: copied out first, since a damaged catalog makes it start over, and so that
@@ -537,7 +464,7 @@ static int list_names(sqlite3 *db, void *listing)
 int catalog_each_name(struct catalog *catalog, catalog_name_visitor *visit, void *context)
 {
     CLEANUP(listing_fini) struct listing listing = {.rows = NULL};
-    int r = use(catalog, list_names, &listing);
+    int r = catalog_use(catalog, list_names, &listing);
     for (size_t i = 0; r == 0 && i < listing.count; i++)
         r = visit(listing.rows[i].names, listing.rows[i].key, context);
     return r;
@@ -585,7 +512,7 @@ static int list_templates(sqlite3 *db, void *listing)
 int catalog_each(struct catalog *catalog, catalog_visitor *visit, void *context)
 {
     CLEANUP(listing_fini) struct listing listing = {.rows = NULL};
-    int r = use(catalog, list_templates, &listing);
+    int r = catalog_use(catalog, list_templates, &listing);
     for (size_t i = 0; r == 0 && i < listing.count; i++)
         r = visit(&listing.rows[i], context);
     return r;
@@ -609,8 +536,8 @@ static int find_fresh(const char *key, const char *same UNUSED, void *context)
     struct reconciling *work = context;
     struct catalog_row wanted = {.pinned = false};
     (void)snprintf(wanted.key, sizeof(wanted.key), "%s", key);
-    if (work->known->count && bsearch(&wanted, work->known->rows, work->known->count,
-                                      sizeof(wanted), compare_rows))
+    if (work->known->count &&
+        bsearch(&wanted, work->known->rows, work->known->count, sizeof(wanted), compare_rows))
         return 0;
     /* Published, and about to be entered by its builder. */
     char lock_name[BUILD_LOCK_NAME_SIZE];
@@ -635,8 +562,8 @@ static int enter_key(sqlite3 *db, struct entering *entering, const char *key)
         shown = NULL;
         return -ENOMEM;
     }
-    AUTO_FD int fd = io_openat(entering->store->templates_fd, key,
-                               O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    AUTO_FD int fd =
+        io_openat(entering->store->templates_fd, key, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
     /* A damaged manifest is said; `verify` deals with it. */
     if (fd < 0 || manifest_read(fd, shown, &manifest) < 0 || strcmp(manifest->key, key) != 0)
         return 0;
@@ -648,13 +575,13 @@ static int enter_keys(sqlite3 *db, void *arguments)
 {
     struct entering *entering = arguments;
     entering->entered = 0;
-    int r = begin(db, false);
+    int r = catalog_begin(db, false);
     for (size_t i = 0; r == 0 && i < entering->keys->count; i++) {
         /* Its builder may have entered it a moment ago, and as checked. */
         int known = is_verified(db, entering->keys->items[i]);
         r = known < 0 ? known : known ? 0 : enter_key(db, entering, entering->keys->items[i]);
     }
-    return r == 0 ? commit(db) : r;
+    return r == 0 ? catalog_commit(db) : r;
 }
 
 struct dropping {
@@ -667,7 +594,7 @@ static int drop_gone(sqlite3 *db, void *arguments)
 {
     struct dropping *dropping = arguments;
     dropping->gone = 0;
-    int r = begin(db, false);
+    int r = catalog_begin(db, false);
     for (size_t i = 0; r == 0 && i < dropping->known->count; i++) {
         const char *key = dropping->known->rows[i].key;
         if (template_exists(dropping->store, key))
@@ -677,119 +604,29 @@ static int drop_gone(sqlite3 *db, void *arguments)
         if (r == 0)
             r = catalog_db_run(db, "DELETE FROM names WHERE key = ?1", "s", key);
     }
-    return r == 0 ? commit(db) : r;
+    return r == 0 ? catalog_commit(db) : r;
 }
 
 int catalog_reconcile(struct catalog *catalog, size_t *ret_entered, size_t *ret_gone)
 {
     CLEANUP(listing_fini) struct listing known = {.rows = NULL};
     struct reconciling work = {.store = catalog->store, .known = &known, .fresh = STRLIST_INIT};
-    int r = use(catalog, list_keys, &known);
+    int r = catalog_use(catalog, list_keys, &known);
     if (r == 0)
         r = template_each_key(catalog->store, find_fresh, &work);
     struct entering entering = {.store = catalog->store, .keys = &work.fresh};
     if (r == 0 && work.fresh.count)
-        r = use(catalog, enter_keys, &entering);
+        r = catalog_use(catalog, enter_keys, &entering);
     strlist_fini(&work.fresh);
     struct dropping dropping = {.store = catalog->store, .known = &known};
     bool some_gone = false;
     for (size_t i = 0; r == 0 && !some_gone && i < known.count; i++)
         some_gone = !template_exists(catalog->store, known.rows[i].key);
     if (r == 0 && some_gone)
-        r = use(catalog, drop_gone, &dropping);
+        r = catalog_use(catalog, drop_gone, &dropping);
     if (ret_entered)
         *ret_entered = entering.entered;
     if (ret_gone)
         *ret_gone = dropping.gone;
-    return r;
-}
-
-/* ---- sums ---- */
-
-struct totals {
-    uint64_t bytes;
-    int64_t oldest_ns;
-};
-
-static int read_totals(sqlite3 *db, void *arguments)
-{
-    struct totals *totals = arguments;
-    AUTO_STATEMENT sqlite3_stmt *statement = NULL;
-    int r = catalog_db_prepare(
-        db, &statement, "SELECT sum(size_bytes), min(last_used_ns) FROM templates", "");
-    if (r < 0)
-        return r;
-    if (sqlite3_step(statement) != SQLITE_ROW)
-        return catalog_db_error(sqlite3_extended_errcode(db));
-    totals->bytes = (uint64_t)sqlite3_column_int64(statement, 0);
-    totals->oldest_ns = sqlite3_column_type(statement, 1) == SQLITE_NULL
-                            ? INT64_MAX
-                            : sqlite3_column_int64(statement, 1);
-    return 0;
-}
-
-int catalog_totals(struct catalog *catalog, uint64_t *ret_bytes, int64_t *ret_oldest_ns)
-{
-    struct totals totals = {0};
-    int r = use(catalog, read_totals, &totals);
-    if (r < 0)
-        return r;
-    *ret_bytes = totals.bytes;
-    *ret_oldest_ns = totals.oldest_ns;
-    return 0;
-}
-
-struct day_listing {
-    struct catalog_day *days;
-    size_t count;
-    size_t capacity;
-};
-
-static void day_listing_fini(struct day_listing *listing)
-{
-    free(listing->days);
-}
-
-static int list_days(sqlite3 *db, void *arguments)
-{
-    struct day_listing *listing = arguments;
-    AUTO_STATEMENT sqlite3_stmt *statement = NULL;
-    listing->count = 0;
-    int r = catalog_db_prepare(db, &statement,
-                               "SELECT day, hits, misses, builds, build_time_ns, saved_ns,"
-                               " built_bytes, evicted, evicted_bytes, sessions, requests"
-                               " FROM days ORDER BY day",
-                               "");
-    int code = SQLITE_DONE;
-    while (r == 0 && (code = sqlite3_step(statement)) == SQLITE_ROW) {
-        if (listing->count == listing->capacity) {
-            size_t capacity = listing->capacity ? 2 * listing->capacity : 32;
-            struct catalog_day *days = reallocarray(listing->days, capacity, sizeof(*days));
-            if (!days)
-                return -ENOMEM;
-            listing->days = days;
-            listing->capacity = capacity;
-        }
-        struct catalog_day *day = &listing->days[listing->count++];
-        const char *text = column_text(statement, 0);
-        (void)snprintf(day->day, sizeof(day->day), "%s", text ? text : "");
-        int64_t *const columns[] = {&day->hits,        &day->misses,   &day->builds,
-                                    &day->build_time_ns, &day->saved_ns, &day->built_bytes,
-                                    &day->evicted,     &day->evicted_bytes, &day->sessions,
-                                    &day->requests};
-        for (size_t i = 0; i < ARRAY_LENGTH(columns); i++)
-            *columns[i] = sqlite3_column_int64(statement, (int)i + 1);
-    }
-    if (r == 0 && code != SQLITE_DONE)
-        r = catalog_db_error(sqlite3_extended_errcode(db));
-    return r;
-}
-
-int catalog_each_day(struct catalog *catalog, catalog_day_visitor *visit, void *context)
-{
-    CLEANUP(day_listing_fini) struct day_listing listing = {.days = NULL};
-    int r = use(catalog, list_days, &listing);
-    for (size_t i = 0; r == 0 && i < listing.count; i++)
-        r = visit(&listing.days[i], context);
     return r;
 }

@@ -97,9 +97,9 @@ MUST_CHECK int catalog_each_name(struct catalog *catalog, catalog_name_visitor *
 
 struct catalog_row {
     char key[SHA256_HEX_LENGTH + 1];
-    char *file;  /* borrowed while visited, as the next */
-    char *names; /* in order, with a space between; "" if there is none */
-    char *label; /* the name at its build, or "" */
+    char *file;    /* borrowed while visited, as the next */
+    char *names;   /* in order, with a space between; "" if there is none */
+    char *label;   /* the name at its build, or "" */
     char *made_by; /* the builder's words */
     uint64_t size_bytes;
     uint64_t file_count;
@@ -135,7 +135,6 @@ struct catalog_day {
 };
 /* In order; as catalog_each_name. */
 typedef int catalog_day_visitor(const struct catalog_day *day, void *context);
-MUST_CHECK int catalog_each_day(struct catalog *catalog, catalog_day_visitor *visit,
-                                void *context);
+MUST_CHECK int catalog_each_day(struct catalog *catalog, catalog_day_visitor *visit, void *context);
 
 #endif

@@ -43,8 +43,8 @@ static int collect(struct comparison *comparison, const char *sql, struct strlis
     int code = sqlite3_prepare_v2(comparison->db, sql, -1, &statement, NULL);
     while (code == SQLITE_OK || code == SQLITE_ROW) {
         code = sqlite3_step(statement);
-        const char *text = code == SQLITE_ROW ? (const char *)sqlite3_column_text(statement, 0)
-                                              : NULL;
+        const char *text =
+            code == SQLITE_ROW ? (const char *)sqlite3_column_text(statement, 0) : NULL;
         if (text && strlist_add(texts, text) < 0)
             return -ENOMEM;
     }
@@ -116,18 +116,15 @@ static int compare_table(struct comparison *comparison, const char *table)
     int64_t fresh = 0;
     int64_t differ = 0;
     int64_t differ_back = 0;
-    int r = count(comparison, &cached,
-                  sqlite3_mprintf("SELECT count(*) FROM main.\"%w\"", table));
+    int r = count(comparison, &cached, sqlite3_mprintf("SELECT count(*) FROM main.\"%w\"", table));
     if (r == 0)
-        r = count(comparison, &fresh,
-                  sqlite3_mprintf("SELECT count(*) FROM fresh.\"%w\"", table));
+        r = count(comparison, &fresh, sqlite3_mprintf("SELECT count(*) FROM fresh.\"%w\"", table));
     static const char except[] = "SELECT count(*) FROM (SELECT * FROM %s.\"%w\" EXCEPT "
                                  "SELECT * FROM %s.\"%w\")";
     if (r == 0)
         r = count(comparison, &differ, sqlite3_mprintf(except, "main", table, "fresh", table));
     if (r == 0)
-        r = count(comparison, &differ_back,
-                  sqlite3_mprintf(except, "fresh", table, "main", table));
+        r = count(comparison, &differ_back, sqlite3_mprintf(except, "fresh", table, "main", table));
     if (r < 0 || (cached == fresh && !differ && !differ_back))
         return r;
     AUTO_FREE char *columns = NULL;

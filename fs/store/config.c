@@ -96,7 +96,7 @@ static int check(enum setting setting, const char *text)
         return 0;
     case KIND_BACKEND:
         return !strcmp(text, "auto") || !strcmp(text, "fuse") || !strcmp(text, "copy") ? 0
-                                                                                      : -EINVAL;
+                                                                                       : -EINVAL;
     default:
         return parse_number(settings[setting].kind, text, &number);
     }

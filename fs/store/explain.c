@@ -41,8 +41,7 @@ static int compare_inputs(const struct key *key, const struct manifest *manifest
     int r = 0;
     while (r == 0 && (i < key->inputs.count || j < manifest->input_count)) {
         const struct manifest_input *now = i < key->inputs.count ? &key->inputs.items[i] : NULL;
-        const struct manifest_input *then =
-            j < manifest->input_count ? &manifest->inputs[j] : NULL;
+        const struct manifest_input *then = j < manifest->input_count ? &manifest->inputs[j] : NULL;
         int order = !now ? 1 : !then ? -1 : strcmp(now->path, then->path);
         if (order < 0)
             r = add(to, "input", "added", now->path, SIZE_MAX >> 1);
@@ -97,7 +96,10 @@ static int compare_arguments(const struct key *key, const struct manifest *manif
         const char *then = i < before ? manifest->arguments[i] : NULL;
         if (now && then && !strcmp(now, then))
             continue;
-        r = add(to, "argument", now && then ? "changed" : now ? "added" : "removed",
+        r = add(to, "argument",
+                now && then ? "changed"
+                : now       ? "added"
+                            : "removed",
                 now ? now : then, SIZE_MAX >> 1);
     }
     return r;
@@ -161,8 +163,8 @@ static int compare_with(const struct catalog_row *row, void *context)
         shown = NULL;
         return -ENOMEM;
     }
-    AUTO_FD int fd = io_openat(search->store->templates_fd, row->key,
-                               O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    AUTO_FD int fd =
+        io_openat(search->store->templates_fd, row->key, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
     if (fd < 0 || manifest_read(fd, shown, &manifest) < 0)
         return 0;
     search->read++;

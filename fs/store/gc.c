@@ -105,8 +105,8 @@ static int note_use(int dirfd UNUSED, const char *name, unsigned char type UNUSE
     const struct locks_look *look = context;
     if (strncmp(name, use_prefix, strlen(use_prefix)) != 0)
         return 0;
-    struct candidate *candidate = (struct candidate *)(uintptr_t)find_candidate(
-        look->all, name + strlen(use_prefix));
+    struct candidate *candidate =
+        (struct candidate *)(uintptr_t)find_candidate(look->all, name + strlen(use_prefix));
     int64_t used_ns = candidate ? lock_time_ns(look->store, name) : 0;
     if (candidate && used_ns > candidate->used_ns)
         candidate->used_ns = used_ns;
@@ -279,8 +279,7 @@ static void report(const struct gc_options *options, const struct batch *batch)
 
 static void batch_add(struct batch *batch, const struct candidate *candidate)
 {
-    batch->held[batch->count++] =
-        (struct held){.candidate = candidate, .use = LOCK_INIT};
+    batch->held[batch->count++] = (struct held){.candidate = candidate, .use = LOCK_INIT};
 }
 
 /* ---- limits ---- */

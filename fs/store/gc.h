@@ -48,9 +48,9 @@ typedef void gc_reporter(const struct catalog_row *row, enum gc_fate fate, void 
 struct gc_options {
     uint64_t max_size_bytes; /* of all templates together, or GC_NO_SIZE */
     int64_t max_age_ns;      /* since the last use, or GC_NO_AGE */
-    uint64_t keep;           /* so many of each name, those used last, stay whatever the limits say */
-    const char *name;        /* only templates of that name are counted and evicted; or NULL */
-    const char *spare_key;   /* stays, since it was just built; or NULL */
+    uint64_t keep;         /* so many of each name, those used last, stay whatever the limits say */
+    const char *name;      /* only templates of that name are counted and evicted; or NULL */
+    const char *spare_key; /* stays, since it was just built; or NULL */
     bool dry_run;
     gc_uses *uses;
     gc_reporter *report; /* or NULL */

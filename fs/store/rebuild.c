@@ -64,7 +64,7 @@ static int fill_spec(struct build_spec *spec, const struct manifest *manifest, c
     spec->as = as ? strdup(as) : NULL;
     spec->file = file ? strdup(file) : NULL;
     return (manifest->salt && !spec->salt) || (as && !spec->as) || (file && !spec->file) ? -ENOMEM
-                                                                                          : 0;
+                                                                                         : 0;
 }
 
 /*
@@ -213,7 +213,6 @@ int rebuild_compare(struct store *store, const char *key, struct strlist *ret_di
         return store_log_error(store->path, r, "v1/building");
     r = build_cold(store, cached, work, spec, ret_differences);
     if (dir_remove_tree(store->building_fd, work) < 0)
-        log_warning("%s/v1/building/%s stays behind; the next build removes it", store->path,
-                    work);
+        log_warning("%s/v1/building/%s stays behind; the next build removes it", store->path, work);
     return r;
 }

@@ -52,8 +52,8 @@ static int sweep_lock(int locks_fd, const char *name, unsigned char type UNUSED,
     const struct sweep *sweep = context;
     size_t length = strlen(lock_prefix);
     bool is_build = !strncmp(name, lock_prefix, length) && sha256_is_hex(name + length);
-    bool is_use = !strncmp(name, use_prefix, strlen(use_prefix)) &&
-                  sha256_is_hex(name + strlen(use_prefix));
+    bool is_use =
+        !strncmp(name, use_prefix, strlen(use_prefix)) && sha256_is_hex(name + strlen(use_prefix));
     if ((!is_build && !is_use && strcmp(name, "catalog") != 0 && strcmp(name, "gc") != 0) ||
         (is_build && sweep->held_key && !strcmp(name + length, sweep->held_key)))
         return 0;

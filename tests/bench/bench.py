@@ -13,6 +13,7 @@ usage: scripts/bench [WHAT]... [OPTION]...
 """
 
 import argparse
+import subprocess
 import sys
 from pathlib import Path
 
@@ -20,7 +21,7 @@ import extras
 import report
 import sessions
 from contenders import ALL, QUICK
-from places import Places, say
+from places import CannotRun, Places, say
 
 EXTRAS = {
     "requests": extras.requests, "build": extras.build, "scan": extras.scan, "fio": extras.fio,
@@ -76,6 +77,16 @@ def make_plan(args) -> sessions.Plan:
     )
 
 
+def run_extra(what: str, places: Places, args):
+    """What cannot run here says why, and the rest goes on."""
+    try:
+        return EXTRAS[what](places, args)
+    except (CannotRun, OSError, subprocess.CalledProcessError) as error:
+        why = f"{error}\n{getattr(error, 'stderr', None) or ''}".strip()
+        say(f"left out: {what}: {why}")
+        return {"left_out": why}
+
+
 def main() -> int:
     args = read_arguments()
     plan = make_plan(args)
@@ -86,7 +97,7 @@ def main() -> int:
                 if what == "sessions":
                     results.update(sessions.measure(places, plan, report.show_scene))
                 else:
-                    results[what] = EXTRAS[what](places, args)
+                    results[what] = run_extra(what, places, args)
     except KeyboardInterrupt:
         say("bench: stopped")
         return 130

@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -74,7 +75,8 @@ class Places:
         # The whole terminal gets Ctrl-C; our children do not, since they are sessions of their own.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         signal.signal(signal.SIGHUP, lambda *_: sys.exit(129))
-        if IS_ROOT:
+        if IS_ROOT and in_own_namespace():
+            let_go_of_others()
             self._open_fuse()
         return self
 
@@ -87,7 +89,7 @@ class Places:
         """/dev/fuse may be root's alone; in our namespace a node for all lies over it."""
         node = self.disk / "fuse"
         try:
-            if os.stat("/dev/fuse").st_mode & 0o006 != 0o006 and in_own_namespace():
+            if os.stat("/dev/fuse").st_mode & 0o006 != 0o006:
                 os.mknod(node, 0o020666, os.makedev(10, 229))
                 node.chmod(0o666)
                 run("mount", "--bind", node, "/dev/fuse")
@@ -112,6 +114,15 @@ class Places:
 
 def in_own_namespace() -> bool:
     return os.stat("/proc/self/ns/mnt").st_ino != os.stat(f"/proc/{os.getppid()}/ns/mnt").st_ino
+
+
+def let_go_of_others():
+    """The namespace began with a copy of each mount: daemons whose users unmount must be able to go."""
+    for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines():
+        fields = line.split(" ")
+        if fields[fields.index("-") + 1].startswith("fuse"):
+            point = re.sub(r"\\([0-7]{3})", lambda m: chr(int(m.group(1), 8)), fields[4])
+            subprocess.run(["umount", "-l", point], check=False, capture_output=True)
 
 
 def end_process(process: subprocess.Popen):

@@ -165,8 +165,11 @@ static void zero_plain(const struct world *world, struct file *file, int mode, u
 
 static void call_allocate(struct world *world, struct file *file)
 {
-    static const int modes[] = {0, FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                                FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, FALLOC_FL_ZERO_RANGE,
+    static const int modes[] = {0,
+                                FALLOC_FL_KEEP_SIZE,
+                                FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                                FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                                FALLOC_FL_ZERO_RANGE,
                                 FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE};
     int mode = modes[rng_below(world->rng, ARRAY_LENGTH(modes))];
     uint64_t offset = pick_offset(world, file);

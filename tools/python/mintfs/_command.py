@@ -91,7 +91,7 @@ def run(arguments: Sequence[str]) -> str:
 def build(arguments: Sequence[str], cwd: str, env: Mapping[str, str]) -> str:
     """Runs `mintfs build`; the builder's words are passed on as they come."""
     command = [_path(), "build", *arguments]
-    status, printed, said = run_aloud(command, cwd, env, stdout=subprocess.PIPE)
+    status, printed, said = run_aloud(command, cwd, env, printed=True)
     if status == MINTFS_FAILED:
         raise Error(message_of(said), status, said)
     if status != 0:
@@ -100,24 +100,28 @@ def build(arguments: Sequence[str], cwd: str, env: Mapping[str, str]) -> str:
 
 
 def run_aloud(
-    command: Sequence[str], cwd: str, env: Mapping[str, str], stdout: int
+    command: Sequence[str], cwd: str, env: Mapping[str, str], printed: bool
 ) -> Tuple[int, bytes, str]:
-    """Status, standard output if a pipe was asked for, and standard error, which is passed on."""
+    """Status, standard output, and all else that it says, which is passed on as it comes.
+
+    With `printed` False, standard output is a part of what is said.
+    """
     process = subprocess.Popen(
         command,
         cwd=cwd,
         env=dict(env),
         stdin=subprocess.DEVNULL,
-        stdout=stdout,
-        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE if printed else subprocess.STDOUT,
     )
-    assert process.stderr is not None
+    out, err = (process.stdout, process.stderr) if printed else (None, process.stdout)
+    assert err is not None
     said: List[str] = []
     # What the builder leaves running may keep its standard error open, and is not waited for.
-    reader = threading.Thread(target=_tee, args=(process.stderr, said), daemon=True)
+    reader = threading.Thread(target=_tee, args=(err, said), daemon=True)
     reader.start()
     try:
-        printed = process.stdout.read() if process.stdout else b""
+        result = out.read() if out else b""
         status = process.wait()
         reader.join(CAPTURE_SECONDS)
     except BaseException:
@@ -125,9 +129,9 @@ def run_aloud(
         process.wait()
         raise
     finally:
-        if process.stdout:
-            process.stdout.close()
-    return status, printed, "".join(said)
+        if out:
+            out.close()
+    return status, result, "".join(said)
 
 
 def _tee(stream: IO[bytes], said: List[str]) -> None:

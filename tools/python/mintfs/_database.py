@@ -12,7 +12,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Type, c
 from . import _command, _run
 from ._conf import DEFAULT_DATABASE
 from ._errors import Error, NotFound, SeveralDatabases, UsageError
-from ._fallback import FallbackSource
+from ._fallback import FallbackSource, tell
 from ._sessions import CommandSource, Session, Source, Template
 from ._urls import Option, file_uri, sqlalchemy_url
 
@@ -190,7 +190,9 @@ def source() -> Source:
     """The mintfs command's, or that which does without."""
     found = _command.find()
     if found.path is None:
-        return _sources.setdefault((None,), FallbackSource(found.why_not))
+        tell(found.why_not)
+        run = _run.current().directory.name
+        return _sources.setdefault((None, run), FallbackSource(found.why_not))
     where = (found.path, *map(os.environ.get, VARIABLES))
     return _sources.setdefault(where, CommandSource())
 
@@ -226,7 +228,7 @@ class _Nothing(Source):
         super().__init__()
         self.file = file
 
-    def new(self, template: str) -> Session:
+    def _new(self, template: str) -> Session:
         directory = Path(tempfile.mkdtemp(prefix="mintfs-nothing-"))
         return Session(directory, template, "nothing", "it was asked for")
 

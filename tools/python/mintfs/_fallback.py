@@ -15,7 +15,6 @@ import os
 import shutil
 import sqlite3
 import stat
-import subprocess
 import sys
 import tempfile
 from contextlib import closing
@@ -83,6 +82,7 @@ def _build(spec: _conf.Spec, root: Path, environ: Mapping[str, str], key: str) -
         out = files / spec.file
         out.parent.mkdir(parents=True)
         _run_builder(spec, root, environ, key, out, files)
+        _drop_unused_parents(out, files)
         _check(spec, files, out)
         about = {"file": spec.file, "wal": _seal(files)}
         (work / "about.json").write_text(json.dumps(about), encoding="utf-8")
@@ -102,20 +102,37 @@ def _run_builder(
         "MINTFS_DIR": str(files),
         BUILDING: environ.get(BUILDING, "") + key + ":",
     }
-    program = shutil.which(words[0], path=env.get("PATH"))
-    if program is None and words[0] in PYTHONS:
-        program = sys.executable
-    if program is None:
-        raise BuilderFailed(f"cannot find the builder {words[0]}", NOT_FOUND)
-    # A relative program is relative to the root, where it runs.
-    command = [words[0] if os.path.dirname(words[0]) else program, *words[1:]]
+    program = words[0]  # with a slash in it it is relative to the root, where it runs
+    if not os.path.dirname(program):
+        program = _find_program(program, env.get("PATH", os.defpath))
     try:
-        status, _, said = _command.run_aloud(command, str(root), env, stdout=2)
+        status, _, said = _command.run_aloud([program, *words[1:]], str(root), env, printed=False)
     except OSError as error:
         raise BuilderFailed(f"cannot run the builder {words[0]}: {error}", CANNOT_RUN) from None
     if status != 0:
         how = f"exited with {status}" if status > 0 else f"was ended by signal {-status}"
         raise BuilderFailed(f"builder {words[0]} {how}", status, said)
+
+
+def _find_program(word: str, paths: str) -> str:
+    """An interpreter is that which stands first on PATH, by whichever of its names."""
+    names = [word]
+    if word in PYTHONS:
+        first = paths.split(os.pathsep)[0]
+        names = [path for path in (shutil.which(name, path=first) for name in PYTHONS) if path]
+        names += [word, sys.executable]
+    for name in names:
+        program = shutil.which(name, path=paths)
+        if program:
+            return program
+    raise BuilderFailed(f"cannot find the builder {word}", NOT_FOUND)
+
+
+def _drop_unused_parents(out: Path, files: Path) -> None:
+    for directory in out.parents:
+        if directory == files or not directory.is_dir() or any(directory.iterdir()):
+            return
+        directory.rmdir()
 
 
 def _check(spec: _conf.Spec, files: Path, out: Path) -> None:
@@ -198,8 +215,7 @@ class FallbackSource(Source):
         super().__init__()
         self.why = why
 
-    def new(self, template: str) -> Session:
-        tell(self.why)
+    def _new(self, template: str) -> Session:
         key = _resolve(template)
         directory = _parent_for(key) / new_id()
         _copy(key, directory)

@@ -9,12 +9,11 @@ import json
 import os
 import stat
 import sys
-import threading
 import uuid
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterable, Optional, Tuple
+from typing import Any, Dict, Iterable, Tuple
 
 from . import _command
 from ._errors import NotFound
@@ -53,15 +52,22 @@ def choose_databases(files: Iterable[Tuple[str, bool]]) -> Tuple[str, ...]:
 
 
 class Source(ABC):
-    """Where sessions come from."""
+    """Where sessions come from. Threads may share it: what they note twice is the same."""
 
     def __init__(self) -> None:
-        self._mutex = threading.Lock()
+        # A name stands for what it meant first, for a whole test run.
+        self._keys: Dict[str, str] = {}
         self._templates: Dict[str, Template] = {}
 
-    @abstractmethod
     def new(self, template: str) -> Session:
         """Of a key or a name."""
+        session = self._new(self._keys.get(template, template))
+        self._keys[template] = session.key
+        return session
+
+    @abstractmethod
+    def _new(self, template: str) -> Session:
+        pass
 
     @abstractmethod
     def reset(self, session: Session) -> None:
@@ -77,12 +83,12 @@ class Source(ABC):
 
     def template(self, template: str) -> Template:
         """Of a key or a name; templates never change, so once is enough."""
-        with self._mutex:
-            known = self._templates.get(template)
+        key = self._keys.get(template, template)
+        known = self._templates.get(key)
         if known is None:
-            known = self._describe(template)
-            with self._mutex:
-                self._templates[template] = self._templates[known.key] = known
+            known = self._describe(key)
+            self._keys[template] = known.key
+            self._templates[known.key] = known
         return known
 
 
@@ -96,12 +102,10 @@ class CommandSource(Source):
 
     def __init__(self) -> None:
         super().__init__()
-        # By key or name as asked for: a name stands for what it meant first, for a whole test run.
-        self._mounted: Dict[str, Session] = {}
+        self._mounted: Dict[str, Session] = {}  # by key
 
-    def new(self, template: str) -> Session:
-        with self._mutex:
-            known = self._mounted.get(template)
+    def _new(self, template: str) -> Session:
+        known = self._mounted.get(template)
         if known:
             directory = known.directory.with_name(new_id())
             try:
@@ -116,8 +120,7 @@ class CommandSource(Source):
         said = json.loads(_command.run(["session", "new", "--json", owner, template, new_id()]))
         session = Session(Path(said["path"]), said["key"], said["backend"], said["why"])
         if session.backend == "fuse":
-            with self._mutex:
-                self._mounted[template] = self._mounted[session.key] = session
+            self._mounted[session.key] = session
         return session
 
     def reset(self, session: Session) -> None:

@@ -34,14 +34,15 @@ def template(
 
     Without a builder, mintfs.conf says what the template is: its section `name`, or the only one.
     With one, `name` is a label. The builder is a command, a list of words or one line, in which
-    {out} is the file to make; it runs in `root`, which the inputs are relative to (by default the
-    current directory), and finds this interpreter as "python". The other words are those of
-    `mintfs build`: `env` names variables that count, `as_` stands for the builder's words, `to`
-    places the database as an ordinary file. `environ` is the builder's environment.
+    {out} is the file to make; it runs in `root`, which all paths are relative to (by default the
+    current directory), and finds this interpreter as "python3" or "python". The other words are
+    those of `mintfs build`: `env` names variables that count, `as_` stands for the builder's words,
+    `to` places the database as an ordinary file. `environ` is the builder's environment.
 
     Without any argument, $MINTFS_TEMPLATE is the answer, if it is set.
     """
-    if name is None and builder is None and to is None and os.environ.get(VARIABLE):
+    asked = (name, builder, inputs, exclude, env, salt, file, as_, to)
+    if os.environ.get(VARIABLE) and all(word in (None, ()) for word in asked):
         return os.environ[VARIABLE]
     words = _conf.split_words(builder) if isinstance(builder, str) else _texts(builder or ())
     if builder is not None and not words:

@@ -21,8 +21,9 @@ from ._template import STARTED_VARIABLE, VARIABLE
 def template(session: nox.Session, name: Optional[str] = None, **options: Any) -> str:
     """The key of a template, which is there then; options are those of mintfs.template().
 
-    A builder finds the session's interpreter as "python". What the session runs finds the key in
-    $MINTFS_TEMPLATE: mintfs.template(), mintfs.database() and the fixtures of pytest take that.
+    A builder finds the session's interpreter as "python3" or "python". What the session runs finds
+    the key in $MINTFS_TEMPLATE: mintfs.template(), mintfs.database() and the fixtures of pytest
+    take that.
     A builder that fails ends the session.
     """
     options.setdefault("environ", _environment(session))

@@ -16,8 +16,9 @@ import re
 import shutil
 import sqlite3
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
+from typing import Any, Dict, Generator, Iterator, List, Optional, Set, Tuple
 
 import pytest
 
@@ -71,6 +72,7 @@ def mintfs_template(pytestconfig: pytest.Config) -> str:
     return mintfs.template(pytestconfig.getini("mintfs_template") or None, root=place)
 
 
+@contextmanager
 def _fresh(request: pytest.FixtureRequest) -> Iterator[mintfs.Database]:
     marker = request.node.get_closest_marker(MARKER)
     if marker:
@@ -78,15 +80,19 @@ def _fresh(request: pytest.FixtureRequest) -> Iterator[mintfs.Database]:
     else:
         database = mintfs.database(request.getfixturevalue("mintfs_template"))
     recorder = request.config.stash[RECORDER]
-    recorder.fixtures[id(database)] = str(request.fixturename)
-    yield database
-    recorder.finish(database)
+    if request.scope != "function":
+        recorder.shared[id(database)] = str(request.fixturename)
+    try:
+        yield database
+    finally:
+        recorder.finish(database)
 
 
 @pytest.fixture
 def mintfs_database(request: pytest.FixtureRequest) -> Iterator[mintfs.Database]:
     """A fresh database for the test."""
-    yield from _fresh(request)
+    with _fresh(request) as database:
+        yield database
 
 
 @pytest.fixture
@@ -98,21 +104,21 @@ def mintfs_db(mintfs_database: mintfs.Database) -> Path:
 @pytest.fixture(scope="class")
 def mintfs_db_class(request: pytest.FixtureRequest) -> Iterator[Path]:
     """The path of a database that the tests of a class share."""
-    for database in _fresh(request):
+    with _fresh(request) as database:
         yield database.path()
 
 
 @pytest.fixture(scope="module")
 def mintfs_db_module(request: pytest.FixtureRequest) -> Iterator[Path]:
     """The path of a database that the tests of a module share."""
-    for database in _fresh(request):
+    with _fresh(request) as database:
         yield database.path()
 
 
 @pytest.fixture(scope="session")
 def mintfs_db_session(request: pytest.FixtureRequest) -> Iterator[Path]:
     """The path of a database that all tests share; each worker of pytest-xdist has its own."""
-    for database in _fresh(request):
+    with _fresh(request) as database:
         yield database.path()
 
 
@@ -142,8 +148,8 @@ class Recorder:
         self.keeps: bool = config.getoption("mintfs_keep_failed")
         self.is_worker = hasattr(config, "workerinput")
         self.started_ns = _template.started_ns()
-        #: By which fixture a database was made; those of mintfs.database() have none.
-        self.fixtures: Dict[int, str] = {}
+        #: The fixtures of databases that outlive a test.
+        self.shared: Dict[int, str] = {}
         self.memory: Optional[sqlite3.Connection] = None
         self._finished: List[mintfs.Database] = []
         self._kept: Set[str] = set()
@@ -162,12 +168,12 @@ class Recorder:
             self._close(database)
 
     def _close(self, database: mintfs.Database) -> None:
-        self.fixtures.pop(id(database), None)
+        self.shared.pop(id(database), None)
         database.close()
 
-    @pytest.hookimpl(hookwrapper=True)
-    def pytest_runtest_makereport(self, item: pytest.Item) -> Iterator[None]:
-        report = (yield).get_result()  # type: ignore[misc]
+    @pytest.hookimpl(hookwrapper=True)  # type: ignore[misc]
+    def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, Any, None]:
+        report = (yield).get_result()
         if not self.keeps:
             return
         if report.when == "setup":
@@ -198,8 +204,8 @@ class Recorder:
         report.user_properties.append((KEPT, told))
 
     def _concerns(self, item: pytest.Item, database: mintfs.Database) -> bool:
-        fixture = self.fixtures.get(id(database))
-        return fixture is None or fixture in getattr(item, "fixturenames", (fixture,))
+        fixture = self.shared.get(id(database))
+        return fixture is None or fixture in getattr(item, "fixturenames", ())
 
     def _make_place(self, nodeid: str) -> Path:
         """In the cache's directory, or where one can be made: the checkout may be read-only."""
@@ -221,7 +227,7 @@ class Recorder:
         if self.is_worker:
             self.config.workeroutput["mintfs"] = self._counts()  # type: ignore[attr-defined]
 
-    @pytest.hookimpl(optionalhook=True)
+    @pytest.hookimpl(optionalhook=True)  # type: ignore[misc]
     def pytest_testnodedown(self, node: Any) -> None:
         counts = getattr(node, "workeroutput", {}).get("mintfs")
         if counts:

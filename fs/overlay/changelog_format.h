@@ -1,0 +1,94 @@
+/*
+ * The log is a sequence of frames:
+ *
+ *     u32 magic   "mfl1"
+ *     u32 size    of the payload, in bytes, a multiple of 8
+ *     u32 crc     CRC-32 (zlib) of the payload, begun with the frame's offset in the file
+ *     u32 check   the same of the three words before, so that the size can be trusted
+ *     payload     records
+ *
+ * and a record is
+ *
+ *     u16 type, u16 tail (bytes behind the fixed part, before padding), u32 node
+ *     fixed part, by type: the structs *_disk below
+ *     tail: a name or a link's target, without a NUL, padded with zeros to 8 bytes
+ *
+ * all in the byte order of the machine: a log is of use only on the boot that wrote it. The first
+ * record of the first frame is the header. "mfl1" becomes "mfl2" when this changes.
+ */
+#ifndef MINTFS_OVERLAY_CHANGELOG_FORMAT_H
+#define MINTFS_OVERLAY_CHANGELOG_FORMAT_H
+
+#include "fs/overlay/changelog.h"
+
+#define FRAME_MAGIC ((uint32_t)0x316c666d)      /* "mfl1" */
+#define FRAME_MAGIC_KIND ((uint32_t)0x006c666d) /* any version of it */
+
+enum record_type {
+    RECORD_HEADER = 1,
+    RECORD_NODE = 2,
+    RECORD_EXTENT = 3,
+    RECORD_LINK = 4,
+    RECORD_UNLINK = 5,
+    RECORD_IDENTITY = 6,
+};
+
+struct frame_disk {
+    uint32_t magic;
+    uint32_t size;
+    uint32_t crc;
+    uint32_t check;
+};
+
+struct record_disk {
+    uint16_t type;
+    uint16_t tail;
+    uint32_t node;
+};
+
+struct header_disk {
+    uint64_t serial;
+    uint32_t uid;
+    uint32_t gid;
+    char boot_id[BOOT_ID_SIZE + 4];
+    char key[SHA256_HEX_LENGTH];
+};
+
+struct identity_disk {
+    int64_t ends_ns;
+    uint64_t owner_start;
+    int32_t owner_pid;
+    uint32_t renamed;
+};
+
+struct node_disk {
+    uint64_t rdev;
+    uint64_t size_bytes;
+    uint64_t base_limit_bytes;
+    int64_t atime_ns;
+    int64_t mtime_ns;
+    int64_t ctime_ns;
+    uint32_t base;
+    uint32_t mode;
+    uint32_t uid;
+    uint32_t gid;
+};
+
+struct extent_disk {
+    uint64_t size_bytes;
+    int64_t mtime_ns;
+    uint32_t at;
+    uint32_t count;
+    uint32_t block;
+    uint32_t zero;
+};
+
+struct link_disk {
+    uint32_t target; /* a node; of no meaning in an unlink */
+    uint32_t zero;
+};
+
+/* Over these bytes of the frame that begins at this offset. */
+uint32_t frame_checksum(uint64_t offset, const void *bytes, size_t size);
+
+#endif

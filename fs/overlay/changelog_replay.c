@@ -1,0 +1,216 @@
+/*
+ * Reading change logs: they may be torn, damaged, of another version, or lie.
+ */
+#include <fcntl.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "fs/base/io.h"
+#include "fs/overlay/changelog_format.h"
+
+/* One record of a payload: where its parts are. */
+struct cursor {
+    const char *at;
+    const char *end;
+    struct record_disk head;
+    char tail[TARGET_BYTES_MAX + 1];
+};
+
+/* Copies out the fixed part and the tail, and steps over both; false if they are not all there. */
+static bool take(struct cursor *cursor, void *fixed, size_t fixed_size)
+{
+    size_t padded = ((size_t)cursor->head.tail + 7) & ~(size_t)7;
+    if ((size_t)(cursor->end - cursor->at) < fixed_size + padded ||
+        cursor->head.tail > TARGET_BYTES_MAX)
+        return false;
+    memcpy(fixed, cursor->at, fixed_size);
+    memcpy(cursor->tail, cursor->at + fixed_size, cursor->head.tail);
+    cursor->tail[cursor->head.tail] = '\0';
+    cursor->at += fixed_size + padded;
+    return strlen(cursor->tail) == cursor->head.tail;
+}
+
+static int replay_header(struct cursor *cursor, const struct changelog_visitor *visitor,
+                         void *context)
+{
+    struct header_disk disk;
+    if (!take(cursor, &disk, sizeof(disk)) || cursor->head.tail > SESSION_ID_MAX)
+        return -EBADMSG;
+    struct session_header header = {.serial = disk.serial, .uid = disk.uid, .gid = disk.gid};
+    memcpy(header.boot_id, disk.boot_id, BOOT_ID_SIZE);
+    memcpy(header.key, disk.key, SHA256_HEX_LENGTH);
+    memcpy(header.id, cursor->tail, cursor->head.tail);
+    return visitor->header(&header, context);
+}
+
+static int replay_identity(struct cursor *cursor, const struct changelog_visitor *visitor,
+                           void *context)
+{
+    struct identity_disk disk;
+    if (!take(cursor, &disk, sizeof(disk)) || cursor->head.tail > SESSION_ID_MAX)
+        return -EBADMSG;
+    struct identity_record record = {
+        .renamed = disk.renamed,
+        .lease = {.ends_ns = disk.ends_ns,
+                  .owner_pid = disk.owner_pid,
+                  .owner_start = disk.owner_start},
+    };
+    memcpy(record.id, cursor->tail, cursor->head.tail);
+    return visitor->identity(&record, context);
+}
+
+static int replay_node(struct cursor *cursor, const struct changelog_visitor *visitor,
+                       void *context)
+{
+    struct node_disk disk;
+    if (!take(cursor, &disk, sizeof(disk)))
+        return -EBADMSG;
+    struct node_record record = {
+        .node = cursor->head.node,
+        .base = disk.base,
+        .mode = disk.mode,
+        .uid = disk.uid,
+        .gid = disk.gid,
+        .rdev = disk.rdev,
+        .size_bytes = disk.size_bytes,
+        .base_limit_bytes = disk.base_limit_bytes,
+        .atime_ns = disk.atime_ns,
+        .mtime_ns = disk.mtime_ns,
+        .ctime_ns = disk.ctime_ns,
+    };
+    if (record.size_bytes > FILE_SIZE_LIMIT_BYTES || record.base_limit_bytes > record.size_bytes)
+        return -EBADMSG;
+    return visitor->node(&record, cursor->tail, context);
+}
+
+static int replay_extent(struct cursor *cursor, const struct changelog_visitor *visitor,
+                         void *context)
+{
+    struct extent_disk disk;
+    if (!take(cursor, &disk, sizeof(disk)))
+        return -EBADMSG;
+    struct extent_record record = {
+        .node = cursor->head.node,
+        .at = disk.at,
+        .count = disk.count,
+        .block = disk.block,
+        .size_bytes = disk.size_bytes,
+        .mtime_ns = disk.mtime_ns,
+    };
+    bool stored = record.block < BLOCK_LIMIT;
+    if (record.size_bytes > FILE_SIZE_LIMIT_BYTES ||
+        (uint64_t)record.at + record.count > BLOCK_LIMIT ||
+        (stored && (uint64_t)record.block + record.count > BLOCK_LIMIT) ||
+        (!stored && record.block != BLOCK_ZERO && record.block != BLOCK_ABSENT))
+        return -EBADMSG;
+    return visitor->extent(&record, context);
+}
+
+static int replay_name(struct cursor *cursor, const struct changelog_visitor *visitor,
+                       void *context)
+{
+    struct link_disk disk;
+    if (!take(cursor, &disk, sizeof(disk)) || cursor->head.tail == 0 ||
+        cursor->head.tail > NAME_BYTES_MAX || strchr(cursor->tail, '/'))
+        return -EBADMSG;
+    if (cursor->head.type == RECORD_LINK)
+        return visitor->link(cursor->head.node, cursor->tail, disk.target, context);
+    return visitor->unlink(cursor->head.node, cursor->tail, context);
+}
+
+static int replay_payload(const char *payload, size_t size, bool *seen_header,
+                          const struct changelog_visitor *visitor, void *context)
+{
+    struct cursor cursor = {.at = payload, .end = payload + size};
+    while (cursor.at < cursor.end) {
+        if ((size_t)(cursor.end - cursor.at) < sizeof(cursor.head))
+            return -EBADMSG;
+        memcpy(&cursor.head, cursor.at, sizeof(cursor.head));
+        cursor.at += sizeof(cursor.head);
+        if (*seen_header == (cursor.head.type == RECORD_HEADER))
+            return -EBADMSG; /* first, and only once */
+        *seen_header = true;
+        int r = -EBADMSG;
+        switch (cursor.head.type) {
+        case RECORD_HEADER:
+            r = replay_header(&cursor, visitor, context);
+            break;
+        case RECORD_IDENTITY:
+            r = replay_identity(&cursor, visitor, context);
+            break;
+        case RECORD_NODE:
+            r = replay_node(&cursor, visitor, context);
+            break;
+        case RECORD_EXTENT:
+            r = replay_extent(&cursor, visitor, context);
+            break;
+        case RECORD_LINK:
+        case RECORD_UNLINK:
+            r = replay_name(&cursor, visitor, context);
+            break;
+        default:
+            break;
+        }
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+/* The head of the frame at that offset, which lies within the file. */
+static int read_head(int fd, uint64_t offset, struct frame_disk *ret_head)
+{
+    int r = io_pread_exact(fd, ret_head, sizeof(*ret_head), (off_t)offset);
+    if (r < 0)
+        return r;
+    if (offset == 0 && ret_head->magic != FRAME_MAGIC &&
+        (ret_head->magic & 0x00ffffff) == FRAME_MAGIC_KIND)
+        return -EPROTONOSUPPORT;
+    if (ret_head->magic != FRAME_MAGIC ||
+        ret_head->check != frame_checksum(offset, ret_head, offsetof(struct frame_disk, check)))
+        return -EBADMSG;
+    return 0;
+}
+
+int changelog_replay(int fd, const struct changelog_visitor *visitor, void *context,
+                     uint64_t *ret_size)
+{
+    struct stat status;
+    if (fstat(fd, &status) < 0)
+        return -errno;
+    uint64_t end = (uint64_t)status.st_size;
+    bool seen_header = false;
+    uint64_t offset = 0;
+    while (end - offset >= sizeof(struct frame_disk)) {
+        struct frame_disk head;
+        int r = read_head(fd, offset, &head);
+        if (r < 0)
+            return r;
+        uint64_t next = offset + sizeof(head) + head.size;
+        if (next > end)
+            break; /* torn */
+        AUTO_FREE char *payload = malloc(head.size ? head.size : 1);
+        if (!payload)
+            return -ENOMEM;
+        r = io_pread_exact(fd, payload, head.size, (off_t)(offset + sizeof(head)));
+        if (r < 0)
+            return r;
+        if (frame_checksum(offset, payload, head.size) != head.crc) {
+            /* The first frame may be the only one: with it the whole session would go unsaid. */
+            if (next == end && offset > 0)
+                break;
+            return -EBADMSG;
+        }
+        r = replay_payload(payload, head.size, &seen_header, visitor, context);
+        if (r < 0)
+            return r;
+        offset = next;
+    }
+    if (offset == 0)
+        return -ENODATA;
+    if (!seen_header)
+        return -EBADMSG;
+    *ret_size = offset;
+    return 0;
+}

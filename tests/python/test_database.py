@@ -1,0 +1,369 @@
+"""mintfs.template(), mintfs.database() and their like, in each way."""
+
+import os
+import pickle
+import sqlite3
+import subprocess
+import sys
+import threading
+from contextlib import closing
+
+import pytest
+
+import mintfs
+
+from .ways import CREATE_DB
+
+
+def rows(path) -> int:
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute("SELECT count(*) FROM orders").fetchone()[0]
+
+
+def order(path, item="mug"):
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("INSERT INTO orders(item) VALUES (?)", (item,))
+
+
+# ---- templates ----
+
+
+def test_a_template_is_built_once(here, project, capfd):
+    key = mintfs.template()
+    assert len(key) == 64 and int(key, 16)
+    assert "migrated" in capfd.readouterr().err
+    assert mintfs.template() == mintfs.template("app") == key
+    assert project.runs() == 1
+    assert os.path.samefile(project.interpreters()[0], sys.executable)
+
+
+def test_the_words_of_build(here, project, monkeypatch):
+    builder = ["python3", project.path / "create_db.py", "{out}"]
+    keys = [
+        mintfs.template(inputs=["migrations"], builder=builder),
+        mintfs.template(inputs="migrations", builder="python3 create_db.py {out}"),
+        mintfs.template(inputs="migrations", builder=builder, exclude="*.txt"),
+        mintfs.template(inputs="migrations", builder=builder, salt="2"),
+        mintfs.template(inputs="migrations", builder=builder, file="other.db"),
+        mintfs.template(inputs="migrations", builder=builder, as_="the app"),
+        mintfs.template(inputs="migrations", builder=builder, env="SEED"),
+    ]
+    monkeypatch.setenv("SEED", "7")
+    keys.append(mintfs.template(inputs="migrations", builder=builder, env=["SEED"]))
+    # What excludes nothing, and a path that is the same spelled otherwise, changes no real key.
+    assert len(set(keys)) == (8 if here.name == "none" else 6)
+    assert mintfs.template("mugs", inputs="migrations", builder=builder, salt="2") == keys[3]
+    with mintfs.database("mugs") as db:
+        assert db.key == keys[3]
+    with mintfs.database(keys[4]) as db:
+        assert db.path().name == "other.db"
+
+
+def test_another_root_and_a_file_of_its_own(here, project, monkeypatch, place):
+    monkeypatch.chdir(place)
+    key = mintfs.template(root=project.path, to="build/app.db")
+    order(project.path / "build/app.db")
+    assert mintfs.template(root=project.path, to=project.path / "build/app.db") == key
+    assert rows(project.path / "build/app.db") == 0
+    assert project.runs() == 1
+
+
+def test_the_environment_names_the_template(here, project, monkeypatch):
+    key = mintfs.template(salt="other")
+    monkeypatch.setenv("MINTFS_TEMPLATE", key)
+    assert mintfs.template() == key != mintfs.template("app")
+    with mintfs.database() as db:
+        assert db.key == key
+    assert mintfs.template(salt="other") == key
+
+
+@pytest.mark.parametrize(
+    "script, status, message",
+    [
+        ("exit 3", 3, "builder sh exited with 3"),
+        ("kill -9 $$", None, "builder sh was ended by signal"),
+        ("true", None, "builder left nothing in"),
+        (": >other.db", None, None),
+    ],
+)
+def test_builders_that_fail(here, script, status, message, capfd):
+    builder = ["sh", "-c", 'echo "I am here" >&2; cd "$0"; ' + script, "{dir}"]
+    if message is None:
+        assert mintfs.template(builder=builder)
+        builder.append("{out}")
+        message = "but not app.db"
+    with pytest.raises(mintfs.Error, match=message) as caught:
+        mintfs.template(builder=builder)
+    assert "I am here" in capfd.readouterr().err
+    if status:
+        assert isinstance(caught.value, mintfs.BuilderFailed)
+        assert caught.value.status == status and "I am here" in caught.value.output
+
+
+@pytest.mark.parametrize("word, status", [("no-such-program", 127), ("./create_db.py", 126)])
+def test_builders_that_cannot_be_run(here, word, status):
+    with pytest.raises(mintfs.BuilderFailed, match=word) as caught:
+        mintfs.template(builder=[word, "{out}"])
+    assert caught.value.status == status
+
+
+def test_a_builder_without_words(here):
+    with pytest.raises(mintfs.UsageError, match="no words"):
+        mintfs.template(builder="  ")
+
+
+def test_a_builder_that_asks_for_its_own_template(here, project):
+    code = "import mintfs; mintfs.template()"
+    (project.path / "mintfs.conf").write_text(f"[app]\nbuilder = python3 -c '{code}'\n")
+    with pytest.raises(mintfs.BuilderFailed) as caught:
+        mintfs.template()
+    assert "very template that it makes" in caught.value.output
+
+
+def test_what_is_no_database_to_sqlite(here):
+    with pytest.raises(mintfs.Error, match="app.db"):
+        mintfs.template(builder=["sh", "-c", 'printf "SQLite format 3\\0rubbish" >"$0"', "{out}"])
+
+
+def test_no_mintfs_conf(here, project):
+    (project.path / "mintfs.conf").unlink()
+    with pytest.raises(mintfs.Error, match="no mintfs.conf|mintfs.conf"):
+        mintfs.template()
+    with pytest.raises(mintfs.Error, match="mintfs.conf"):
+        mintfs.database()
+
+
+def test_a_file_to_place_cannot_be_a_directory(here, project):
+    with pytest.raises(mintfs.Error, match="directory"):
+        mintfs.template(to="migrations")
+
+
+# ---- databases ----
+
+
+def test_databases_are_fresh_and_isolated(here):
+    with mintfs.database() as one, mintfs.database(one.key) as two:
+        order(one.path())
+        assert (rows(one.path()), rows(two.path())) == (1, 0)
+        assert one.backend == two.backend == here.backend
+        assert one.directory != two.directory
+        assert repr(one) == f"<mintfs.Database {one.directory}>"
+    assert not one.directory.exists()
+    assert repr(one) == f"<mintfs.Database closed {one.directory}>"
+    one.close()
+    with pytest.raises(mintfs.Error, match="was closed"):
+        one.path()
+    with pytest.raises(mintfs.Error, match="was closed"):
+        one.reset()
+
+
+def test_reset_keeps_the_path(here):
+    with mintfs.database() as db:
+        path = db.path()
+        order(path)
+        (db.directory / "beside").write_text("x")
+        db.directory.chmod(0o750)
+        db.reset()
+        assert db.path() == path and rows(path) == 0
+        assert sorted(os.listdir(db.directory)) == ["app.db"]
+        if here.name == "mount":
+            assert db.directory.stat().st_mode & 0o777 == 0o750
+        for _ in range(5):
+            order(path)
+            db.reset()
+            assert rows(path) == 0
+
+
+@pytest.mark.parametrize("mode", ["delete", "wal"])
+def test_a_handle_that_is_left_open_keeps_the_old_files(here, mode):
+    """What the README says is seen then."""
+    with mintfs.database() as db:
+        order(db.path())
+        left = sqlite3.connect(db.path())
+        assert left.execute(f"PRAGMA journal_mode = {mode}").fetchone() == (mode,)
+        assert left.execute("SELECT count(*) FROM orders").fetchone() == (1,)
+        db.reset()
+        assert rows(db.path()) == 0
+        assert left.execute("SELECT count(*) FROM orders").fetchone() == (1,)
+        try:
+            left.execute("INSERT INTO orders(item) VALUES ('lost')")
+            left.commit()
+            assert mode == "wal"
+        except sqlite3.OperationalError as error:
+            assert mode == "delete" and "readonly database" in str(error)
+        assert rows(db.path()) == 0
+    left.close()
+    assert not db.directory.exists()
+
+
+def test_a_session_that_somebody_else_removed(here):
+    db = mintfs.database()
+    remove = ["rmdir"] if here.name == "mount" else ["rm", "-r"]
+    subprocess.run([*remove, db.directory], check=True)
+    with pytest.raises(mintfs.Error):
+        db.reset()
+    if here.name == "none":
+        with pytest.raises(FileNotFoundError):
+            db.close()
+    else:
+        db.close()
+
+
+def test_several_databases(here, project):
+    (project.path / "two.py").write_text(
+        CREATE_DB + "open(sys.argv[1][:-6] + 'notes', 'w').close()\n"
+        "sqlite3.connect(sys.argv[1][:-6] + 'log.db').execute('CREATE TABLE log(a)')\n"
+    )
+    key = mintfs.template(builder="python3 two.py {out}", inputs="migrations")
+    with mintfs.database(key) as db:
+        assert list(db.databases()) == ["app.db", "log.db"]
+        assert rows(db.path("app.db")) == 0
+        assert db.url("log.db") == f"sqlite:///{db.directory}/log.db"
+        assert db.path("notes").exists()
+        for ask in (db.path, lambda: str(db.url), lambda: db.url.startswith("x"), db.uri, db.url):
+            with pytest.raises(mintfs.SeveralDatabases, match="app.db, log.db") as caught:
+                ask()
+            assert caught.value.names == ("app.db", "log.db")
+        with pytest.raises(mintfs.NotFound, match="no other.db in .*: app.db, log.db"):
+            db.path("other.db")
+        for bad in ("../x", "/etc/passwd"):
+            with pytest.raises(mintfs.UsageError, match="relative"):
+                db.path(bad)
+
+
+def test_files_that_are_not_sqlites(here):
+    """An encrypted database is one all the same, if it is the only file."""
+    key = mintfs.template(builder=["sh", "-c", 'echo secret >"$0"', "{out}"])
+    with mintfs.database(key) as db:
+        assert db.path().read_text() == "secret\n"
+
+
+def test_trees_links_and_wal(here, project):
+    (project.path / "wal.py").write_text(
+        "import os, sqlite3, sys\n"
+        "os.makedirs('deep', exist_ok=True); os.symlink('deep/app.db', 'link.db')\n"
+        "db = sqlite3.connect('deep/app.db'); db.execute('PRAGMA journal_mode = wal')\n"
+        "db.execute('CREATE TABLE orders(id INTEGER PRIMARY KEY, item)'); db.commit()\n"
+        "sys.stdout.flush(); os._exit(0)\n"  # with its side files left
+    )
+    script = 'cd "$0" && exec python3 "$1"'
+    builder = ["sh", "-c", script, "{dir}", project.path / "wal.py"]
+    key = mintfs.template(builder=builder)
+    with mintfs.database(key) as db:
+        assert sorted(path.name for path in db.directory.rglob("*")) == [
+            "app.db",
+            "deep",
+            "link.db",
+        ]
+        path = db.path("deep/app.db")
+        order(path)
+        with closing(sqlite3.connect(path)) as connection:
+            assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert rows(db.path("link.db")) == 1
+    to = project.path / "placed.db"
+    mintfs.template(builder=builder, file="deep/app.db", to=to)
+    with closing(sqlite3.connect(to)) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_unknown_templates(here):
+    mintfs.template()
+    for unknown in ("0" * 64, "nobody"):
+        with pytest.raises(mintfs.NotFound, match=unknown):
+            mintfs.database(unknown)
+        with pytest.raises(mintfs.NotFound, match=unknown):
+            mintfs.sealed(unknown)
+
+
+def test_sealed(here):
+    key = mintfs.template()
+    files = mintfs.sealed(key)
+    assert files.databases() == ("app.db",)
+    assert rows_of_uri(files.uri()) == 2
+    assert files.uri().endswith("/app.db?mode=ro&immutable=1")
+    assert files.url.endswith("?mode=ro&immutable=1&uri=true")
+    assert files.path().stat().st_mode & 0o222 == 0
+    assert os.listdir(files.directory) == ["app.db"]
+    with closing(sqlite3.connect(files.uri(), uri=True)) as connection:
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            connection.execute("DELETE FROM goods")
+    assert mintfs.sealed().key == key
+
+
+def rows_of_uri(uri) -> int:
+    with closing(sqlite3.connect(uri, uri=True)) as connection:
+        return connection.execute("SELECT count(*) FROM goods").fetchone()[0]
+
+
+def test_memory(here):
+    with closing(mintfs.memory(timeout=1)) as one, closing(mintfs.memory("app")) as two:
+        one.execute("DELETE FROM goods")
+        assert one.execute("SELECT count(*) FROM goods").fetchone() == (0,)
+        assert two.execute("SELECT count(*) FROM goods").fetchone() == (2,)
+
+
+def test_urls_are_text(here):
+    with mintfs.database() as db:
+        url = db.url
+        assert isinstance(url, str) and url == f"sqlite:///{db.directory}/app.db" == url()
+        assert pickle.loads(pickle.dumps(url)) == url
+        assert url(driver="aiosqlite").startswith("sqlite+aiosqlite:////")
+        assert rows_of_uri(db.uri()) == 2
+
+
+# ---- processes ----
+
+
+def test_threads(here):
+    """Each its own, at the same time."""
+    key, failures = mintfs.template(), []
+
+    def work():
+        try:
+            for _ in range(5):
+                with mintfs.database(key) as db:
+                    order(db.path())
+                    assert rows(db.path()) == 1
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+
+
+def test_what_is_not_closed_goes_with_the_process(way, project):
+    said = way.script(
+        "import mintfs; print(*(mintfs.database().directory for _ in range(3)))", cwd=project.path
+    )
+    assert len(said.split()) == 3
+
+
+def test_forks_leave_each_others_alone(way, project):
+    way.script(
+        """
+import os, mintfs
+with mintfs.database() as mine:
+    if os.fork() == 0:
+        theirs = mintfs.database()
+        assert theirs.directory != mine.directory
+        mine.close()
+        raise SystemExit
+    assert os.wait()[1] == 0
+    assert mine.path().exists()
+assert not mine.directory.exists()
+""",
+        cwd=project.path,
+    )
+
+
+def test_a_name_means_what_it_meant_first(here, project):
+    first = mintfs.template()
+    with mintfs.database("app") as db:
+        assert db.key == first
+    second = mintfs.template("app", salt="another")
+    with mintfs.database("app") as db:
+        assert db.key == first != second

@@ -1,0 +1,279 @@
+"""The steps of tools/action, one by one in order, as a runner takes them: cold, then warm.
+
+A runner's cache is a tar of the directory that the key step names, and nothing else. No test needs
+a mount: where none can be had the steps must pass all the same.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+from support.basics import MINTFS
+
+ROOT = Path(__file__).resolve().parent.parent
+CI = ROOT / "tools/action/ci.sh"
+
+CREATE = """\
+import pathlib, sqlite3, sys
+with open(sys.argv[2], "a") as log:
+    log.write("run\\n")
+db = sqlite3.connect(sys.argv[1])
+for path in sorted(pathlib.Path("migrations").glob("*.sql")):
+    db.executescript(path.read_text())
+"""
+ARGUMENTS = "-i migrations -i create.py\n  -- python3 'create.py' {out} "
+
+
+class Machine:
+    """A fresh HOME, a checkout, and the variables that a runner sets."""
+
+    def __init__(self, place: Path, name: str, log: Path):
+        self.home, self.log = place / name, log
+        self.checkout = self.home / "work/project"
+        (self.checkout / "migrations").mkdir(parents=True)
+        (self.checkout / "migrations/1.sql").write_text("create table a(b);")
+        (self.checkout / "create.py").write_text(CREATE)
+        tools = self.home / "bin"
+        tools.mkdir()
+        (tools / "mintfs").symlink_to(MINTFS)
+        self.output = self.home / "output"
+        self.summary = self.home / "summary"
+        self.env = {
+            "HOME": str(self.home),
+            "PATH": f"{tools}:{os.environ['PATH']}",
+            "GITHUB_STEP_SUMMARY": str(self.summary),
+            "MINTFS_CI_ARGUMENTS": f"{ARGUMENTS} {log}",
+            "MINTFS_MOUNT": str(self.home / "mnt"),
+        }
+
+    def step(self, name, status=0, **env) -> dict:
+        """Runs one; returns what it set."""
+        self.output.write_text("")
+        done = subprocess.run(
+            ["sh", str(CI), name],
+            cwd=self.checkout,
+            env={**self.env, "GITHUB_OUTPUT": str(self.output), **env},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == status, (name, done.returncode, done.stdout, done.stderr)
+        self.said = done.stderr
+        return dict(line.split("=", 1) for line in self.output.read_text().splitlines())
+
+    def mintfs(self, *args) -> str:
+        done = subprocess.run(
+            ["mintfs", *args], cwd=self.checkout, env=self.env, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def runs(self) -> int:
+        return len(self.log.read_text().splitlines()) if self.log.exists() else 0
+
+
+@pytest.fixture
+def machines(place):
+    """Machines by name, which share a log of builders' runs."""
+    made = []
+
+    def make(name) -> Machine:
+        made.append(Machine(place, name, place / "runs"))
+        return made[-1]
+
+    yield make
+    for machine in made:
+        machine.step("finish")
+
+
+def pack(path: str, target: Path):
+    with tarfile.open(target, "w:gz") as tar:
+        tar.add(path, arcname=path.lstrip("/"))
+
+
+def unpack(source: Path, old: str, new: str, umask=0o022):
+    """As a cache action does: modes go through the umask, owners are the user's."""
+    before = os.umask(umask)
+    try:
+        with tarfile.open(source) as tar:
+            for member in tar.getmembers():
+                target = Path(new + "/" + member.name.removeprefix(old.lstrip("/")))
+                if member.isdir():
+                    target.mkdir(parents=True, exist_ok=True)
+                else:
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    target.write_bytes(tar.extractfile(member).read())
+    finally:
+        os.umask(before)
+
+
+def test_cold_then_warm(machines, place):
+    cold = machines("cold")
+    assert Path(cold.env["HOME"]).exists() and cold.runs() == 0
+    cold.step("install")
+    key = cold.step("key")
+    assert re.fullmatch("[0-9a-f]{64}", key["key"])
+    assert key["path"] == f"{cold.home}/.cache/mintfs/v1/templates/{key['key']}"
+    assert not Path(key["store"]).exists(), "computing a key makes no store"
+    built = cold.step("build")
+    assert built == {"cache-hit": "false", "key": key["key"], "seconds-saved": "0.0"}
+    assert cold.runs() == 1
+    cold.step("mount")
+    session = cold.mintfs("session", "new", key["key"])
+    assert (Path(session) / "app.db").read_bytes().startswith(b"SQLite")
+    cold.mintfs("session", "rm", session)
+    cold.step("finish", MINTFS_CI_HIT="false")
+    assert "was built in this job" in cold.summary.read_text()
+    pack(key["path"], place / "cache.tar.gz")
+
+    warm = machines("warm")
+    warm.step("install")
+    again = warm.step("key")
+    assert again["key"] == key["key"]
+    # A careless umask: what comes back can be written by all, and is mended.
+    unpack(place / "cache.tar.gz", key["path"], again["path"], umask=0)
+    found = warm.step("build")
+    assert found["cache-hit"] == "true" and float(found["seconds-saved"]) > 0
+    assert warm.runs() == 1, "no migration ran on the second machine"
+    restored = Path(again["path"]) / "files/app.db"
+    assert restored.stat().st_mode & 0o777 == 0o444
+    warm.step("mount")
+    session = warm.mintfs("session", "new", key["key"])
+    warm.mintfs("session", "rm", session)
+    warm.step("finish", MINTFS_CI_HIT="true", MINTFS_CI_SECONDS="1.5", MINTFS_CI_MAX_SIZE="1G")
+    assert "1.5 s of migrations saved" in warm.summary.read_text()
+
+
+def test_a_damaged_cache_is_no_hit(machines, place):
+    cold, warm = machines("cold"), machines("warm")
+    key = cold.step("key")
+    cold.step("build")
+    pack(key["path"], place / "cache.tar.gz")
+    again = warm.step("key")
+    unpack(place / "cache.tar.gz", key["path"], again["path"])
+    database = Path(again["path"]) / "files/app.db"
+    database.write_bytes(database.read_bytes()[:-1] + b"x")
+    assert warm.step("build")["cache-hit"] == "false"
+    assert warm.runs() == 2
+    assert "damaged" in warm.said
+
+
+def test_a_key_of_another_job_needs_no_builder(machines, place):
+    cold, warm = machines("cold"), machines("warm")
+    key = cold.step("key")
+    cold.step("build")
+    pack(key["path"], place / "cache.tar.gz")
+    shutil.rmtree(warm.checkout / "migrations")
+    given = {"MINTFS_CI_KEY": key["key"], "MINTFS_CI_NAME": "app"}
+    again = warm.step("key", **given)
+    unpack(place / "cache.tar.gz", key["path"], again["path"])
+    assert warm.step("build", **given)["cache-hit"] == "true"
+    assert warm.mintfs("session", "rm", warm.mintfs("session", "new", "app")) == ""
+
+
+def test_jobs_that_see_other_inputs_are_told(machines):
+    machine = machines("one")
+    machine.step("build", status=1, MINTFS_CI_KEY="0" * 64)
+    assert "do not see the same inputs" in machine.said
+
+
+def test_a_failing_builder_fails_the_step(machines):
+    machine = machines("one")
+    (machine.checkout / "create.py").write_text("raise SystemExit(7)")
+    machine.step("build", status=7)
+
+
+def test_arguments_are_words_not_code(machines):
+    machine = machines("one")
+    trap = machine.home / "trap"
+    machine.step("key", MINTFS_CI_ARGUMENTS=f"-- echo '$(touch {trap})' `touch {trap}` ; touch {trap}")
+    assert not trap.exists()
+
+
+def test_without_a_mount_sessions_are_copies(machines):
+    machine = machines("one")
+    key = machine.step("build")["key"]
+    machine.step("mount", MINTFS_BACKEND="copy")
+    assert "copies" in machine.said
+    machine.mintfs("session", "rm", machine.mintfs("session", "new", key))
+
+
+def test_install_unpacks_a_tarball(machines, place):
+    machine = machines("one")
+    path = os.environ["PATH"]
+    (machine.home / "bin/mintfs").rename(place / "mintfs")
+    tree = place / "tree/bin"
+    tree.mkdir(parents=True)
+    shutil.copy(MINTFS, tree / "mintfs")
+    with tarfile.open(place / "mintfs.tar.gz", "w:gz") as tar:
+        tar.add(tree, arcname="bin")
+    added = machine.home / "path"
+    if shutil.which("mintfs", path=path) is None:
+        machine.step("install", status=1)
+        assert "MINTFS_TARBALL" in machine.said
+        machine.step(
+            "install",
+            MINTFS_TARBALL=str(place / "mintfs.tar.gz"),
+            GITHUB_PATH=str(added),
+            TMPDIR=str(machine.home),
+        )
+        assert os.access(Path(added.read_text().strip()) / "mintfs", os.X_OK)
+    (place / "mintfs").rename(machine.home / "bin/mintfs")
+
+
+def test_an_unknown_step_is_explained(machines):
+    machine = machines("one")
+    machine.step("dance", status=2)
+    assert "usage: ci.sh" in machine.said
+
+
+class Loader(yaml.SafeLoader):
+    """With GitLab's !reference."""
+
+
+Loader.add_constructor("!reference", lambda loader, node: loader.construct_sequence(node))
+
+ACTIONS = ["tools/action/action.yml", "tools/action/save/action.yml"]
+
+
+@pytest.mark.parametrize("path", ACTIONS)
+def test_actions_are_well_formed(path):
+    action = yaml.load((ROOT / path).read_text(), Loader)
+    assert action["name"] and action["description"] and action["runs"]["using"] == "composite"
+    ids = {step["id"] for step in action["runs"]["steps"] if "id" in step}
+    for step in action["runs"]["steps"]:
+        assert ("run" in step) != ("uses" in step), step
+        assert "run" not in step or step["shell"] == "sh", step
+        # An expression inside a script is how strangers' text gets run.
+        assert "${{" not in step.get("run", ""), step
+    text = (ROOT / path).read_text()
+    assert set(re.findall(r"steps\.([a-z-]+)\.", text)) <= ids
+    inputs = set(action.get("inputs", {}))
+    assert set(re.findall(r"inputs\.([a-z-]+)", text)) == inputs
+    for step in re.findall(r'ci\.sh" ([a-z]+)', text):
+        assert f"\n{step}) {step}_step" in CI.read_text()
+
+
+def test_what_the_action_promises():
+    action = yaml.load((ROOT / ACTIONS[0]).read_text(), Loader)
+    assert {"key", "restore", "save", "max-size", "name"} <= set(action["inputs"])
+    assert {"cache-hit", "key", "seconds-saved"} <= set(action["outputs"])
+
+
+def test_the_gitlab_include_uses_known_steps():
+    include = yaml.load((ROOT / "tools/gitlab/mintfs.yml").read_text(), Loader)
+    assert set(include) == {".mintfs-base", "mintfs-template", ".mintfs"}
+    steps = re.findall(r'"\$MINTFS_CI_SCRIPT" ([a-z]+)', (ROOT / "tools/gitlab/mintfs.yml").read_text())
+    assert set(steps) == {"install", "key", "build", "mount", "finish"}
+
+
+def test_workflow_files_are_yaml():
+    for path in ROOT.glob("tests/projects/*/.*/workflows/*.yml"):
+        jobs = yaml.safe_load(path.read_text())["jobs"]
+        assert all(job["steps"] for job in jobs.values()), path

@@ -1,0 +1,41 @@
+/*
+ * What the tests of whole scratches share: a scratch with a template in it, and sessions that are
+ * told apart by a mark.
+ */
+#ifndef MINTFS_TESTS_SUPPORT_SCRATCH_H
+#define MINTFS_TESTS_SUPPORT_SCRATCH_H
+
+#include "tests/unit/support.h"
+
+/* The template has d/, d/e/, d/e/f, d/g, the link `link`, and a file `large` of so many bytes. */
+enum { LARGE = 300001 };
+
+struct world {
+    struct place *place;
+    char key[SHA256_HEX_LENGTH + 1];
+    struct scratch *scratch;
+    int logs_fd;
+};
+
+void world_begin(struct world *world, struct place *place);
+void world_reopen(struct world *world);
+/* Opens it, again or after scratch_close(); returns the text that was said. */
+char *world_open_said(struct world *world);
+char *world_reopen_said(struct world *world);
+void world_end(struct world *world);
+
+bool has_session(const struct world *world, const char *id);
+uint64_t serial_of(const struct world *world, const char *id);
+/* The IDs in the order of a listing, a space behind each. */
+void check_listing(const struct world *world, const char *expected);
+/* A session with the mark in `large`, and a file of that name. */
+void make_marked(const struct world *world, const char *id, const char *mark);
+void check_marked(const struct world *world, const char *id, const char *mark);
+void discard(const struct world *world, const char *id);
+/* Of all sessions. */
+uint64_t stored_bytes(const struct world *world);
+
+void log_name(char name[32], uint64_t serial);
+void read_boot_id(char ret_boot_id[37]);
+
+#endif

@@ -1,0 +1,470 @@
+/*
+ * Logs that tell of no session, or of a wrong one: other boots, damage, lies, and anything at all.
+ */
+#include "tests/unit/support_scratch.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <zlib.h>
+
+#include "fs/base/dir.h"
+#include "fs/base/io.h"
+#include "fs/overlay/node.h"
+
+static struct session_header header_for(const struct world *world, uint64_t serial, const char *id)
+{
+    struct session_header header = {.serial = serial, .uid = geteuid(), .gid = getegid()};
+    read_boot_id(header.boot_id);
+    (void)snprintf(header.key, sizeof(header.key), "%s", world->key);
+    (void)snprintf(header.id, sizeof(header.id), "%s", id);
+    return header;
+}
+
+static void write_log(const struct world *world, uint64_t serial,
+                      const struct session_header *header, const struct extent_record *extent)
+{
+    AUTO_FRAME struct frame frame;
+    struct changelog *log = NULL;
+    char name[32];
+    struct node_record root = {.node = NODE_ROOT, .base = BASE_ROOT, .mode = S_IFDIR | 0700};
+    frame_init(&frame);
+    frame_add_header(&frame, header);
+    frame_add_node(&frame, &root, NULL);
+    if (extent)
+        frame_add_extent(&frame, extent);
+    log_name(name, serial);
+    CHECK_EQ(changelog_create(world->logs_fd, name, &frame, &log), 0);
+    changelog_close(log);
+}
+
+static bool has_log(const struct world *world, const char *name)
+{
+    struct stat status;
+    return fstatat(world->logs_fd, name, &status, 0) == 0;
+}
+
+static void test_another_boot(void **state)
+{
+    struct world world;
+    world_begin(&world, *state);
+    make_marked(&world, "stays", "mark");
+    struct session_header header = header_for(&world, 1000, "gone");
+    header.boot_id[0] = header.boot_id[0] == 'f' ? '0' : 'f';
+    write_log(&world, 1000, &header, NULL);
+    AUTO_FREE char *said = world_reopen_said(&world);
+    CHECK(strstr(said, "00000000000003e8") && strstr(said, "started anew"));
+    CHECK_EQ(strchr(said, '\n') - said, (long)strlen(said) - 1);
+    CHECK(!has_log(&world, "00000000000003e8"));
+    check_listing(&world, "stays ");
+    check_marked(&world, "stays", "mark");
+    world_end(&world);
+}
+
+static void test_a_template_that_is_gone(void **state)
+{
+    struct world world;
+    world_begin(&world, *state);
+    make_marked(&world, "stays", "mark");
+    struct session_header header = header_for(&world, 1000, "gone");
+    memset(header.key, 'e', SHA256_HEX_LENGTH);
+    write_log(&world, 1000, &header, NULL);
+    AUTO_FREE char *said = world_reopen_said(&world);
+    CHECK(strstr(said, "00000000000003e8") && strstr(said, "template is gone"));
+    check_listing(&world, "stays ");
+    world_end(&world);
+}
+
+static void flip(const struct world *world, const char *name, off_t offset, char bit)
+{
+    AUTO_FD int fd = openat(world->logs_fd, name, O_RDWR | O_CLOEXEC);
+    char byte;
+    CHECK_EQ(io_pread_exact(fd, &byte, 1, offset), 0);
+    byte ^= bit;
+    CHECK_EQ(io_pwrite(fd, &byte, 1, offset), 0);
+}
+
+static void test_damaged_logs(void **state)
+{
+    struct world world;
+    world_begin(&world, *state);
+    make_marked(&world, "a", "mark-a");
+    make_marked(&world, "hurt", "mark-hurt");
+    make_marked(&world, "z", "mark-z");
+    char name[32];
+    char aside[64];
+    log_name(name, serial_of(&world, "hurt"));
+    (void)snprintf(aside, sizeof(aside), "%s.damaged", name);
+    scratch_close(world.scratch);
+    flip(&world, name, 40, 4);
+    AUTO_FREE char *said = world_open_said(&world);
+    CHECK(strstr(said, name) && strstr(said, "damaged"));
+    check_listing(&world, "a z ");
+    check_marked(&world, "a", "mark-a");
+    check_marked(&world, "z", "mark-z");
+    CHECK(!has_log(&world, name) && has_log(&world, aside));
+    AUTO_FREE char *said_again = world_reopen_said(&world);
+    CHECK(!strcmp(said_again, ""));
+    CHECK(has_log(&world, aside));
+    check_marked(&world, "a", "mark-a");
+    check_marked(&world, "z", "mark-z");
+    world_end(&world);
+}
+
+/* Each log that lies is put aside, and takes nothing of the others with it. */
+static void test_logs_that_lie(void **state)
+{
+    struct world world;
+    world_begin(&world, *state);
+    make_marked(&world, "a", "mark-a");
+    uint64_t serial = serial_of(&world, "a");
+    struct node *root = session_found(world.scratch, world.key, "a");
+    struct node *node = node_there(root, "large");
+    struct stat status;
+    node_stat(node, &status);
+    node_unref(node, 1);
+    node_unref(root, 1);
+    struct extent_record taken = {.node = (uint32_t)status.st_ino, /* the same entry everywhere */
+                                  .at = 12,
+                                  .count = 1,
+                                  .block = 0,
+                                  .size_bytes = LARGE};
+    struct extent_record never_written = taken;
+    never_written.block = 100000;
+    struct extent_record most = never_written;
+    most.block = BLOCK_LIMIT - 1;
+    struct extent_record zeros = taken;
+    zeros.block = BLOCK_ZERO;
+    zeros.at = 0;
+    zeros.count = 1 << 30;
+    struct extent_record nobody = taken;
+    nobody.node = 4711;
+    const struct extent_record *const extents[] = {&taken, &never_written, &most, &zeros, &nobody};
+    for (size_t i = 0; i < ARRAY_LENGTH(extents) + 4; i++) {
+        support_context("lie %zu", i);
+        struct session_header header = header_for(&world, 2000 + i, "liar");
+        if (i == ARRAY_LENGTH(extents)) /* a copy of a log under another name */
+            header.serial = serial;
+        else if (i == ARRAY_LENGTH(extents) + 1)
+            (void)snprintf(header.id, sizeof(header.id), "../liar");
+        else if (i == ARRAY_LENGTH(extents) + 2)
+            header.key[5] = 'x';
+        else if (i == ARRAY_LENGTH(extents) + 3)
+            header.serial = 0;
+        scratch_close(world.scratch);
+        write_log(&world, 2000 + i, &header, i < ARRAY_LENGTH(extents) ? extents[i] : NULL);
+        AUTO_FREE char *said = world_open_said(&world);
+        CHECK(strstr(said, "damaged"));
+        check_listing(&world, "a ");
+        check_marked(&world, "a", "mark-a");
+        CHECK_EQ(stored_bytes(&world), 4096);
+    }
+    support_context("%s", "");
+    discard(&world, "a");
+    CHECK_EQ(stored_bytes(&world), 0);
+    world_end(&world);
+}
+
+/* Two logs of one ID: the later one, which did not take the ID from the other, is the lesser. */
+static void test_one_id_twice(void **state)
+{
+    struct world world;
+    world_begin(&world, *state);
+    make_marked(&world, "a", "mark-a");
+    scratch_close(world.scratch);
+    struct session_header header = header_for(&world, 2000, "a");
+    write_log(&world, 2000, &header, NULL);
+    free(world_open_said(&world));
+    check_listing(&world, "a ");
+    check_marked(&world, "a", "mark-a");
+    discard(&world, "a");
+    CHECK_EQ(stored_bytes(&world), 0);
+    world_end(&world);
+}
+
+/* A scratch that cannot be recovered is refused, and nothing in it is lost. */
+static void test_a_later_version(void **state)
+{
+    struct world world;
+    world_begin(&world, *state);
+    make_marked(&world, "a", "mark-a");
+    make_marked(&world, "b", "mark-b");
+    make_marked(&world, "c", "mark-c");
+    for (int which = 0; which < 3; which++) {
+        const char *id = which == 0 ? "a" : which == 1 ? "b" : "c";
+        char name[32];
+        log_name(name, serial_of(&world, id));
+        scratch_close(world.scratch);
+        flip(&world, name, 3, '1' ^ '2');
+        struct scratch *refused = NULL;
+        said_begin();
+        CHECK_EQ(scratch_open(world.place->store, &(struct scratch_options){0}, &refused),
+                 -EPROTONOSUPPORT);
+        AUTO_FREE char *said = said_end();
+        CHECK(strstr(said, name));
+        flip(&world, name, 3, '1' ^ '2');
+        AUTO_FREE char *said_then = world_open_said(&world);
+        CHECK(!strcmp(said_then, ""));
+        check_marked(&world, "a", "mark-a");
+        check_marked(&world, "b", "mark-b");
+        check_marked(&world, "c", "mark-c");
+    }
+    world_end(&world);
+}
+
+/* What a killed daemon was about to write is swept without a word. */
+static void test_unfinished_work(void **state)
+{
+    struct world world;
+    world_begin(&world, *state);
+    make_marked(&world, "a", "mark-a");
+    AUTO_FREE char *bytes = NULL;
+    size_t size = 0;
+    char name[32];
+    log_name(name, serial_of(&world, "a"));
+    CHECK_EQ(dir_read_file(world.logs_fd, name, 1 << 20, &bytes, &size), 0);
+    CHECK_EQ(dir_write_file(world.logs_fd, "00000000000003e8", "", 0, 0600), 0);
+    CHECK_EQ(dir_write_file(world.logs_fd, "00000000000003e9", bytes, 7, 0600), 0);
+    CHECK_EQ(dir_write_file(world.logs_fd, "00000000000003ea", bytes, 100, 0600), 0);
+    CHECK_EQ(dir_write_file(world.logs_fd, "0000000000000001.new", bytes, size, 0600), 0);
+    AUTO_FREE char *said = world_reopen_said(&world);
+    CHECK(!strcmp(said, ""));
+    check_listing(&world, "a ");
+    CHECK(!has_log(&world, "00000000000003e8") && !has_log(&world, "00000000000003e9"));
+    CHECK(!has_log(&world, "00000000000003ea") && !has_log(&world, "0000000000000001.new"));
+    check_marked(&world, "a", "mark-a");
+    world_end(&world);
+}
+
+/* ---- a log with anything in it ---- */
+
+static uint32_t checksum(uint64_t offset, const void *bytes, size_t size)
+{
+    uLong crc = crc32_z(0, (const Bytef *)&offset, sizeof(offset));
+    return (uint32_t)crc32_z(crc, bytes, size);
+}
+
+/* As in changelog_format.h: changes some of a frame's payload, and makes its sums right. */
+static void mutate(struct rng *rng, char *bytes, size_t size)
+{
+    uint64_t starts[1000];
+    unsigned count = 0;
+    for (uint64_t at = 0; at + 16 <= size && count < ARRAY_LENGTH(starts);) {
+        uint32_t length;
+        memcpy(&length, bytes + at + 4, 4);
+        starts[count++] = at;
+        at += 16 + length;
+    }
+    for (uint64_t i = 1 + rng_below(rng, 3); i > 0; i--) {
+        uint64_t at = starts[rng_below(rng, count)];
+        uint32_t words[4];
+        memcpy(words, bytes + at, 16);
+        if (words[1] == 0)
+            continue;
+        uint64_t where = rng_below(rng, words[1]);
+        uint32_t small = (uint32_t)rng_below(rng, 30);
+        char *payload = bytes + at + 16;
+        if (rng_chance(rng, 50))
+            memcpy(payload + where / 4 * 4, &small, 4);
+        else if (rng_chance(rng, 50))
+            payload[where] = (char)rng_next(rng);
+        else
+            payload[where] = (char)(payload[where] ^ 1 << rng_below(rng, 8));
+        words[2] = checksum(at, payload, words[1]);
+        words[3] = checksum(at, words, 12);
+        memcpy(bytes + at, words, 16);
+    }
+}
+
+struct walk {
+    struct node *directory;
+    char names[64][NAME_BYTES_MAX + 1];
+    unsigned count;
+};
+
+static bool gather(const char *name, uint64_t ino UNUSED, mode_t type UNUSED,
+                   uint64_t cookie UNUSED, void *context)
+{
+    struct walk *walk = context;
+    if (walk->count < ARRAY_LENGTH(walk->names) && strcmp(name, ".") != 0 &&
+        strcmp(name, "..") != 0)
+        (void)snprintf(walk->names[walk->count++], NAME_BYTES_MAX + 1, "%s", name);
+    return true;
+}
+
+/* Looks at everything, and takes some of it away. */
+static void walk_tree(struct node *directory, struct rng *rng, int depth)
+{
+    AUTO_FREE struct walk *walk = calloc(1, sizeof(*walk));
+    CHECK(walk);
+    session_readdir(directory, 0, gather, walk);
+    for (unsigned i = 0; i < walk->count; i++) {
+        struct node *node = NULL;
+        CHECK_EQ(session_lookup(directory, walk->names[i], &node), 0);
+        struct stat status;
+        node_stat(node, &status);
+        CHECK(status.st_nlink > 0);
+        if (S_ISDIR(status.st_mode) && depth < 20) {
+            walk_tree(node, rng, depth + 1);
+        } else if (S_ISREG(status.st_mode)) {
+            char bytes[5000];
+            CHECK(file_read(node, bytes, sizeof(bytes), rng_below(rng, 60000)) >= -EIO);
+            if (rng_chance(rng, 30))
+                CHECK(file_write(node, bytes, 100, rng_below(rng, 60000)) <= 0);
+        } else if (S_ISLNK(status.st_mode)) {
+            CHECK(strlen(node_target(node)) <= TARGET_BYTES_MAX);
+        }
+        if (rng_chance(rng, 30)) {
+            int r = S_ISDIR(status.st_mode) ? session_rmdir(directory, walk->names[i])
+                                            : session_unlink(directory, walk->names[i]);
+            CHECK(r <= 0);
+        }
+        node_unref(node, 1);
+    }
+}
+
+static int lend_base(const char *key, struct base **ret_base, void *context)
+{
+    struct base *base = context;
+    if (strcmp(key, base_key(base)) != 0)
+        return -ENOENT;
+    *ret_base = base_ref(base);
+    return 0;
+}
+
+/* Recovers a log of these bytes, and uses what comes of it. Returns what recovery said. */
+static int try_log(const struct place *place, struct base *base, const char *boot_id,
+                   const char *bytes, size_t size, struct rng *rng)
+{
+    AUTO_FD int dirfd = dir_ensure(place->fd, "logs", 0700);
+    CHECK_EQ(dir_remove_tree(dirfd, "0000000000000001"), 0);
+    AUTO_FD int log = io_openat(dirfd, "0000000000000001", O_RDWR | O_CREAT | O_EXCL, 0600);
+    CHECK(log >= 0);
+    CHECK_EQ(io_pwrite(log, bytes, size, 0), 0);
+    int fd = io_openat(place->fd, "blocks-copy", O_RDWR, 0600);
+    struct blocks *blocks = NULL;
+    CHECK_EQ(blocks_new(fd, &blocks), 0);
+    struct session_list list = {.reserve_fd = -1};
+    CHECK_EQ(pthread_mutex_init(&list.mutex, NULL), 0);
+    const struct recovery recovery = {.list = &list,
+                                      .dirfd = dirfd,
+                                      .name = "0000000000000001",
+                                      .blocks = blocks,
+                                      .boot_id = boot_id,
+                                      .find_base = lend_base,
+                                      .context = base};
+    struct session *session = NULL;
+    int r = session_recover(&recovery, &session);
+    if (r == 0) {
+        struct node *root = session->root;
+        node_ref(root);
+        walk_tree(root, rng, 0);
+        CHECK_EQ(session_compact(session, true), 0);
+        node_unref(root, 1);
+        CHECK_EQ(session_retire(session), 0);
+        session_discard(session);
+        session_unpin(session);
+    }
+    CHECK(LIST_EMPTY(&list.sessions));
+    CHECK_EQ(blocks_taken(blocks), 0);
+    CHECK_EQ(atomic_load(&list.stored_blocks), 0);
+    CHECK_EQ(pthread_mutex_destroy(&list.mutex), 0);
+    blocks_free(blocks);
+    return r;
+}
+
+/* A log with every kind of record in it, compacted in the middle. */
+static void make_eventful(const struct world *world)
+{
+    struct node *root = session_made(world->scratch, world->key, "s");
+    struct node *large = node_there(root, "large");
+    struct node *d = node_there(root, "d");
+    struct node *made = directory_made(root, "made");
+    struct node *file = file_made(made, "file");
+    struct node_new link = {.mode = S_IFLNK | 0777, .target = "somewhere"};
+    struct node *symbolic = NULL;
+    char bytes[20000] = "bytes";
+    for (int half = 0; half < 2; half++) {
+        CHECK_EQ(file_write(large, bytes, sizeof(bytes), 12345), 0);
+        CHECK_EQ(file_write(file, bytes, sizeof(bytes), 99), 0);
+        CHECK_EQ(file_allocate(large, 3, 4096, 8192), 0);
+        CHECK_EQ(file_truncate(large, 50000), 0);
+        CHECK_EQ(session_link(file, d, half ? "hard2" : "hard1"), 0);
+        CHECK_EQ(session_make(d, half ? "sym2" : "sym1", &link, &symbolic), 0);
+        node_unref(symbolic, 1);
+        if (half == 0) {
+            CHECK_EQ(session_rename(d, "e", root, "e", 0), 0);
+            CHECK_EQ(session_rename(d, "g", made, "g", 0), 0);
+            CHECK_EQ(session_compact(node_session(root), true), 0);
+        } else {
+            CHECK_EQ(session_rename(root, "e", root, "d", 2), 0);
+            CHECK_EQ(session_unlink(made, "file"), 0);
+            CHECK_EQ(session_unlink(root, "link"), 0);
+            struct session_lease lease = {.ends_ns = 1};
+            CHECK_EQ(session_set_lease(node_session(root), &lease), 0);
+        }
+    }
+    node_unref(file, 1);
+    node_unref(made, 1);
+    node_unref(d, 1);
+    node_unref(large, 1);
+    node_unref(root, 1);
+}
+
+struct fuzz {
+    const struct place *place;
+    struct base *base;
+    char boot_id[BOOT_ID_SIZE + 1];
+    char *bytes;
+    size_t size;
+    unsigned accepted;
+};
+
+static void run_fuzz(struct rng *rng, void *context)
+{
+    struct fuzz *fuzz = context;
+    AUTO_FREE char *mutated = malloc(fuzz->size);
+    CHECK(mutated);
+    for (int i = 0; i < 150; i++) {
+        memcpy(mutated, fuzz->bytes, fuzz->size);
+        if (i > 0)
+            mutate(rng, mutated, fuzz->size);
+        int r = try_log(fuzz->place, fuzz->base, fuzz->boot_id, mutated, fuzz->size, rng);
+        CHECK(i > 0 || r == 0);
+        CHECK(r == 0 || r == -EBADMSG || r == -ENOENT || r == -ESTALE);
+        fuzz->accepted += r == 0;
+    }
+}
+
+static void test_any_log(void **state)
+{
+    struct world world;
+    world_begin(&world, *state);
+    make_eventful(&world);
+    struct fuzz fuzz = {.place = *state};
+    read_boot_id(fuzz.boot_id);
+    char name[32];
+    log_name(name, serial_of(&world, "s"));
+    CHECK_EQ(serial_of(&world, "s"), 1);
+    CHECK_EQ(scratch_base(world.scratch, world.key, &fuzz.base), 0);
+    CHECK_EQ(dir_read_file(world.logs_fd, name, 1 << 20, &fuzz.bytes, &fuzz.size), 0);
+    AUTO_FD int from = openat(world.place->store->sessions_fd, "blocks", O_RDONLY | O_CLOEXEC);
+    AUTO_FD int to = io_openat(world.place->fd, "blocks-copy", O_RDWR | O_CREAT, 0600);
+    CHECK_EQ(io_copy_file(from, to), 0);
+    support_each_seed(10, run_fuzz, &fuzz);
+    CHECK(fuzz.accepted > 10);
+    base_unref(fuzz.base);
+    free(fuzz.bytes);
+    world_end(&world);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_another_boot),    TEST(test_a_template_that_is_gone),
+        TEST(test_damaged_logs),    TEST(test_logs_that_lie),
+        TEST(test_one_id_twice),    TEST(test_a_later_version),
+        TEST(test_unfinished_work), TEST(test_any_log),
+    };
+    return cmocka_run_group_tests_name("overlay-damage", tests, NULL, NULL);
+}

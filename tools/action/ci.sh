@@ -1,0 +1,180 @@
+#!/bin/sh
+# The steps of a CI job that uses mintfs, whichever runner it is: tools/action (GitHub, Forgejo) and
+# tools/gitlab run this one after the other, and so can anybody by hand.
+#
+# usage: ci.sh install | key | mend | build | mount | finish
+#   install   unpacks MINTFS_TARBALL (a file) where there is no mintfs; prints what PATH needs
+#   key       prints and sets key, store and path: what is to be cached is path, templates/KEY alone
+#   mend      takes from what a cache brought back the modes that mintfs refuses
+#   build     finds the template or builds it; sets cache-hit, key and seconds-saved
+#   mount     mounts where that can be had; else says why sessions are copies
+#   finish    writes the summary, takes the mount away; MINTFS_CI_MAX_SIZE limits the store
+#
+# What is set goes to GITHUB_OUTPUT as well, where there is one. From the environment come:
+# MINTFS_CI_ARGUMENTS, those of `mintfs build` (words and quotes as in a shell, nothing expanded;
+# none: mintfs.conf), MINTFS_CI_NAME, MINTFS_CI_KEY (a key that another job has computed), MINTFS_CI_HIT
+# and MINTFS_CI_SECONDS (what build has set, for finish).
+set -eu
+
+say() {
+    printf 'mintfs: %s\n' "$*" >&2
+}
+
+set_output() { # NAME VALUE
+    printf '%s=%s\n' "$1" "$2"
+    if [ -n "${GITHUB_OUTPUT-}" ]; then
+        printf '%s=%s\n' "$1" "$2" >>"$GITHUB_OUTPUT"
+    fi
+}
+
+store_path() {
+    mintfs config --json | sed -n '/"name": "store"/,/}/s/^ *"value": "\(.*\)",\{0,1\}$/\1/p'
+}
+
+# mintfs COMMAND with the arguments of the project. xargs splits them: quotes and backslashes mean
+# what they do to a shell, and nothing is expanded or run.
+run_with_arguments() {
+    command=$1
+    words=$(printf '%s' "${MINTFS_CI_ARGUMENTS-}" | xargs printf '%s\n')
+    set -f
+    IFS='
+'
+    # shellcheck disable=SC2086 # a word a line
+    set -- $words
+    unset IFS
+    set +f
+    if [ "$command" = build ] && [ -n "${MINTFS_CI_NAME-}" ]; then
+        mintfs build -n "$MINTFS_CI_NAME" "$@"
+    else
+        mintfs "$command" "$@"
+    fi
+}
+
+install_step() {
+    if command -v mintfs >/dev/null; then
+        say "$(mintfs --version) is here already"
+        dirname "$(command -v mintfs)"
+        return
+    fi
+    if [ ! -f "${MINTFS_TARBALL-}" ]; then
+        say "no mintfs on PATH, and MINTFS_TARBALL (\"${MINTFS_TARBALL-}\") is no file"
+        exit 1
+    fi
+    place=${RUNNER_TEMP:-${TMPDIR:-/tmp}}/mintfs-bin-$(id -u)
+    (umask 077 && mkdir -p "$place")
+    tar -xzf "$MINTFS_TARBALL" -C "$place"
+    "$place/bin/mintfs" --version >&2
+    if [ -n "${GITHUB_PATH-}" ]; then
+        echo "$place/bin" >>"$GITHUB_PATH"
+    fi
+    printf '%s\n' "$place/bin"
+}
+
+key_step() {
+    key=${MINTFS_CI_KEY-}
+    [ -n "$key" ] || key=$(run_with_arguments key)
+    store=$(store_path)
+    set_output key "$key"
+    set_output store "$store"
+    set_output path "$store/v1/templates/$key"
+}
+
+mend_step() {
+    store=$(store_path)
+    for directory in "$store" "$store/v1" "$store/v1/templates"; do
+        if [ -d "$directory" ]; then
+            chmod go-w "$directory"
+        fi
+    done
+    if [ -d "$store/v1/templates" ]; then
+        chmod -R go-w "$store/v1/templates"
+    fi
+}
+
+# Prints the seconds that building took, as the template tells.
+build_seconds() {
+    mintfs show --json "$1" | sed -n 's/^ *"build_time_ns": \([0-9]*\),\{0,1\}$/\1/p' |
+        awk '{ printf "%.1f\n", $1 / 1e9 }'
+}
+
+build_step() {
+    mend_step
+    key=${MINTFS_CI_KEY-}
+    [ -n "$key" ] || key=$(run_with_arguments key)
+    hit=false seconds=0.0
+    # What is damaged is no hit, and is built anew.
+    if [ -d "$(store_path)/v1/templates/$key" ] && mintfs verify "$key" >/dev/null; then
+        hit=true
+        seconds=$(build_seconds "$key")
+    fi
+    if [ "$hit" = true ] && [ -n "${MINTFS_CI_KEY-}" ]; then
+        # The builder need not even be installed in this job.
+        [ -z "${MINTFS_CI_NAME-}" ] || mintfs name "$MINTFS_CI_NAME" "$key"
+    else
+        built=$(run_with_arguments build)
+        if [ "$built" != "$key" ]; then
+            say "the key was to be $key, and is $built: the jobs do not see the same inputs"
+            exit 1
+        fi
+    fi
+    set_output cache-hit "$hit"
+    set_output key "$key"
+    set_output seconds-saved "$seconds"
+}
+
+mount_step() {
+    if [ "${MINTFS_BACKEND-}" = copy ]; then
+        say "MINTFS_BACKEND=copy: sessions are copies"
+    elif place=$(mintfs mount); then
+        say "mounted at $place"
+        set_output mount "$place"
+    elif [ "${MINTFS_BACKEND-}" = fuse ]; then
+        exit 1
+    else
+        say "sessions are copies"
+        mintfs doctor >&2 || true
+    fi
+}
+
+write_summary() {
+    if [ "${MINTFS_CI_HIT-}" = true ]; then
+        echo "mintfs: the template was there; ${MINTFS_CI_SECONDS:-?} s of migrations saved"
+    else
+        echo "mintfs: the template was built in this job"
+    fi
+    echo
+    echo '```'
+    mintfs stats 2>&1 || true
+    echo '```'
+}
+
+finish_step() {
+    if [ -n "${GITHUB_STEP_SUMMARY-}" ]; then
+        write_summary >>"$GITHUB_STEP_SUMMARY"
+    else
+        write_summary
+    fi
+    # 3: none is mounted. What still uses it must not fail a job whose tests have passed.
+    status=0
+    mintfs umount 2>/dev/null || status=$?
+    case $status in
+    0 | 3) ;;
+    *) say "the mount stays: $(mintfs umount 2>&1 || true)" ;;
+    esac
+    if [ -n "${MINTFS_CI_MAX_SIZE-}" ]; then
+        mintfs gc --max-size "$MINTFS_CI_MAX_SIZE" >&2
+    fi
+}
+
+case ${1-} in
+install) install_step ;;
+key) key_step ;;
+mend) mend_step ;;
+build) build_step ;;
+mount) mount_step ;;
+finish) finish_step ;;
+*)
+    sed -n '2,/^[^#]/{s/^# \{0,1\}//p;}' "$0" >&2
+    exit 2
+    ;;
+esac

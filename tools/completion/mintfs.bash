@@ -1,0 +1,76 @@
+# shellcheck shell=bash
+# bash completion for mintfs(1). Commands and options come from `mintfs help`, so that there is
+# nothing here to fall behind; names, keys and sessions from the store.
+
+_mintfs_commands() {
+    "$1" help 2>/dev/null | sed -n 's/^  \([a-z][a-z]*\) .*/\1/p'
+}
+
+_mintfs_options() {
+    "$1" help "$2" 2>/dev/null | grep -oE '(^|[^[:alnum:]-])--?[a-z][a-z-]*' | grep -oE -- '--?[a-z].*' |
+        sort -u
+}
+
+# Names, then keys as far as anybody types them; nothing is made where there is no store.
+_mintfs_templates() {
+    "$1" ls --json 2>/dev/null | awk -F'"' '
+        /"sessions": \[/ && !inside { exit }
+        /"names": \[/ { inside = 1; if (/\]/) inside = 0; next }
+        inside && /\]/ { inside = 0; next }
+        inside { print $2; next }
+        $2 == "key" { print substr($4, 1, 12) }' | sort -u
+}
+
+_mintfs_sessions() {
+    "$1" session ls --json 2>/dev/null | awk -F'"' '$2 == "id" { print $4 }' | sort -u
+}
+
+_mintfs() {
+    local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
+    local program=${COMP_WORDS[0]} command=${COMP_WORDS[1]-} words='' i
+    COMPREPLY=()
+    # Behind -- stands a builder: a command of the user's.
+    for ((i = 2; i < COMP_CWORD; i++)); do
+        if [ "${COMP_WORDS[i]}" = -- ]; then
+            mapfile -t COMPREPLY < <(compgen -c -f -- "$word")
+            return
+        fi
+    done
+    if [ "$COMP_CWORD" -eq 1 ]; then
+        words=$(_mintfs_commands "$program")" help --help --version"
+    elif [[ $word = -* ]]; then
+        words=$(_mintfs_options "$program" "$command")
+    else
+        case $command:$previous in
+        help:*) words=$(_mintfs_commands "$program") ;;
+        mount:-o | mount:--options)
+            words='allow_other strict limit= session_limit= idle= grace= no_io_uring'
+            ;;
+        *:-i | *:--input | *:--root | *:--to | *:--scratch | *:-x | *:--exclude)
+            mapfile -t COMPREPLY < <(compgen -f -- "$word")
+            return
+            ;;
+        *:-e | *:--env)
+            mapfile -t COMPREPLY < <(compgen -v -- "$word")
+            return
+            ;;
+        *:-n | *:--name | *:--rebuild | show:* | name:* | pin:* | unpin:* | evict:* | verify:*)
+            words=$(_mintfs_templates "$program")
+            ;;
+        session:session) words='new ls reset rm' ;;
+        session:*)
+            case ${COMP_WORDS[2]} in
+            new) words=$(_mintfs_templates "$program") ;;
+            reset | rm) words=$(_mintfs_sessions "$program") ;;
+            esac
+            ;;
+        mount:* | umount:*)
+            mapfile -t COMPREPLY < <(compgen -d -- "$word")
+            return
+            ;;
+        esac
+    fi
+    mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")
+}
+
+complete -o filenames -F _mintfs mintfs
