@@ -99,17 +99,21 @@ static void push_dirty_pages(struct server *server)
 }
 
 /* Files stay open beyond their time: the mount goes away beneath them, and that is said. */
-static void stop_by_force(struct controller *controller)
+static void say_what_is_lost(struct server *server)
 {
-    struct server *server = controller->server;
     AUTO_FREE char *users = mountpoint_users(server->options->mount_point);
     push_dirty_pages(server);
     log_warning("%s goes while in use%s%s: what is written to it from now on is lost",
                 server->options->mount_point, users ? " by " : "", users ? users : "");
-    /*
-     * The connection lasts while a file is open: the loop is told to end. Then fuse_session_unmount()
-     * detaches the mount; were that done here already, it would complain on standard error.
-     */
+}
+
+/*
+ * The connection lasts while a file is open: the loop is told to end. Then fuse_session_unmount()
+ * detaches the mount; were that done here already, it would complain on standard error.
+ */
+static void end_loop(struct controller *controller)
+{
+    struct server *server = controller->server;
     fuse_session_exit(server->fuse);
     do
         (void)pthread_kill(controller->loop, SIGNAL_WAKE);
@@ -123,16 +127,16 @@ static void stop(struct controller *controller)
     struct timespec until = time_from_now((int64_t)server->options->grace_seconds * 1000000000);
     await_closed(server, &until);
     /* A working directory or a mapping keeps it busy too. */
-    for (;;) {
-        int r = mountpoint_unmount(server->options->mount_point, false);
-        if (r < 0 && r != -EBUSY && r != -EINVAL && r != -ENOENT)
-            break;
+    int r = -EBUSY;
+    do {
+        if (r == -EBUSY)
+            r = mountpoint_unmount(server->options->mount_point, false);
         if (has_ended(server, RETRY_NS))
             return;
-        if (is_past(&until))
-            break;
-    }
-    stop_by_force(controller);
+    } while (!is_past(&until) && (r == 0 || r == -EBUSY));
+    if (r < 0 && mountpoint_state(server->options->mount_point) == MOUNT_OURS)
+        say_what_is_lost(server);
+    end_loop(controller);
 }
 
 static void *control(void *context)

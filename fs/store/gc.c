@@ -542,7 +542,7 @@ int gc_evict(const struct store *store, const struct gc_options *options,
     progress_start("evicting", keys->count);
     for (size_t i = 0; r == 0 && i < keys->count;) {
         CLEANUP(batch_fini) struct batch batch = {.store = store};
-        size_t of[BATCH];
+        size_t of[BATCH] = {0};
         for (; i < keys->count && batch.count < BATCH; i++) {
             const struct candidate *candidate = find_candidate(&all, keys->items[i]);
             ret_fates[i] = candidate && candidate->row.pinned ? GC_PINNED : GC_GONE;

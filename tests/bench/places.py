@@ -78,6 +78,7 @@ class Places:
         if IS_ROOT and in_own_namespace():
             let_go_of_others()
             self._open_fuse()
+            self._let_users_share()
         return self
 
     def __exit__(self, *error):
@@ -96,6 +97,15 @@ class Places:
                 self.stack.callback(run, "umount", "-l", "/dev/fuse")
         except (OSError, subprocess.CalledProcessError) as error:
             say(f"an ordinary user cannot have /dev/fuse here: {error}")
+
+    def _let_users_share(self):
+        """allow_other wants a line in fuse.conf: ours has it, in our namespace."""
+        conf = self.disk / "fuse.conf"
+        conf.write_text("user_allow_other\n", encoding="ascii")
+        conf.chmod(0o644)
+        if Path("/etc/fuse.conf").exists():
+            run("mount", "--bind", conf, "/etc/fuse.conf")
+            self.stack.callback(run, "umount", "-l", "/etc/fuse.conf")
 
     def make(self, parent: Path, name: str, user: bool = False) -> Path:
         path = parent / name

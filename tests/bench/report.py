@@ -40,14 +40,19 @@ def ms(microseconds: float) -> str:
     return f"{microseconds / 1000:.3f}" if microseconds < 1e5 else f"{microseconds / 1000:,.0f}"
 
 
+def ratio(value) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
 def show_scene(scene: dict):
     print(f"{scene['size_mb']:g} MB, {scene['transactions']} transactions, journal mode "
-          f"{scene['journal']}, {scene['workers']} at once (medians in ms; x: against mintfs)")
-    titles = ["", "n", "make", "open", "work", "close", "discard", "session", "p99", "x"]
+          f"{scene['journal']}, {scene['workers']} at once (medians in ms; x: against mintfs;"
+          " p10: where others use the machine too)")
+    titles = ["", "n", "make", "open", "work", "close", "discard", "session", "p99", "x", "p10", "x"]
     print_table(titles, [
         [row["title"], str(row["samples"]), *(ms(us) for us in row["phases_us"].values()),
          ms(row["median_us"]), ms(row["p99_us"]),
-         "" if row["ratio"] is None else f"{row['ratio']:.2f}"]
+         *(ratio(row["ratio"]), ms(row["p10_us"]), ratio(row["p10_ratio"]))]
         for row in scene["rows"]])
 
 

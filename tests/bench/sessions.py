@@ -59,6 +59,7 @@ class Row:
             "contender": self.contender.name,
             "title": self.contender.title,
             "samples": len(totals),
+            "p10_us": totals[len(totals) // 10] / 1000,
             "median_us": statistics.median(totals) / 1000,
             "p99_us": totals[at_99] / 1000,
             "phases_us": {phase: statistics.median(column) / 1000
@@ -113,7 +114,8 @@ def _measure(plan: Plan, rows: list, transactions: int, left_out: dict) -> list:
 def _with_ratios(rows: list) -> list:
     for row in rows:
         reference = next((r for r in rows if r["contender"] == REFERENCE.name), None)
-        row["ratio"] = row["median_us"] / reference["median_us"] if reference else None
+        for name, figure in (("ratio", "median_us"), ("p10_ratio", "p10_us")):
+            row[name] = row[figure] / reference[figure] if reference else None
     return rows
 
 

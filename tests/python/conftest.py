@@ -10,7 +10,17 @@ from .ways import BACKENDS, PACKAGE, Project, Way
 sys.path.insert(0, str(PACKAGE))
 
 
-@pytest.fixture(params=BACKENDS)
+def pytest_configure(config):
+    config.addinivalue_line("markers", "on_ways(*names): of mount, copy and none only these")
+
+
+def pytest_generate_tests(metafunc):
+    if "way" in metafunc.fixturenames:
+        marker = metafunc.definition.get_closest_marker("on_ways")
+        metafunc.parametrize("way", marker.args if marker else BACKENDS, indirect=True)
+
+
+@pytest.fixture
 def way(request, place):
     """Each of them; in the end nothing is left of what was made."""
     if request.param == "mount":
@@ -29,9 +39,10 @@ def project(place):
 @pytest.fixture
 def here(way, project, monkeypatch):
     """This very process works that way, in the project's directory."""
-    for name in [name for name in way.env if name.startswith(("MINTFS", "XDG", "TMP"))]:
+    for name in [name for name in way.env if name.startswith(("MINTFS", "PYTHONPATH", "TMPDIR"))]:
         monkeypatch.setenv(name, way.env[name])
-    monkeypatch.delenv("MINTFS_RUN", raising=False)
+    for name in ("MINTFS_RUN", "MINTFS_TEMPLATE", "MINTFS_STARTED", "MINTFS_MOUNT"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(tempfile, "tempdir", str(way.temporary))
     monkeypatch.chdir(project.path)
     yield way

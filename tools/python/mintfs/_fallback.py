@@ -12,6 +12,7 @@ A key here stands for one template in one test run: inputs are not read, since n
 import hashlib
 import json
 import os
+import re
 import shutil
 import sqlite3
 import stat
@@ -32,6 +33,7 @@ VERSIONS_OFFSET = 18  # SQLite's file header: write and read version, 2 in WAL m
 WAL_VERSIONS = b"\2\2"
 CANNOT_RUN, NOT_FOUND = 126, 127
 PYTHONS = ("python", "python3")
+NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")  # or key
 SQLITE_HEADER = b"SQLite format 3\0"
 
 
@@ -251,12 +253,12 @@ class FallbackSource(Source):
 
 def _resolve(template: str) -> str:
     run = _run.current().directory
-    if (run / "templates" / template).is_dir() and len(template) == 64:
-        return template
-    try:
-        return (run / "names" / template).read_text(encoding="utf-8")
-    except OSError:
-        raise NotFound(f"no template {template} in this test run: mintfs.template() makes it")
+    if NAME.fullmatch(template):
+        if (run / "templates" / template).is_dir():
+            return template
+        if (run / "names" / template).is_file():
+            return (run / "names" / template).read_text(encoding="utf-8")
+    raise NotFound(f"no template {template} in this test run: mintfs.template() makes it")
 
 
 def _parent_for(key: str) -> Path:

@@ -1,0 +1,146 @@
+"""Finding the command, and doing without it."""
+
+import os
+import signal
+import time
+
+import pytest
+
+import mintfs
+from mintfs import _command
+from support.basics import eventually, is_alive
+
+from .ways import Way
+
+
+@pytest.fixture
+def program(place):
+    """Writes a program called mintfs; returns its directory."""
+
+    def write(text: str):
+        path = place / "bin/mintfs"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        path.chmod(0o755)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def fresh(monkeypatch):
+    monkeypatch.setattr(_command, "_known", {})
+    monkeypatch.delenv("MINTFS_BINARY", raising=False)
+
+
+def test_on_path_or_named(fresh, monkeypatch, store):
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", str(store.binary.parent))
+        assert _command.find() == (str(store.binary), "")
+        patch.setenv("PATH", "/nonexistent")
+        assert _command.find() == (None, "there is no mintfs on PATH")
+        patch.setenv("MINTFS_BINARY", str(store.binary))
+        assert _command.find() == (str(store.binary), "")
+    monkeypatch.setenv("MINTFS_BINARY", "")
+    assert _command.find() == (None, "MINTFS_BINARY is empty")
+
+
+@pytest.mark.parametrize(
+    "text, reason",
+    [
+        ("#!/lib/ld-musl-of-another-machine\n", "No such file or directory"),
+        ("\x7fELF, not", "Exec format error"),
+        ("#!/bin/sh\necho libfoo.so: not found >&2; exit 127\n", "libfoo.so: not found"),
+        ("#!/bin/sh\nexit 9\n", "status 9"),
+        ("#!/bin/sh\necho another tool\n", "says it is something else"),
+    ],
+)
+def test_one_that_cannot_be_run(fresh, monkeypatch, program, text, reason):
+    """On PATH it counts as none; named, it is an error."""
+    path = program(text)
+    monkeypatch.setenv("PATH", f"{path.parent}:/usr/bin:/bin")
+    assert _command.find() == (None, f"{path}: {reason}")
+    with pytest.raises(mintfs.Error, match=f"no mintfs command: .*{reason}"):
+        _command.run(["ls"])
+    monkeypatch.setenv("MINTFS_BINARY", str(path))
+    with pytest.raises(mintfs.Error, match=f"MINTFS_BINARY is .*: {reason}"):
+        mintfs.template()
+
+
+def test_one_that_is_not_there(fresh, monkeypatch):
+    monkeypatch.setenv("MINTFS_BINARY", "/nonexistent/mintfs")
+    with pytest.raises(mintfs.Error, match="MINTFS_BINARY is /nonexistent/mintfs: no such program"):
+        mintfs.database("x")
+
+
+def test_statuses(fresh, monkeypatch, program):
+    path = program('#!/bin/sh\n[ "$1" != --version ] || exec echo mintfs 1\n'
+                   'echo "noise" >&2; echo "mintfs: it is $1" >&2; exit "$1"\n')
+    monkeypatch.setenv("MINTFS_BINARY", str(path))
+    for status, kind in {
+        1: mintfs.Error,
+        2: mintfs.UsageError,
+        3: mintfs.NotFound,
+        4: mintfs.Busy,
+        5: mintfs.Corrupt,
+        125: mintfs.Error,
+    }.items():
+        with pytest.raises(mintfs.Error) as caught:
+            _command.run([str(status)])
+        assert type(caught.value) is kind
+        assert str(caught.value) == f"it is {status}"
+        assert (caught.value.status, caught.value.output) == (
+            status,
+            f"noise\nmintfs: it is {status}\n",
+        )
+
+
+def test_messages():
+    assert _command.message_of("a\nmintfs: one\nb\nmintfs: two\n") == "one; two"
+    assert _command.message_of("a\nb\n\n") == "b"
+    assert _command.message_of("") == "the command failed without a word"
+
+
+def test_without_standard_error(monkeypatch):
+    monkeypatch.setattr("sys.stderr", None)
+    _command.pass_on("into the void")
+
+
+@pytest.mark.on_ways("mount", "copy")
+def test_mintfs_itself_fails(here):
+    with pytest.raises(mintfs.Error, match=r"input nothing/\* matches no file in") as caught:
+        mintfs.template(inputs="nothing/*", builder="true")
+    assert not isinstance(caught.value, mintfs.BuilderFailed) and caught.value.status == 125
+
+
+def test_a_builder_that_leaves_a_process(here, place):
+    """It keeps standard error open; nobody waits for it."""
+    script = 'sleep 600 & echo $! >"$1"; : >"$0"'
+    pid = place / "pid"
+    before = time.monotonic()
+    mintfs.template(builder=["sh", "-c", script, "{out}", pid])
+    assert time.monotonic() - before < 60
+    try:
+        os.kill(int(pid.read_text()), 9)
+    except ProcessLookupError:
+        pass
+
+
+def test_an_interrupt_ends_the_builder(way, place):
+    """Sent to this process alone; a terminal would send it to all."""
+    builder = ["sh", "-c", 'echo $$ >"$0.new"; mv "$0.new" "$0"; exec sleep 600', str(place / "pid")]
+    process = way.start("-c", f"import mintfs; mintfs.template(builder={builder!r})", cwd=place)
+    pid = int(eventually(lambda: (place / "pid").exists() and (place / "pid").read_text()))
+    process.send_signal(signal.SIGINT)
+    assert "KeyboardInterrupt" in process.communicate()[1]
+    eventually(lambda: not is_alive(pid))
+
+
+def test_a_mount_was_asked_for(place, store):
+    way = Way("none", store, place / "tmp")
+    done = way.run(
+        "-c", "import mintfs; mintfs.template(builder='true')", status=1,
+        env={"MINTFS_BACKEND": "fuse"},
+    )
+    assert "Error: no mintfs command, and MINTFS_BACKEND asks for a mount" in done.stderr
+    assert way.sessions() == []

@@ -1,0 +1,105 @@
+"""mintfs.conf as this package reads it, and as the command does."""
+
+import json
+
+import pytest
+
+import mintfs
+from mintfs import _conf
+
+from .ways import Way
+
+
+@pytest.fixture
+def command(store, place, monkeypatch):
+    made = Way("copy", store, store.home / "tmp")
+    monkeypatch.chdir(place)
+    for name in ("MINTFS_BINARY", "MINTFS_STORE", "MINTFS_BACKEND"):
+        monkeypatch.setenv(name, made.env[name])
+    return made
+
+
+GOOD = """\
+\ufeff# a comment
+; another
+
+[app]
+input   = one.sql
+          two words.sql
+   # indented comment
+
+  more.sql
+exclude = *.md
+env=SEED
+input = again.sql
+salt    =
+file    = sub/app.db
+builder = sh -c ': >"$0"; true # not a comment'
+          "{out}" 'it''s' "a \\"quoted\\" \\\\ word" back\\ slash ''
+"""
+
+
+def test_a_section(command, place, monkeypatch):
+    (place / "mintfs.conf").write_text(GOOD)
+    for name in ("one", "two words", "more", "again"):
+        (place / f"{name}.sql").write_text("x")
+    monkeypatch.setenv("SEED", "7")
+    key = mintfs.template()
+    shown = json.loads(command.store.run("show", "--json", key).stdout)
+    spec = _conf.read(place, None)
+    assert spec.builder == shown["builder"]
+    assert spec.builder[3:] == ["{out}", "its", 'a "quoted" \\ word', "back slash", ""]
+    assert spec.lists["input"] == ["one.sql", "two words.sql", "more.sql", "again.sql"]
+    assert sorted(spec.lists["input"]) == [row["path"] for row in shown["inputs"]]
+    assert spec.once == {"salt": "", "file": "sub/app.db"} and shown["salt"] == ""
+    assert (spec.file, shown["file"], spec.name) == ("sub/app.db", "sub/app.db", "app")
+    assert spec.lists["env"] == ["SEED"] and shown["environment"] == ["SEED=7"]
+
+
+BAD = {
+    "": "no [NAME] section",
+    "input = x\n": "mintfs.conf:1: before the first [NAME]",
+    "[app]\n\nwhat is this\n": "mintfs.conf:3: neither [NAME] nor KEY = VALUE",
+    "[app\n": "mintfs.conf:1: a section is [NAME] and nothing else",
+    "[app] more\n": "mintfs.conf:1: a section is [NAME] and nothing else",
+    "[app]\n[app]\n": "mintfs.conf:2: [app] stands twice",
+    "[app]\nsalt = 1\nsalt = 2\n": 'mintfs.conf:3: "salt" has one value',
+    "[app]\ninputs = 1\n": 'mintfs.conf:2: unknown key "inputs"',
+    "[app]\nbuilder = sh 'x\n": "mintfs.conf:2: a quote is not closed",
+    "[app]\ninput = x\n": "[app] names no builder",
+    "[a]\nbuilder = x\n[b]\nbuilder = x\n": "mintfs.conf has several templates, say which: a, b",
+}
+
+
+@pytest.mark.parametrize("text", BAD)
+def test_what_makes_no_sense(command, place, text):
+    (place / "mintfs.conf").write_text(text)
+    with pytest.raises(mintfs.Error) as of_the_command:
+        mintfs.template()
+    with pytest.raises(mintfs.Error) as ours:
+        _conf.read(place, None)
+    assert BAD[text] in str(of_the_command.value)
+    assert BAD[text] in str(ours.value)
+
+
+def test_other_refusals(command, place):
+    with pytest.raises(mintfs.Error, match="no mintfs.conf in"):
+        _conf.read(place, None)
+    (place / "mintfs.conf").write_text("[app]\nbuilder = x\n")
+    with pytest.raises(mintfs.Error, match=r"mintfs.conf has no \[other\]; there is: app") as ours:
+        _conf.read(place, "other")
+    with pytest.raises(mintfs.Error) as of_the_command:
+        mintfs.template("other")
+    assert str(ours.value) == str(of_the_command.value)
+    (place / "mintfs.conf").write_bytes(b"[app]\nbuilder = \xff\n")
+    with pytest.raises(mintfs.Error, match="mintfs.conf"):
+        _conf.read(place, None)
+
+
+def test_words():
+    assert _conf.split_words("  a  'b c' d\\ e ") == ["a", "b c", "d e"]
+    assert _conf.split_words("") == []
+    assert _conf.split_words('"\\n" \'\\\'') == ["\\n", "\\"]
+    for bad in ("'", '"a', "a\\"):
+        with pytest.raises(ValueError):
+            _conf.split_words(bad)

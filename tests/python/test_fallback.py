@@ -1,0 +1,267 @@
+"""Without the mintfs command: once per test run, shared, and gone with it."""
+
+import os
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import mintfs
+from mintfs import _database, _fallback, _run
+from support.basics import eventually
+
+TEN = 10
+
+
+pytestmark = pytest.mark.on_ways("none")
+
+
+def runs_below(way) -> list:
+    return [path for path in way.temporary.glob("mintfs-runs-*/*") if path.name != "lock"]
+
+
+def test_it_is_said_once(way, project):
+    done = way.run(
+        "-c",
+        "import mintfs, subprocess, sys\n"
+        "mintfs.database().close(); mintfs.database().close()\n"
+        "subprocess.run([sys.executable, '-c', 'import mintfs; mintfs.database()'], check=True)\n",
+        cwd=project.path,
+    )
+    said = [line for line in done.stderr.splitlines() if line.startswith("mintfs: ")]
+    assert said == [
+        "mintfs: MINTFS_BINARY is empty: the builder runs once per test run, "
+        "and each database is a copy"
+    ]
+    assert project.runs() == 1
+
+
+def test_processes_that_ask_at_once_build_once(way, project):
+    """The run is the parent's, in whose environment it stands."""
+    way.run(
+        "-c",
+        f"""
+import os, subprocess, sys, mintfs
+from mintfs import _run
+_run.current()
+ask = [sys.executable, "-c", "import mintfs; print(mintfs.template())"]
+running = [subprocess.Popen(ask, stdout=subprocess.PIPE) for _ in range({TEN})]
+keys = {{process.communicate()[0] for process in running}}
+assert len(keys) == 1 and not any(process.returncode for process in running), keys
+children = []
+for _ in range({TEN}):
+    pid = os.fork()
+    if pid == 0:
+        with mintfs.database() as db:
+            os._exit(0 if db.path().exists() else 1)
+    children.append(pid)
+assert [os.waitpid(pid, 0)[1] for pid in children] == [0] * {TEN}
+""",
+        cwd=project.path,
+    )
+    assert project.runs() == 1
+
+
+def test_a_fork_keeps_the_run(way, project):
+    way.run(
+        "-c",
+        """
+import os, time, mintfs
+mintfs.template()
+if os.fork() == 0:
+    parent = os.getppid()
+    while os.getppid() == parent:
+        time.sleep(0.01)
+    with mintfs.database() as db:
+        assert db.path().exists()
+    open("done", "w").close()
+""",
+        cwd=project.path,
+    )
+    eventually((project.path / "done").exists)
+    assert project.runs() == 1
+    # A fork is no owner: what it leaves goes with the next run.
+    way.script("import mintfs; mintfs.template()", cwd=project.path)
+
+
+def test_workers_whose_parent_knows_nothing(way, project):
+    """PYTEST_XDIST_TESTRUNUID tells that they belong together."""
+    env = {"PYTEST_XDIST_TESTRUNUID": "0123abcd"}
+    script = "import sys, mintfs; mintfs.database(); print('ready', flush=True); sys.stdin.read()"
+    first = way.start("-c", script, cwd=project.path, env=env)
+    # way.start gives no standard input: it ends at once, unless it is held up.
+    first.communicate()
+    assert project.runs() == 1
+    holder = subprocess.Popen(
+        [sys.executable, "-c", script],
+        cwd=project.path, env={**way.env, **env}, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )
+    assert holder.stdout.readline() == b"ready\n"
+    way.script("import mintfs; mintfs.database()", cwd=project.path, env=env)
+    holder.communicate()
+    assert project.runs() == 2
+
+
+def test_a_killed_run_goes_with_the_next(way, project):
+    process = way.start(
+        "-c", "import mintfs, time; mintfs.database(); print(1, flush=True); time.sleep(600)",
+        cwd=project.path,
+    )
+    assert process.stdout.readline() == "1\n"
+    (killed,) = runs_below(way)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert killed.exists()
+    memory = Path(f"/dev/shm/{killed.parent.name}-{killed.name}")
+    way.script("import mintfs; mintfs.database().close()", cwd=project.path)
+    assert not killed.exists() and not memory.exists()
+
+
+def test_a_killed_builder_leaves_the_next_one_free(way, project):
+    (project.path / "create_db.py").write_text(
+        "import os, pathlib, signal, sqlite3, sys\n"
+        "if not pathlib.Path('second').exists():\n"
+        "    pathlib.Path('second').touch(); os.kill(os.getppid(), signal.SIGKILL)\n"
+        "    pathlib.Path(sys.argv[1]).write_text('half')\n"
+        "else:\n"
+        "    sqlite3.connect(sys.argv[1]).execute('CREATE TABLE whole(a)')\n"
+    )
+    ask = "import mintfs; mintfs.memory().execute('SELECT * FROM whole')"
+    way.script(
+        "import subprocess, sys\nfrom mintfs import _run\n_run.current()\n"
+        f"ask = [sys.executable, '-c', {ask!r}]\n"
+        "assert subprocess.run(ask).returncode == -9\n"
+        "assert subprocess.run(ask).returncode == 0\n",
+        cwd=project.path,
+    )
+
+
+def test_one_that_was_cleaned_away_begins_anew(here, project):
+    mintfs.template()
+    _run.shutil.rmtree(_run.base())
+    mintfs.template()
+    assert project.runs() == 2
+    _run.shutil.rmtree(_run.base())
+    _run.leave()
+
+
+def test_a_place_that_others_made(here):
+    _run.base().mkdir(mode=0o777)
+    _run.base().chmod(0o777)
+    with pytest.raises(mintfs.Error, match="is not this user's alone"):
+        mintfs.template()
+    _run.base().rmdir()
+    _run.base().symlink_to("/etc")
+    with pytest.raises(mintfs.Error, match="is not this user's alone"):
+        mintfs.template()
+    _run.base().unlink()
+
+
+def test_a_name_that_is_none(here, monkeypatch):
+    """What stands in the environment leads nowhere else."""
+    monkeypatch.setenv("MINTFS_RUN", "../../etc")
+    assert _run.current().directory.parent == _run.base()
+
+
+def test_where_copies_lie(here, monkeypatch):
+    with mintfs.database() as db:
+        in_memory = os.path.ismount(_run.SHARED_MEMORY) and os.access(_run.SHARED_MEMORY, os.W_OK)
+        assert (_run.SHARED_MEMORY in db.directory.parents) == in_memory
+        assert stat.S_IMODE(db.directory.stat().st_mode) == 0o700
+    monkeypatch.setattr(_fallback, "ROOM_TO_LEAVE_BYTES", 1 << 62)
+    with mintfs.database() as db:
+        assert _run.current().directory in db.directory.parents
+    monkeypatch.setattr(_run, "SHARED_MEMORY", Path("/nonexistent"))
+    with mintfs.database() as db:
+        assert _run.current().directory in db.directory.parents
+
+
+def test_memory_that_is_somebody_elses(here, monkeypatch):
+    run, base = _run.current(), _run.base()
+    mintfs.template()
+    monkeypatch.setattr(_fallback, "_has_room", lambda place, size: True)
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "memory", Path("/usr"))
+        patch.setattr(_run, "base", lambda: base)
+        patch.setattr(os, "getuid", lambda: 12345)
+        with mintfs.database() as db:
+            assert run.directory in db.directory.parents
+
+
+def test_templates_are_read_only(here):
+    path = mintfs.sealed().path()
+    assert path.stat().st_mode & 0o222 == 0
+    with mintfs.database() as db:
+        assert db.path().stat().st_mode & stat.S_IWUSR
+
+
+def test_a_disk_that_is_full(here, monkeypatch):
+    """Half a copy is none."""
+    mintfs.template()
+
+    def full(source, to):
+        Path(to).touch()
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_fallback, "_copy_writable", full)
+        with pytest.raises(OSError):
+            mintfs.database()
+    places = (_run.current().memory, _run.current().directory / "sessions")
+    assert [path for place in places if place.exists() for path in place.iterdir()] == []
+    mintfs.database().close()
+
+
+def test_interpreters(here, project, monkeypatch):
+    """The first on PATH, by whichever name; where there is none by either, the one that runs."""
+    monkeypatch.setenv("PATH", "/nonexistent")
+    monkeypatch.setattr(sys, "executable", os.path.realpath(sys.executable))
+    for word in ("python", "python3"):
+        mintfs.template(builder=[word, project.path / "create_db.py", "{out}"])
+        mintfs.template(
+            builder=[word, project.path / "create_db.py", "{out}"], salt="2",
+            environ={"PATH": "/nonexistent"},
+        )
+    assert {os.path.realpath(path) for path in project.interpreters()} == {
+        os.path.realpath(sys.executable)
+    }
+    assert project.runs() == 4
+
+
+def test_wal_is_kept(here):
+    script = (
+        "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); "
+        "db.execute('PRAGMA journal_mode = wal'); db.execute('CREATE TABLE t(a)')"
+    )
+    key = mintfs.template(builder=["python3", "-c", script, "{out}"], to="placed.db")
+    with mintfs.database(key) as db:
+        connection = sqlite3.connect(db.path())
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        connection.close()
+        db.reset()
+    assert mintfs.memory(key).execute("SELECT * FROM t").fetchall() == []
+
+
+def test_names_do_not_lead_out(here):
+    mintfs.template()
+    for name in ("..", "../names/app", "."):
+        with pytest.raises(mintfs.NotFound):
+            mintfs.database(name)
+
+
+def test_closing_says_what_it_could_not(here, monkeypatch, capfd):
+    database = mintfs.database()
+
+    def refuse(self, session):
+        raise mintfs.Error("it stays")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_fallback.FallbackSource, "remove", refuse)
+        _database.close_all()
+    assert "mintfs: it stays\n" in capfd.readouterr().err
+    assert not database.directory.exists()  # it went with the run
