@@ -147,7 +147,7 @@ def test_a_session_of_a_large_template_is_small(mount):
     assert os.stat(session / "app.db").st_size == size
     assert disk_bytes(scratch) - before < 64 << 10
     os.rmdir(session)
-    eventually(lambda: disk_bytes(scratch) <= before)
+    eventually(lambda: disk_bytes(scratch) <= before + 8192)
 
 
 @pytest.mark.on_mounts("uring", "strict")
@@ -180,4 +180,4 @@ def test_scratch_is_given_back(mount, key):
     for i in range(10):
         os.rmdir(mount.sessions / key / f"s{i}")
     eventually(lambda: mount.status()["counters"]["stored_bytes"] == 0)
-    eventually(lambda: disk_bytes(scratch) <= empty + 4096)
+    eventually(lambda: disk_bytes(scratch) <= empty + 8192)

@@ -13,6 +13,7 @@ from support.basics import IS_ROOT, eventually, fails, fewer, is_alive, seeded, 
 from support.databases import check, connected, value
 from support.mounts import Daemon, Mount
 from support.processes import Child
+from support.users import Namespace
 
 each_way_to_ask = pytest.mark.parametrize(
     "number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda number: number.name
@@ -136,6 +137,24 @@ def test_a_working_directory_counts_as_use(fuse, store, key):
     child.send()
     child.end()
     mount.ended()
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="only root makes mount namespaces")
+def test_a_copy_of_the_mount_in_another_namespace(fuse, store, place, key):
+    """As a container or a service has that was started meanwhile: it does not keep the daemon."""
+    mount = Mount(store, store.home / "mnt", "grace=1")
+    mount.new(key, "one")
+    other = Namespace(place, "true", uid=0, with_copies=True)
+    try:
+        assert other.call(lambda: os.listdir(mount.sessions / key)) == ["one"]
+        mount.stop()
+        with pytest.raises(OSError):
+            other.call(lambda: os.statvfs(mount.point))
+        daemon = Daemon(store, mount.point)
+        assert daemon.said.stderr == ""
+        daemon.stop()
+    finally:
+        other.close()
 
 
 def test_a_second_signal_changes_nothing(fuse, store, key):

@@ -10,11 +10,11 @@
 #include "fs/base/io.h"
 #include "fs/base/lock.h"
 #include "fs/base/log.h"
+#include "fs/base/units.h"
 #include "fs/mount/mountpoint.h"
 #include "fs/mount/serve.h"
 #include "tools/command.h"
 #include "tools/mounting.h"
-#include "fs/base/units.h"
 
 static const struct option options[] = {
     {"scratch", required_argument, NULL, 's'}, {"foreground", no_argument, NULL, 'f'},

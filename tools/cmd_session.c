@@ -18,6 +18,7 @@
 #include <time.h>
 
 #include "fs/base/log.h"
+#include "fs/base/units.h"
 #include "fs/mount/serve.h"
 #include "fs/overlay/copies.h"
 #include "fs/overlay/scratch.h"
@@ -30,7 +31,6 @@
 #include "tools/care.h"
 #include "tools/command.h"
 #include "tools/sessions.h"
-#include "fs/base/units.h"
 
 /* ---- new ---- */
 
@@ -252,9 +252,9 @@ static int print_made(const struct store *store, const struct new_request *reque
                       const struct made_session *made)
 {
     if (request->as_json) {
-        json_t *json =
-            json_pack("{s:s, s:s, s:s, s:s, s:s}", "path", made->path, "key", made->key, "id",
-                      made->id, "backend", backend_name(made->choice.backend), "why", made->choice.why);
+        json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:s}", "path", made->path, "key", made->key,
+                                 "id", made->id, "backend", backend_name(made->choice.backend),
+                                 "why", made->choice.why);
         if (!json)
             return -ENOMEM;
         (void)json_dumpf(json, stdout, JSON_INDENT(2));

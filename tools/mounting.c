@@ -132,9 +132,8 @@ int mounting_take_away(const struct store *store, const char *typed)
         return r;
     bool has_daemon = place && found.mount_point && !strcmp(found.mount_point, place);
     AUTO_FD int pidfd = has_daemon ? (int)syscall(SYS_pidfd_open, found.pid, 0) : -1;
-    r = has_daemon && mountpoint_state(place) == MOUNT_NONE
-            ? end_unreachable(store, &found, pidfd)
-            : unmount(place);
+    r = has_daemon && mountpoint_state(place) == MOUNT_NONE ? end_unreachable(store, &found, pidfd)
+                                                            : unmount(place);
     return r == 0 && pidfd >= 0 ? await_end(pidfd, found.pid) : r;
 }
 

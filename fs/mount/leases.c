@@ -32,7 +32,7 @@ struct lease_keeper {
 
 /* What one look at all sessions finds. */
 struct look {
-    bool failed; /* no memory: looked again soon */
+    bool failed;     /* no memory: looked again soon */
     int64_t left_ns; /* until the next one ends */
     bool retry;
     struct session_lease *owners; /* each process once */
@@ -42,7 +42,7 @@ struct look {
         bool unused; /* nobody set its time: worth a line */
         char key[SHA256_HEX_LENGTH + 1];
         char id[SESSION_ID_MAX + 1];
-    } *over;
+    } * over;
     size_t over_count;
     size_t over_room;
 };

@@ -61,8 +61,8 @@ static void tell_lost(struct server *server, struct lost_names *lost)
     struct lost_name *name;
     while ((name = STAILQ_FIRST(lost))) {
         STAILQ_REMOVE_HEAD(lost, next);
-        (void)fuse_lowlevel_notify_inval_entry(server->fuse, id_of_node(name->directory), name->name,
-                                               strlen(name->name));
+        (void)fuse_lowlevel_notify_inval_entry(server->fuse, id_of_node(name->directory),
+                                               name->name, strlen(name->name));
         node_unref(name->directory, 1);
         free(name);
     }

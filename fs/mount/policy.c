@@ -17,12 +17,12 @@
  *     GETATTR       rarely    for the same reason; with allow_other CREATE and UNLINK make the
  *                             directory's stale, since the kernel checks its mode
  *     READ          once      keep_cache: pages of templates and sessions stay over close and open;
- *                             what nearly every session reads is stored in the page cache when its
- *                             file is first opened (hot.h), which saves the GETATTR too that stat(2)
- *                             sends after a READ, for the access time
+ *                             what nearly every session reads is stored in the page cache when
+ *                             its file is first opened (hot.h), which also saves the GETATTR that
+ *                             stat(2) sends after a READ, for the access time
  *     WRITE         late      writeback, unless strict: pages gather, and a rewritten one is sent
  *                             once; mtime and size are then the kernel's, flushed by SETATTR
- *     FORGET        late      with io_uring, see let_forgets_gather(): it comes through /dev/fuse alone
+ *     FORGET        late      gathered, with io_uring: see let_forgets_gather()
  *     OPEN, RELEASE always    without OPEN nobody knows what is in use, forged bytes get into the
  *                             pages of templates, and O_TRUNC is lost
  *

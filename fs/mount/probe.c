@@ -7,6 +7,8 @@
 #include <sched.h>
 #include <stdio.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "fs/base/io.h"
@@ -25,11 +27,42 @@ bool probe_library_has_uring(void)
 #endif
 }
 
-/* The child's part; a mount whose INIT nobody answers goes with its last descriptor. */
+/* fsconfig(2) with a value; linux/mount.h does not go with sys/mount.h in older libcs. */
+static int set_string(int fs, const char *key, unsigned value)
+{
+    enum { SET_STRING = 1 };
+    char text[24];
+    (void)snprintf(text, sizeof(text), key[0] == 'r' ? "%o" : "%u", value);
+    return (int)syscall(SYS_fsconfig, fs, SET_STRING, key, text, 0);
+}
+
+/* Makes a mount that is nowhere. */
+static int try_detached(void)
+{
+    enum { CMD_CREATE = 6 };
+    AUTO_FD int fd = io_openat(AT_FDCWD, "/dev/fuse", O_RDWR, 0);
+    AUTO_FD int fs = fd < 0 ? -1 : (int)syscall(SYS_fsopen, "fuse", 1);
+    if (fd < 0)
+        return -fd;
+    return fs < 0 || set_string(fs, "fd", (unsigned)fd) < 0 ||
+                   set_string(fs, "rootmode", S_IFDIR) < 0 ||
+                   set_string(fs, "user_id", geteuid()) < 0 ||
+                   set_string(fs, "group_id", getegid()) < 0 ||
+                   syscall(SYS_fsconfig, fs, CMD_CREATE, NULL, NULL, 0) < 0
+               ? errno
+               : 0;
+}
+
+/*
+ * The child's part; a mount whose INIT nobody answers goes with its last descriptor. In a chroot,
+ * whose / is no mount, ours might spread: then it is tried without a place.
+ */
 static int try_mount(void)
 {
-    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+    if (unshare(CLONE_NEWNS) < 0)
         return errno;
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+        return errno == EINVAL ? try_detached() : errno;
     AUTO_FD int fd = io_openat(AT_FDCWD, "/dev/fuse", O_RDWR, 0);
     if (fd < 0)
         return -fd;

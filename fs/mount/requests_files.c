@@ -69,11 +69,10 @@ static int open_node(fuse_req_t req, struct node *node, struct fuse_file_info *i
 #endif
     int r = access_node(req, node, want);
     if (r == 0)
-        r = info->flags & O_TRUNC
-                ? file_open(node)
-                : file_open_warm(node, store_pages,
-                                 &(struct warming){.fuse = server_of(req)->fuse,
-                                                  .id = id_of_node(node)});
+        r = info->flags & O_TRUNC ? file_open(node)
+                                  : file_open_warm(node, store_pages,
+                                                   &(struct warming){.fuse = server_of(req)->fuse,
+                                                                     .id = id_of_node(node)});
     if (r < 0)
         return r;
     if (info->flags & O_TRUNC) {

@@ -134,7 +134,8 @@ static void stop(struct controller *controller)
         if (has_ended(server, RETRY_NS))
             return;
     } while (!is_past(&until) && (r == 0 || r == -EBUSY));
-    if (r < 0 && mountpoint_state(server->options->mount_point) == MOUNT_OURS)
+    server->is_unmounted = r == 0 || mountpoint_state(server->options->mount_point) != MOUNT_OURS;
+    if (!server->is_unmounted)
         say_what_is_lost(server);
     end_loop(controller);
 }
@@ -302,6 +303,22 @@ static int run_loop(struct server *server)
     return r < 0 ? log_errno(r, "the mount at %s failed", server->options->mount_point) : 0;
 }
 
+/*
+ * Detaches what is still mounted. Where the mount is gone but its connection lives, in another mount
+ * namespace, libfuse would unmount once more and complain on standard error, unless its descriptor
+ * looks like that of a dead connection: as a pipe's does that nobody reads.
+ */
+static void end_session(struct server *server)
+{
+    int ends[2];
+    if (server->is_unmounted && pipe2(ends, O_CLOEXEC) == 0) {
+        (void)close(ends[0]);
+        (void)dup2(ends[1], fuse_session_fd(server->fuse));
+        (void)close(ends[1]);
+    }
+    fuse_session_unmount(server->fuse);
+}
+
 static int start_and_loop(struct server *server, struct controller *controller)
 {
     int r = open_session(server);
@@ -325,7 +342,7 @@ static int start_and_loop(struct server *server, struct controller *controller)
     }
     lease_keeper_stop(server);
     notifier_stop(server);
-    fuse_session_unmount(server->fuse);
+    end_session(server);
     return r;
 }
 

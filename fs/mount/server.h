@@ -23,9 +23,10 @@
 #define REQUEST_KINDS(X)                                                                           \
     X(LOOKUP)                                                                                      \
     X(FORGET)                                                                                      \
-    X(GETATTR) X(SETATTR) X(READLINK) X(MKNOD) X(MKDIR) X(UNLINK) X(RMDIR) X(SYMLINK) X(RENAME)    \
-        X(LINK) X(OPEN) X(CREATE) X(TMPFILE) X(READ) X(WRITE) X(RELEASE) X(READDIR) X(STATFS)      \
-            X(FALLOCATE) X(LSEEK) X(OPENDIR) X(SETXATTR) X(ACCESS)
+    X(GETATTR)                                                                                     \
+    X(SETATTR) X(READLINK) X(MKNOD) X(MKDIR) X(UNLINK) X(RMDIR) X(SYMLINK) X(RENAME) X(LINK)       \
+        X(OPEN) X(CREATE) X(TMPFILE) X(READ) X(WRITE) X(RELEASE) X(READDIR) X(STATFS) X(FALLOCATE) \
+            X(LSEEK) X(OPENDIR) X(SETXATTR) X(ACCESS)
 
 enum request_kind {
 #define X(name) REQUEST_##name,
@@ -53,8 +54,9 @@ struct server {
 
     pthread_mutex_t mutex; /* innermost: guards the wait for what follows */
     pthread_cond_t changed;
-    bool ready; /* the kernel has been answered */
-    bool ended; /* the loop is over */
+    bool ready;        /* the kernel has been answered */
+    bool ended;        /* the loop is over */
+    bool is_unmounted; /* before the loop was over; set by its end alone */
 };
 
 /* ---- from a request to what it names ---- */

@@ -56,8 +56,8 @@ char *status_text(struct server *server)
     json_t *status = json_pack(
         "{s:s, s:i, s:s, s:s, s:{s:b, s:b, s:b, s:b}, s:b, s:I, s:{s:I, s:I, s:o}, s:o}", "version",
         MINTFS_VERSION, "pid", (int)getpid(), "mount", options->mount_point, "scratch",
-        text_of(scratch_path(server->scratch)), "options", "allow_other", options->allow_other, "strict",
-        options->strict, "writeback", server->writeback, "io_uring",
+        text_of(scratch_path(server->scratch)), "options", "allow_other", options->allow_other,
+        "strict", options->strict, "writeback", server->writeback, "io_uring",
         atomic_load(&server->uses_uring), "stopping", atomic_load(&server->stopping), "open_files",
         (json_int_t)atomic_load(&server->open_files), "counters", "sessions_made",
         (json_int_t)counts.sessions_made, "stored_bytes", (json_int_t)counts.stored_bytes,

@@ -147,6 +147,12 @@ int blocks_take(struct blocks *blocks, uint32_t want, block_t *ret_first)
     return (int)count;
 }
 
+bool blocks_exist(struct blocks *blocks, block_t first, uint32_t count)
+{
+    AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&blocks->mutex);
+    return (uint64_t)first + count <= blocks->words * WORD_BITS;
+}
+
 int blocks_claim(struct blocks *blocks, block_t first, uint32_t count)
 {
     AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&blocks->mutex);

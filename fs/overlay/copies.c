@@ -481,8 +481,8 @@ static int end_if_over(const struct copy *copy, void *context)
         sscanf(text, "%" SCNd64 " %" SCNd32 " %" SCNu64, &lease.ends_ns, &lease.owner_pid,
                &lease.owner_start) != 3)
         return 0;
-    bool over =
-        (lease.ends_ns && session_lease_left_ns(&lease, 0) <= 0) || !session_lease_owner_lives(&lease);
+    bool over = (lease.ends_ns && session_lease_left_ns(&lease, 0) <= 0) ||
+                !session_lease_owner_lives(&lease);
     int r = over ? copies_remove(store, copy->key, copy->id) : 0;
     return r == -ENOENT ? 0 : r;
 }

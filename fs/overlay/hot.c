@@ -9,7 +9,7 @@
 enum {
     PROMISE_FIRST = 8, /* sessions */
     PROMISE_LAST = 128,
-    SOON_SESSIONS = 2, /* asked for again within so many: nearly every session does */
+    SOON_SESSIONS = 2,    /* asked for again within so many: nearly every session does */
     LONG_READ_BLOCKS = 8, /* a scan is no hint */
 };
 

@@ -3,10 +3,10 @@
  * can put just those into the page cache of a fresh session's file: a page that is there already
  * saves its READ, and the GETATTR that follows for the access time.
  *
- * A page handed over costs about a fifth of a READ, so only what nearly every session reads is worth
- * it: a block that two sessions in a row have asked for is expected from the next few, and from ever
- * more of them each time it proves right. What is handed over is not asked for, so nothing is known
- * of its use then: that is why each promise ends.
+ * A page handed over costs about a fifth of a READ, so only what nearly every session reads is
+ * worth it: a block that two sessions in a row have asked for is expected from the next few, and
+ * from ever more of them each time it proves right. What is handed over is not asked for, so
+ * nothing is known of its use then: that is why each promise ends.
  *
  * Safe from several threads.
  */

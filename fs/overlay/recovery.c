@@ -209,6 +209,10 @@ static int replay_extent(const struct extent_record *record, void *context)
          record->at + record->count >
              first_block_behind(base_entry(replay->session->base, node->base)->size_bytes)))
         return -EBADMSG;
+    /* Before memory is asked for: a log that lies could ask for all of it. */
+    if (record->block < BLOCK_LIMIT &&
+        !blocks_exist(replay->recovery->blocks, record->block, record->count))
+        return -EBADMSG;
     if (record->count > 0 && record->block != BLOCK_ABSENT)
         r = blockmap_reserve(&node->map, record->at, record->count);
     if (r < 0)
@@ -338,7 +342,7 @@ static int finish_tree(struct session *session)
         node->nlink = 0;
         directories += node_is_directory(node);
     }
-    AUTO_FREE struct node **queue = calloc(directories, sizeof(struct node *));
+    AUTO_FREE struct node **queue = calloc(directories + 1, sizeof(struct node *));
     if (!queue)
         return -ENOMEM;
     int r = count_links(session, queue);

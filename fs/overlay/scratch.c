@@ -131,14 +131,14 @@ static int make_session_held(struct scratch *scratch, struct base *base, const c
         return r;
     struct session *session;
     r = session_new(&(struct session_place){.list = &scratch->all,
-                                                .blocks = scratch->blocks,
-                                                .base = base,
-                                                .id = id,
-                                                .uid = options->uid,
-                                                .gid = options->gid,
-                                                .serial = serial,
-                                                .limit_blocks = scratch->session_limit_blocks},
-                        &session);
+                                            .blocks = scratch->blocks,
+                                            .base = base,
+                                            .id = id,
+                                            .uid = options->uid,
+                                            .gid = options->gid,
+                                            .serial = serial,
+                                            .limit_blocks = scratch->session_limit_blocks},
+                    &session);
     if (r < 0)
         return r;
     session->root->mode = S_IFDIR | (options->mode & 07777);

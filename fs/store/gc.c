@@ -367,7 +367,7 @@ static void account(const struct batch *batch, uint64_t *total, struct gc_result
         case GC_EVICTED:
             result->evicted++;
             result->evicted_bytes += bytes;
-            /* fall through */
+            __attribute__((fallthrough));
         case GC_GONE:
             *total -= bytes;
             result->left--;

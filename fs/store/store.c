@@ -63,8 +63,7 @@ int store_path(char **ret_path)
     } else if (asked && asked[0]) {
         AUTO_FREE char *here = getcwd(NULL, 0);
         if (!here)
-            return log_errno(errno, "the store %s is relative to a directory that is gone",
-                             asked);
+            return log_errno(errno, "the store %s is relative to a directory that is gone", asked);
         if (asprintf(&path, "%s/%s", here, asked) < 0)
             path = NULL;
     } else if (cache && cache[0] == '/') {

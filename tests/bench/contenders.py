@@ -25,7 +25,7 @@ class Template:
         self._stores = {}
 
     def store(self, user: bool, name: str) -> tuple:
-        """A store for one daemon alone, and the template's key; its files are links to the first's."""
+        """A store for one daemon alone, and the template's key; files are links to the first's."""
         if user not in self._stores:
             first = self.places.make(self.places.disk, f"store-{self.name}-{user:d}", user) / "s"
             self._stores[user] = first, build_template(first, self.path, user)
@@ -142,15 +142,17 @@ class Overlay(Contender):
 class Qcow2(Contender):
     """One qemu-storage-daemon a worker, which is told of each image by QMP."""
 
-    def __init__(self):
-        super().__init__("qcow2", "qcow2 overlay exported over FUSE (qemu-storage-daemon)", "qcow2")
+    def __init__(self, name, title, tmpfs: bool):
+        super().__init__(name, title, "qcow2")
+        self.tmpfs = tmpfs
 
     def set_up(self, template, stack, workers):
         need_program("qemu-storage-daemon", "qemu-system-common")
         need_program("qemu-img", "qemu-utils")
         if "type=]fuse" not in run("qemu-storage-daemon", "--help"):
             raise CannotRun("this qemu-storage-daemon exports nothing over FUSE")
-        where = self.fresh(template, template.places.tmpfs, stack)
+        places = template.places
+        where = self.fresh(template, places.tmpfs if self.tmpfs else places.disk, stack)
         empty = where / "empty"
         run("qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", template.path, empty)
         drivers = []
@@ -206,8 +208,10 @@ OTHERS = [
     Reflink("btrfs", "btrfs-progs"),
     Overlay("overlayfs-disk", "kernel overlayfs, volatile, on disk", "overlayfs", False),
     Overlay("overlayfs-tmpfs", "kernel overlayfs, volatile, on tmpfs", "overlayfs", True),
-    Overlay("fuse-overlayfs", "fuse-overlayfs, on tmpfs", "fuse-overlayfs", True),
-    Qcow2(),
+    Overlay("fuse-overlayfs-disk", "fuse-overlayfs, on disk", "fuse-overlayfs", False),
+    Overlay("fuse-overlayfs-tmpfs", "fuse-overlayfs, on tmpfs", "fuse-overlayfs", True),
+    Qcow2("qcow2-disk", "qcow2 over FUSE (qemu-storage-daemon), on disk", False),
+    Qcow2("qcow2-tmpfs", "qcow2 over FUSE (qemu-storage-daemon), on tmpfs", True),
     Memory(),
     Copy("backup-disk", "SQLite backup into a file on disk", False, "backup"),
     Copy("backup-tmpfs", "SQLite backup into a file on tmpfs", True, "backup"),

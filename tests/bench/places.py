@@ -127,7 +127,7 @@ def in_own_namespace() -> bool:
 
 
 def let_go_of_others():
-    """The namespace began with a copy of each mount: daemons whose users unmount must be able to go."""
+    """The namespace began with a copy of each mount, which would keep their daemons."""
     for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines():
         fields = line.split(" ")
         if fields[fields.index("-") + 1].startswith("fuse"):

@@ -48,7 +48,8 @@ def show_scene(scene: dict):
     print(f"{scene['size_mb']:g} MB, {scene['transactions']} transactions, journal mode "
           f"{scene['journal']}, {scene['workers']} at once (medians in ms; x: against mintfs;"
           " p10: where others use the machine too)")
-    titles = ["", "n", "make", "open", "work", "close", "discard", "session", "p99", "x", "p10", "x"]
+    titles = ["", "n", "make", "open", "work", "close", "discard", "session", "p99", "x",
+              "p10", "x"]
     print_table(titles, [
         [row["title"], str(row["samples"]), *(ms(us) for us in row["phases_us"].values()),
          ms(row["median_us"]), ms(row["p99_us"]),

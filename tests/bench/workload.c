@@ -150,8 +150,8 @@ static void transact(sqlite3 *database, const struct statements *sql, unsigned n
 
 void workload_transact(sqlite3 *database, unsigned serial, unsigned transactions)
 {
-    static const struct statements shop = {
-        "insert into tags(name) values (?1)", "select name from tags where id = ?1"};
+    static const struct statements shop = {"insert into tags(name) values (?1)",
+                                           "select name from tags where id = ?1"};
     bool in_shop = is_shop(database);
     unsigned table = serial % TABLES; /* a test is about something, and the next about another */
     for (unsigned i = 0; i < transactions; i++) {

@@ -28,8 +28,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     for (size_t i = 0; i < manifest->entry_count; i++) {
         const struct manifest_entry *entry = &manifest->entries[i];
-        if (!manifest_path_is_valid(entry->path) ||
-            manifest_find(manifest, entry->path) != entry)
+        if (!manifest_path_is_valid(entry->path) || manifest_find(manifest, entry->path) != entry)
             abort();
     }
     (void)manifest_size_bytes(manifest);

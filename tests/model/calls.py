@@ -79,6 +79,7 @@ class Side:
 
     def ftruncate(self, slot, size):
         os.ftruncate(self.files[slot], size)
+        os.utime(self.files[slot])
 
     def fallocate(self, slot, mode, offset, size):
         libc.fallocate(self.files[slot], mode, offset, size)
@@ -159,6 +160,7 @@ class Side:
         if stat.S_ISFIFO(os.lstat(self.path(name)).st_mode):
             return "a fifo"
         os.truncate(self.path(name), size)
+        os.utime(self.path(name))  # likewise, where the size stays
 
     def chmod(self, name, mode):
         if os.path.islink(self.path(name)):
@@ -231,11 +233,13 @@ class Side:
                         assert at > data
 
     def sync(self):
+        """Times too: those that the kernel holds back are no promise over a kill."""
         for folder, _, files in os.walk(self.root):
             for name in files:
                 path = f"{folder}/{name}"
                 if stat.S_ISREG(os.lstat(path).st_mode):
                     fd = os.open(path, os.O_RDONLY)
+                    os.utime(fd)
                     os.fsync(fd)
                     os.close(fd)
 

@@ -74,6 +74,7 @@ class Bench:
             theirs.close_all()
             if call == KILL:
                 ours.sync()
+                theirs.sync()
                 self.mount.process.kill()
                 self._end(-9)
             else:

@@ -74,8 +74,10 @@ def test_one_that_is_not_there(fresh, monkeypatch):
 
 
 def test_statuses(fresh, monkeypatch, program):
-    path = program('#!/bin/sh\n[ "$1" != --version ] || exec echo mintfs 1\n'
-                   'echo "noise" >&2; echo "mintfs: it is $1" >&2; exit "$1"\n')
+    path = program(
+        '#!/bin/sh\n[ "$1" != --version ] || exec echo mintfs 1\n'
+        'echo "noise" >&2; echo "mintfs: it is $1" >&2; exit "$1"\n'
+    )
     monkeypatch.setenv("MINTFS_BINARY", str(path))
     for status, kind in {
         1: mintfs.Error,
@@ -128,7 +130,12 @@ def test_a_builder_that_leaves_a_process(here, place):
 
 def test_an_interrupt_ends_the_builder(way, place):
     """Sent to this process alone; a terminal would send it to all."""
-    builder = ["sh", "-c", 'echo $$ >"$0.new"; mv "$0.new" "$0"; exec sleep 600', str(place / "pid")]
+    builder = [
+        "sh",
+        "-c",
+        'echo $$ >"$0.new"; mv "$0.new" "$0"; exec sleep 600',
+        str(place / "pid"),
+    ]
     process = way.start("-c", f"import mintfs; mintfs.template(builder={builder!r})", cwd=place)
     pid = int(eventually(lambda: (place / "pid").exists() and (place / "pid").read_text()))
     process.send_signal(signal.SIGINT)
@@ -139,7 +146,9 @@ def test_an_interrupt_ends_the_builder(way, place):
 def test_a_mount_was_asked_for(place, store):
     way = Way("none", store, place / "tmp")
     done = way.run(
-        "-c", "import mintfs; mintfs.template(builder='true')", status=1,
+        "-c",
+        "import mintfs; mintfs.template(builder='true')",
+        status=1,
         env={"MINTFS_BACKEND": "fuse"},
     )
     assert "Error: no mintfs command, and MINTFS_BACKEND asks for a mount" in done.stderr

@@ -99,7 +99,7 @@ def test_other_refusals(command, place):
 def test_words():
     assert _conf.split_words("  a  'b c' d\\ e ") == ["a", "b c", "d e"]
     assert _conf.split_words("") == []
-    assert _conf.split_words('"\\n" \'\\\'') == ["\\n", "\\"]
+    assert _conf.split_words("\"\\n\" '\\'") == ["\\n", "\\"]
     for bad in ("'", '"a', "a\\"):
         with pytest.raises(ValueError):
             _conf.split_words(bad)

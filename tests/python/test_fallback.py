@@ -6,7 +6,6 @@ import sqlite3
 import stat
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -99,7 +98,10 @@ def test_workers_whose_parent_knows_nothing(way, project):
     assert project.runs() == 1
     holder = subprocess.Popen(
         [sys.executable, "-c", script],
-        cwd=project.path, env={**way.env, **env}, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        cwd=project.path,
+        env={**way.env, **env},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     )
     assert holder.stdout.readline() == b"ready\n"
     way.script("import mintfs; mintfs.database()", cwd=project.path, env=env)
@@ -109,7 +111,8 @@ def test_workers_whose_parent_knows_nothing(way, project):
 
 def test_a_killed_run_goes_with_the_next(way, project):
     process = way.start(
-        "-c", "import mintfs, time; mintfs.database(); print(1, flush=True); time.sleep(600)",
+        "-c",
+        "import mintfs, time; mintfs.database(); print(1, flush=True); time.sleep(600)",
         cwd=project.path,
     )
     assert process.stdout.readline() == "1\n"
@@ -224,7 +227,8 @@ def test_interpreters(here, project, monkeypatch):
     for word in ("python", "python3"):
         mintfs.template(builder=[word, project.path / "create_db.py", "{out}"])
         mintfs.template(
-            builder=[word, project.path / "create_db.py", "{out}"], salt="2",
+            builder=[word, project.path / "create_db.py", "{out}"],
+            salt="2",
             environ={"PATH": "/nonexistent"},
         )
     assert {os.path.realpath(path) for path in project.interpreters()} == {

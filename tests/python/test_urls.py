@@ -25,7 +25,7 @@ ODD = [
     "100%25",
     "a%3Fb?c=d&e#f",
     "ünïcode ÄÖ 数据",
-    "it's \"quoted\" \\ back",
+    'it\'s "quoted" \\ back',
     "semi;colon:at@home",
     "b\udcffytes",
 ]

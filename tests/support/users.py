@@ -25,13 +25,24 @@ FUSE_FOR_ALL = (
 _inside = None
 
 
+# A namespace begins with a copy of each mount there is, which would outlive the unmounting of it.
+NO_COPIES = """
+grep -- ' - fuse.mintfs ' /proc/self/mountinfo | while read -r _ _ _ _ point _; do
+    umount -l "$(printf %b "$point")"
+done
+"""
+
+
 class Namespace:
     """A private mount namespace, set up by shell commands; $HOME is a scratch directory."""
 
-    def __init__(self, home: Path, setup: str = FUSE_FOR_ALL, uid: int = NOBODY):
+    def __init__(
+        self, home: Path, setup: str = FUSE_FOR_ALL, uid: int = NOBODY, with_copies: bool = False
+    ):
         self.uid = uid
+        script = f"{setup} && echo ready && exec cat >/dev/null"
         self.holder = subprocess.Popen(
-            ["unshare", "-m", "sh", "-c", f"{setup} && echo ready && exec cat >/dev/null"],
+            ["unshare", "-m", "sh", "-c", script if with_copies else NO_COPIES + script],
             env={**os.environ, "HOME": str(home)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -6,9 +6,9 @@
  */
 #include "tests/unit/support.h"
 
+#include "fs/base/table.h"
 #include <fcntl.h>
 #include <linux/fs.h>
-#include <uthash.h>
 
 #include "fs/base/dir.h"
 #include "fs/base/io.h"

@@ -121,8 +121,8 @@ def _find_program(word: str, paths: str) -> str:
     names = [word]
     if word in PYTHONS:
         first = paths.split(os.pathsep)[0]
-        names = [path for path in (shutil.which(name, path=first) for name in PYTHONS) if path]
-        names += [word, sys.executable]
+        beside = (shutil.which(name, path=first) for name in (word, *PYTHONS))
+        names = [*filter(None, beside), word, sys.executable]
     for name in names:
         program = shutil.which(name, path=paths)
         if program:

@@ -1,0 +1,123 @@
+"""The package as such: its version, types, and the wheel."""
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import mintfs
+
+from .ways import PACKAGE
+
+ROOT = PACKAGE.parents[1]
+MODULES = sorted((PACKAGE / "mintfs").glob("*.py"))
+
+
+def test_one_version():
+    project = re.search(
+        r"project\(.*?\n\s*version: '([^']+)'", (ROOT / "meson.build").read_text(), re.S
+    )
+    assert mintfs.__version__ == project.group(1)
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: path.stem)
+def test_python_3_9_can_read_it(module):
+    """And nothing that is newer than 3.9 is imported or called, as far as a text can tell."""
+    text = module.read_text(encoding="utf-8")
+    tree = ast.parse(text, feature_version=(3, 9))
+    for node in ast.walk(tree):
+        assert not isinstance(node, getattr(ast, "Match", ())), "match came with 3.10"
+        names = []
+        if isinstance(node, ast.Import):
+            names = [name.name for name in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names = [node.module]
+        for name in names:
+            assert name.split(".")[0] in {*STANDARD, "mintfs", *FRAMEWORKS.get(module.stem, ())}
+        if isinstance(node, (ast.AnnAssign, ast.arg)) and node.annotation:
+            assert "|" not in ast.unparse(node.annotation), "X | Y came with 3.10"
+
+
+STANDARD = {
+    "abc", "atexit", "contextlib", "dataclasses", "fcntl", "hashlib", "json", "msvcrt", "os",
+    "pathlib", "re", "shutil", "sqlite3", "stat", "subprocess", "sys", "tempfile", "threading",
+    "time", "types", "typing", "urllib", "uuid",
+}  # fmt: skip
+FRAMEWORKS = {"pytest_plugin": ("pytest",), "behave": ("behave",), "nox": ("nox",)}
+
+
+@pytest.mark.parametrize("platform", ["linux", "win32"])
+def test_types(platform, place):
+    words = ["--strict", "--python-version", "3.9", "--platform", platform]
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", *words, "--cache-dir", place, "mintfs"],
+        cwd=PACKAGE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_importing_never_fails(place):
+    """No command, no home, nothing writable, no frameworks: and nothing is written or run."""
+    script = "import sys, mintfs; print(mintfs.__version__, 'pytest' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, {str(PACKAGE)!r}); {script}"],
+        cwd=place,
+        env={"PATH": "/nonexistent", "MINTFS_BINARY": "/nonexistent", "TMPDIR": "/nonexistent"},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{mintfs.__version__} False\n", "")
+    assert list(place.iterdir()) == []
+
+
+def test_the_wheel(place):
+    """Built without a network, installed into an environment of its own, found by pytest."""
+    source = shutil.copytree(
+        PACKAGE, place / "source", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    offline = ["--no-index", "--no-deps", "--disable-pip-version-check", "-q"]
+    env = {
+        **os.environ,
+        "HOME": str(place),
+        "PIP_NO_CACHE_DIR": "1",
+        "PIP_ROOT_USER_ACTION": "ignore",
+    }
+    env.pop("PYTHONPATH", None)
+    pip = [sys.executable, "-m", "pip"]
+    subprocess.run(
+        [*pip, "wheel", *offline, "--no-build-isolation", "-w", place / "dist", source],
+        env=env,
+        check=True,
+    )
+    (wheel,) = (place / "dist").iterdir()
+    assert wheel.name == f"mintfs-{mintfs.__version__}-py3-none-any.whl"
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name for name in archive.namelist() if name.startswith("mintfs/")}
+        metadata = archive.read(f"mintfs-{mintfs.__version__}.dist-info/METADATA").decode()
+    assert names == {f"mintfs/{path.name}" for path in MODULES} | {"mintfs/py.typed"}
+    assert "Requires-Python: >=3.9\n" in metadata and "Requires-Dist" not in metadata
+    venv = [sys.executable, "-m", "venv", "--system-site-packages", "--without-pip"]
+    subprocess.run([*venv, place / "venv"], check=True)
+    python = place / "venv/bin/python"
+    subprocess.run([*pip, "--python", python, "install", *offline, wheel], env=env, check=True)
+    test = Path(place, "test_it.py")
+    test.write_text("def test_it(mintfs_db): assert mintfs_db.exists()\n")
+    (place / "mintfs.conf").write_text("[app]\nbuilder = sh -c ': >\"$0\"' {out}\n")
+    env = {**env, "MINTFS_BINARY": "", "TMPDIR": str(place)}
+    done = subprocess.run(
+        [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", test],
+        cwd=place,
+        env=env,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0 and "mintfs: 0 hits, 1 built" in done.stdout, done.stdout

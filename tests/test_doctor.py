@@ -1,0 +1,223 @@
+"""mintfs doctor: each line says ok or what to type, on machines where little or nothing works."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from support.basics import IS_ROOT, MINTFS
+from support.mounts import unmount_lazily
+from support.stores import binary_for_all
+from support.users import NOBODY, as_user
+
+LEVELS = {"ok", "hint", "bad"}
+root_only = pytest.mark.skipif(not IS_ROOT, reason="only root can make such a machine")
+
+
+class Doctor:
+    """A bare environment, and commands that prepare a private mount name space."""
+
+    def __init__(self, place: Path):
+        self.place = place
+        self.home = place / "nest"
+        self.home.mkdir()
+        self.env = {"HOME": str(self.home), "PATH": "/usr/bin:/bin"}
+
+    def run(self, *args, status=0, setup="", prefix=(), **env):
+        binary = binary_for_all(self.place) if prefix else MINTFS
+        command = [*prefix, str(binary), "doctor", *args]
+        if setup:
+            command = ["unshare", "-m", "sh", "-ec", f'{setup}\nexec "$@"', "-", *command]
+        every = {k: v for k, v in {**self.env, **env}.items() if v is not None}
+        done = subprocess.run(command, env=every, capture_output=True, text=True, timeout=60)
+        assert done.returncode == status, (done.returncode, done.stdout, done.stderr)
+        return done.stdout
+
+    def checks(self, *args, **kwargs) -> dict:
+        """By check, the last thing said of it; and the whole under ""."""
+        answer = json.loads(self.run("--json", *args, **kwargs))
+        assert answer["ok"] == all(row["level"] != "bad" for row in answer["checks"])
+        for row in answer["checks"]:
+            assert set(row) == {"check", "level", "text", "command", "fixed"}
+            assert row["level"] in LEVELS and row["text"]
+            assert row["level"] != "bad" or row["command"] or row["text"]
+        return {"": answer, **{row["check"]: row for row in answer["checks"]}}
+
+
+@pytest.fixture
+def doctor(place):
+    return Doctor(place)
+
+
+def test_it_changes_nothing(doctor):
+    text = doctor.run()
+    assert "store" in text and "backend" in text
+    assert list(doctor.home.iterdir()) == []
+    assert all(line[:4].strip() in LEVELS | {""} for line in text.splitlines())
+
+
+def test_json_has_its_fields(doctor):
+    answer = doctor.checks()[""]
+    assert set(answer) == {"ok", "checks", "backend", "store"}
+    assert set(answer["backend"]) == {"wish", "can_mount", "mounted_at", "fuse_from_bytes"}
+    assert answer["store"] == f"{doctor.home}/.cache/mintfs"
+
+
+def test_fix_makes_the_store(doctor):
+    assert doctor.checks("--fix")["store"]["fixed"] is True
+    assert (doctor.home / ".cache/mintfs/mintfs-store").exists()
+    assert doctor.checks()["store"]["level"] == "ok"
+
+
+def test_modes_are_told_and_mended(doctor):
+    doctor.run("--fix")
+    store = doctor.home / ".cache/mintfs"
+    (store / "v1").chmod(0o777)
+    row = doctor.checks(status=1)["store"]
+    assert row["level"] == "bad" and row["command"] == f"chmod go-w '{store}/v1'"
+    assert (store / "v1").stat().st_mode & 0o777 == 0o777
+    doctor.run("--fix")
+    assert (store / "v1").stat().st_mode & 0o777 == 0o755
+
+
+def test_a_foreign_directory_is_no_store(doctor):
+    (doctor.home / "mine").write_text("data")
+    row = doctor.checks("--fix", status=1, MINTFS_STORE=str(doctor.home))["store"]
+    assert row["level"] == "bad" and "not a store" in row["text"]
+    assert [path.name for path in doctor.home.iterdir()] == ["mine"]
+
+
+def test_home_of_nobody(doctor):
+    checks = doctor.checks(HOME="/nowhere/at/all", MINTFS_STORE=str(doctor.place / "s"))
+    assert checks["HOME"]["level"] == "ok"
+
+
+@root_only
+def test_home_of_somebody_else(doctor):
+    os.chown(doctor.home, NOBODY, NOBODY)
+    row = doctor.checks()["HOME"]
+    assert row["level"] == "hint" and "container jobs" in row["text"]
+    assert row["command"].startswith("export MINTFS_STORE=")
+
+
+@pytest.mark.parametrize("wish", ["copy", "fuse", "auto", ""])
+def test_the_backend_follows_the_wish(doctor, wish):
+    done = subprocess.run(
+        [MINTFS, "doctor", "--json"],
+        env={**doctor.env, "MINTFS_BACKEND": wish},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    answer = json.loads(done.stdout)
+    assert answer["backend"]["wish"] == (wish or "auto")
+    if wish == "copy":
+        assert answer["backend"]["fuse_from_bytes"] is None
+    if wish == "fuse":
+        assert done.returncode == (0 if answer["backend"]["can_mount"] else 1)
+
+
+def test_an_unknown_backend(doctor):
+    row = doctor.checks(status=1, MINTFS_BACKEND="tape")["backend"]
+    assert row["level"] == "bad" and "tape" in row["text"]
+
+
+@root_only
+def test_fuse_hidden(doctor):
+    checks = doctor.checks(setup="mount --bind /dev/null /dev/fuse")
+    assert checks["/dev/fuse"]["level"] == "hint"
+    assert checks["backend"]["text"].startswith("copies")
+    assert checks[""]["backend"] == {
+        "wish": "auto",
+        "can_mount": False,
+        "mounted_at": None,
+        "fuse_from_bytes": None,
+    }
+    row = doctor.checks(
+        setup="mount --bind /dev/null /dev/fuse", status=1, MINTFS_BACKEND="fuse"
+    )["backend"]
+    assert row["command"] == "unset MINTFS_BACKEND"
+
+
+@root_only
+def test_nothing_works(doctor):
+    """No FUSE, a read-only root, a tiny /dev/shm, no HOME, no PATH: it says so, and ends."""
+    setup = """
+        mount --bind /dev/null /dev/fuse
+        mount -t tmpfs -o size=1m none /dev/shm
+        mount -o remount,ro,bind /
+    """
+    for args in ([], ["--fix"]):
+        checks = doctor.checks(*args, setup=setup, status=1, HOME="/nowhere", PATH="/usr/bin:/bin")
+        assert checks["store"]["level"] == "bad"
+        assert checks["/dev/shm"]["level"] == "hint"
+        assert checks["backend"]["level"] == "ok"
+
+
+@root_only
+def test_no_user_and_no_home(doctor):
+    checks = doctor.checks(prefix=as_user(54321), status=1, HOME=None)
+    assert "set MINTFS_STORE" in checks["store"]["text"]
+    assert checks["store"]["command"] == "export MINTFS_STORE=/var/tmp/mintfs-54321"
+
+
+@root_only
+def test_no_new_privileges(doctor, fuse):
+    setup = f'mknod -m 666 {doctor.home}/fuse c 10 229; mount --bind {doctor.home}/fuse /dev/fuse'
+    os.chmod(doctor.home, 0o755)
+    row = doctor.checks(
+        setup=setup, prefix=[*as_user(NOBODY), "--no-new-privs"], MINTFS_STORE="/var/tmp/none-there"
+    )["fusermount3"]
+    assert row["level"] == "hint" and "privileges" in row["text"]
+
+
+@root_only
+def test_an_ordinary_user_with_a_usual_device(doctor, fuse):
+    setup = f'mknod -m 666 {doctor.home}/fuse c 10 229; mount --bind {doctor.home}/fuse /dev/fuse'
+    places = {"MINTFS_STORE": "/var/tmp/none-there", "MINTFS_MOUNT": "/tmp/none-there"}
+    checks = doctor.checks(setup=setup, prefix=as_user(NOBODY), **places)
+    assert checks["mounting"]["text"] == "through fusermount3"
+    assert checks[""]["backend"]["can_mount"] is True
+
+
+@root_only
+def test_a_user_name_space(doctor, fuse):
+    """An ordinary user who is root in a name space of his own may mount by himself."""
+    setup = f'mknod -m 666 {doctor.home}/fuse c 10 229; mount --bind {doctor.home}/fuse /dev/fuse'
+    checks = doctor.checks(
+        setup=setup,
+        prefix=[*as_user(NOBODY), "unshare", "-Urm"],
+        MINTFS_STORE="/var/tmp/none-there",
+        MINTFS_MOUNT="/tmp/none-there",
+    )
+    assert checks["mounting"]["text"].startswith("tried")
+
+
+def test_a_mount_is_told(doctor, mount):
+    env = {"MINTFS_STORE": str(mount.store.path)}
+    checks = doctor.checks(**env)
+    assert str(mount.point) in checks["mounts"]["text"]
+    assert checks[""]["backend"]["mounted_at"] == str(mount.point)
+    assert checks[""]["backend"]["fuse_from_bytes"] == 0
+
+
+@root_only
+def test_a_dead_mount_is_told_and_taken_away(doctor, mount):
+    mount.kill()
+    try:
+        rows = doctor.checks(status=1, MINTFS_BACKEND="copy")[""]["checks"]
+        (row,) = [row for row in rows if row["level"] == "bad"]
+        assert row["check"] == "mounts" and str(mount.point) in row["text"]
+        assert row["command"] == f"umount -l '{mount.point}'"
+        doctor.run("--fix", MINTFS_BACKEND="copy")
+        assert not mount.is_mounted()
+    finally:
+        if mount.is_mounted():
+            unmount_lazily(mount.point)
+
+
+@pytest.mark.parametrize("words", [["--cure"], ["now"]])
+def test_bad_usage(doctor, words):
+    assert doctor.run(*words, status=2) == ""

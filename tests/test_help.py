@@ -1,0 +1,120 @@
+"""One text for `mintfs help`, the man pages and completion: they say the same, of the same commands."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from support.basics import MINTFS
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = (ROOT / "tools/man/mintfs.1.scd").read_text()
+PARTS = PAGE.split("\n# COMMANDS\n")[1].split("\n# ")[0].split("\n## ")[1:]
+SECTIONS = {part.partition("\n")[0]: part.partition("\n")[2].strip() for part in PARTS}
+
+
+def run(*args, status=0, **kwargs):
+    done = subprocess.run([MINTFS, *args], capture_output=True, text=True, timeout=60, **kwargs)
+    assert done.returncode == status, (args, done)
+    return done.stdout
+
+
+def commands():
+    return re.findall(r"^  ([a-z]+) +\S", run("help"), re.MULTILINE)
+
+
+def test_the_page_has_the_commands_that_there_are():
+    assert sorted(SECTIONS) == sorted(commands())
+
+
+@pytest.mark.parametrize("name", SECTIONS)
+def test_help_and_page_agree(name):
+    first, _, rest = run("help", name).partition("\n")
+    synopsis = SECTIONS[name].partition("\n\n")[0].replace("*", "")
+    assert first == f"usage: mintfs {synopsis}"
+    options = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", first))
+    told = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", rest))
+    missing = options - told - {"-i"}
+    assert name == "key" or not missing, f"no word about {missing}"
+    assert run(name, "--help") == run("help", name)
+
+
+@pytest.mark.parametrize("name", SECTIONS)
+def test_each_option_of_the_page_is_taken(name, place):
+    """An option that is documented is never an unknown one."""
+    env = {"HOME": str(place), "PATH": "/usr/bin:/bin", "MINTFS_STORE": str(place / "store")}
+    for option in re.findall(r"^\*(--?[a-z-]+)\*", SECTIONS[name], re.MULTILINE):
+        words = [name, "new", option, "--help"] if name == "session" else [name, option, "--help"]
+        done = subprocess.run([MINTFS, *words], capture_output=True, text=True, env=env, timeout=60)
+        assert "unknown option" not in done.stderr, (name, option, done.stderr)
+
+
+def test_lines_fit_eighty_columns():
+    for name in SECTIONS:
+        body = run("help", name).split("\n", 1)[1]
+        assert max(map(len, body.splitlines())) <= 80, name
+
+
+@pytest.mark.parametrize("page", ["mintfs.1", "mintfs.7"])
+@pytest.mark.parametrize("width", [80, 40])
+def test_man_pages_format(page, width, tmp_path):
+    if not shutil.which("scdoc"):
+        pytest.skip("no scdoc")
+    made = subprocess.run(
+        ["scdoc"], stdin=open(ROOT / f"tools/man/{page}.scd"), capture_output=True, check=True
+    )
+    (tmp_path / page).write_bytes(made.stdout)
+    if not shutil.which("man"):
+        return  # containers come without; scdoc was content
+    shown = subprocess.run(
+        ["man", "--warnings", "-l", str(tmp_path / page)],
+        capture_output=True,
+        text=True,
+        env={"MANWIDTH": str(width), "LC_ALL": "C.UTF-8", "PATH": "/usr/bin:/bin"},
+    )
+    assert shown.returncode == 0 and "NAME" in shown.stdout
+    assert [line for line in shown.stderr.splitlines() if "cannot break" not in line and
+            "adjust" not in line] == []
+
+
+def complete(store, *words) -> set:
+    """What bash offers for the last word."""
+    script = """
+        PATH=$1:$PATH; source "$2"; shift 2
+        COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _mintfs; printf '%s\\n' "${COMPREPLY[@]}"
+    """
+    tools = store.home / "tools"
+    tools.mkdir(exist_ok=True)
+    if not (tools / "mintfs").exists():
+        (tools / "mintfs").symlink_to(MINTFS)
+    done = subprocess.run(
+        ["bash", "-c", script, "-", str(tools), str(ROOT / "tools/completion/mintfs.bash"), *words],
+        capture_output=True,
+        text=True,
+        env={"MINTFS_STORE": str(store.path), "HOME": str(store.home), "PATH": "/usr/bin:/bin"},
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done
+    return set(done.stdout.split())
+
+
+def test_completion(store):
+    key = store.build_app()
+    session = store.run("session", "new", "app", "one", env={"MINTFS_BACKEND": "copy"})
+    assert set(commands()) <= complete(store, "mintfs", "")
+    assert complete(store, "mintfs", "do") == {"doctor"}
+    assert {"--max-size", "--keep", "--dry-run"} <= complete(store, "mintfs", "gc", "--")
+    assert complete(store, "mintfs", "show", "") == {"app", key[:12]}
+    assert complete(store, "mintfs", "show", key[:4]) == {key[:12]}
+    assert complete(store, "mintfs", "session", "") == {"new", "ls", "reset", "rm"}
+    assert complete(store, "mintfs", "session", "rm", "") == {"one"}
+    assert "app" in complete(store, "mintfs", "session", "new", "a")
+    assert "strict" in complete(store, "mintfs", "mount", "-o", "st")
+    store.run("session", "rm", session.stdout.strip())
+
+
+def test_completion_makes_no_store(store):
+    assert complete(store, "mintfs", "help", "g") == {"gc"}
+    assert not store.path.exists()
