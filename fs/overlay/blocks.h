@@ -37,6 +37,9 @@ void blocks_free(struct blocks *blocks);
  */
 MUST_CHECK int blocks_take(struct blocks *blocks, uint32_t want, block_t *ret_first);
 
+/* Whether the storage file reaches that far: a record of blocks behind its end is a lie. */
+bool blocks_exist(struct blocks *blocks, block_t first, uint32_t count);
+
 /*
  * Recovery: marks blocks that a log claims as taken. -EBADMSG where one is taken already, or lies
  * behind the end of the file: it was written before the log told of it.
