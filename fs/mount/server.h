@@ -20,6 +20,7 @@
 #include "fs/overlay/session.h"
 
 /* Requests that are counted, by what the kernel calls them. */
+/* clang-format off */
 #define REQUEST_KINDS(X)                                                                           \
     X(LOOKUP)                                                                                      \
     X(FORGET)                                                                                      \
@@ -27,6 +28,7 @@
     X(SETATTR) X(READLINK) X(MKNOD) X(MKDIR) X(UNLINK) X(RMDIR) X(SYMLINK) X(RENAME) X(LINK)       \
         X(OPEN) X(CREATE) X(TMPFILE) X(READ) X(WRITE) X(RELEASE) X(READDIR) X(STATFS) X(FALLOCATE) \
             X(LSEEK) X(OPENDIR) X(SETXATTR) X(ACCESS)
+/* clang-format on */
 
 enum request_kind {
 #define X(name) REQUEST_##name,

@@ -41,7 +41,7 @@ def here(way, project, monkeypatch):
     """This very process works that way, in the project's directory."""
     for name in [name for name in way.env if name.startswith(("MINTFS", "PYTHONPATH", "TMPDIR"))]:
         monkeypatch.setenv(name, way.env[name])
-    for name in ("MINTFS_RUN", "MINTFS_TEMPLATE", "MINTFS_STARTED", "MINTFS_MOUNT"):
+    for name in ("MINTFS_RUN", "MINTFS_TEMPLATE", "MINTFS_STARTED", "PYTEST_XDIST_TESTRUNUID"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(tempfile, "tempdir", str(way.temporary))
     monkeypatch.chdir(project.path)

@@ -191,8 +191,8 @@ def source() -> Source:
     found = _command.find()
     if found.path is None:
         tell(found.why_not)
-        run = _run.current().directory.name
-        return _sources.setdefault((None, run), FallbackSource(found.why_not))
+        where: Tuple[Optional[str], ...] = (None, _run.current().token)
+        return _sources.setdefault(where, FallbackSource(found.why_not))
     where = (found.path, *map(os.environ.get, VARIABLES))
     return _sources.setdefault(where, CommandSource())
 

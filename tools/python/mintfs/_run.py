@@ -35,7 +35,9 @@ class Run:
         #: The same in memory, for databases; made when first used.
         self.memory = SHARED_MEMORY / f"{base().name}-{directory.name}"
         self.pid = os.getpid()
-        self._user = directory / "users" / f"{self.pid}-{uuid.uuid4().hex}"
+        #: Of this joining alone.
+        self.token = f"{self.pid}-{uuid.uuid4().hex}"
+        self._user = directory / "users" / self.token
         self._user.parent.mkdir(parents=True, exist_ok=True)
         self._fd: Optional[int] = take(self._user)
 
