@@ -499,3 +499,40 @@ def test_a_session_goes_while_in_use(session, mount, key):
     os.close(folder)
     eventually(lambda: mount.status()["counters"]["stored_bytes"] == 0)
     assert mount.status()["open_files"] == 0
+
+
+@pytest.mark.parametrize("way", ["removed", "replaced"])
+def test_storage_comes_back_with_the_last_use(mount, session, way):
+    """Whatever was in use when the session went: files deep in it, with two names, directories."""
+    (session / "a/b/c").mkdir(parents=True)
+    for name in ("a/b/c/deep", "a/linked"):
+        (session / name).write_bytes(b"x" * (1 << 20))
+    os.link(session / "a/linked", session / "a/b/other")
+    fds = [os.open(session / name, os.O_RDWR) for name in ("a/b/c/deep", "a/b/other", "app.db")]
+    for fd in fds:
+        os.pwrite(fd, b"y" * 8192, 0)
+        os.fsync(fd)
+    os.stat(session / "a/linked")
+
+    def sit(talk):
+        os.chdir(session / "a/b")
+        talk.send()
+        talk.receive()
+
+    child = Child(sit)
+    child.receive()
+    if way == "removed":
+        os.rmdir(session)
+    else:
+        fresh = session.parent / "fresh"
+        fresh.mkdir()
+        fresh.rename(session)
+        assert os.listdir(session) == ["app.db"]
+    assert mount.status()["counters"]["stored_bytes"] > 2 << 20
+    for fd in fds:
+        assert os.pread(fd, 3, 0) == b"yyy"
+        os.close(fd)
+    child.send()
+    child.end()
+    eventually(lambda: mount.status()["counters"]["stored_bytes"] == 0)
+    assert mount.status()["open_files"] == 0

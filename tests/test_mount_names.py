@@ -7,6 +7,7 @@ import stat
 import pytest
 
 from support.basics import eventually, fails, sha256
+from support.processes import Child
 
 pytestmark = pytest.mark.on_each_mount
 
@@ -311,6 +312,22 @@ def test_many_sessions_are_listed_once_each(mount, key):
     for name in gone:
         os.rmdir(mount.sessions / key / name)
     assert sorted(os.listdir(mount.sessions / key)) == sorted(names - gone)
+
+
+def test_of_many_that_make_one_id_one_does(mount, key):
+    def make():
+        made = 0
+        for i in range(30):
+            try:
+                os.mkdir(mount.sessions / key / f"s{i}")
+                made += 1
+            except FileExistsError:
+                pass
+        return made
+
+    children = [Child(lambda talk: make()) for _ in range(5)]
+    assert sum(child.end() for child in children) == 30
+    assert mount.status()["counters"]["sessions_made"] == 30
 
 
 def test_modes_and_owners(mount, key):

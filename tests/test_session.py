@@ -341,6 +341,32 @@ def test_backend_auto_is_the_mount_where_there_is_one(mount, store, key):
         assert done.stderr == ""
 
 
+def test_backend_fuse_starts_a_mount(fuse, store, key):
+    """Which keeps nothing of the command: whoever reads its output is not kept waiting."""
+    runtime = store.home / "runtime"
+    runtime.mkdir()
+    env = {"MINTFS_BACKEND": "fuse", "XDG_RUNTIME_DIR": str(runtime)}
+    done = store.run("session", "new", "--json", "app", "one", env=env)
+    made = json.loads(done.stdout)
+    assert (made["backend"], done.stderr) == ("fuse", "")
+    assert made["path"] == f"{runtime}/mintfs/sessions/{key}/one"
+    check(f"{made['path']}/app.db")
+    starters = [store.start("session", "new", "app", env=env) for _ in range(6)]
+    for starter in starters:
+        out, err = starter.communicate(timeout=60)
+        assert (starter.returncode, err) == (0, "")
+        assert out.startswith(f"{runtime}/mintfs/")
+    store.run("umount")
+    starters = [store.start("session", "new", "app", env=env) for _ in range(6)]
+    for starter in starters:  # of those that find no mount one starts it
+        out, err = starter.communicate(timeout=60)
+        assert (starter.returncode, err) == (0, "")
+        assert out.startswith(f"{runtime}/mintfs/")
+    assert len(os.listdir(runtime / "mintfs/sessions" / key)) == 13
+    store.run("umount")
+    assert not mount_lines(runtime / "mintfs") and store.leftovers() == []
+
+
 def test_backend_copy_beside_a_mount(mount, store, key):
     """Never under MNT; ls shows both, and rm finds both."""
     env = {"MINTFS_BACKEND": "copy"}

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -207,6 +208,30 @@ def test_a_session_that_somebody_else_removed(here):
             db.close()
     else:
         db.close()
+
+
+@pytest.mark.on_ways("mount")
+def test_a_mount_that_refuses(here, monkeypatch, capfd):
+    """What cannot be done through the mount is left to the command, and nothing half done stays."""
+    key = mintfs.template()
+    mintfs.database(key).close()
+
+    def refuse(*_):
+        raise OSError(95, "Operation not supported")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "setxattr", refuse)
+        with mintfs.database(key) as db:
+            assert len(here.sessions()) == 1
+            order(db.path())
+            db.reset()
+            assert rows(db.path()) == 0
+            assert len(here.sessions()) == 1
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", refuse)
+        with mintfs.database(key) as db:
+            db.reset()
+            assert len(here.sessions()) == 1
 
 
 def test_several_databases(here, project):

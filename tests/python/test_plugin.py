@@ -409,7 +409,10 @@ def test_killed_in_the_middle(way, project):
         test_it="""
 import os, time
 def test_it(mintfs_db, mintfs_db_session):
-    open(f"started-{os.environ['PYTEST_XDIST_WORKER']}", "w").write(str(os.getpid()))
+    worker = os.environ["PYTEST_XDIST_WORKER"]
+    with open(worker, "w") as file:
+        file.write(str(os.getpid()))
+    os.rename(worker, f"started-{worker}")
     time.sleep(600)
 def test_too(mintfs_db, mintfs_db_session):
     test_it(mintfs_db, mintfs_db_session)

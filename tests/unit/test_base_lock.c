@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -130,7 +131,6 @@ static void *wait_for_lock(void *context)
     return NULL;
 }
 
-/* The waiter's file is removed under it, and it must start over with the new one. */
 static void test_waiters_get_it_in_turn(void **state)
 {
     const struct place *place = *state;
@@ -149,6 +149,61 @@ static void test_waiters_get_it_in_turn(void **state)
         CHECK_EQ(waiters[i].r, 0);
     }
     CHECK(!exists(place, "l"));
+}
+
+struct taker {
+    const struct place *place;
+    pthread_barrier_t *barrier;
+};
+
+static void *take_and_hold(void *context)
+{
+    const struct taker *taker = context;
+    struct lock lock = LOCK_INIT;
+    CHECK_EQ(lock_take(&lock, taker->place->fd, "l", LOCK_EXCLUSIVE, true), 0);
+    (void)pthread_barrier_wait(taker->barrier); /* it has it */
+    (void)pthread_barrier_wait(taker->barrier); /* others have looked */
+    lock_release(&lock);
+    return NULL;
+}
+
+/* Whether somebody waits for a lock on that file, as proc_locks(5) tells. */
+static bool is_waited_for(ino_t ino)
+{
+    char wanted[32];
+    (void)snprintf(wanted, sizeof(wanted), ":%lu ", (unsigned long)ino);
+    AUTO_FILE FILE *file = fopen("/proc/locks", "re");
+    CHECK(file);
+    char line[256];
+    while (fgets(line, sizeof(line), file))
+        if (strstr(line, "->") && strstr(line, wanted))
+            return true;
+    return false;
+}
+
+/* Whoever waited gets a file that was removed meanwhile, which locks nobody out. */
+static void test_a_waiter_locks_the_new_file(void **state)
+{
+    const struct place *place = *state;
+    struct lock lock = LOCK_INIT;
+    struct lock other = LOCK_INIT;
+    struct stat status;
+    pthread_barrier_t barrier;
+    struct taker taker = {.place = place, .barrier = &barrier};
+    pthread_t thread;
+    CHECK_EQ(pthread_barrier_init(&barrier, NULL, 2), 0);
+    CHECK_EQ(lock_take(&lock, place->fd, "l", LOCK_EXCLUSIVE, false), 0);
+    CHECK_EQ(fstat(lock.fd, &status), 0);
+    CHECK_EQ(pthread_create(&thread, NULL, take_and_hold, &taker), 0);
+    while (!is_waited_for(status.st_ino))
+        (void)sched_yield();
+    lock_release(&lock);
+    (void)pthread_barrier_wait(&barrier);
+    CHECK_EQ(lock_take(&other, place->fd, "l", LOCK_EXCLUSIVE, false), -EWOULDBLOCK);
+    (void)pthread_barrier_wait(&barrier);
+    CHECK_EQ(pthread_join(thread, NULL), 0);
+    CHECK(!exists(place, "l"));
+    CHECK_EQ(pthread_barrier_destroy(&barrier), 0);
 }
 
 /* Processes that count in a file which only the lock protects. */
@@ -219,8 +274,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_within_one_process),     TEST(test_shared),
         TEST(test_no_link_is_followed),    TEST(test_dead_holder_frees),
-        TEST(test_waiters_get_it_in_turn), TEST(test_one_at_a_time),
-        TEST(test_a_signal_ends_the_wait),
+        TEST(test_waiters_get_it_in_turn), TEST(test_a_waiter_locks_the_new_file),
+        TEST(test_one_at_a_time),          TEST(test_a_signal_ends_the_wait),
     };
     return cmocka_run_group_tests_name("base-lock", tests, NULL, NULL);
 }

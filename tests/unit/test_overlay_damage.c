@@ -22,7 +22,8 @@ static struct session_header header_for(const struct world *world, uint64_t seri
 }
 
 static void write_log(const struct world *world, uint64_t serial,
-                      const struct session_header *header, const struct extent_record *extent)
+                      const struct session_header *header, const struct extent_record *extents,
+                      size_t count)
 {
     AUTO_FRAME struct frame frame;
     struct changelog *log = NULL;
@@ -31,8 +32,8 @@ static void write_log(const struct world *world, uint64_t serial,
     frame_init(&frame);
     frame_add_header(&frame, header);
     frame_add_node(&frame, &root, NULL);
-    if (extent)
-        frame_add_extent(&frame, extent);
+    for (size_t i = 0; i < count; i++)
+        frame_add_extent(&frame, &extents[i]);
     log_name(name, serial);
     CHECK_EQ(changelog_create(world->logs_fd, name, &frame, &log), 0);
     changelog_close(log);
@@ -51,7 +52,7 @@ static void test_another_boot(void **state)
     make_marked(&world, "stays", "mark");
     struct session_header header = header_for(&world, 1000, "gone");
     header.boot_id[0] = header.boot_id[0] == 'f' ? '0' : 'f';
-    write_log(&world, 1000, &header, NULL);
+    write_log(&world, 1000, &header, NULL, 0);
     AUTO_FREE char *said = world_reopen_said(&world);
     CHECK(strstr(said, "00000000000003e8") && strstr(said, "started anew"));
     CHECK_EQ(strchr(said, '\n') - said, (long)strlen(said) - 1);
@@ -68,7 +69,7 @@ static void test_a_template_that_is_gone(void **state)
     make_marked(&world, "stays", "mark");
     struct session_header header = header_for(&world, 1000, "gone");
     memset(header.key, 'e', SHA256_HEX_LENGTH);
-    write_log(&world, 1000, &header, NULL);
+    write_log(&world, 1000, &header, NULL, 0);
     AUTO_FREE char *said = world_reopen_said(&world);
     CHECK(strstr(said, "00000000000003e8") && strstr(said, "template is gone"));
     check_listing(&world, "stays ");
@@ -111,48 +112,60 @@ static void test_damaged_logs(void **state)
     world_end(&world);
 }
 
+static uint32_t number_of(const struct world *world, const char *path)
+{
+    struct node *root = session_found(world->scratch, world->key, "a");
+    struct node *node = node_there(root, path);
+    struct stat status;
+    node_stat(node, &status);
+    node_unref(node, 1);
+    node_unref(root, 1);
+    return (uint32_t)status.st_ino; /* the same entry in every session */
+}
+
+static struct extent_record extent(uint32_t node, fileblock_t at, uint32_t count, block_t block)
+{
+    return (struct extent_record){
+        .node = node, .at = at, .count = count, .block = block, .size_bytes = LARGE};
+}
+
 /* Each log that lies is put aside, and takes nothing of the others with it. */
 static void test_logs_that_lie(void **state)
 {
     struct world world;
     world_begin(&world, *state);
-    make_marked(&world, "a", "mark-a");
-    uint64_t serial = serial_of(&world, "a");
-    struct node *root = session_found(world.scratch, world.key, "a");
-    struct node *node = node_there(root, "large");
-    struct stat status;
-    node_stat(node, &status);
-    node_unref(node, 1);
-    node_unref(root, 1);
-    struct extent_record taken = {.node = (uint32_t)status.st_ino, /* the same entry everywhere */
-                                  .at = 12,
-                                  .count = 1,
-                                  .block = 0,
-                                  .size_bytes = LARGE};
-    struct extent_record never_written = taken;
-    never_written.block = 100000;
-    struct extent_record most = never_written;
-    most.block = BLOCK_LIMIT - 1;
-    struct extent_record zeros = taken;
-    zeros.block = BLOCK_ZERO;
-    zeros.at = 0;
-    zeros.count = 1 << 30;
-    struct extent_record nobody = taken;
-    nobody.node = 4711;
-    const struct extent_record *const extents[] = {&taken, &never_written, &most, &zeros, &nobody};
-    for (size_t i = 0; i < ARRAY_LENGTH(extents) + 4; i++) {
+    make_marked(&world, "a", "mark-a"); /* has block 0 */
+    make_marked(&world, "b", "mark-b");
+    discard(&world, "b"); /* had block 1, which is nobody's now */
+    uint32_t large = number_of(&world, "large");
+    uint32_t other = number_of(&world, "d/e/f");
+    enum { EXTENTS_MAX = 2 };
+    const struct extent_record lies[][EXTENTS_MAX] = {
+        {extent(large, 12, 1, 0)},                         /* another's */
+        {extent(large, 1, 1, 1), extent(large, 12, 1, 0)}, /* that too, behind an honest one */
+        {extent(other, 1, 1, 1), extent(large, 12, 1, 0)},
+        {extent(large, 1, 1, 1), extent(other, 12, 1, 0)},
+        {extent(large, 1, 1, 1), extent(large, 2, 1, 1)}, /* twice its own */
+        {extent(large, 12, 1, 100000)},                   /* never written */
+        {extent(large, 12, 1, BLOCK_LIMIT - 1)},
+        {extent(large, 0, 1 << 30, BLOCK_ZERO)}, /* zeros over nothing */
+        {extent(4711, 12, 1, 1)},                /* nobody's */
+    };
+    const size_t extent_lies = ARRAY_LENGTH(lies);
+    for (size_t i = 0; i < extent_lies + 4; i++) {
         support_context("lie %zu", i);
         struct session_header header = header_for(&world, 2000 + i, "liar");
-        if (i == ARRAY_LENGTH(extents)) /* a copy of a log under another name */
-            header.serial = serial;
-        else if (i == ARRAY_LENGTH(extents) + 1)
+        if (i == extent_lies) /* a copy of a log under another name */
+            header.serial = serial_of(&world, "a");
+        else if (i == extent_lies + 1)
             (void)snprintf(header.id, sizeof(header.id), "../liar");
-        else if (i == ARRAY_LENGTH(extents) + 2)
+        else if (i == extent_lies + 2)
             header.key[5] = 'x';
-        else if (i == ARRAY_LENGTH(extents) + 3)
+        else if (i == extent_lies + 3)
             header.serial = 0;
         scratch_close(world.scratch);
-        write_log(&world, 2000 + i, &header, i < ARRAY_LENGTH(extents) ? extents[i] : NULL);
+        size_t count = i >= extent_lies ? 0 : lies[i][1].node ? 2 : 1;
+        write_log(&world, 2000 + i, &header, i < extent_lies ? lies[i] : NULL, count);
         AUTO_FREE char *said = world_open_said(&world);
         CHECK(strstr(said, "damaged"));
         check_listing(&world, "a ");
@@ -173,7 +186,7 @@ static void test_one_id_twice(void **state)
     make_marked(&world, "a", "mark-a");
     scratch_close(world.scratch);
     struct session_header header = header_for(&world, 2000, "a");
-    write_log(&world, 2000, &header, NULL);
+    write_log(&world, 2000, &header, NULL, 0);
     free(world_open_said(&world));
     check_listing(&world, "a ");
     check_marked(&world, "a", "mark-a");

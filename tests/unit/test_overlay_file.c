@@ -493,6 +493,12 @@ static void test_holes(void **state)
         CHECK_EQ(file_seek(node, 98304, SEEK_HOLE, &at), 0);
         CHECK_EQ(at, 1300001);
         CHECK_EQ(file_seek(node, 1300001, SEEK_DATA, &at), -ENXIO);
+        /* What a longer file has behind the template's end is a hole as well. */
+        CHECK_EQ(file_truncate(node, 2000001), 0);
+        CHECK_EQ(file_seek(node, 98304, SEEK_HOLE, &at), 0);
+        CHECK_EQ(at, 1302528);
+        CHECK_EQ(file_seek(node, at, SEEK_DATA, &at), -ENXIO);
+        CHECK_EQ(file_truncate(node, 1300001), 0);
         node_unref(node, 1);
         node_unref(small.root, 1);
         scratch_close(small.scratch);
