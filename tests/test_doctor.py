@@ -207,11 +207,14 @@ def test_a_mount_is_told(doctor, mount):
 def test_a_dead_mount_is_told_and_taken_away(doctor, mount):
     mount.kill()
     try:
-        rows = doctor.checks(status=1, MINTFS_BACKEND="copy")[""]["checks"]
-        (row,) = [row for row in rows if row["level"] == "bad"]
-        assert row["check"] == "mounts" and str(mount.point) in row["text"]
+        rows = doctor.checks(MINTFS_BACKEND="copy")[""]["checks"]
+        (row,) = [row for row in rows if str(mount.point) in row["text"]]
+        assert (row["check"], row["level"]) == ("mounts", "hint")
         assert row["command"] == f"umount -l '{mount.point}'"
-        doctor.run("--fix", MINTFS_BACKEND="copy")
+        # --fix takes away what else is dead on this machine: in a name space of its own.
+        said = doctor.run("--fix", setup=":", MINTFS_BACKEND="copy")
+        assert f"a dead one lay at {mount.point}: taken away" in said
+        subprocess.run(["sh", "-c", row["command"]], check=True)
         assert not mount.is_mounted()
     finally:
         if mount.is_mounted():

@@ -333,14 +333,19 @@ def test_what_was_committed_outlives_a_killed_daemon(mount, store, variant, key,
             last = writer.receive()
         mount.kill()
         # Stuck in no call: each ends, with an error or from the cache.
+        promised = last
         with pytest.raises((OSError, AssertionError)):
             while True:
                 last = writer.receive()
+        # With cached writes, an fsync after the daemon's death may be called done by the kernel,
+        # which sends none; the unlink that commits in DELETE mode is a request, and fails.
+        if mode == "DELETE" or "strict" in variant.options:
+            promised = last
         store.run("umount", mount.point)
         mount = again(mount, *variant.options)
         check(path)
         with connected(path) as db:
-            assert value(db, "select max(n) from log") >= last
+            assert promised <= value(db, "select max(n) from log") <= last + 1
             assert value(db, "select count(*) from log") == value(db, "select max(n) + 1 from log")
     assert sha256(mount.templates / key / "app.db") == sha256(store.template(key))
     mount.stop()

@@ -256,7 +256,8 @@ static int check_dead_mount(const char *path, const char *type, void *context)
     }
     AUTO_FREE char *command =
         doctor_text(doctor->mounts_itself ? "umount -l '%s'" : "fusermount3 -uz '%s'", path);
-    doctor_say(doctor, FINDING_BAD, "mounts", command, "a dead one lies at %s: its daemon is gone",
+    /* No more than a hint: it is another store's, or the next mount there takes it away. */
+    doctor_say(doctor, FINDING_HINT, "mounts", command, "a dead one lies at %s: its daemon is gone",
                path);
     return 0;
 }

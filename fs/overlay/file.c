@@ -21,6 +21,9 @@
  * (https://www.sqlite.org/fileformat.html, 1.3.3). */
 enum { SQLITE_VERSIONS_OFFSET = 18, SQLITE_VERSIONS_SIZE = 2, SQLITE_VERSION_WAL = 2 };
 
+/* Overwriting in place makes no record but, at most this often, that of its time. */
+enum { TIME_TOLERANCE_NS = 1000 * 1000 * 1000 };
+
 static uint64_t min_u64(uint64_t a, uint64_t b)
 {
     return a < b ? a : b;
@@ -295,6 +298,20 @@ static int write_in_place(const struct change *change, bool behind)
     return write_stored(change->node, change->bytes + (from - change->offset), from, end);
 }
 
+void file_record_time(struct node *node, int64_t tolerance_ns)
+{
+    int64_t error_ns = node->mtime_ns - node->recorded_mtime_ns;
+    if (!node->logged || !node->changed || (error_ns >= -tolerance_ns && error_ns <= tolerance_ns))
+        return;
+    AUTO_FRAME struct frame frame;
+    frame_init(&frame);
+    frame_add_extent(&frame, &(struct extent_record){.node = node->number,
+                                                     .size_bytes = node->size_bytes,
+                                                     .mtime_ns = node->mtime_ns});
+    if (session_record(node->session, &frame) == 0)
+        node->recorded_mtime_ns = node->mtime_ns;
+}
+
 /* Tells the log what was taken, and the size. */
 static int record_change(const struct change *change, uint64_t size_bytes, int64_t now_ns)
 {
@@ -313,7 +330,10 @@ static int record_change(const struct change *change, uint64_t size_bytes, int64
     }
     if (!change->run_count)
         frame_add_extent(&frame, &record);
-    return session_record(node->session, &frame);
+    int r = session_record(node->session, &frame);
+    if (r == 0)
+        node->recorded_mtime_ns = now_ns;
+    return r;
 }
 
 /*
@@ -340,6 +360,7 @@ static int commit(struct change *change, uint64_t size_bytes)
     node->size_bytes = size_bytes;
     node->mtime_ns = node->ctime_ns = now;
     node->changed = true;
+    file_record_time(node, TIME_TOLERANCE_NS);
     return r;
 }
 
@@ -479,9 +500,12 @@ int file_open_warm(struct node *node, file_warmer *warm, void *context)
 
 void file_close(struct node *node)
 {
+    (void)pthread_rwlock_rdlock(&node->session->changes);
     (void)pthread_rwlock_wrlock(&node->lock);
     session_touch(node->session);
     node->opens--;
+    if (node->opens == 0)
+        file_record_time(node, 0);
     if (atomic_fetch_sub(&node->session->open_files, 1) == 1)
         changelog_rest(node->session->log);
     if (node->opens == 0 && node->base_fd >= 0) {
@@ -489,4 +513,5 @@ void file_close(struct node *node)
         node->base_fd = -1;
     }
     (void)pthread_rwlock_unlock(&node->lock);
+    (void)pthread_rwlock_unlock(&node->session->changes);
 }

@@ -350,6 +350,7 @@ static int set_held(struct node *node, const struct stat *to, unsigned which)
         int r = session_record(node->session, &frame);
         if (r < 0)
             return r;
+        node->recorded_mtime_ns = record.mtime_ns;
     }
     node->changed = true;
     node->mode = record.mode;

@@ -44,6 +44,7 @@ struct node {
     int64_t atime_ns;
     int64_t mtime_ns;
     int64_t ctime_ns;
+    int64_t recorded_mtime_ns; /* as the log tells it */
 
     uint64_t size_bytes;
     uint64_t base_limit_bytes; /* absent blocks show the template's bytes below this, else zeros */
@@ -135,6 +136,11 @@ void file_release_all(struct node *node);
 /* Zeroes what stored blocks hold behind the end, before the file grows. node.lock held. */
 MUST_CHECK int file_zero_tail(struct node *node, uint64_t new_size_bytes);
 
+/*
+ * Records the time of its last change, if the log tells it with an error of more than that. Where
+ * that fails (a full disk), only the time is lost. session.changes and node.lock held.
+ */
+void file_record_time(struct node *node, int64_t tolerance_ns);
 /* Lengthens it, with zeros, and records that. node.lock held. */
 MUST_CHECK int file_grow(struct node *node, uint64_t size_bytes);
 /*

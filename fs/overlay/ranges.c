@@ -45,6 +45,7 @@ static int drop_blocks(struct node *node, fileblock_t first, fileblock_t end)
         r = session_record(node->session, &frame);
         if (r < 0)
             return r;
+        node->recorded_mtime_ns = record.mtime_ns;
     }
     for (fileblock_t at = first; at < end;) {
         block_t block;

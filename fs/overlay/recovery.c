@@ -189,7 +189,7 @@ static int replay_node(const struct node_record *record, const char *target, voi
     node->size_bytes = record->size_bytes;
     node->base_limit_bytes = record->base_limit_bytes;
     node->atime_ns = record->atime_ns;
-    node->mtime_ns = record->mtime_ns;
+    node->mtime_ns = node->recorded_mtime_ns = record->mtime_ns;
     node->ctime_ns = record->ctime_ns;
     return 0;
 }
@@ -219,7 +219,7 @@ static int replay_extent(const struct extent_record *record, void *context)
         return r;
     blockmap_set(&node->map, record->at, record->count, record->block);
     node->size_bytes = record->size_bytes;
-    node->mtime_ns = node->ctime_ns = record->mtime_ns;
+    node->mtime_ns = node->ctime_ns = node->recorded_mtime_ns = record->mtime_ns;
     node->changed = true;
     return 0;
 }
