@@ -8,12 +8,13 @@ import shutil
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import sqlalchemy
 
 from support import users
-from support.basics import IS_ROOT, disk_bytes, sha256
+from support.basics import IS_ROOT, disk_bytes, eventually, sha256
 from support.databases import check, connected, pragma, value
 from support.mounts import mount_lines
 from support.stores import Store, make_home
@@ -365,6 +366,38 @@ def test_backend_fuse_starts_a_mount(fuse, store, key):
     assert len(os.listdir(runtime / "mintfs/sessions" / key)) == 13
     store.run("umount")
     assert not mount_lines(runtime / "mintfs") and store.leftovers() == []
+
+
+def test_a_mount_that_started_by_itself_goes_when_idle(fuse, store, key):
+    """The next command starts it again, and the session is still there."""
+    point = store.home / "mnt"
+    env = {"MINTFS_BACKEND": "fuse", "MINTFS_MOUNT": str(point), "MINTFS_IDLE": "1s"}
+    session = Path(store.run("session", "new", "app", "one", env=env).stdout.strip())
+    eventually(lambda: not mount_lines(point) and store.leftovers() == [], "an idle daemon's end")
+    store.run("session", "new", "app", "two", env={**env, "MINTFS_IDLE": "1h"})
+    check(session / "app.db")
+    store.run("session", "rm", "one", "two")
+    store.run("umount", env=env)
+
+
+def test_it_is_said_which_backend_and_why(fuse, store, key):
+    """Without a mount: a template as small as this one is copied, one above the limit is not."""
+
+    def new(template: str, **env) -> tuple:
+        said = json.loads(store.run("session", "new", "--json", template, env=env).stdout)
+        store.run("session", "rm", said["path"], env=env)
+        return said["backend"], said["why"]
+
+    assert new("app") == (
+        "copy", "the store is not mounted, and a copy of so small a template is cheaper"
+    )  # fmt: skip
+    assert new("app", MINTFS_BACKEND="copy") == ("copy", "MINTFS_BACKEND says so")
+    large = store.build("sh", "-c", 'head -c 9000000 /dev/zero >"$0"', "{out}", name="large")
+    mounted = {"MINTFS_MOUNT": str(store.home / "mnt")}
+    assert new(large, MINTFS_BACKEND="copy") == ("copy", "MINTFS_BACKEND says so")
+    assert new(large, **mounted) == ("fuse", "the store was not mounted: it is now")
+    assert new("app", **mounted) == ("fuse", "the store is mounted")
+    store.run("umount", env=mounted)
 
 
 def test_backend_copy_beside_a_mount(mount, store, key):

@@ -47,16 +47,22 @@ uint64_t backend_mount_pays_bytes(void)
     return uring == 'Y' ? WITH_URING_BYTES : WITHOUT_URING_BYTES;
 }
 
-static bool is_worth_a_mount(const struct store *store, const char *key)
+/* NULL, or why a template is not worth starting a mount for. */
+static const char *why_not_mount(const struct store *store, const char *key)
 {
     uint64_t pays = backend_mount_pays_bytes();
+    if (pays == UINT64_MAX)
+        return getenv("MINTFS_BUILDING")
+                   ? "the store is not mounted, and a builder starts no mount"
+                   : "the store is not mounted, and /dev/fuse cannot be opened";
     AUTO_TEMPLATE struct template *template = NULL;
-    if (pays == UINT64_MAX || template_open(store, key, &template) < 0)
-        return false;
+    if (template_open(store, key, &template) < 0)
+        return "the store is not mounted";
     uint64_t bytes = 0;
     for (size_t i = 0; i < template->manifest->entry_count; i++)
         bytes += template->manifest->entries[i].size_bytes;
-    return bytes > pays;
+    return bytes > pays ? NULL
+                        : "the store is not mounted, and a copy of so small a template is cheaper";
 }
 
 int backend_choose(const struct store *store, const char *key, struct serve_found *ret_found,
@@ -78,11 +84,13 @@ int backend_choose(const struct store *store, const char *key, struct serve_foun
         *ret_choice = (struct backend_choice){BACKEND_COPY, "the store's mount is out of reach"};
         return wish == WISH_FUSE ? mounting_say_unreachable(store, ret_found) : 0;
     }
-    if (r == 0 && (wish == WISH_FUSE || is_worth_a_mount(store, key))) {
+    const char *why_copy = r == 0 && wish != WISH_FUSE ? why_not_mount(store, key) : NULL;
+    if (r == 0 && !why_copy) {
         why = "the store was not mounted: it is now";
         r = mounting_find_or_start(store, wish == WISH_AUTO && copies_were_made(store), ret_found);
         if (r < 0)
             return r;
+        why_copy = "the store cannot be mounted; mintfs doctor tells why";
     }
     if (r == 0 && wish == WISH_FUSE)
         return log_fail(EIO,
@@ -90,6 +98,6 @@ int backend_choose(const struct store *store, const char *key, struct serve_foun
                         "mintfs doctor tells why",
                         store->path);
     *ret_choice = r ? (struct backend_choice){BACKEND_FUSE, why}
-                    : (struct backend_choice){BACKEND_COPY, "the store is not mounted"};
+                    : (struct backend_choice){BACKEND_COPY, why_copy};
     return 0;
 }

@@ -16,7 +16,7 @@ SEED = int(os.environ.get("MINTFS_TEST_SEED") or random.randrange(1 << 30))
 IS_ROOT = os.geteuid() == 0
 
 # Long enough for a slow machine under the sanitizers; nothing waits that long when all is well.
-PATIENCE_SECONDS = 120 if SANITIZED else 30
+PATIENCE_SECONDS = 240 if SANITIZED else 120
 
 
 def fewer(count: int) -> int:
