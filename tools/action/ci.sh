@@ -3,7 +3,8 @@
 # tools/gitlab run this one after the other, and so can anybody by hand.
 #
 # usage: ci.sh install | key | mend | build | mount | finish
-#   install   unpacks MINTFS_TARBALL (a file) where there is no mintfs; prints what PATH needs
+#   install   unpacks MINTFS_TARBALL (a file) where there is no mintfs; prints what PATH needs; the
+#             Python package lies in ../share/mintfs/python from there, if it came in the tarball
 #   key       prints and sets key, store and path: what is to be cached is path, templates/KEY alone
 #   mend      takes from what a cache brought back the modes that mintfs refuses
 #   build     finds the template or builds it; sets cache-hit, key and seconds-saved
@@ -50,10 +51,22 @@ run_with_arguments() {
     fi
 }
 
+# What the steps after this one shall find, on PATH and by Python.
+announce() { # BIN
+    if [ -n "${GITHUB_PATH-}" ]; then
+        printf '%s\n' "$1" >>"$GITHUB_PATH"
+    fi
+    python=${1%/bin}/share/mintfs/python
+    if [ -n "${GITHUB_ENV-}" ] && [ -d "$python" ]; then
+        printf 'PYTHONPATH=%s\n' "$python${PYTHONPATH:+:$PYTHONPATH}" >>"$GITHUB_ENV"
+    fi
+    printf '%s\n' "$1"
+}
+
 install_step() {
     if command -v mintfs >/dev/null; then
         say "$(mintfs --version) is here already"
-        dirname "$(command -v mintfs)"
+        announce "$(dirname "$(command -v mintfs)")"
         return
     fi
     if [ ! -f "${MINTFS_TARBALL-}" ]; then
@@ -64,10 +77,7 @@ install_step() {
     (umask 077 && mkdir -p "$place")
     tar -xzf "$MINTFS_TARBALL" -C "$place"
     "$place/bin/mintfs" --version >&2
-    if [ -n "${GITHUB_PATH-}" ]; then
-        echo "$place/bin" >>"$GITHUB_PATH"
-    fi
-    printf '%s\n' "$place/bin"
+    announce "$place/bin"
 }
 
 key_step() {
