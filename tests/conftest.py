@@ -6,6 +6,7 @@ does the test: for another user than ours it runs in a fork, in a namespace of t
 """
 
 import faulthandler
+import json
 import os
 import shutil
 import signal
@@ -207,3 +208,13 @@ def session(mount, key):
     else:
         path.mkdir(0o700)
     return path
+
+
+@pytest.fixture
+def copies(store):
+    """A store whose sessions are copies."""
+    store.env["MINTFS_BACKEND"] = "copy"
+    store.run("ls")
+    yield store
+    for row in json.loads(store.run("ls", "--json").stdout)["sessions"]:
+        store.run("session", "rm", row["path"])

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = ["fs/base", "fs/store", "fs/overlay", "fs/mount", "tools"]
-LINES_MAX = 650  # to come down again: fs/store/catalog.c is the one above 600
+LINES_MAX = 600
 
 # Whose headers may be included where, beside the C library's and the kernel's.
 FOREIGN = {

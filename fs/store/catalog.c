@@ -12,9 +12,6 @@
 #include "fs/store/catalog_db.h"
 #include "fs/store/catalog_parts.h"
 #include "fs/store/pin.h"
-#include "fs/store/strlist.h"
-#include "fs/store/sweep.h"
-#include "fs/store/template.h"
 
 struct catalog {
     struct store *store;
@@ -50,6 +47,11 @@ void catalog_free(struct catalog *catalog)
     drop(catalog);
     (void)pthread_mutex_destroy(&catalog->mutex);
     free(catalog);
+}
+
+const struct store *catalog_store(const struct catalog *catalog)
+{
+    return catalog->store;
 }
 
 int64_t catalog_now_ns(void)
@@ -131,7 +133,7 @@ static int set_name(sqlite3 *db, const char *name, const char *key)
                           "ssi", name, key, catalog_now_ns());
 }
 
-static int is_verified(sqlite3 *db, void *key)
+int catalog_row_is_verified(sqlite3 *db, const char *key)
 {
     AUTO_STATEMENT sqlite3_stmt *statement = NULL;
     int r = catalog_db_prepare(db, &statement,
@@ -142,6 +144,11 @@ static int is_verified(sqlite3 *db, void *key)
     if (code != SQLITE_ROW && code != SQLITE_DONE)
         return catalog_db_error(sqlite3_extended_errcode(db));
     return code == SQLITE_ROW;
+}
+
+static int is_verified(sqlite3 *db, void *key)
+{
+    return catalog_row_is_verified(db, key);
 }
 
 int catalog_is_verified(struct catalog *catalog, const char *key)
@@ -376,257 +383,4 @@ int catalog_key_of_name(struct catalog *catalog, const char *name,
 {
     struct name_query query = {.name = name, .ret_key = ret_key};
     return catalog_use(catalog, key_of_name, &query);
-}
-
-/* What a listing found: copied out first, since a damaged catalog makes it start over, and so that
- * no lock is held while the caller visits. */
-struct listing {
-    struct catalog_row *rows;
-    size_t count;
-    size_t capacity;
-};
-
-static void listing_clear(struct listing *listing)
-{
-    for (size_t i = 0; i < listing->count; i++) {
-        free(listing->rows[i].file);
-        free(listing->rows[i].names);
-        free(listing->rows[i].label);
-        free(listing->rows[i].made_by);
-    }
-    listing->count = 0;
-}
-
-static void listing_fini(struct listing *listing)
-{
-    listing_clear(listing);
-    free(listing->rows);
-}
-
-static int listing_add(struct listing *listing, const struct catalog_row *row)
-{
-    if (listing->count == listing->capacity) {
-        size_t capacity = listing->capacity ? 2 * listing->capacity : 16;
-        struct catalog_row *rows = reallocarray(listing->rows, capacity, sizeof(*rows));
-        if (!rows)
-            return -ENOMEM;
-        listing->rows = rows;
-        listing->capacity = capacity;
-    }
-    struct catalog_row copy = *row;
-    copy.file = strdup(row->file ? row->file : "");
-    copy.names = strdup(row->names ? row->names : "");
-    copy.label = strdup(row->label ? row->label : "");
-    copy.made_by = strdup(row->made_by ? row->made_by : "");
-    listing->rows[listing->count++] = copy;
-    return copy.file && copy.names && copy.label && copy.made_by ? 0 : -ENOMEM;
-}
-
-/* SQLite hands out const bytes; the row only borrows them until listing_add() copies. */
-static char *column_text(sqlite3_stmt *statement, int column)
-{
-    return (char *)(uintptr_t)sqlite3_column_text(statement, column);
-}
-
-static int list(sqlite3 *db, const char *sql, struct listing *listing,
-                bool (*read_row)(sqlite3_stmt *statement, struct catalog_row *ret_row))
-{
-    AUTO_STATEMENT sqlite3_stmt *statement = NULL;
-    listing_clear(listing);
-    int r = catalog_db_prepare(db, &statement, sql, "");
-    while (r == 0) {
-        int code = sqlite3_step(statement);
-        if (code == SQLITE_DONE)
-            return 0;
-        if (code != SQLITE_ROW)
-            return catalog_db_error(sqlite3_extended_errcode(db));
-        struct catalog_row row = {0};
-        const char *key = column_text(statement, 0);
-        if (!key || !sha256_is_hex(key) || !read_row(statement, &row))
-            continue;
-        memcpy(row.key, key, sizeof(row.key));
-        r = listing_add(listing, &row);
-    }
-    return r;
-}
-
-static bool read_name(sqlite3_stmt *statement, struct catalog_row *ret_row)
-{
-    ret_row->names = column_text(statement, 1);
-    return ret_row->names && template_name_is_valid(ret_row->names);
-}
-
-static int list_names(sqlite3 *db, void *listing)
-{
-    return list(db, "SELECT key, name FROM names ORDER BY name", listing, read_name);
-}
-
-int catalog_each_name(struct catalog *catalog, catalog_name_visitor *visit, void *context)
-{
-    CLEANUP(listing_fini) struct listing listing = {.rows = NULL};
-    int r = catalog_use(catalog, list_names, &listing);
-    for (size_t i = 0; r == 0 && i < listing.count; i++)
-        r = visit(listing.rows[i].names, listing.rows[i].key, context);
-    return r;
-}
-
-static bool read_nothing(sqlite3_stmt *statement UNUSED, struct catalog_row *ret_row UNUSED)
-{
-    return true;
-}
-
-static bool read_template(sqlite3_stmt *statement, struct catalog_row *ret_row)
-{
-    ret_row->file = column_text(statement, 1);
-    ret_row->size_bytes = (uint64_t)sqlite3_column_int64(statement, 2);
-    ret_row->file_count = (uint64_t)sqlite3_column_int64(statement, 3);
-    ret_row->created_ns = sqlite3_column_int64(statement, 4);
-    ret_row->build_time_ns = sqlite3_column_int64(statement, 5);
-    ret_row->last_used_ns = sqlite3_column_int64(statement, 6);
-    ret_row->saved_ns = sqlite3_column_int64(statement, 7);
-    ret_row->hits = sqlite3_column_int64(statement, 8);
-    ret_row->pinned = sqlite3_column_int64(statement, 9) != 0;
-    ret_row->verified = sqlite3_column_int64(statement, 10) != 0;
-    ret_row->names = column_text(statement, 11);
-    ret_row->label = column_text(statement, 12);
-    ret_row->made_by = column_text(statement, 13);
-    return true;
-}
-
-static int list_keys(sqlite3 *db, void *listing)
-{
-    return list(db, "SELECT key FROM templates ORDER BY key", listing, read_nothing);
-}
-
-static int list_templates(sqlite3 *db, void *listing)
-{
-    return list(db,
-                "SELECT key, file, size_bytes, file_count, created_ns, build_time_ns,"
-                " last_used_ns, saved_ns, hits, pinned, verified,"
-                " (SELECT group_concat(name, ' ') FROM (SELECT name FROM names"
-                "  WHERE names.key = templates.key ORDER BY name)), label, made_by"
-                " FROM templates ORDER BY last_used_ns DESC, key",
-                listing, read_template);
-}
-
-int catalog_each(struct catalog *catalog, catalog_visitor *visit, void *context)
-{
-    CLEANUP(listing_fini) struct listing listing = {.rows = NULL};
-    int r = catalog_use(catalog, list_templates, &listing);
-    for (size_t i = 0; r == 0 && i < listing.count; i++)
-        r = visit(&listing.rows[i], context);
-    return r;
-}
-
-/* ---- against the store ---- */
-
-static int compare_rows(const void *a, const void *b)
-{
-    return strcmp(((const struct catalog_row *)a)->key, ((const struct catalog_row *)b)->key);
-}
-
-struct reconciling {
-    const struct store *store;
-    const struct listing *known; /* by key */
-    struct strlist fresh;        /* in the store, and not known */
-};
-
-static int find_fresh(const char *key, const char *same UNUSED, void *context)
-{
-    struct reconciling *work = context;
-    struct catalog_row wanted = {.pinned = false};
-    (void)snprintf(wanted.key, sizeof(wanted.key), "%s", key);
-    if (work->known->count &&
-        bsearch(&wanted, work->known->rows, work->known->count, sizeof(wanted), compare_rows))
-        return 0;
-    /* Published, and about to be entered by its builder. */
-    char lock_name[BUILD_LOCK_NAME_SIZE];
-    char holder[64];
-    sweep_lock_name(key, lock_name);
-    if (lock_holder(work->store->locks_fd, lock_name, holder, sizeof(holder)) == 1)
-        return 0;
-    return strlist_add(&work->fresh, key);
-}
-
-struct entering {
-    const struct store *store;
-    const struct strlist *keys;
-    size_t entered;
-};
-
-static int enter_key(sqlite3 *db, struct entering *entering, const char *key)
-{
-    AUTO_FREE char *shown = NULL;
-    AUTO_MANIFEST struct manifest *manifest = NULL;
-    if (asprintf(&shown, "%s/v1/templates/%s", entering->store->path, key) < 0) {
-        shown = NULL;
-        return -ENOMEM;
-    }
-    AUTO_FD int fd =
-        io_openat(entering->store->templates_fd, key, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-    /* A damaged manifest is said; `verify` deals with it. */
-    if (fd < 0 || manifest_read(fd, shown, &manifest) < 0 || strcmp(manifest->key, key) != 0)
-        return 0;
-    entering->entered++;
-    return catalog_db_enter(db, manifest, false, pin_exists(entering->store, key));
-}
-
-static int enter_keys(sqlite3 *db, void *arguments)
-{
-    struct entering *entering = arguments;
-    entering->entered = 0;
-    int r = catalog_begin(db, false);
-    for (size_t i = 0; r == 0 && i < entering->keys->count; i++) {
-        /* Its builder may have entered it a moment ago, and as checked. */
-        int known = is_verified(db, entering->keys->items[i]);
-        r = known < 0 ? known : known ? 0 : enter_key(db, entering, entering->keys->items[i]);
-    }
-    return r == 0 ? catalog_commit(db) : r;
-}
-
-struct dropping {
-    const struct store *store;
-    const struct listing *known;
-    size_t gone;
-};
-
-static int drop_gone(sqlite3 *db, void *arguments)
-{
-    struct dropping *dropping = arguments;
-    dropping->gone = 0;
-    int r = catalog_begin(db, false);
-    for (size_t i = 0; r == 0 && i < dropping->known->count; i++) {
-        const char *key = dropping->known->rows[i].key;
-        if (template_exists(dropping->store, key))
-            continue;
-        dropping->gone++;
-        r = catalog_db_run(db, "DELETE FROM templates WHERE key = ?1", "s", key);
-        if (r == 0)
-            r = catalog_db_run(db, "DELETE FROM names WHERE key = ?1", "s", key);
-    }
-    return r == 0 ? catalog_commit(db) : r;
-}
-
-int catalog_reconcile(struct catalog *catalog, size_t *ret_entered, size_t *ret_gone)
-{
-    CLEANUP(listing_fini) struct listing known = {.rows = NULL};
-    struct reconciling work = {.store = catalog->store, .known = &known, .fresh = STRLIST_INIT};
-    int r = catalog_use(catalog, list_keys, &known);
-    if (r == 0)
-        r = template_each_key(catalog->store, find_fresh, &work);
-    struct entering entering = {.store = catalog->store, .keys = &work.fresh};
-    if (r == 0 && work.fresh.count)
-        r = catalog_use(catalog, enter_keys, &entering);
-    strlist_fini(&work.fresh);
-    struct dropping dropping = {.store = catalog->store, .known = &known};
-    bool some_gone = false;
-    for (size_t i = 0; r == 0 && !some_gone && i < known.count; i++)
-        some_gone = !template_exists(catalog->store, known.rows[i].key);
-    if (r == 0 && some_gone)
-        r = catalog_use(catalog, drop_gone, &dropping);
-    if (ret_entered)
-        *ret_entered = entering.entered;
-    if (ret_gone)
-        *ret_gone = dropping.gone;
-    return r;
 }

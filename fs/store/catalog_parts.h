@@ -1,5 +1,6 @@
 /*
- * What the catalog's two files share; for catalog.c and catalog_care.c alone.
+ * What the catalog's files share; for catalog.c, catalog_list.c, catalog_reconcile.c and
+ * catalog_care.c alone.
  */
 #ifndef MINTFS_STORE_CATALOG_PARTS_H
 #define MINTFS_STORE_CATALOG_PARTS_H
@@ -21,5 +22,23 @@ MUST_CHECK int catalog_use(struct catalog *catalog, catalog_operation *operate, 
 /* Begins to write; `durable`: a crash of the machine must not take it back. */
 MUST_CHECK int catalog_begin(sqlite3 *db, bool durable);
 MUST_CHECK int catalog_commit(sqlite3 *db);
+
+/* The store that it is of. */
+const struct store *catalog_store(const struct catalog *catalog);
+
+/* As catalog_is_verified(), within an operation. */
+MUST_CHECK int catalog_row_is_verified(sqlite3 *db, const char *key);
+
+/* What a listing found: copied out first, since a damaged catalog makes it start over, and so that
+ * no lock is held while the caller visits. Owns its rows' strings. */
+struct listing {
+    struct catalog_row *rows;
+    size_t count;
+    size_t capacity;
+};
+void listing_fini(struct listing *listing);
+
+/* The keys alone, in order. */
+MUST_CHECK int catalog_list_keys(struct catalog *catalog, struct listing *listing);
 
 #endif

@@ -1,286 +1,13 @@
 #include "fs/store/gc.h"
 
-#include <fcntl.h>
 #include <string.h>
-#include <sys/random.h>
-#include <sys/stat.h>
 
-#include "fs/base/dir.h"
-#include "fs/base/io.h"
 #include "fs/base/lock.h"
 #include "fs/base/log.h"
 #include "fs/base/progress.h"
+#include "fs/store/gc_batch.h"
 #include "fs/store/sweep.h"
 #include "fs/store/template.h"
-
-static const char use_prefix[] = "use-";
-
-enum {
-    /* Locks are taken for so many at a time: a descriptor each. */
-    BATCH = 64,
-    ASIDE_SIZE = SHA256_HEX_LENGTH + 16,
-};
-
-/* ---- the catalog's rows, copied ---- */
-
-struct candidate {
-    struct catalog_row row; /* owns its strings */
-    int64_t used_ns;        /* last, as the catalog or a daemon's lock says */
-    bool is_counted;        /* for the limits: of the name that was asked for */
-    bool is_kept;           /* by `keep` */
-    bool is_done;           /* looked at */
-};
-
-struct candidates {
-    struct candidate *items;
-    size_t count;
-    size_t capacity;
-};
-
-static void candidates_fini(struct candidates *all)
-{
-    for (size_t i = 0; i < all->count; i++) {
-        free(all->items[i].row.file);
-        free(all->items[i].row.names);
-        free(all->items[i].row.label);
-        free(all->items[i].row.made_by);
-    }
-    free(all->items);
-}
-
-static int add_candidate(const struct catalog_row *row, void *context)
-{
-    struct candidates *all = context;
-    if (all->count == all->capacity) {
-        size_t capacity = all->capacity ? 2 * all->capacity : 64;
-        struct candidate *items = reallocarray(all->items, capacity, sizeof(*items));
-        if (!items)
-            return -ENOMEM;
-        all->items = items;
-        all->capacity = capacity;
-    }
-    struct candidate *candidate = &all->items[all->count++];
-    *candidate = (struct candidate){.row = *row, .used_ns = row->last_used_ns};
-    candidate->row.file = strdup(row->file);
-    candidate->row.names = strdup(row->names);
-    candidate->row.label = strdup(row->label);
-    candidate->row.made_by = strdup(row->made_by);
-    return candidate->row.file && candidate->row.names && candidate->row.label &&
-                   candidate->row.made_by
-               ? 0
-               : -ENOMEM;
-}
-
-/* When a daemon's sessions used it last, by the lock that rests (fs/base/lock.h); 0: none does. */
-static int64_t lock_time_ns(const struct store *store, const char *lock_name)
-{
-    struct stat status;
-    if (fstatat(store->locks_fd, lock_name, &status, AT_SYMLINK_NOFOLLOW) < 0)
-        return 0;
-    return (int64_t)status.st_mtim.tv_sec * 1000000000 + status.st_mtim.tv_nsec;
-}
-
-static int64_t use_time_ns(const struct store *store, const char *key)
-{
-    char name[BUILD_LOCK_NAME_SIZE];
-    (void)snprintf(name, sizeof(name), "%s%.64s", use_prefix, key);
-    return lock_time_ns(store, name);
-}
-
-static const struct candidate *find_candidate(const struct candidates *all, const char *key)
-{
-    for (size_t i = 0; i < all->count; i++)
-        if (!strcmp(all->items[i].row.key, key))
-            return &all->items[i];
-    return NULL;
-}
-
-struct locks_look {
-    const struct store *store;
-    struct candidates *all;
-};
-
-static int note_use(int dirfd UNUSED, const char *name, unsigned char type UNUSED, void *context)
-{
-    const struct locks_look *look = context;
-    if (strncmp(name, use_prefix, strlen(use_prefix)) != 0)
-        return 0;
-    struct candidate *candidate =
-        (struct candidate *)(uintptr_t)find_candidate(look->all, name + strlen(use_prefix));
-    int64_t used_ns = candidate ? lock_time_ns(look->store, name) : 0;
-    if (candidate && used_ns > candidate->used_ns)
-        candidate->used_ns = used_ns;
-    return 0;
-}
-
-static int read_candidates(const struct store *store, struct candidates *all)
-{
-    struct locks_look look = {.store = store, .all = all};
-    int r = catalog_reconcile(store->catalog, NULL, NULL);
-    if (r == 0)
-        r = catalog_each(store->catalog, add_candidate, all);
-    return r < 0 ? r : dir_each(store->locks_fd, note_use, &look);
-}
-
-/* Whether one of the names, with spaces between, is this. */
-static bool has_name(const struct catalog_row *row, const char *name)
-{
-    size_t length = strlen(name);
-    if (!strcmp(row->label, name))
-        return true;
-    for (const char *at = row->names; (at = strstr(at, name)); at += length)
-        if ((at == row->names || at[-1] == ' ') && (at[length] == ' ' || !at[length]))
-            return true;
-    return false;
-}
-
-/* ---- a batch: locks first, then a look at who uses what, then the renames ---- */
-
-struct held {
-    const struct candidate *candidate;
-    struct lock use;
-    enum gc_fate fate;
-    char aside[ASIDE_SIZE]; /* below building/; "" before it was moved */
-};
-
-struct batch {
-    const struct store *store;
-    struct held held[BATCH];
-    size_t count;
-};
-
-static void batch_fini(struct batch *batch)
-{
-    for (size_t i = 0; i < batch->count; i++)
-        lock_release(&batch->held[i].use);
-}
-
-/* GC_EVICTED: the lock is ours, and so far nothing speaks against it. */
-static enum gc_fate lock_one(const struct store *store, struct held *held, bool forced)
-{
-    const char *key = held->candidate->row.key;
-    char name[BUILD_LOCK_NAME_SIZE];
-    char holder[64];
-    sweep_lock_name(key, name);
-    if (lock_holder(store->locks_fd, name, holder, sizeof(holder)) == 1)
-        return GC_BUILDING;
-    if (!forced && use_time_ns(store, key) > held->candidate->used_ns)
-        return GC_USED_NOW;
-    (void)snprintf(name, sizeof(name), "%s%.64s", use_prefix, key);
-    int r = lock_take(&held->use, store->locks_fd, name, LOCK_EXCLUSIVE, false);
-    if (r == -EWOULDBLOCK)
-        return GC_IN_USE;
-    if (r < 0) {
-        (void)store_log_error(store->path, r, "v1/locks");
-        return GC_FAILED;
-    }
-    return template_exists(store, key) ? GC_EVICTED : GC_GONE;
-}
-
-static struct held *find_held(struct batch *batch, const char *key)
-{
-    for (size_t i = 0; i < batch->count; i++)
-        if (!strcmp(batch->held[i].candidate->row.key, key))
-            return &batch->held[i];
-    return NULL;
-}
-
-static int move_aside(const char *key, void *context)
-{
-    struct batch *batch = context;
-    struct held *held = find_held(batch, key);
-    uint32_t random = 0;
-    char aside[ASIDE_SIZE];
-    if (!held || getrandom(&random, sizeof(random), 0) < 0)
-        return -EIO;
-    (void)snprintf(aside, sizeof(aside), "%s.%08x", key, random);
-    int r = io_renameat_new(batch->store->templates_fd, key, batch->store->building_fd, aside);
-    if (r == -ENOENT)
-        return 0;
-    if (r < 0)
-        return log_errno(r, "cannot evict %s/v1/templates/%s", batch->store->path, key);
-    memcpy(held->aside, aside, sizeof(aside));
-    return 0;
-}
-
-static void mark_used(struct batch *batch, const struct strlist *keys)
-{
-    for (size_t i = 0; i < keys->count; i++) {
-        struct held *held = find_held(batch, keys->items[i]);
-        if (held && held->fate == GC_EVICTED)
-            held->fate = GC_IN_USE;
-    }
-}
-
-static int move_all(struct batch *batch, bool forced)
-{
-    struct catalog_eviction evictions[BATCH];
-    struct held *of[BATCH];
-    size_t count = 0;
-    for (size_t i = 0; i < batch->count; i++) {
-        struct held *held = &batch->held[i];
-        const struct catalog_row *row = &held->candidate->row;
-        if (held->fate != GC_EVICTED)
-            continue;
-        of[count] = held;
-        evictions[count++] = (struct catalog_eviction){
-            .key = row->key,
-            .last_used_ns = forced ? -1 : row->last_used_ns,
-            .size_bytes = (int64_t)row->size_bytes,
-        };
-    }
-    int r = catalog_evict(batch->store->catalog, evictions, count, move_aside, batch);
-    for (size_t i = 0; r == 0 && i < count; i++)
-        if (evictions[i].result < 0)
-            of[i]->fate = evictions[i].result == -EAGAIN ? GC_USED_NOW : GC_FAILED;
-    return r;
-}
-
-static void remove_files(const struct batch *batch)
-{
-    for (size_t i = 0; i < batch->count; i++) {
-        const char *aside = batch->held[i].aside;
-        int r = aside[0] ? dir_remove_tree(batch->store->building_fd, aside) : 0;
-        if (r < 0)
-            log_warning("cannot remove %s/v1/building/%s: %s; the next build or gc will",
-                        batch->store->path, aside, strerror(-r));
-        progress_add(1);
-    }
-}
-
-/* Fills in the fates of batch->count candidates. */
-static int evict_batch(struct batch *batch, const struct gc_options *options, bool forced)
-{
-    AUTO_STRLIST struct strlist used = STRLIST_INIT;
-    size_t locked = 0;
-    for (size_t i = 0; i < batch->count; i++) {
-        batch->held[i].fate = lock_one(batch->store, &batch->held[i], forced);
-        locked += batch->held[i].fate == GC_EVICTED;
-        if (batch->held[i].fate != GC_EVICTED)
-            lock_release(&batch->held[i].use);
-    }
-    int r = locked && options->uses ? options->uses(batch->store, &used) : 0;
-    if (r == 0)
-        mark_used(batch, &used);
-    if (r == 0 && !options->dry_run)
-        r = move_all(batch, forced);
-    for (size_t i = 0; i < batch->count; i++)
-        lock_release(&batch->held[i].use);
-    /* Also after a failure: what was moved is nobody's any more. */
-    remove_files(batch);
-    return r;
-}
-
-static void report(const struct gc_options *options, const struct batch *batch)
-{
-    for (size_t i = 0; options->report && i < batch->count; i++)
-        options->report(&batch->held[i].candidate->row, batch->held[i].fate, options->context);
-}
-
-static void batch_add(struct batch *batch, const struct candidate *candidate)
-{
-    batch->held[batch->count++] = (struct held){.candidate = candidate, .use = LOCK_INIT};
-}
 
 /* ---- limits ---- */
 
@@ -345,6 +72,18 @@ static int mark_kept(struct candidates *all, uint64_t keep)
         }
     }
     return r;
+}
+
+/* Whether one of the names, with spaces between, is this. */
+static bool has_name(const struct catalog_row *row, const char *name)
+{
+    size_t length = strlen(name);
+    if (!strcmp(row->label, name))
+        return true;
+    for (const char *at = row->names; (at = strstr(at, name)); at += length)
+        if ((at == row->names || at[-1] == ' ') && (at[length] == ' ' || !at[length]))
+            return true;
+    return false;
 }
 
 static bool is_too_old(const struct candidate *candidate, const struct gc_options *options,
@@ -417,7 +156,7 @@ static int run_pass(struct pass *pass, bool by_size)
     size_t next = 0;
     int r = 0;
     while (r == 0 && next < pass->all->count) {
-        CLEANUP(batch_fini) struct batch batch = {.store = pass->store};
+        CLEANUP(gc_batch_fini) struct batch batch = {.store = pass->store};
         uint64_t expected = pass->total;
         for (; next < pass->all->count && batch.count < BATCH; next++) {
             struct candidate *candidate = &pass->all->items[next];
@@ -431,14 +170,14 @@ static int run_pass(struct pass *pass, bool by_size)
                 pass->result->spared++;
                 continue;
             }
-            batch_add(&batch, candidate);
+            gc_batch_add(&batch, candidate);
             expected -= candidate->row.size_bytes;
         }
         if (batch.count == 0)
             break;
-        r = evict_batch(&batch, options, false);
+        r = gc_batch_evict(&batch, options, false);
         if (r == 0) {
-            report(options, &batch);
+            gc_batch_report(options, &batch);
             account(&batch, &pass->total, pass->result);
         }
         if (r == 0 && by_size && was_used_now(&batch))
@@ -468,8 +207,8 @@ static int hold_limits(const struct store *store, const struct gc_options *optio
 static int run_once(const struct store *store, const struct gc_options *options,
                     struct gc_result *result)
 {
-    CLEANUP(candidates_fini) struct candidates all = {.items = NULL};
-    int r = read_candidates(store, &all);
+    CLEANUP(gc_candidates_fini) struct candidates all = {.items = NULL};
+    int r = gc_candidates_read(store, &all);
     if (r == 0)
         r = mark_kept(&all, options->keep);
     if (r < 0)
@@ -529,36 +268,36 @@ static char empty[] = "";
 int gc_evict(const struct store *store, const struct gc_options *options,
              const struct strlist *keys, enum gc_fate *ret_fates)
 {
-    CLEANUP(candidates_fini) struct candidates all = {.items = NULL};
-    int r = read_candidates(store, &all);
+    CLEANUP(gc_candidates_fini) struct candidates all = {.items = NULL};
+    int r = gc_candidates_read(store, &all);
     /* One with a damaged manifest is in no catalog. */
     for (size_t i = 0; r == 0 && i < keys->count; i++) {
         struct catalog_row row = {.file = empty, .names = empty, .label = empty, .made_by = empty};
-        if (find_candidate(&all, keys->items[i]) || !template_exists(store, keys->items[i]))
+        if (gc_candidates_find(&all, keys->items[i]) || !template_exists(store, keys->items[i]))
             continue;
         (void)snprintf(row.key, sizeof(row.key), "%s", keys->items[i]);
-        r = add_candidate(&row, &all);
+        r = gc_candidates_add(&row, &all);
     }
     progress_start("evicting", keys->count);
     for (size_t i = 0; r == 0 && i < keys->count;) {
-        CLEANUP(batch_fini) struct batch batch = {.store = store};
+        CLEANUP(gc_batch_fini) struct batch batch = {.store = store};
         size_t of[BATCH] = {0};
         for (; i < keys->count && batch.count < BATCH; i++) {
-            const struct candidate *candidate = find_candidate(&all, keys->items[i]);
+            const struct candidate *candidate = gc_candidates_find(&all, keys->items[i]);
             ret_fates[i] = candidate && candidate->row.pinned ? GC_PINNED : GC_GONE;
-            if (!candidate || candidate->row.pinned || find_held(&batch, keys->items[i])) {
+            if (!candidate || candidate->row.pinned || gc_batch_find(&batch, keys->items[i])) {
                 if (candidate && options->report)
                     options->report(&candidate->row, ret_fates[i], options->context);
                 continue;
             }
             of[batch.count] = i;
-            batch_add(&batch, candidate);
+            gc_batch_add(&batch, candidate);
         }
-        r = evict_batch(&batch, options, true);
+        r = gc_batch_evict(&batch, options, true);
         for (size_t j = 0; r == 0 && j < batch.count; j++)
             ret_fates[of[j]] = batch.held[j].fate;
         if (r == 0)
-            report(options, &batch);
+            gc_batch_report(options, &batch);
     }
     progress_stop();
     return r;

@@ -1,0 +1,240 @@
+/*
+ * Eviction's inner part: what there is, and a batch of it that goes.
+ */
+#include "fs/store/gc_batch.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+
+#include "fs/base/dir.h"
+#include "fs/base/io.h"
+#include "fs/base/log.h"
+#include "fs/base/progress.h"
+#include "fs/store/sweep.h"
+#include "fs/store/template.h"
+
+static const char use_prefix[] = "use-";
+
+/* ---- the catalog's rows, copied ---- */
+
+void gc_candidates_fini(struct candidates *all)
+{
+    for (size_t i = 0; i < all->count; i++) {
+        free(all->items[i].row.file);
+        free(all->items[i].row.names);
+        free(all->items[i].row.label);
+        free(all->items[i].row.made_by);
+    }
+    free(all->items);
+}
+
+int gc_candidates_add(const struct catalog_row *row, void *context)
+{
+    struct candidates *all = context;
+    if (all->count == all->capacity) {
+        size_t capacity = all->capacity ? 2 * all->capacity : 64;
+        struct candidate *items = reallocarray(all->items, capacity, sizeof(*items));
+        if (!items)
+            return -ENOMEM;
+        all->items = items;
+        all->capacity = capacity;
+    }
+    struct candidate *candidate = &all->items[all->count++];
+    *candidate = (struct candidate){.row = *row, .used_ns = row->last_used_ns};
+    candidate->row.file = strdup(row->file);
+    candidate->row.names = strdup(row->names);
+    candidate->row.label = strdup(row->label);
+    candidate->row.made_by = strdup(row->made_by);
+    return candidate->row.file && candidate->row.names && candidate->row.label &&
+                   candidate->row.made_by
+               ? 0
+               : -ENOMEM;
+}
+
+/* When a daemon's sessions used it last, by the lock that rests (fs/base/lock.h); 0: none does. */
+static int64_t lock_time_ns(const struct store *store, const char *lock_name)
+{
+    struct stat status;
+    if (fstatat(store->locks_fd, lock_name, &status, AT_SYMLINK_NOFOLLOW) < 0)
+        return 0;
+    return (int64_t)status.st_mtim.tv_sec * 1000000000 + status.st_mtim.tv_nsec;
+}
+
+static int64_t use_time_ns(const struct store *store, const char *key)
+{
+    char name[BUILD_LOCK_NAME_SIZE];
+    (void)snprintf(name, sizeof(name), "%s%.64s", use_prefix, key);
+    return lock_time_ns(store, name);
+}
+
+const struct candidate *gc_candidates_find(const struct candidates *all, const char *key)
+{
+    for (size_t i = 0; i < all->count; i++)
+        if (!strcmp(all->items[i].row.key, key))
+            return &all->items[i];
+    return NULL;
+}
+
+struct locks_look {
+    const struct store *store;
+    struct candidates *all;
+};
+
+static int note_use(int dirfd UNUSED, const char *name, unsigned char type UNUSED, void *context)
+{
+    const struct locks_look *look = context;
+    if (strncmp(name, use_prefix, strlen(use_prefix)) != 0)
+        return 0;
+    struct candidate *candidate =
+        (struct candidate *)(uintptr_t)gc_candidates_find(look->all, name + strlen(use_prefix));
+    int64_t used_ns = candidate ? lock_time_ns(look->store, name) : 0;
+    if (candidate && used_ns > candidate->used_ns)
+        candidate->used_ns = used_ns;
+    return 0;
+}
+
+int gc_candidates_read(const struct store *store, struct candidates *all)
+{
+    struct locks_look look = {.store = store, .all = all};
+    int r = catalog_reconcile(store->catalog, NULL, NULL);
+    if (r == 0)
+        r = catalog_each(store->catalog, gc_candidates_add, all);
+    return r < 0 ? r : dir_each(store->locks_fd, note_use, &look);
+}
+
+/* ---- a batch: locks first, then a look at who uses what, then the renames ---- */
+
+void gc_batch_fini(struct batch *batch)
+{
+    for (size_t i = 0; i < batch->count; i++)
+        lock_release(&batch->held[i].use);
+}
+
+/* GC_EVICTED: the lock is ours, and so far nothing speaks against it. */
+static enum gc_fate lock_one(const struct store *store, struct held *held, bool forced)
+{
+    const char *key = held->candidate->row.key;
+    char name[BUILD_LOCK_NAME_SIZE];
+    char holder[64];
+    sweep_lock_name(key, name);
+    if (lock_holder(store->locks_fd, name, holder, sizeof(holder)) == 1)
+        return GC_BUILDING;
+    if (!forced && use_time_ns(store, key) > held->candidate->used_ns)
+        return GC_USED_NOW;
+    (void)snprintf(name, sizeof(name), "%s%.64s", use_prefix, key);
+    int r = lock_take(&held->use, store->locks_fd, name, LOCK_EXCLUSIVE, false);
+    if (r == -EWOULDBLOCK)
+        return GC_IN_USE;
+    if (r < 0) {
+        (void)store_log_error(store->path, r, "v1/locks");
+        return GC_FAILED;
+    }
+    return template_exists(store, key) ? GC_EVICTED : GC_GONE;
+}
+
+struct held *gc_batch_find(struct batch *batch, const char *key)
+{
+    for (size_t i = 0; i < batch->count; i++)
+        if (!strcmp(batch->held[i].candidate->row.key, key))
+            return &batch->held[i];
+    return NULL;
+}
+
+static int move_aside(const char *key, void *context)
+{
+    struct batch *batch = context;
+    struct held *held = gc_batch_find(batch, key);
+    uint32_t random = 0;
+    char aside[ASIDE_SIZE];
+    if (!held || getrandom(&random, sizeof(random), 0) < 0)
+        return -EIO;
+    (void)snprintf(aside, sizeof(aside), "%s.%08x", key, random);
+    int r = io_renameat_new(batch->store->templates_fd, key, batch->store->building_fd, aside);
+    if (r == -ENOENT)
+        return 0;
+    if (r < 0)
+        return log_errno(r, "cannot evict %s/v1/templates/%s", batch->store->path, key);
+    memcpy(held->aside, aside, sizeof(aside));
+    return 0;
+}
+
+static void mark_used(struct batch *batch, const struct strlist *keys)
+{
+    for (size_t i = 0; i < keys->count; i++) {
+        struct held *held = gc_batch_find(batch, keys->items[i]);
+        if (held && held->fate == GC_EVICTED)
+            held->fate = GC_IN_USE;
+    }
+}
+
+static int move_all(struct batch *batch, bool forced)
+{
+    struct catalog_eviction evictions[BATCH];
+    struct held *of[BATCH];
+    size_t count = 0;
+    for (size_t i = 0; i < batch->count; i++) {
+        struct held *held = &batch->held[i];
+        const struct catalog_row *row = &held->candidate->row;
+        if (held->fate != GC_EVICTED)
+            continue;
+        of[count] = held;
+        evictions[count++] = (struct catalog_eviction){
+            .key = row->key,
+            .last_used_ns = forced ? -1 : row->last_used_ns,
+            .size_bytes = (int64_t)row->size_bytes,
+        };
+    }
+    int r = catalog_evict(batch->store->catalog, evictions, count, move_aside, batch);
+    for (size_t i = 0; r == 0 && i < count; i++)
+        if (evictions[i].result < 0)
+            of[i]->fate = evictions[i].result == -EAGAIN ? GC_USED_NOW : GC_FAILED;
+    return r;
+}
+
+static void remove_files(const struct batch *batch)
+{
+    for (size_t i = 0; i < batch->count; i++) {
+        const char *aside = batch->held[i].aside;
+        int r = aside[0] ? dir_remove_tree(batch->store->building_fd, aside) : 0;
+        if (r < 0)
+            log_warning("cannot remove %s/v1/building/%s: %s; the next build or gc will",
+                        batch->store->path, aside, strerror(-r));
+        progress_add(1);
+    }
+}
+
+/* Fills in the fates of batch->count candidates. */
+int gc_batch_evict(struct batch *batch, const struct gc_options *options, bool forced)
+{
+    AUTO_STRLIST struct strlist used = STRLIST_INIT;
+    size_t locked = 0;
+    for (size_t i = 0; i < batch->count; i++) {
+        batch->held[i].fate = lock_one(batch->store, &batch->held[i], forced);
+        locked += batch->held[i].fate == GC_EVICTED;
+        if (batch->held[i].fate != GC_EVICTED)
+            lock_release(&batch->held[i].use);
+    }
+    int r = locked && options->uses ? options->uses(batch->store, &used) : 0;
+    if (r == 0)
+        mark_used(batch, &used);
+    if (r == 0 && !options->dry_run)
+        r = move_all(batch, forced);
+    for (size_t i = 0; i < batch->count; i++)
+        lock_release(&batch->held[i].use);
+    /* Also after a failure: what was moved is nobody's any more. */
+    remove_files(batch);
+    return r;
+}
+
+void gc_batch_report(const struct gc_options *options, const struct batch *batch)
+{
+    for (size_t i = 0; options->report && i < batch->count; i++)
+        options->report(&batch->held[i].candidate->row, batch->held[i].fate, options->context);
+}
+
+void gc_batch_add(struct batch *batch, const struct candidate *candidate)
+{
+    batch->held[batch->count++] = (struct held){.candidate = candidate, .use = LOCK_INIT};
+}

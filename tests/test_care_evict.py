@@ -1,0 +1,196 @@
+"""Eviction: what goes first, what never goes, and the commands that let go by hand."""
+
+import os
+import shutil
+import sqlite3
+
+import pytest
+
+from support.basics import eventually
+from support.care import aged, keys_of, read, row_of
+from support.catalogs import DAY_NS, make_template
+from support.mounts import Mount
+
+
+def used(store, key, days_ago: float):
+    """Pretends that the template was last used so long ago."""
+    now = row_of(store, key)["last_used_ns"]
+    with sqlite3.connect(store.path / "v1/catalog.db") as db:
+        db.execute(
+            "update templates set last_used_ns = ? where key = ?", (now - int(days_ago * DAY_NS), key)
+        )
+
+
+def test_gc_evicts_what_was_used_longest_ago(store):
+    keys = aged(store)
+    answer = read(store, "gc", "gc", "--max-size", "3500")
+    assert {row["key"] for row in answer["evicted"]} == set(keys[3:])
+    assert (answer["left"], answer["left_bytes"], answer["over"]) == (3, 3000, False)
+    assert sorted(keys_of(store)) == sorted(keys[:3])
+    assert store.leftovers() == []
+    assert read(store, "stats", "stats")["total"]["evicted"] == 3
+
+
+def test_gc_goes_by_age(store):
+    keys = aged(store)
+    store.run("gc", "--max-age", "36h", "--max-size", "none")
+    assert sorted(keys_of(store)) == sorted(keys[:2])
+    assert "evicted 0 templates" in store.run("gc", "--max-age", "none").stderr
+
+
+def test_gc_dry_run_changes_nothing(store):
+    keys = aged(store)
+    said = read(store, "gc", "gc", "--max-size", "0", "--dry-run")
+    assert len(said["evicted"]) == 6 and said["dry_run"] is True
+    assert store.run("gc", "-d", "--max-size", "0").stdout.count("\n") == 6
+    assert sorted(keys_of(store)) == sorted(keys)
+
+
+def test_names_are_kept_last_and_keep_holds(store):
+    keys = aged(store, name="unit")
+    other = make_template(store.path, 100, name="other", size=1000)
+    store.run("name", "unit", keys[5])
+    used(store, other, 50)
+    # The oldest of all have names: others go first.
+    store.run("gc", "--max-size", "2000", "--max-age", "none")
+    assert sorted(keys_of(store)) == sorted([keys[5], other])
+    keys += aged(store, 0)
+    for i in range(10, 14):
+        make_template(store.path, i, name="unit", size=1000)
+    store.run("ls")
+    store.run("gc", "--max-size", "0", "--keep", "2")
+    names = [row["label"] for row in read(store, "ls", "ls")["templates"]]
+    assert sorted(names) == ["other", "unit", "unit"]
+    store.run("gc", "--max-size", "0", "--keep", "1", "--name", "unit")
+    names = [row["label"] for row in read(store, "ls", "ls")["templates"]]
+    assert sorted(names) == ["other", "unit"]
+    store.run("gc", "--max-size", "0", "-n", "unit")
+    assert [row["label"] for row in read(store, "ls", "ls")["templates"]] == ["other"]
+
+
+def test_pinned_templates_stay(store):
+    keys = aged(store, 3)
+    store.run("pin", keys[2], keys[1][:12])
+    said = read(store, "gc", "gc", "--max-size", "0")
+    assert [row["key"] for row in said["evicted"]] == [keys[0]] and said["over"] is True
+    assert f"template {keys[2][:12]} stays: pinned" in store.fail("evict", keys[2], status=4)
+    # A pin outlives the catalog.
+    (store.path / "v1/catalog.db").unlink()
+    store.run("gc", "--max-size", "0")
+    assert sorted(keys_of(store)) == sorted(keys[1:])
+    store.run("unpin", keys[1], keys[2])
+    store.run("gc", "--max-size", "0")
+    assert keys_of(store) == []
+
+
+def test_what_a_copy_uses_stays(copies):
+    key = copies.build_app()
+    copies.run("session", "new", "app", "one")
+    said = read(copies, "gc", "gc", "--max-size", "0")
+    assert said["evicted"] == [] and "in use by a session" in said["kept"][0]["why"]
+    assert "in use by a session" in copies.fail("evict", "app", status=4)
+    copies.run("session", "reset", "one")
+    copies.run("session", "rm", "one")
+    assert copies.run("evict", "app").stdout == f"{key}\n"
+    assert "no template" in copies.fail("evict", "app", status=3)
+
+
+def test_gc_ends_copies_whose_time_is_up(copies):
+    copies.build_app()
+    copies.run("session", "new", "--ttl", "1", "app", "one")
+    eventually(
+        lambda: read(copies, "gc", "gc", "--max-size", "0")["evicted"], "the copy's time to be up"
+    )
+
+
+def test_what_a_mounted_session_uses_stays_and_then_goes(mount, key):
+    store = mount.store
+    session = mount.new(key, "one")
+    assert read(store, "gc", "gc", "--max-size", "0")["evicted"] == []
+    store.fail("evict", "app", status=4)
+    assert (session / "app.db").exists()
+    session.rmdir()
+    # A moment later the daemon lets go; evict waits for that.
+    assert store.run("evict", "app").stdout == f"{key}\n"
+    eventually(lambda: not (mount.templates / key).exists(), "the template to be gone")
+    assert key not in os.listdir(mount.templates)
+    with pytest.raises(FileNotFoundError):
+        mount.new(key, "two")
+
+
+def test_evicted_and_built_anew_below_a_mount(mount, key):
+    store = mount.store
+    for turn in range(3):
+        session = mount.new(key, "one")
+        db = sqlite3.connect(session / "app.db")
+        assert db.execute("select count(*) from t0").fetchone() == (50,)
+        db.close()
+        assert (mount.templates / key / "app.db").read_bytes()[:6] == b"SQLite"
+        keep = open(mount.templates / key / "app.db", "rb")
+        session.rmdir()
+        assert store.run("evict", key).stdout == f"{key}\n"
+        assert keep.read(6) == b"SQLite"
+        keep.close()
+        assert store.build_app() == key
+
+
+def test_sessions_at_rest_keep_their_template(fuse, store, place, variant):
+    for options in ([], ["--scratch", place / "scratch"]):
+        (place / "scratch").mkdir(exist_ok=True)
+        key = store.build_app()
+        start = store.start
+        store.start = lambda *args, **kw: start(
+            *(["mount", *options, *args[1:]] if args[0] == "mount" else args), **kw
+        )
+        try:
+            first = Mount(store, store.home / "mnt")
+            first.new(key, "one")
+            first.stop()
+            assert "in use by a session" in store.fail("evict", "app", status=4)
+            assert read(store, "gc", "gc", "--max-size", "0")["evicted"] == []
+            (row,) = read(store, "ls", "ls")["sessions"]
+            assert row["state"] == "at rest"
+            again = Mount(store, store.home / "mnt")
+            (again.sessions / key / "one").rmdir()
+            again.stop()
+        finally:
+            store.start = start
+        assert store.run("evict", "app").stdout == f"{key}\n"
+        assert not list((store.path / "v1").glob("scratches/*"))
+
+
+def test_a_scratch_that_is_gone_keeps_nothing(fuse, store, place):
+    scratch = place / "scratch"
+    scratch.mkdir()
+    key = store.build_app()
+    start = store.start
+    store.start = lambda *args, **kw: start(
+        *(["mount", "--scratch", scratch, *args[1:]] if args[0] == "mount" else args), **kw
+    )
+    first = Mount(store, store.home / "mnt")
+    first.new(key, "one")
+    first.stop()
+    store.start = start
+    shutil.rmtree(scratch)
+    assert store.run("evict", "app").stdout == f"{key}\n"
+
+
+def test_limits_are_held_after_each_build(copies):
+    copies.env["MINTFS_MAX_SIZE"] = "1"
+    first = copies.build_app(salt="1")
+    done = copies.run(
+        "build", "-n", "app", "--salt", "2", "--", "sh", "-c", "echo x > $0", "{out}"
+    )
+    assert "evicted 1 template not used lately" in done.stderr
+    assert "over the limit of 1 B" in done.stderr
+    assert keys_of(copies) == [done.stdout.strip()] != [first]
+
+
+def test_a_damaged_template_can_be_evicted(store):
+    key = store.build_app()
+    manifest = store.path / "v1/templates" / key / "manifest.json"
+    manifest.chmod(0o644)
+    manifest.write_text("rubbish")
+    (store.path / "v1/catalog.db").unlink()
+    assert store.run("evict", key).stdout == f"{key}\n"
+    assert store.build_app() == key

@@ -1,0 +1,172 @@
+"""A store that is not as it was: verify, its repairs, lost catalogs; and clean, which ends it."""
+
+import json
+import os
+import shutil
+import sqlite3
+import sys
+from pathlib import Path
+
+import pytest
+
+from support.care import in_terminal, keys_of, read, row_of
+from support.catalogs import fake_key, make_template
+
+
+# ---- verify ----
+
+
+def damage(path: Path, text=b"damage", mode=0o644):
+    path.chmod(0o644)
+    path.write_bytes(text)
+    path.chmod(0o444)
+
+
+def test_verify_finds_and_mends(store):
+    good, small, changed = (store.build_app(name=n, salt=n) for n in ("good", "small", "changed"))
+    assert read(store, "verify", "verify") == {"templates": 3, "bytes": 0, "problems": []}
+    assert read(store, "verify", "verify", "--all")["bytes"] > 0
+    damage(store.template(small))
+    whole = store.template(changed).read_bytes()
+    damage(store.template(changed), whole[:-1] + b"!")
+    said = store.fail("verify", status=5)
+    assert str(store.template(small)) in said and "--repair" in said
+    assert str(store.template(changed)) in store.fail("verify", "changed", status=5)
+    assert store.fail("verify", "-a", status=5).count("differs from the manifest") == 2
+    answer = read(store, "verify", "verify", "--all", "--repair")
+    assert {(p["kind"], p["what"], p["repaired"]) for p in answer["problems"]} == {
+        ("damaged", small, True),
+        ("damaged", changed, True),
+    }
+    assert keys_of(store) == [good] and store.leftovers() == []
+    assert "0 problems" in store.run("verify", "--all").stderr
+
+
+def test_verify_leaves_a_damaged_template_to_its_session(mount, key):
+    store = mount.store
+    mount.new(key, "one")
+    damage(store.template(key))
+    assert "stays damaged: in use by a session" in store.fail("verify", "--repair", status=5)
+
+
+def test_verify_finds_drift_and_leftovers(store):
+    key = store.build_app()
+    store.run("ls")
+    gone = store.build_app(salt="gone")
+    shutil.rmtree(store.path / "v1/templates" / gone)
+    brought = make_template(store.path, 7)
+    left = store.path / "v1/building" / f"{fake_key(3)}.00000001"
+    left.mkdir()
+    said = store.fail("verify", status=5)
+    assert gone[:12] in said and brought[:12] in said and left.name in said
+    answer = read(store, "verify", "verify", "--repair")
+    assert {(p["kind"], p["what"]) for p in answer["problems"]} == {
+        ("gone", gone),
+        ("unknown", brought),
+        ("leftover", left.name),
+    }
+    assert "0 problems" in store.run("verify").stderr and not left.exists()
+    assert sorted(keys_of(store)) == sorted([key, brought])
+
+
+def test_verify_rebuild_compares_rows(store):
+    root = store.home / "project"
+    root.mkdir()
+    (root / "make.py").write_text(
+        "import sqlite3, sys, time\n"
+        "db = sqlite3.connect(sys.argv[1])\n"
+        "db.execute('create table t(a, made)')\n"
+        "db.execute('create table u(a)')\n"
+        "db.execute('insert into t values(1, ?)', (eval(sys.argv[2]),))\n"
+        "db.commit()\n"
+    )
+
+    def build(expression, name):
+        words = ["-n", name, "-i", "make.py", "--", sys.executable, "make.py", "{out}", expression]
+        return store.run("build", *words, cwd=root).stdout.strip()
+
+    same, other = build("5", "same"), build("time.time()", "other")
+    assert "is the same" in store.run("verify", "--rebuild", "same", cwd=root).stderr
+    answer = read(store, "rebuild", "verify", "--rebuild", same[:12], cwd=root)
+    assert answer == {"key": same, "differences": []}
+    done = store.run("verify", "--rebuild", "other", cwd=root, status=5)
+    assert "table t: 1 of 1 cached rows differ" in done.stdout and "made" in done.stdout
+    assert "not deterministic" in done.stderr and "table u" not in done.stdout
+    (root / "make.py").write_text("changed")
+    said = store.fail("verify", "--rebuild", "other", cwd=root, status=1)
+    assert "input make.py changed" in said
+    assert sorted(keys_of(store)) == sorted([same, other]) and store.leftovers() == []
+
+
+# ---- clean ----
+
+
+def test_clean_takes_all_away_and_leaves_what_is_not_ours(copies):
+    copies.build_app()
+    path = Path(copies.run("session", "new", "app", "one").stdout.strip())
+    kept = copies.path / "v1/kept/test_x"
+    kept.mkdir(parents=True)
+    own = copies.path / "notes.txt"
+    own.write_text("mine")
+    listed = copies.run("clean", "--dry-run").stdout
+    assert f"store at {copies.path}: 1 templates, 1 sessions" in listed
+    assert str(kept) in listed and path.exists()
+    said = copies.run("clean", status=2)
+    assert "--yes" in said.stderr and path.exists()
+    assert in_terminal(copies, "clean", answer=b"n\n")[0] == 1 and path.exists()
+    status, text = in_terminal(copies, "clean", answer=b"y\n")
+    assert status == 0 and "Remove all of it?" in text, text
+    assert not path.exists() and list(copies.path.iterdir()) == [own]
+    assert "is not a store of mintfs" in copies.fail("clean", "-y", status=1)
+    own.unlink()
+    assert copies.path.exists()
+    copies.path.rmdir()
+    assert "nothing to remove" in copies.run("clean", "-y").stderr
+
+
+def test_clean_unmounts_first_and_not_what_is_in_use(mount, key):
+    session = mount.new(key, "one")
+    with open(session / "app.db", "rb"):
+        assert "in use by" in mount.store.run("clean", "--yes", status=4).stderr
+    assert session.exists()
+    mount.store.run("clean", "--yes")
+    assert not mount.store.path.exists()
+    assert mount.process.wait() == 0
+    mount.process.communicate()
+
+
+# ---- a catalog that is not as it was ----
+
+
+@pytest.mark.parametrize("harm", ["deleted", "truncated", "rubbish"])
+def test_a_lost_catalog_is_rebuilt(store, harm):
+    keys = [store.build_app(salt=str(i)) for i in range(3)]
+    store.run("pin", keys[0])
+    catalog = store.path / "v1/catalog.db"
+    if harm == "deleted":
+        catalog.unlink()
+    elif harm == "truncated":
+        os.truncate(catalog, catalog.stat().st_size // 2)
+    else:
+        catalog.write_bytes(b"rubbish" * 1000)
+    done = store.run("ls", "--json")
+    assert "rebuilt from 3 manifests" in done.stderr and done.stderr.count("\n") == 1
+    assert sorted(row["key"] for row in json.loads(done.stdout)["templates"]) == sorted(keys)
+    assert row_of(store, keys[0])["pinned"] is True
+    for command in (["stats"], ["verify", "-a"], ["gc"], ["show", keys[1]]):
+        store.run(*command)
+
+
+def test_a_later_catalog_is_refused_and_left_alone(store):
+    key = store.build_app()
+    catalog = store.path / "v1/catalog.db"
+    with sqlite3.connect(catalog) as db:
+        db.execute("pragma user_version = 99")
+    before = catalog.read_bytes()
+    commands = [
+        ["ls"], ["show", key], ["stats"], ["gc"], ["evict", key], ["pin", key], ["name", "x", key],
+        ["verify"], ["explain", "--", "true"],
+    ]
+    for command in commands:
+        assert "made by a later mintfs" in store.fail(*command, status=5)
+    assert catalog.read_bytes() == before and store.template(key).exists()
