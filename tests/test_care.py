@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import subprocess
 import sys
 
 import pytest
@@ -96,6 +97,36 @@ def test_show_tells_everything(copies):
         assert part in text
 
 
+def test_bytes_that_are_no_text(copies):
+    """As the words of a builder, and names of files: shown as far as they can be."""
+    root = copies.home / "project"
+    (root / "in").mkdir(parents=True)
+    with open(os.path.join(os.fsencode(root), b"in/\xff\xfe.sql"), "w") as file:
+        file.write("x")
+    words = ["sh", "-c", "echo > $0", "{out}", b"\xc3\xa4 \xff", "\u00fc" * 200]
+    words = ["build", "-n", "app", "-i", "in", "--", *map(os.fsdecode, words)]
+    process = subprocess.run(
+        [copies.binary, *words], env=copies.env, cwd=root, capture_output=True, check=True
+    )
+    key = process.stdout.decode().strip()
+    path = copies.run("session", "new", "app", "one").stdout.strip()
+    (row,) = read(copies, "ls", "ls")["templates"]
+    assert row["key"] == key and "\u00e4 \ufffd \u00fc" in row["builder"]
+    shown = read(copies, "show", "show", "app")
+    assert shown["inputs"][0]["path"] == "in/\ufffd\ufffd.sql"
+    assert shown["builder"][4] == "\u00e4 \ufffd"
+    for command in (["ls"], ["show", "app"], ["stats"], ["gc", "--json"], ["clean", "-d"]):
+        assert copies.run(*command).stdout
+    copies.run("session", "rm", path)
+
+
+def test_sessions_as_json(copies):
+    copies.build_app()
+    made = read(copies, "session new", "session", "new", "app", "one")
+    (row,) = read(copies, "session ls", "session", "ls")["sessions"]
+    assert (row["path"], row["id"]) == (made["path"], "one")
+
+
 def test_what_a_builder_was_called_reaches_no_terminal_unclean(store):
     store.run("ls")
     key = make_template(store.path, 1)
@@ -161,6 +192,32 @@ def test_explain_names_what_differs(project):
     )
 
 
+def test_build_says_in_one_line_why_it_is_needed(project):
+    def said(*words):
+        return project.run("build", *words, "-i", "in", "--", *COPY, cwd=project.root).stderr
+
+    assert said() == "mintfs: not cached; there is no template to compare with yet\n"
+    assert said() == ""
+    assert said("-n", "app", "--salt", "1") == (
+        "mintfs: app: not cached; there is no template of that name yet\n"
+    )
+    (project.root / "in/a.sql").write_text("changed")
+    assert said("-n", "app", "--salt", "1").endswith(": input in/a.sql changed\n")
+    # Without a name the nearest of all; of equals, the one used last.
+    assert said().endswith(": salt changed\n")
+
+
+def test_a_template_from_another_machine_counts(project):
+    """The catalog has not met it: explain, build and the limits have."""
+    project.run("build", "-n", "app", "-i", "in", "--", "true", cwd=project.root, status=125)
+    brought = make_template(project.path, 1, name="app", size=5000)
+    done = project.run("explain", "--json", *arguments(), cwd=project.root)
+    assert json.loads(done.stdout)["nearest"] == brought
+    done = project.run("build", *arguments(), cwd=project.root, env={"MINTFS_MAX_SIZE": "1000"})
+    assert f"against {brought[:12]}: " in done.stderr and "evicted 1 template" in done.stderr
+    assert keys_of(project) == [done.stdout.strip()]
+
+
 def test_explain_takes_the_nearest_of_that_name(project):
     first = project.run("build", *arguments("--salt", "1"), cwd=project.root).stdout.strip()
     (project.root / "in/c.sql").write_text("c")
@@ -195,10 +252,13 @@ def test_a_key_that_is_not_unique(store):
         if other != number:
             break
     for each in (number, other):
-        make_template(store.path, each)
+        make_template(store.path, each, name=f"name-{each}")
+    store.run("ls")
     short = fake_key(number)[:4]
     for command in ("show", "evict", "pin"):
-        assert "give more digits" in store.fail(command, short, status=2)
+        said = store.fail(command, short, status=2)
+        assert "give more digits: " in said
+        assert all(f"{fake_key(each)[:12]} name-{each}" in said for each in (number, other)), said
     assert read(store, "show", "show", fake_key(number)[:12])["key"] == fake_key(number)
 
 

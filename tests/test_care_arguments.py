@@ -1,11 +1,109 @@
-"""Every flag of the commands that look after the cache, with good and with bad arguments."""
+"""Every documented flag of every command, with good and with bad arguments.
 
+The flags are those that `mintfs help COMMAND` names; the command lines below are what runs. That
+each flag is in one of them is a test itself.
+"""
+
+import os
 import re
-from pathlib import Path
+import subprocess
 
 import pytest
 
+from support.basics import MINTFS
+
+BUILDER = ["--", "sh", "-c", "echo x > $0", "{out}"]
+KEY = r"(?m)^[0-9a-f]{64}$"
+SPEC = ["--exclude", "*.md", "--env", "SEED", "--salt", "s", "--root", ".", "--as", "text"]
+
+# What runs, in a directory with inputs in "in", a template "app" and a session "one" of it; and what
+# it says, on whichever stream.
+GOOD = [
+    (["key", "-i", "in", "-x", "*.md", "-e", "SEED", *BUILDER], KEY),
+    (["key", "--input", "in", *SPEC, "--file", "x.db", *BUILDER], KEY),
+    (["build", "-i", "in", "-x", "*.md", "-e", "SEED", "-n", "other", *BUILDER], KEY),
+    (["build", "--input", "in", *SPEC, "--name", "other", "--file", "x.db", "--to", "y", *BUILDER],
+     KEY),
+    (["session", "new", "--ttl", "15m", "--owner", str(os.getpid()), "--url", "app", "two"],
+     r"^sqlite:///.*two.*app\.db"),
+    (["session", "new", "--json", "app"], r'"backend": "copy"'),
+    (["session", "ls"], r"(?m)^one "),
+    (["session", "ls", "--json"], r'"id": "one"'),
+    (["session", "reset", "one"], "^$"),
+    (["session", "rm", "one"], "^$"),
+    (["ls"], r"(?m)^app "),
+    (["ls", "--json"], r'"label": "app"'),
+    (["show", "app"], r"names: +app"),
+    (["show", "--json", "app"], r'"label": "app"'),
+    (["explain", "-i", "in", "-x", "*.md", "-e", "SEED", "-n", "app", *BUILDER], "^miss: "),
+    (["explain", "--json", "--input", "in", *SPEC, "--name", "app", "--file", "x.db", *BUILDER],
+     r'"hit": false'),
+    (["stats"], r"(?m)^in all "),
+    (["stats", "--json"], r'"total"'),
+    (["name"], r"(?m)^app "),
+    (["name", "--json"], r'"name": "app"'),
+    (["name", "new", "app"], "^$"),
+    (["name", "-d", "app"], "^$"),
+    (["name", "--delete", "app"], "^$"),
+    (["pin", "app"], "^$"),
+    (["unpin", "app"], "^$"),
+    (["gc"], "evicted 0 templates"),
+    (["gc", "--max-size", "0", "--max-age", "none", "--keep", "0", "-n", "app", "-d"],
+     "in use by a session"),
+    (["gc", "--max-size", "none", "--max-age", "14d", "--keep", "3", "--name", "app", "--dry-run",
+      "--json"], r'"dry_run": true'),
+    (["evict", "free"], KEY),
+    (["verify"], "0 problems"),
+    (["verify", "-a"], "0 problems"),
+    (["verify", "--all", "--repair", "--json"], r'"problems": \[\]'),
+    (["verify", "--rebuild", "app", "--json"], r'"differences": \[\]'),
+    (["config"], r"(?m)^max-size +5G +default"),
+    (["config", "--json"], r'"name": "max-size"'),
+    (["clean", "-d"], "store at "),
+    (["clean", "--dry-run"], "store at "),
+    (["clean", "-y"], "removed"),
+    (["clean", "--yes"], "removed"),
+    (["doctor", "--fix"], r"(?m)^ok +store: "),
+    (["doctor", "--json"], r'"checks"'),
+]
+
+# Beside a mount; each in its turn, at the mount point that is appended.
+GOOD_MOUNTS = [
+    ["mount", "--scratch", "scratch", "-o", "limit=64M,session_limit=32M,grace=5,idle=1h"],
+    ["mount", "--replace", "-o", "strict"],
+    ["mount", "--replace", "--options", "no_io_uring"],
+]
+
 BAD = [
+    (["key", "-i", "nowhere", *BUILDER], 125, "nowhere"),
+    (["key", "--file", "../x", *BUILDER], 125, "--file ../x: must be a relative path"),
+    (["key", "-n", "a b", *BUILDER], 125, "a b"),
+    (["key", "-e", "A=B", *BUILDER], 125, "A=B"),
+    (["key", "--root", "nowhere", *BUILDER], 125, "nowhere"),
+    (["key", "--to", "x", *BUILDER], 125, "unknown option --to"),
+    (["build", "-n", "a b", *BUILDER], 125, "a b"),
+    (["build", "--to", "/dev/null/x", *BUILDER], 125, "--to /dev/null/x: "),
+    (["build", "--json", *BUILDER], 125, "unknown option --json"),
+    (["build"], 125, "mintfs.conf"),
+    (["mount", "-o", "fast", "mnt"], 2, "fast"),
+    (["mount", "--options", "grace=x", "mnt"], 2, 'grace is a number of seconds, not "x"'),
+    (["mount", "-o", "limit=x", "mnt"], 2, 'limit is a size such as 64M, not "x"'),
+    (["mount", "a", "b"], 2, "takes one mount point, not also b"),
+    (["umount", "--force"], 2, "unknown option --force"),
+    (["umount", "a", "b"], 2, "takes one mount point, not also b"),
+    (["session"], 2, "wants one of new, ls, reset, rm"),
+    (["session", "make"], 2, 'no action "make"'),
+    (["session", "new", "--ttl", "soon", "app"], 2, "soon"),
+    (["session", "new", "--owner", "me", "app"], 2, '--owner wants a process ID, not "me"'),
+    (["session", "new", "nothing"], 3, 'no template "nothing"'),
+    (["session", "new", "app", "a/b"], 2, "a/b"),
+    (["session", "rm"], 2, "wants the ID of a session"),
+    (["session", "rm", "nothing"], 3, "nothing"),
+    (["session", "reset", "nothing"], 3, "nothing"),
+    (["session", "rm", "--all"], 2, "rm: unknown option --all"),
+    (["doctor", "now"], 2, "takes no operand: now"),
+    (["doctor", "--cure"], 2, "unknown option --cure"),
+    (["ls", "-lj"], 2, "unknown option -l"),
     (["ls", "x"], 2, "takes no operand: x"),
     (["ls", "--jsn"], 2, "unknown option --jsn"),
     (["show"], 2, "wants the KEY or NAME"),
@@ -60,18 +158,97 @@ BAD = [
 @pytest.mark.parametrize("args, status, said", BAD, ids=lambda value: str(value)[:40])
 def test_bad_arguments_are_named(store, args, status, said):
     store.build("sh", "-c", "echo x > $0", "{out}")
-    message = store.fail(*args, status=status)
+    message = store.fail(*args, status=status, cwd=store.home)
     assert said in message, message
 
 
-@pytest.mark.parametrize(
-    "command",
-    "ls show stats gc evict pin unpin name verify explain config clean".split(),
-)
-def test_help_names_every_flag_and_each_is_tested(store, command):
+def documented(command) -> dict:
+    """The flags that help names; True: with a value."""
+    text = subprocess.run(
+        [MINTFS, "help", command], capture_output=True, text=True, check=True
+    ).stdout
+    flags = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", text))
+    # The lines that begin with a flag say whether it has a value; `key` has none, but the synopsis.
+    lines = re.findall(r"(?m)^-.*", text) or re.findall(r"\[(-[^]]*)\]", text.partition("\n")[0])
+    return {
+        flag: any(re.search(r" [A-Z|]+$", line) for line in lines if flag in re.split(", | ", line))
+        for flag in flags
+    }
+
+
+def commands() -> list:
+    text = subprocess.run([MINTFS, "help"], capture_output=True, text=True, check=True).stdout
+    return re.findall(r"(?m)^  ([a-z]+) +\S", text)
+
+
+def command_lines(command) -> list:
+    rows = [words for words, *_ in GOOD] + GOOD_MOUNTS + [["mount", "-f"], ["mount", "--foreground"]]
+    return [words for words in rows if words[0] == command]
+
+
+@pytest.mark.parametrize("command", commands())
+def test_each_documented_flag_is_run(command):
+    flags = documented(command)
+    run = {word for words in command_lines(command) for word in words}
+    assert set(flags) - run == set(), "no command line above has them"
+
+
+@pytest.fixture
+def prepared(copies):
+    """Copies of a project with a template and a session."""
+    root = copies.home / "project"
+    (root / "in").mkdir(parents=True)
+    (root / "in/a.sql").write_text("a")
+    copies.root = root
+    copies.build("sh", "-c", "echo free > $0", "{out}", name="free")
+    copies.run("build", "-n", "app", *BUILDER, cwd=root)
+    copies.run("session", "new", "app", "one")
+    return copies
+
+
+@pytest.mark.parametrize("words, said", GOOD, ids=lambda value: " ".join(value)[:60])
+def test_good_arguments(prepared, words, said):
+    done = prepared.run(*words, cwd=prepared.root)
+    assert re.search(said, done.stdout + done.stderr), done
+
+
+def test_mounts_with_each_flag(fuse, store):
+    store.build_app()
+    (store.home / "scratch").mkdir()
+    for words in GOOD_MOUNTS:
+        done = store.run(*words, store.home / "mnt", cwd=store.home)
+        assert done.stdout.strip() == str(store.home / "mnt")
+    for flag in ("-f", "--foreground"):
+        store.run("umount")
+        process = store.start("mount", flag, store.home / "mnt")
+        assert process.stdout.readline().strip() == str(store.home / "mnt")
+        store.run("umount", store.home / "mnt")
+        assert process.wait() == 0
+        process.communicate()
+        if flag == "-f":
+            store.run("mount", store.home / "mnt")
+
+
+@pytest.mark.parametrize("command", commands())
+def test_a_flag_without_its_value_and_one_with_a_value_too_many(store, command):
+    """Each documented flag is refused where it is used wrongly, and named."""
+    action = ["new"] if command == "session" else []
+    status = 125 if command in ("key", "build") else 2
+    for flag, has_value in documented(command).items():
+        if has_value:
+            said = store.fail(command, *action, flag, status=status)
+        elif flag.startswith("--"):
+            said = store.fail(command, *action, f"{flag}=x", status=status)
+            assert "takes no value" in said
+        else:
+            said = store.fail(command, *action, f"{flag}%", status=status)
+            assert "unknown option -%" in said
+            continue
+        assert flag in said, (flag, said)
+    assert not store.path.exists()
+
+
+@pytest.mark.parametrize("command", commands())
+def test_help_of_each_command(store, command):
     text = store.run("help", command).stdout
     assert store.run(command, "--help").stdout == text == store.run(command, "-h").stdout
-    flags = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", text))
-    tests = "\n".join(path.read_text() for path in Path(__file__).parent.glob("test_care*.py"))
-    for flag in flags:
-        assert f'"{flag}"' in tests, f"{command} {flag} is run by no test"

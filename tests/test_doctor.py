@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from support.basics import IS_ROOT, MINTFS
+from support.care import SCHEMAS
+from support.catalogs import check_schema
 from support.mounts import unmount_lazily
 from support.stores import binary_for_all
 from support.users import NOBODY, as_user
@@ -60,8 +62,7 @@ def test_it_changes_nothing(doctor):
 
 def test_json_has_its_fields(doctor):
     answer = doctor.checks()[""]
-    assert set(answer) == {"ok", "checks", "backend", "store"}
-    assert set(answer["backend"]) == {"wish", "can_mount", "mounted_at", "fuse_from_bytes"}
+    check_schema(answer, SCHEMAS["doctor"])
     assert answer["store"] == f"{doctor.home}/.cache/mintfs"
 
 
@@ -180,6 +181,28 @@ def test_an_ordinary_user_with_a_usual_device(doctor, fuse):
     checks = doctor.checks(setup=setup, prefix=as_user(NOBODY), **places)
     assert checks["mounting"]["text"] == "through fusermount3"
     assert checks[""]["backend"]["can_mount"] is True
+
+
+@root_only
+@pytest.mark.parametrize("where, level", [("/srv/mnt", "hint"), ("/tmp/mnt", "ok"), ("", "ok")])
+def test_the_profile_of_newer_fusermount3(doctor, fuse, where, level):
+    """Linux with AppArmor, and the profile; both made up."""
+    os.chmod(doctor.home, 0o755)
+    setup = f"""
+        mknod -m 666 {doctor.home}/fuse c 10 229
+        mount --bind {doctor.home}/fuse /dev/fuse
+        mkdir -p {doctor.home}/etc {doctor.home}/modules/apparmor/parameters
+        cp -a /etc/passwd /etc/group /etc/ld.so.cache {doctor.home}/etc
+        mkdir {doctor.home}/etc/apparmor.d
+        touch {doctor.home}/etc/apparmor.d/fusermount3
+        echo Y >{doctor.home}/modules/apparmor/parameters/enabled
+        mount --bind {doctor.home}/etc /etc
+        mount --bind {doctor.home}/modules /sys/module
+    """
+    row = doctor.checks(setup=setup, prefix=as_user(NOBODY), MINTFS_STORE="/var/tmp/none-there",
+                        MINTFS_MOUNT=where)["AppArmor"]
+    assert row["level"] == level and "/tmp" in row["text"]
+    assert row["command"] == ("unset MINTFS_MOUNT" if level == "hint" else None)
 
 
 @root_only

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from support.basics import MINTFS
+from support.care import SCHEMAS
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "tools/man/mintfs.1.scd").read_text()
@@ -49,6 +50,40 @@ def test_each_option_of_the_page_is_taken(name, place):
         words = [name, "new", option, "--help"] if name == "session" else [name, option, "--help"]
         done = subprocess.run([MINTFS, *words], capture_output=True, text=True, env=env, timeout=60)
         assert "unknown option" not in done.stderr, (name, option, done.stderr)
+
+
+JSON = PAGE.split("\n# JSON\n")[1].split("\n# ")[0]
+ENTRIES = {
+    name.replace("*", ""): text
+    for name, text in re.findall(r"(?m)^(\S.*)\n((?:\t.*\n?)+)", JSON)
+}
+
+
+def fields_of(schema) -> set:
+    """The names of all members, however deep."""
+    if isinstance(schema, list):
+        return fields_of(schema[0])
+    if isinstance(schema, dict):
+        return set(schema).union(*map(fields_of, schema.values()))
+    return set()
+
+
+def fields_in_page(text) -> set:
+    fields = set(re.findall(r"\*([a-z_0-9]+)\*", text))
+    for part in re.findall(r"TEMPLATE|SESSION|SUMS", text):
+        fields |= fields_in_page(ENTRIES[part])
+    return fields
+
+
+@pytest.mark.parametrize("command", SCHEMAS)
+def test_each_json_field_is_in_the_page(command):
+    """The schemas are what the tests of the commands compare answers with."""
+    assert fields_in_page(ENTRIES[command]) == fields_of(SCHEMAS[command])
+
+
+def test_the_page_has_the_json_of_each_command_that_has_some():
+    words = {entry.split()[0] for entry in ENTRIES if entry.islower() or "-" in entry}
+    assert words == {name for name in SECTIONS if "--json" in SECTIONS[name]}
 
 
 def test_lines_fit_eighty_columns():

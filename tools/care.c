@@ -2,6 +2,7 @@
 
 #include "fs/base/log.h"
 #include "fs/overlay/uses.h"
+#include "fs/store/catalog.h"
 #include "fs/store/config.h"
 #include "tools/shown.h"
 
@@ -33,6 +34,9 @@ void care_after_build(const struct store *store, const char *key)
     char size[SHOWN_SIZE];
     char limit[SHOWN_SIZE];
     int r = care_options(&options);
+    /* What came from another machine counts for the limits as well. */
+    if (r == 0)
+        r = catalog_reconcile(store->catalog, NULL, NULL);
     if (r == 0)
         r = gc_is_due(store, &options);
     if (r > 0) {

@@ -38,11 +38,11 @@ static int describe(enum setting setting, json_t *rows)
         where = NULL;
     json_t *row =
         json_pack("{s:s, s:o, s:s, s:o, s:s, s:s}", "name", config_name(setting), "value",
-                  value.text ? json_string(value.text)
-                  : made_up  ? json_string(made_up)
+                  value.text ? shown_text(value.text)
+                  : made_up  ? shown_text(made_up)
                              : json_null(),
                   "from", origins[value.origin], "where",
-                  value.origin == ORIGIN_FILE       ? json_string(where ? where : "")
+                  value.origin == ORIGIN_FILE       ? shown_text(where ? where : "")
                   : value.origin == ORIGIN_VARIABLE ? json_string(config_variable(setting))
                                                     : json_null(),
                   "variable", config_variable(setting), "meaning", config_meaning(setting));
@@ -86,7 +86,7 @@ int cmd_config(int argc, char **argv)
         if (option == 'h')
             return command_help(argv[0]);
         if (option != 'j')
-            return command_usage(argv[0], "unknown option %s", argv[optind - 1]);
+            return command_bad_option(argv[0], "", argv);
         as_json = true;
     }
     if (optind < argc)
@@ -97,7 +97,9 @@ int cmd_config(int argc, char **argv)
     for (size_t i = 0; r == 0 && i < SETTING_COUNT; i++)
         r = describe((enum setting)i, rows);
     if (r == 0 && as_json)
-        r = shown_json(json_pack("{s:s?, s:O}", "file", config_path(), "settings", rows));
+        r = shown_json(json_pack("{s:o, s:O}", "file",
+                                 config_path() ? shown_text(config_path()) : json_null(),
+                                 "settings", rows));
     else if (r == 0)
         r = print_text(rows);
     if (r == 0 && !as_json && config_path())

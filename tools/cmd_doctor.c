@@ -10,10 +10,10 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 
 #include "tools/command.h"
 #include "tools/doctor.h"
+#include "tools/shown.h"
 
 static const struct option options[] = {{"fix", no_argument, NULL, 'f'},
                                         {"json", no_argument, NULL, 'j'},
@@ -25,7 +25,7 @@ static const char *const level_names[] = {
 
 static json_t *text_or_null(const char *text)
 {
-    return text ? json_string(text) : json_null();
+    return text ? shown_text(text) : json_null();
 }
 
 static int print_json(const struct doctor *doctor, bool good)
@@ -34,9 +34,9 @@ static int print_json(const struct doctor *doctor, bool good)
     for (size_t i = 0; i < doctor->count; i++) {
         const struct finding *finding = &doctor->findings[i];
         (void)json_array_append_new(
-            checks, json_pack("{s:s, s:s, s:s, s:o, s:b}", "check", finding->check, "level",
-                              level_names[finding->level], "text", finding->text, "command",
-                              text_or_null(finding->command), "fixed", finding->fixed));
+            checks, json_pack("{s:s, s:s, s:o, s:o, s:b}", "check", finding->check, "level",
+                              level_names[finding->level], "text", shown_text(finding->text),
+                              "command", text_or_null(finding->command), "fixed", finding->fixed));
     }
     json_t *size = doctor->fuse_from_bytes == UINT64_MAX
                        ? json_null()
@@ -45,21 +45,7 @@ static int print_json(const struct doctor *doctor, bool good)
                              checks, "backend", "wish", text_or_null(doctor->wish), "can_mount",
                              doctor->can_mount, "mounted_at", text_or_null(doctor->mounted_at),
                              "fuse_from_bytes", size, "store", text_or_null(doctor->store_path));
-    if (!root)
-        return -ENOMEM;
-    (void)json_dumpf(root, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
-    json_decref(root);
-    putchar('\n');
-    return 0;
-}
-
-/* Columns of the terminal; 0 where it is none, and lines are left whole. */
-static size_t terminal_width(void)
-{
-    struct winsize size;
-    if (!isatty(STDOUT_FILENO) || ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0)
-        return 0;
-    return size.ws_col < 20 ? 20 : size.ws_col;
+    return shown_json(root);
 }
 
 /* Words, broken before the last column, further lines below the first word. */
@@ -111,7 +97,7 @@ int cmd_doctor(int argc, char **argv)
         if (option == 'h')
             return command_help(argv[0]);
         if (option == '?')
-            return command_usage(argv[0], "unknown option %s", argv[optind - 1]);
+            return command_bad_option(argv[0], "", argv);
         doctor.fix |= option == 'f';
         as_json |= option == 'j';
     }
@@ -127,7 +113,7 @@ int cmd_doctor(int argc, char **argv)
         if (r < 0)
             return command_status(r);
     } else {
-        size_t width = terminal_width();
+        size_t width = shown_columns();
         for (size_t i = 0; i < doctor.count; i++)
             print_finding(&doctor.findings[i], width);
     }

@@ -21,9 +21,10 @@ static json_t *differences_of(const struct explanation *explanation)
 {
     json_t *array = json_array();
     for (size_t i = 0; array && i < explanation->count; i++)
-        (void)json_array_append_new(
-            array, json_pack("{s:s, s:s, s:s}", "kind", explanation->items[i].kind, "change",
-                             explanation->items[i].change, "what", explanation->items[i].what));
+        (void)json_array_append_new(array,
+                                    json_pack("{s:s, s:s, s:o}", "kind", explanation->items[i].kind,
+                                              "change", explanation->items[i].change, "what",
+                                              shown_text(explanation->items[i].what)));
     return array;
 }
 
@@ -68,10 +69,11 @@ static int run(const struct spec_request *request)
     if (r < 0)
         return r;
     if (request->as_json)
-        return shown_json(json_pack("{s:s, s:s?, s:b, s:s?, s:o}", "key", key.hex, "name",
-                                    request->spec->name, "hit", is_hit, "nearest",
-                                    explanation.nearest[0] ? explanation.nearest : NULL,
-                                    "differences", differences_of(&explanation)));
+        return shown_json(
+            json_pack("{s:s, s:o, s:b, s:s?, s:o}", "key", key.hex, "name",
+                      request->spec->name ? shown_text(request->spec->name) : json_null(), "hit",
+                      is_hit, "nearest", explanation.nearest[0] ? explanation.nearest : NULL,
+                      "differences", differences_of(&explanation)));
     print_text(request->spec, &key, is_hit, &explanation);
     return 0;
 }

@@ -109,7 +109,7 @@ static int read_arguments(int argc, char **argv, struct gc_options *wanted, stru
         if (option == ':')
             return command_usage(argv[0], "%s wants a value", argv[optind - 1]);
         if (option == '?')
-            return command_usage(argv[0], "unknown option %s", argv[optind - 1]);
+            return command_bad_option(argv[0], "", argv);
         if (read_option(option, wanted, telling) < 0)
             return EXIT_USAGE;
     }

@@ -110,7 +110,7 @@ static int read_arguments(int argc, char **argv, struct mount_request *request)
         case ':':
             return command_usage(argv[0], "%s wants a value", argv[optind - 1]);
         default:
-            return command_usage(argv[0], "unknown option %s", argv[optind - 1]);
+            return command_bad_option(argv[0], "", argv);
         }
         if (status != EXIT_DONE)
             return status;

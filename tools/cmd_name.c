@@ -79,7 +79,7 @@ int cmd_name(int argc, char **argv)
         if (option == 'h')
             return command_help(argv[0]);
         if (option == '?')
-            return command_usage(argv[0], "unknown option %s", argv[optind - 1]);
+            return command_bad_option(argv[0], "", argv);
         *(option == 'd' ? &deletes : &as_json) = true;
     }
     int operands = argc - optind;

@@ -33,7 +33,7 @@ static int set_all(int argc, char **argv, bool pinned)
     for (int option; (option = getopt_long(argc, argv, "h", options, NULL)) >= 0;) {
         if (option == 'h')
             return command_help(argv[0]);
-        return command_usage(argv[0], "unknown option %s", argv[optind - 1]);
+        return command_bad_option(argv[0], "", argv);
     }
     if (optind == argc)
         return command_usage(argv[0], "wants the KEY or NAME of a template");

@@ -31,6 +31,7 @@
 #include "tools/care.h"
 #include "tools/command.h"
 #include "tools/sessions.h"
+#include "tools/shown.h"
 
 /* ---- new ---- */
 
@@ -251,17 +252,10 @@ static void print_url(const char *directory, const char *file)
 static int print_made(const struct store *store, const struct new_request *request,
                       const struct made_session *made)
 {
-    if (request->as_json) {
-        json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:s}", "path", made->path, "key", made->key,
-                                 "id", made->id, "backend", backend_name(made->choice.backend),
-                                 "why", made->choice.why);
-        if (!json)
-            return -ENOMEM;
-        (void)json_dumpf(json, stdout, JSON_INDENT(2));
-        json_decref(json);
-        putchar('\n');
-        return 0;
-    }
+    if (request->as_json)
+        return shown_json(json_pack("{s:o, s:s, s:s, s:s, s:s}", "path", shown_text(made->path),
+                                    "key", made->key, "id", made->id, "backend",
+                                    backend_name(made->choice.backend), "why", made->choice.why));
     if (!request->as_url) {
         puts(made->path);
         return 0;
@@ -306,7 +300,7 @@ static int read_new_options(int argc, char **argv, struct new_request *request)
         case ':':
             return command_usage("session", "new: %s wants a value", argv[optind - 1]);
         default:
-            return command_usage("session", "new: unknown option %s", argv[optind - 1]);
+            return command_bad_option("session", "new", argv);
         }
     }
     return EXIT_DONE;
@@ -357,18 +351,13 @@ static int print_rows_json(const struct session_table *table)
     json_t *rows = json_array();
     for (size_t i = 0; rows && i < table->count; i++) {
         const struct session_row *row = &table->rows[i];
-        (void)json_array_append_new(
-            rows, json_pack("{s:s, s:s, s:s, s:s, s:o, s:o}", "id", row->id, "key", row->key,
-                            "path", row->path, "backend", backend_name(row->backend), "bytes",
-                            known_number(row->bytes), "open_files", known_number(row->open_files)));
+        (void)json_array_append_new(rows, json_pack("{s:s, s:s, s:o, s:s, s:o, s:o}", "id", row->id,
+                                                    "key", row->key, "path", shown_text(row->path),
+                                                    "backend", backend_name(row->backend), "bytes",
+                                                    known_number(row->bytes), "open_files",
+                                                    known_number(row->open_files)));
     }
-    json_t *all = json_pack("{s:o}", "sessions", rows);
-    if (!all)
-        return -ENOMEM;
-    (void)json_dumpf(all, stdout, JSON_INDENT(2));
-    json_decref(all);
-    putchar('\n');
-    return 0;
+    return shown_json(json_pack("{s:o}", "sessions", rows));
 }
 
 static void print_rows(const struct session_table *table)
@@ -396,7 +385,7 @@ static int session_ls_command(int argc, char **argv)
         if (option == 'h')
             return command_help("session");
         if (option != 'j')
-            return command_usage("session", "ls: unknown option %s", argv[optind - 1]);
+            return command_bad_option("session", "ls", argv);
         as_json = true;
     }
     if (optind < argc)
@@ -431,7 +420,7 @@ static int for_each_operand(int argc, char **argv, const char *action,
     for (int option; (option = getopt_long(argc, argv, "h", options, NULL)) >= 0;) {
         if (option == 'h')
             return command_help("session");
-        return command_usage("session", "%s: unknown option %s", action, argv[optind - 1]);
+        return command_bad_option("session", action, argv);
     }
     if (optind == argc)
         return command_usage("session", "%s wants the ID of a session", action);

@@ -24,7 +24,7 @@ static json_t *list_of(char *const *texts)
 {
     json_t *array = json_array();
     for (size_t i = 0; array && texts && texts[i]; i++)
-        (void)json_array_append_new(array, json_string(texts[i]));
+        (void)json_array_append_new(array, shown_text(texts[i]));
     return array;
 }
 
@@ -39,9 +39,9 @@ static json_t *inputs_of(const struct manifest *manifest)
 {
     json_t *array = json_array();
     for (size_t i = 0; array && i < manifest->input_count; i++)
-        (void)json_array_append_new(array,
-                                    json_pack("{s:s, s:o}", "path", manifest->inputs[i].path,
-                                              "sha256", digest_of(manifest->inputs[i].digest)));
+        (void)json_array_append_new(array, json_pack("{s:o, s:o}", "path",
+                                                     shown_text(manifest->inputs[i].path), "sha256",
+                                                     digest_of(manifest->inputs[i].digest)));
     return array;
 }
 
@@ -52,10 +52,11 @@ static json_t *file_of(const struct manifest_entry *entry)
     bool is_file = entry->type == ENTRY_FILE;
     char mode[8];
     (void)snprintf(mode, sizeof(mode), "%04o", (unsigned)entry->mode & 07777);
-    return json_pack("{s:s, s:s, s:s, s:I, s:o, s:o, s:b, s:b}", "path", entry->path, "type",
-                     types[entry->type], "mode", mode, "size_bytes", (json_int_t)entry->size_bytes,
-                     "sha256", is_file ? digest_of(entry->digest) : json_null(), "target",
-                     entry->target ? json_string(entry->target) : json_null(), "sqlite",
+    return json_pack("{s:o, s:s, s:s, s:I, s:o, s:o, s:b, s:b}", "path", shown_text(entry->path),
+                     "type", types[entry->type], "mode", mode, "size_bytes",
+                     (json_int_t)entry->size_bytes, "sha256",
+                     is_file ? digest_of(entry->digest) : json_null(), "target",
+                     entry->target ? shown_text(entry->target) : json_null(), "sqlite",
                      entry->is_sqlite, "wal", entry->starts_in_wal);
 }
 
@@ -101,10 +102,10 @@ static int describe(const struct store *store, const char *key, json_t **ret_jso
     json_t *json = json_copy((json_t *)(uintptr_t)row);
     if (!json)
         return -ENOMEM;
-    (void)json_object_set_new(json, "path", json_string(path));
+    (void)json_object_set_new(json, "path", shown_text(path));
     (void)json_object_set_new(json, "builder", list_of(manifest->builder));
     (void)json_object_set_new(json, "salt",
-                              manifest->salt ? json_string(manifest->salt) : json_null());
+                              manifest->salt ? shown_text(manifest->salt) : json_null());
     (void)json_object_set_new(json, "arguments", list_of(manifest->arguments));
     (void)json_object_set_new(json, "environment", list_of(manifest->environment));
     (void)json_object_set_new(json, "inputs", inputs_of(manifest));
@@ -241,7 +242,7 @@ int cmd_show(int argc, char **argv)
         if (option == 'h')
             return command_help(argv[0]);
         if (option != 'j')
-            return command_usage(argv[0], "unknown option %s", argv[optind - 1]);
+            return command_bad_option(argv[0], "", argv);
         as_json = true;
     }
     if (argc - optind != 1)

@@ -217,7 +217,7 @@ int cmd_stats(int argc, char **argv)
         if (option == 'h')
             return command_help(argv[0]);
         if (option != 'j')
-            return command_usage(argv[0], "unknown option %s", argv[optind - 1]);
+            return command_bad_option(argv[0], "", argv);
         as_json = true;
     }
     if (optind < argc)

@@ -15,7 +15,7 @@ int cmd_umount(int argc, char **argv)
     for (int option; (option = getopt_long(argc, argv, "h", options, NULL)) >= 0;) {
         if (option == 'h')
             return command_help(argv[0]);
-        return command_usage(argv[0], "unknown option %s", argv[optind - 1]);
+        return command_bad_option(argv[0], "", argv);
     }
     if (argc - optind > 1)
         return command_usage(argv[0], "takes one mount point, not also %s", argv[optind + 1]);

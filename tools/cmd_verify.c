@@ -5,7 +5,7 @@
  * are named, always their contents.
  *
  * With --json: {"templates", "bytes": read, "problems": [{"kind": "damaged"|"unknown"|"gone"|
- * "leftover", "what": KEY or name, "repaired"}...]}; with --rebuild {"key", "differences": [...]}.
+ * "stale"|"leftover", "what": KEY or name, "repaired"}...]}; with --rebuild {"key", "differences": [...]}.
  */
 #include <fcntl.h>
 #include <getopt.h>
@@ -20,6 +20,7 @@
 #include "fs/base/progress.h"
 #include "fs/store/catalog.h"
 #include "fs/store/interrupt.h"
+#include "fs/store/pin.h"
 #include "fs/store/rebuild.h"
 #include "fs/store/sweep.h"
 #include "fs/store/template.h"
@@ -36,6 +37,7 @@ struct verifying {
     const char *rebuild; /* as typed, or NULL */
     struct strlist keys; /* to be looked at */
     struct strlist damaged;
+    struct strlist gone; /* that the catalog has */
     json_t *problems;
     size_t unrepaired;
     uint64_t read_bytes;
@@ -45,14 +47,16 @@ static void verifying_fini(struct verifying *verifying)
 {
     strlist_fini(&verifying->keys);
     strlist_fini(&verifying->damaged);
+    strlist_fini(&verifying->gone);
     json_decref(verifying->problems);
 }
 
 static void add_problem(struct verifying *verifying, const char *kind, const char *what,
                         bool repaired)
 {
-    (void)json_array_append_new(verifying->problems, json_pack("{s:s, s:s, s:b}", "kind", kind,
-                                                               "what", what, "repaired", repaired));
+    (void)json_array_append_new(
+        verifying->problems,
+        json_pack("{s:s, s:o, s:b}", "kind", kind, "what", shown_text(what), "repaired", repaired));
     verifying->unrepaired += !repaired;
 }
 
@@ -177,6 +181,44 @@ static void drift_fini(struct drift *drift)
     strlist_fini(&drift->known);
 }
 
+/* The row's part that the manifest and the pin decide. */
+static int check_row_content(struct verifying *verifying, const struct catalog_row *row)
+{
+    const struct store *store = verifying->store;
+    AUTO_FREE char *path = NULL;
+    AUTO_MANIFEST struct manifest *manifest = NULL;
+    if (strlist_contains(&verifying->damaged, row->key))
+        return 0;
+    if (asprintf(&path, "%s/v1/templates/%s", store->path, row->key) < 0) {
+        path = NULL;
+        return -ENOMEM;
+    }
+    AUTO_FD int fd =
+        io_openat(store->templates_fd, row->key, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    /* Gone or broken since it was looked at: the next verify tells. */
+    if (fd < 0 || manifest_read(fd, path, &manifest) < 0)
+        return 0;
+    if (row->size_bytes == manifest_size_bytes(manifest) && !strcmp(row->file, manifest->file) &&
+        row->created_ns == manifest->created_ns && row->build_time_ns == manifest->build_time_ns &&
+        row->pinned == pin_exists(store, row->key))
+        return 0;
+    log_info("the catalog says of %.*s what its manifest or its pin does not%s", SHOWN_KEY,
+             row->key, verifying->repair ? ": mended" : "");
+    add_problem(verifying, "stale", row->key, verifying->repair);
+    return verifying->repair ? catalog_refresh(store->catalog, manifest) : 0;
+}
+
+static int check_name(const char *name, const char *key, void *context)
+{
+    struct verifying *verifying = context;
+    if (template_exists(verifying->store, key) || strlist_contains(&verifying->gone, key))
+        return 0;
+    log_info("the name %s stands for %.*s, which is gone%s", name, SHOWN_KEY, key,
+             verifying->repair ? ": taken away" : "");
+    add_problem(verifying, "gone", name, verifying->repair);
+    return verifying->repair ? catalog_name(verifying->store->catalog, name, NULL) : 0;
+}
+
 static int check_row(const struct catalog_row *row, void *context)
 {
     struct drift *drift = context;
@@ -185,6 +227,12 @@ static int check_row(const struct catalog_row *row, void *context)
         log_info("the catalog has %.*s, which is gone%s", SHOWN_KEY, row->key,
                  verifying->repair ? ": taken out" : "");
         add_problem(verifying, "gone", row->key, verifying->repair);
+        if (strlist_add(&verifying->gone, row->key) < 0)
+            return -ENOMEM;
+    } else {
+        int r = check_row_content(verifying, row);
+        if (r < 0)
+            return r;
     }
     return strlist_add(&drift->known, row->key);
 }
@@ -198,6 +246,8 @@ static int check_catalog(struct verifying *verifying)
 {
     CLEANUP(drift_fini) struct drift drift = {.verifying = verifying, .known = STRLIST_INIT};
     int r = catalog_each(verifying->store->catalog, check_row, &drift);
+    if (r == 0)
+        r = catalog_each_name(verifying->store->catalog, check_name, verifying);
     strlist_sort(&drift.known);
     for (size_t i = 0; r == 0 && i < verifying->keys.count; i++) {
         const char *key = verifying->keys.items[i];
@@ -301,7 +351,7 @@ static int rebuild(struct verifying *verifying)
     json_t *differences = json_array();
     for (size_t i = 0; i < lines.count; i++)
         if (verifying->as_json)
-            (void)json_array_append_new(differences, json_string(lines.items[i]));
+            (void)json_array_append_new(differences, shown_text(lines.items[i]));
         else
             printf("%s\n", lines.items[i]);
     if (verifying->as_json)
@@ -343,7 +393,7 @@ static int read_arguments(int argc, char **argv, struct verifying *verifying)
             return command_usage(argv[0], "%s wants the KEY or NAME of a template",
                                  argv[optind - 1]);
         default:
-            return command_usage(argv[0], "unknown option %s", argv[optind - 1]);
+            return command_bad_option(argv[0], "", argv);
         }
     }
     if (verifying->rebuild && (verifying->all || verifying->repair || optind < argc))
@@ -356,8 +406,10 @@ static int read_arguments(int argc, char **argv, struct verifying *verifying)
 int cmd_verify(int argc, char **argv)
 {
     CLEANUP(verifying_fini)
-    struct verifying verifying = {
-        .keys = STRLIST_INIT, .damaged = STRLIST_INIT, .problems = json_array()};
+    struct verifying verifying = {.keys = STRLIST_INIT,
+                                  .damaged = STRLIST_INIT,
+                                  .gone = STRLIST_INIT,
+                                  .problems = json_array()};
     int status = read_arguments(argc, argv, &verifying);
     if (status != EXIT_DONE)
         return status < 0 ? command_help(argv[0]) : status;

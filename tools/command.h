@@ -56,6 +56,12 @@ const struct command *command_find(const char *name);
 /* Logs what is wrong and the command's synopsis; returns EXIT_USAGE. */
 int command_usage(const char *command, const char *format, ...) PRINTF_LIKE(2, 3);
 
+/*
+ * command_usage() for the option at which getopt_long(3) has just answered '?': one that is not
+ * known, or that takes no value. `action` is a second word of the command's, or "".
+ */
+int command_bad_option(const char *command, const char *action, char **argv);
+
 /* Prints synopsis and summary on stdout; returns EXIT_DONE. */
 int command_help(const char *command);
 

@@ -13,6 +13,8 @@
 
 #include "fs/base/io.h"
 #include "fs/mount/probe.h"
+#include "fs/store/catalog.h"
+#include "fs/store/config.h"
 #include "tools/doctor.h"
 
 static const char uring_parameter[] = "/sys/module/fuse/parameters/enable_uring";
@@ -91,9 +93,10 @@ static int check_kernel(struct doctor *doctor)
 
 static void check_libraries(struct doctor *doctor)
 {
-    doctor_say(doctor, FINDING_OK, "versions", NULL, "mintfs %s, libfuse %s%s, Jansson %s",
-               MINTFS_VERSION, probe_library_version(),
-               probe_library_has_uring() ? "" : " (without io_uring)", jansson_version_str());
+    doctor_say(doctor, FINDING_OK, "versions", NULL,
+               "mintfs %s, libfuse %s%s, SQLite %s, Jansson %s", MINTFS_VERSION,
+               probe_library_version(), probe_library_has_uring() ? "" : " (without io_uring)",
+               catalog_library_version(), jansson_version_str());
 }
 
 /* 0, or why /dev/fuse cannot be used. */
@@ -273,21 +276,24 @@ static void check_apparmor(struct doctor *doctor)
         enabled[0] != 'Y' || access("/etc/apparmor.d/fusermount3", F_OK) < 0)
         return;
     static const char *const places[] = {"/tmp/", "/mnt/", "/media/", "/home/", "/run/user/"};
-    const char *mount = getenv("MINTFS_MOUNT");
+    struct setting_value setting = {.text = NULL};
     const char *home = getenv("HOME");
+    size_t length = home ? strlen(home) : 0;
+    const char *mount = config_get(SETTING_MOUNT, &setting) == 0 ? setting.text : NULL;
     bool known = !mount || mount[0] != '/';
     for (size_t i = 0; !known && i < ARRAY_LENGTH(places); i++)
         known = !strncmp(mount, places[i], strlen(places[i]));
-    if (!known && home && *home)
-        known = !strncmp(mount, home, strlen(home));
+    if (!known && length)
+        known = !strncmp(mount, home, length) && (mount[length] == '/' || home[length - 1] == '/');
     if (known)
         doctor_say(doctor, FINDING_OK, "AppArmor", NULL,
                    "fusermount3 has a profile: it mounts below HOME, /tmp, /mnt, /media and "
                    "XDG_RUNTIME_DIR alone");
     else
-        doctor_say(doctor, FINDING_HINT, "AppArmor", "unset MINTFS_MOUNT",
+        doctor_say(doctor, FINDING_HINT, "AppArmor",
+                   setting.origin == ORIGIN_VARIABLE ? "unset MINTFS_MOUNT" : "mintfs config",
                    "fusermount3's profile lets it mount below HOME, /tmp, /mnt, /media and "
-                   "XDG_RUNTIME_DIR alone, and MINTFS_MOUNT is %s",
+                   "XDG_RUNTIME_DIR alone, and the mount's place is set to %s",
                    mount);
 }
 

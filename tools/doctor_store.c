@@ -349,7 +349,8 @@ static void check_backend_wish(struct doctor *doctor, enum backend_wish wish)
         doctor_say(doctor, FINDING_OK, check, NULL,
                    "fuse, since MINTFS_BACKEND says so: the first session starts the mount");
     } else if (wish == WISH_FUSE) {
-        doctor_say(doctor, FINDING_BAD, check, "unset MINTFS_BACKEND",
+        doctor_say(doctor, FINDING_BAD, check,
+                   is_set("MINTFS_BACKEND") ? "unset MINTFS_BACKEND" : "export MINTFS_BACKEND=auto",
                    "MINTFS_BACKEND asks for a mount, and none can be had (%s): no session can be "
                    "made",
                    why);
@@ -371,7 +372,10 @@ static void check_backend(struct doctor *doctor)
     enum backend_wish wish;
     doctor->fuse_from_bytes = UINT64_MAX;
     if (!ask_child(read_wish, said, sizeof(said)) || backend_read_wish(&wish) < 0) {
-        doctor_say(doctor, FINDING_BAD, "backend", "unset MINTFS_BACKEND", "%s", first_line(said));
+        /* Else the user's file says it, and the message where. */
+        doctor_say(doctor, FINDING_BAD, "backend",
+                   is_set("MINTFS_BACKEND") ? "unset MINTFS_BACKEND" : NULL, "%s",
+                   first_line(said));
         return;
     }
     check_backend_wish(doctor, wish);

@@ -38,16 +38,17 @@ static int add_template(const struct catalog_row *row, void *context)
     if (!template_exists(reading->store, row->key))
         return 0;
     json_t *json = json_pack(
-        "{s:s, s:o, s:s, s:s, s:I, s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:b, s:b, s:i, s:i, s:i}",
-        "key", row->key, "names", shown_names(row->names), "label", row->label, "file", row->file,
-        "size_bytes", (json_int_t)row->size_bytes, "file_count", (json_int_t)row->file_count,
-        "created_ns", (json_int_t)row->created_ns, "builder", row->made_by, "build_time_ns",
-        (json_int_t)row->build_time_ns, "last_used_ns", (json_int_t)row->last_used_ns, "hits",
-        (json_int_t)row->hits, "saved_ns", (json_int_t)row->saved_ns, "pinned", row->pinned,
-        "verified", row->verified, "sessions", 0, "shared_bytes", 0, "own_bytes", 0);
+        "{s:s, s:o, s:s, s:o, s:I, s:I, s:I, s:o, s:I, s:I, s:I, s:I, s:b, s:b, s:i, s:i, s:i}",
+        "key", row->key, "names", shown_names(row->names), "label", row->label, "file",
+        shown_text(row->file), "size_bytes", (json_int_t)row->size_bytes, "file_count",
+        (json_int_t)row->file_count, "created_ns", (json_int_t)row->created_ns, "builder",
+        shown_text(row->made_by), "build_time_ns", (json_int_t)row->build_time_ns, "last_used_ns",
+        (json_int_t)row->last_used_ns, "hits", (json_int_t)row->hits, "saved_ns",
+        (json_int_t)row->saved_ns, "pinned", row->pinned, "verified", row->verified, "sessions", 0,
+        "shared_bytes", 0, "own_bytes", 0);
     if (!json || json_object_set(reading->by_key, row->key, json) < 0 ||
         json_array_append_new(reading->inventory->templates, json) < 0)
-        return -ENOMEM;
+        return log_errno(ENOMEM, "template %s", row->key);
     return 0;
 }
 
@@ -89,12 +90,14 @@ static int add_session(struct reading *reading, const struct session_row *row)
         add_to(template, "shared_bytes", shared);
         add_to(template, "own_bytes", own);
     }
-    json_t *json =
-        json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:o}", "id", row->id, "key", row->key,
-                  "backend", backend_name(row->backend), "state", is_copy ? "copy" : "live", "path",
-                  row->path, "shared_bytes", (json_int_t)shared, "own_bytes", (json_int_t)own,
-                  "open_files", row->open_files < 0 ? json_null() : json_integer(row->open_files));
-    return json_array_append_new(reading->inventory->sessions, json) < 0 ? -ENOMEM : 0;
+    json_t *json = json_pack(
+        "{s:s, s:s, s:s, s:s, s:o, s:I, s:I, s:o}", "id", row->id, "key", row->key, "backend",
+        backend_name(row->backend), "state", is_copy ? "copy" : "live", "path",
+        shown_text(row->path), "shared_bytes", (json_int_t)shared, "own_bytes", (json_int_t)own,
+        "open_files", row->open_files < 0 ? json_null() : json_integer(row->open_files));
+    return json_array_append_new(reading->inventory->sessions, json) < 0
+               ? log_errno(ENOMEM, "session %s", row->id)
+               : 0;
 }
 
 static int add_at_rest(const char *key, const char *id, const char *scratch UNUSED, void *context)
@@ -106,7 +109,9 @@ static int add_at_rest(const char *key, const char *id, const char *scratch UNUS
     json_t *json =
         json_pack("{s:s, s:s, s:s, s:s, s:n, s:n, s:n, s:n}", "id", id, "key", key, "backend",
                   "fuse", "state", "at rest", "path", "shared_bytes", "own_bytes", "open_files");
-    return json_array_append_new(reading->inventory->sessions, json) < 0 ? -ENOMEM : 0;
+    return json_array_append_new(reading->inventory->sessions, json) < 0
+               ? log_errno(ENOMEM, "session %s", id)
+               : 0;
 }
 
 static int read_sessions(struct reading *reading)

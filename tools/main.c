@@ -3,6 +3,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #include "fs/base/log.h"
 #include "help_text.h"
 #include "tools/command.h"
+#include "tools/shown.h"
 
 static const struct command commands[] = {
     {"key", cmd_key,
@@ -87,14 +89,34 @@ int command_usage(const char *command, const char *format, ...)
     return EXIT_USAGE;
 }
 
+int command_bad_option(const char *command, const char *action, char **argv)
+{
+    const char *colon = *action ? ": " : "";
+    /* An unknown long option alone leaves no letter; within a cluster, argv is still before it. */
+    if (!optopt)
+        return command_usage(command, "%s%sunknown option %s", action, colon, argv[optind - 1]);
+    if (!strncmp(argv[optind - 1], "--", 2) && strchr(argv[optind - 1], '='))
+        return command_usage(command, "%s%s%.*s takes no value", action, colon,
+                             (int)strcspn(argv[optind - 1], "="), argv[optind - 1]);
+    return command_usage(command, "%s%sunknown option -%c", action, colon, optopt);
+}
+
 int command_help(const char *command)
 {
+    enum { INDENT = 7 };
     const struct command *row = command_find(command);
     if (!row) {
         log_error("no command \"%s\"; mintfs help lists them", command);
         return EXIT_USAGE;
     }
-    printf("usage: mintfs %s %s\n\n%s\n", row->name, row->synopsis, row->summary);
+    AUTO_FREE char *usage = NULL;
+    if (asprintf(&usage, "usage: mintfs %s %s", row->name, row->synopsis) < 0) {
+        usage = NULL;
+        return EXIT_FAILED;
+    }
+    shown_wrapped(usage, INDENT);
+    putchar('\n');
+    shown_wrapped(row->summary, 0);
     for (size_t i = 0; i < ARRAY_LENGTH(help_texts); i++)
         if (!strcmp(help_texts[i].command, row->name))
             printf("\n%s", help_texts[i].text);

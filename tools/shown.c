@@ -83,6 +83,42 @@ int shown_json(json_t *json)
     return 0;
 }
 
+/* Of the UTF-8 character that begins there; 0: none does. */
+static size_t character_length(const unsigned char *at)
+{
+    size_t length = *at < 0x80   ? 1
+                    : *at < 0xc2 ? 0
+                    : *at < 0xe0 ? 2
+                    : *at < 0xf0 ? 3
+                    : *at < 0xf5 ? 4
+                                 : 0;
+    for (size_t i = 1; i < length; i++)
+        if ((at[i] & 0xc0) != 0x80)
+            return 0;
+    /* Too long for what it says, a surrogate, or behind the last character that there is. */
+    bool is_wrong = (*at == 0xe0 && at[1] < 0xa0) || (*at == 0xed && at[1] > 0x9f) ||
+                    (*at == 0xf0 && at[1] < 0x90) || (*at == 0xf4 && at[1] > 0x8f);
+    return is_wrong ? 0 : length;
+}
+
+json_t *shown_text(const char *text)
+{
+    json_t *json = json_string(text);
+    if (json)
+        return json;
+    AUTO_FREE char *clean = NULL;
+    size_t size = 0;
+    FILE *stream = open_memstream(&clean, &size);
+    if (!stream)
+        return NULL;
+    while (*text) {
+        size_t length = character_length((const unsigned char *)text);
+        (void)fprintf(stream, "%.*s", length ? (int)length : 3, length ? text : "\xef\xbf\xbd");
+        text += length ? length : 1;
+    }
+    return fclose(stream) == 0 ? json_string(clean) : NULL;
+}
+
 json_t *shown_names(const char *names)
 {
     json_t *array = json_array();
@@ -112,7 +148,8 @@ void shown_wrapped(const char *text, unsigned indent)
     unsigned at = 0;
     while (*text) {
         size_t length = strcspn(text, " ");
-        if (at && width && at + 1 + length > width) {
+        /* A word that fits no line is not helped by a line of its own: the terminal breaks it. */
+        if (at && width && at + 1 + length > width && indent + length <= width) {
             printf("\n%*s", (int)indent, "");
             at = indent;
         } else if (at) {

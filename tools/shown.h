@@ -29,6 +29,9 @@ void shown_clean(char *text);
 /* Prints JSON on stdout, indented, and frees it; NULL is -ENOMEM. */
 MUST_CHECK int shown_json(json_t *json);
 /* The names, with spaces between, as an array. */
+/* A JSON string; bytes that are not UTF-8, as file names may have, become U+FFFD each. */
+json_t *shown_text(const char *text);
+
 json_t *shown_names(const char *names);
 
 /*

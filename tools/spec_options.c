@@ -54,6 +54,12 @@ static int usage(const char *command, const char *what, const char *argument)
     return -EINVAL;
 }
 
+static int bad_option(char **argv)
+{
+    (void)command_bad_option(argv[0], "", argv);
+    return -EINVAL;
+}
+
 static int take_option(struct reading *reading, int option, const char *value)
 {
     struct build_spec *flags = reading->flags;
@@ -99,7 +105,7 @@ static int read_options(int argc, char **argv, struct reading *reading)
             return 0;
         }
         if (option == '?')
-            return usage(argv[0], "unknown option ", argv[optind - 1]);
+            return bad_option(argv);
         if (option == ':')
             return usage(argv[0], "a value is missing behind ", argv[optind - 1]);
         int r = take_option(reading, option, optarg);

@@ -1,5 +1,6 @@
 #include "fs/base/log.h"
 
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -20,6 +21,10 @@ static void emit(const char *kind, const char *format, va_list arguments, const 
         text = NULL;
         return;
     }
+    /* A file's name, or what a builder was called, does not get at the terminal. */
+    for (char *c = text; *c; c++)
+        if (iscntrl((unsigned char)*c))
+            *c = '?';
     if (atomic_load(&uses_syslog)) {
         syslog(LOG_WARNING, "%s%s%s%s", kind, text, reason ? ": " : "", reason ? reason : "");
         return;

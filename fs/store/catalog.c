@@ -54,6 +54,11 @@ const struct store *catalog_store(const struct catalog *catalog)
     return catalog->store;
 }
 
+const char *catalog_library_version(void)
+{
+    return sqlite3_libversion();
+}
+
 int64_t catalog_now_ns(void)
 {
     struct timespec now;
@@ -196,6 +201,23 @@ int catalog_add(struct catalog *catalog, const struct manifest *manifest, bool b
                                 .pinned = pin_exists(catalog->store, manifest->key),
                                 .name = name};
     return catalog_use(catalog, add, &addition);
+}
+
+static int refresh(sqlite3 *db, void *arguments)
+{
+    const struct addition *addition = arguments;
+    int r = catalog_begin(db, true);
+    int verified = r == 0 ? catalog_row_is_verified(db, addition->manifest->key) : r;
+    r = verified < 0 ? verified
+                     : catalog_db_enter(db, addition->manifest, verified, addition->pinned);
+    return r == 0 ? catalog_commit(db) : r;
+}
+
+int catalog_refresh(struct catalog *catalog, const struct manifest *manifest)
+{
+    struct addition addition = {.manifest = manifest,
+                                .pinned = pin_exists(catalog->store, manifest->key)};
+    return catalog_use(catalog, refresh, &addition);
 }
 
 struct hit {

@@ -29,6 +29,9 @@ void catalog_free(struct catalog *catalog);
 /* CLOCK_REALTIME in nanoseconds, as all times here. */
 int64_t catalog_now_ns(void);
 
+/* SQLite's, as the one that runs says. */
+const char *catalog_library_version(void);
+
 /* 1: the template's files were found to match its manifest; 0: not known, or not known yet. */
 MUST_CHECK int catalog_is_verified(struct catalog *catalog, const char *key);
 
@@ -39,6 +42,9 @@ MUST_CHECK int catalog_is_verified(struct catalog *catalog, const char *key);
  */
 MUST_CHECK int catalog_add(struct catalog *catalog, const struct manifest *manifest, bool built_now,
                            const char *name);
+
+/* Sets what the row says of the template anew from its manifest and its pin; its use stays. */
+MUST_CHECK int catalog_refresh(struct catalog *catalog, const struct manifest *manifest);
 
 /*
  * Counts a hit: last use, the time saved, the name, which follows. 1, or 0 where the template is

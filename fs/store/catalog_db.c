@@ -225,8 +225,12 @@ static char *words_of_builder(const struct manifest *manifest)
         (void)fprintf(stream, "%s%.*s", i ? " " : "", LENGTH_MAX, manifest->builder[i]);
     if (fclose(stream) != 0)
         return NULL;
-    if (size > LENGTH_MAX)
-        text[LENGTH_MAX] = '\0';
+    if (size > LENGTH_MAX) {
+        size_t end = LENGTH_MAX;
+        while (end > 0 && ((unsigned char)text[end] & 0xc0) == 0x80)
+            end--;
+        text[end] = '\0';
+    }
     return steal_pointer(&text);
 }
 

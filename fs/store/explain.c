@@ -184,7 +184,10 @@ int explain(const struct store *store, const struct build_spec *spec, const stru
             struct explanation *ret_explanation)
 {
     struct search search = {.store = store, .spec = spec, .key = key};
-    int r = catalog_each(store->catalog, compare_with, &search);
+    /* One that came from another machine counts as well. */
+    int r = catalog_reconcile(store->catalog, NULL, NULL);
+    if (r == 0)
+        r = catalog_each(store->catalog, compare_with, &search);
     if (r < 0) {
         explanation_fini(&search.best);
         return r;
@@ -219,10 +222,15 @@ void explain_miss(const struct store *store, const struct build_spec *spec, cons
 {
     AUTO_EXPLANATION struct explanation explanation = {.items = NULL};
     /* The catalog's own trouble has been said, and is none of a build's. */
-    if (explain(store, spec, key, &explanation) < 0 || !explanation.nearest[0] || !spec->name)
+    if (explain(store, spec, key, &explanation) < 0)
         return;
-    AUTO_FREE char *line = explanation_line(&explanation);
+    const char *name = spec->name ? spec->name : "";
+    const char *colon = spec->name ? ": " : "";
+    AUTO_FREE char *line = explanation.nearest[0] ? explanation_line(&explanation) : NULL;
     if (line)
-        log_info("%s: not cached; against %.*s: %s", spec->name, SHORT_KEY, explanation.nearest,
+        log_info("%s%snot cached; against %.*s: %s", name, colon, SHORT_KEY, explanation.nearest,
                  line);
+    else
+        log_info("%s%snot cached; there is no template %s yet", name, colon,
+                 spec->name ? "of that name" : "to compare with");
 }

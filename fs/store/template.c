@@ -220,6 +220,8 @@ struct search {
     struct strlist known; /* a few names and keys, for the message */
 };
 
+enum { SHORT_KEY = 12 };
+
 static void search_fini(struct search *search)
 {
     strlist_fini(&search->known);
@@ -231,6 +233,25 @@ static int match_prefix(const char *text UNUSED, const char *key, void *context)
     if (!strncasecmp(key, search->prefix, strlen(search->prefix))) {
         search->found++;
         memcpy(search->key, key, sizeof(search->key));
+        AUTO_FREE char *line = strndup(key, SHORT_KEY);
+        return line ? strlist_add(&search->known, line) : -ENOMEM;
+    }
+    return 0;
+}
+
+/* What stands for one of those that were found is said with it. */
+static int add_name_to_match(const char *name, const char *key, void *context)
+{
+    struct search *search = context;
+    for (size_t i = 0; i < search->known.count; i++) {
+        char *item = search->known.items[i];
+        char *longer = NULL;
+        if (strncmp(item, key, SHORT_KEY) != 0)
+            continue;
+        if (asprintf(&longer, "%s %s", item, name) < 0)
+            return -ENOMEM;
+        free(item);
+        search->known.items[i] = longer;
     }
     return 0;
 }
@@ -249,7 +270,7 @@ static int collect_known(const char *text, const char *key, void *context)
     struct search *search = context;
     AUTO_FREE char *line = NULL;
     if (text == key || !strcmp(text, key))
-        line = strndup(key, 12);
+        line = strndup(key, SHORT_KEY);
     else
         line = strdup(text);
     if (!line || strlist_contains(&search->known, line))
@@ -267,21 +288,40 @@ static int collect_known(const char *text, const char *key, void *context)
     return r;
 }
 
+/* The first of what is known, with commas between; NULL if there is nothing. */
+static char *list_known(const struct search *search)
+{
+    char *list = NULL;
+    size_t size = 0;
+    FILE *stream = search->known.count ? open_memstream(&list, &size) : NULL;
+    for (size_t i = 0; stream && i < search->known.count && i < SUGGESTIONS_MAX; i++)
+        (void)fprintf(stream, "%s%s", i ? ", " : "", search->known.items[i]);
+    if (stream && search->known.count > SUGGESTIONS_MAX)
+        (void)fputs(", ...", stream);
+    if (stream && fclose(stream) == 0)
+        return list;
+    free(list);
+    return NULL;
+}
+
+static int log_ambiguous(const struct store *store, const char *text, struct search *search)
+{
+    AUTO_FREE char *list =
+        template_each_name(store, add_name_to_match, search) < 0 ? NULL : list_known(search);
+    return log_fail(ENOTUNIQ, "%zu templates have a key that begins with %s: give more digits%s%s",
+                    search->found, text, list ? ": " : "", list ? list : "");
+}
+
 static int log_unknown(const struct store *store, const char *text, struct search *search)
 {
-    AUTO_FREE char *list = NULL;
-    size_t size = 0;
     if (template_each_name(store, collect_known, search) < 0 ||
         (search->known.count < SUGGESTIONS_MAX &&
          template_each_key(store, collect_known, search) < 0))
         return log_fail(ENOENT, "no template \"%s\" in %s", text, store->path);
-    AUTO_FILE FILE *stream = open_memstream(&list, &size);
-    for (size_t i = 0; stream && i < search->known.count && i < SUGGESTIONS_MAX; i++)
-        (void)fprintf(stream, "%s%s", i ? ", " : "", search->known.items[i]);
-    if (!stream || fflush(stream) != 0 || !search->known.count)
+    AUTO_FREE char *list = list_known(search);
+    if (!list)
         return log_fail(ENOENT, "no template \"%s\": there is none in %s yet", text, store->path);
-    return log_fail(ENOENT, "no template \"%s\" in %s; there are: %s%s", text, store->path, list,
-                    search->known.count > SUGGESTIONS_MAX ? ", ..." : "");
+    return log_fail(ENOENT, "no template \"%s\" in %s; there are: %s", text, store->path, list);
 }
 
 int template_resolve(const struct store *store, const char *text,
@@ -304,10 +344,7 @@ int template_resolve(const struct store *store, const char *text,
         if (r < 0)
             return r;
         if (search.found > 1)
-            return log_fail(ENOTUNIQ,
-                            "%zu templates have a key that begins with %s: give more "
-                            "digits",
-                            search.found, text);
+            return log_ambiguous(store, text, &search);
         if (search.found == 1) {
             memcpy(ret_key, search.key, sizeof(search.key));
             return 0;

@@ -1,4 +1,4 @@
-"""What the commands that look after the cache say with --json, and what their tests share."""
+"""What commands say with --json, by command, and what the tests of the cache's care share."""
 
 import json
 import os
@@ -94,7 +94,41 @@ SCHEMAS = {
         "bytes": "number",
         "problems": [{"kind": "text", "what": "text", "repaired": "flag"}],
     },
-    "rebuild": {"key": "text", "differences": ["text"]},
+    "verify --rebuild": {"key": "text", "differences": ["text"]},
+    "session new": {
+        name: "text" for name in ("path", "key", "id", "backend", "why")
+    },
+    "session ls": {
+        "sessions": [
+            {
+                "id": "text",
+                "key": "text",
+                "path": "text",
+                "backend": "text",
+                "bytes": "number|none",
+                "open_files": "number|none",
+            }
+        ]
+    },
+    "doctor": {
+        "ok": "flag",
+        "checks": [
+            {
+                "check": "text",
+                "level": "text",
+                "text": "text",
+                "command": "text|none",
+                "fixed": "flag",
+            }
+        ],
+        "backend": {
+            "wish": "text|none",
+            "can_mount": "flag",
+            "mounted_at": "text|none",
+            "fuse_from_bytes": "number|none",
+        },
+        "store": "text|none",
+    },
     "config": {
         "file": "text|none",
         "settings": [
@@ -113,7 +147,9 @@ SCHEMAS = {
 
 def read(store, schema, *args, **kwargs):
     """Runs a command with --json; its answer, which is as documented."""
-    answer = json.loads(store.run(*args, "--json", **kwargs).stdout)
+    at = 2 if args[0] == "session" else 1
+    words = [*args[:at], "--json", *args[at:]]
+    answer = json.loads(store.run(*words, **kwargs).stdout)
     check_schema(answer, SCHEMAS[schema])
     return answer
 
