@@ -69,6 +69,24 @@ def test_verify_finds_drift_and_leftovers(store):
     assert sorted(keys_of(store)) == sorted([key, brought])
 
 
+def test_verify_finds_rows_that_are_not_as_their_templates(store):
+    keys = [store.build_app(name=name, salt=name) for name in ("a", "b", "c")]
+    store.run("pin", "b")
+    (store.path / "v1/pins" / keys[1]).unlink()
+    with sqlite3.connect(store.path / "v1/catalog.db") as db:
+        db.execute("update templates set size_bytes = 1, hits = 7 where key = ?", (keys[0],))
+        db.execute("insert into names values('lost', ?, 0)", (fake_key(1),))
+    problems = [("stale", keys[0]), ("stale", keys[1]), ("gone", "lost")]
+    said = store.fail("verify", status=5)
+    assert keys[0][:12] in said and keys[1][:12] in said and "lost" in said
+    answer = read(store, "verify", "verify", "--repair")
+    assert sorted((p["kind"], p["what"]) for p in answer["problems"]) == sorted(problems)
+    assert all(p["repaired"] for p in answer["problems"])
+    assert "0 problems" in store.run("verify").stderr
+    assert row_of(store, keys[0])["hits"] == 7 and row_of(store, keys[0])["size_bytes"] > 1
+    assert row_of(store, keys[1])["pinned"] is False and row_of(store, keys[0])["verified"] is True
+
+
 def test_verify_rebuild_compares_rows(store):
     root = store.home / "project"
     root.mkdir()
@@ -87,7 +105,7 @@ def test_verify_rebuild_compares_rows(store):
 
     same, other = build("5", "same"), build("time.time()", "other")
     assert "is the same" in store.run("verify", "--rebuild", "same", cwd=root).stderr
-    answer = read(store, "rebuild", "verify", "--rebuild", same[:12], cwd=root)
+    answer = read(store, "verify --rebuild", "verify", "--rebuild", same[:12], cwd=root)
     assert answer == {"key": same, "differences": []}
     done = store.run("verify", "--rebuild", "other", cwd=root, status=5)
     assert "table t: 1 of 1 cached rows differ" in done.stdout and "made" in done.stdout
@@ -104,19 +122,26 @@ def test_verify_rebuild_compares_rows(store):
 def test_clean_takes_all_away_and_leaves_what_is_not_ours(copies):
     copies.build_app()
     path = Path(copies.run("session", "new", "app", "one").stdout.strip())
-    kept = copies.path / "v1/kept/test_x"
-    kept.mkdir(parents=True)
+    kept, gone = copies.home / "project/.pytest_cache/mintfs", copies.home / "gone"
+    (kept / "test_x").mkdir(parents=True)
+    (kept / "test_x/app.db").write_text("kept")
+    (kept / "mintfs-kept").write_text(f"test_x\n..\n.\n../../..\n{kept}\n\ntest_gone\n")
+    (copies.path / "v1/kept").mkdir()
+    for i, directory in enumerate((kept, gone, copies.home)):
+        (copies.path / f"v1/kept/{i}").symlink_to(directory)
     own = copies.path / "notes.txt"
     own.write_text("mine")
     listed = copies.run("clean", "--dry-run").stdout
     assert f"store at {copies.path}: 1 templates, 1 sessions" in listed
-    assert str(kept) in listed and path.exists()
+    assert f"databases of failed tests kept in {kept}: 1, " in listed and listed.count("kept") == 2
+    assert path.exists()
     said = copies.run("clean", status=2)
     assert "--yes" in said.stderr and path.exists()
     assert in_terminal(copies, "clean", answer=b"n\n")[0] == 1 and path.exists()
     status, text = in_terminal(copies, "clean", answer=b"y\n")
     assert status == 0 and "Remove all of it?" in text, text
     assert not path.exists() and list(copies.path.iterdir()) == [own]
+    assert not kept.exists() and kept.parent.exists()
     assert "is not a store of mintfs" in copies.fail("clean", "-y", status=1)
     own.unlink()
     assert copies.path.exists()
@@ -138,15 +163,16 @@ def test_clean_unmounts_first_and_not_what_is_in_use(mount, key):
 # ---- a catalog that is not as it was ----
 
 
-@pytest.mark.parametrize("harm", ["deleted", "truncated", "rubbish"])
+@pytest.mark.parametrize("harm", ["deleted", "emptied", "truncated", "cut", "rubbish"])
 def test_a_lost_catalog_is_rebuilt(store, harm):
     keys = [store.build_app(salt=str(i)) for i in range(3)]
     store.run("pin", keys[0])
     catalog = store.path / "v1/catalog.db"
     if harm == "deleted":
         catalog.unlink()
-    elif harm == "truncated":
-        os.truncate(catalog, catalog.stat().st_size // 2)
+    elif harm in ("emptied", "truncated", "cut"):
+        left = {"emptied": 0, "truncated": catalog.stat().st_size // 2, "cut": 60}
+        os.truncate(catalog, left[harm])
     else:
         catalog.write_bytes(b"rubbish" * 1000)
     done = store.run("ls", "--json")

@@ -2,6 +2,8 @@
  * mintfs clean: takes everything away that mintfs made in this store and around it: the mount, the
  * sessions wherever they lie, the templates, the store itself. It lists that first, and asks.
  *
+ * Databases kept from failed tests (tools/kept.h) are listed apart.
+ *
  * Below the store, which must have its marker, only names that mintfs gives are removed; what else
  * lies there stays, and is said. The same goes for a scratch elsewhere.
  */
@@ -24,6 +26,7 @@
 #include "fs/store/config.h"
 #include "tools/command.h"
 #include "tools/inventory.h"
+#include "tools/kept.h"
 #include "tools/mounting.h"
 #include "tools/shown.h"
 
@@ -86,15 +89,6 @@ static int list_scratch(const char *path, void *context UNUSED)
     return 0;
 }
 
-static int list_kept(int dirfd, const char *name, unsigned char type UNUSED, void *context)
-{
-    const struct store *store = context;
-    char size[SHOWN_SIZE];
-    printf("kept from a failed test: %s/v1/kept/%s: %s\n", store->path, name,
-           shown_size(inventory_disk_bytes(dirfd, name), size));
-    return 0;
-}
-
 static int list(struct cleaning *cleaning)
 {
     AUTO_SERVE_FOUND struct serve_found found = {0};
@@ -118,10 +112,7 @@ static int list(struct cleaning *cleaning)
                path ? " at " : " at rest", path ? path : "");
     }
     r = uses_each_scratch(store, list_scratch, NULL);
-    AUTO_FD int kept = io_openat(store->v1_fd, "kept", O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-    if (r == 0 && kept >= 0)
-        r = dir_each(kept, list_kept, store);
-    return r;
+    return r == 0 ? kept_list(store) : r;
 }
 
 static bool is_confirmed(void)
@@ -243,6 +234,8 @@ static int remove_all(struct cleaning *cleaning)
     if (r == 0)
         r = uses_each_scratch(store, remove_scratch, NULL);
     if (r == 0)
+        r = kept_remove(store);
+    if (r == 0)
         r = remove_store(store);
     progress_stop();
     if (r == 0)
@@ -288,7 +281,7 @@ int cmd_clean(int argc, char **argv)
         if (option == 'h')
             return command_help(argv[0]);
         if (option == '?')
-            return command_usage(argv[0], "unknown option %s", argv[optind - 1]);
+            return command_bad_option(argv[0], "", argv);
         *(option == 'y' ? &cleaning.yes : &cleaning.dry_run) = true;
     }
     if (optind < argc)

@@ -344,6 +344,8 @@ def test_the_databases_of_failed_tests(way, project, workers):
     assert (places["test_nothing"] / "app.db").read_text() == "something"
     properties = {node.get("value") for node in xml.parse(report).iter("property")}
     assert {str(path) for path in places.values()} <= properties
+    listed = way.store.run("clean", "--dry-run").stdout if way.name != "none" else ""
+    assert way.name == "none" or f"kept in {project.path}/.pytest_cache/mintfs: " in listed
     # Once more: what was kept before is replaced.
     (places["test_fails"] / "old").touch()
     again = way.pytest(project, *words, "-k", "test_fails", status=1)

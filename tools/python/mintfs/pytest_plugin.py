@@ -24,7 +24,7 @@ import pytest
 
 import mintfs
 
-from . import _command, _conf, _database, _run, _template
+from . import _command, _conf, _database, _kept, _run, _template
 
 MARKER = "mintfs_from_nothing"
 KEPT = "mintfs_kept"  # the property of a report that says where
@@ -217,9 +217,11 @@ class Recorder:
         try:
             shutil.rmtree(cache / name, ignore_errors=True)
             (cache / name).mkdir(parents=True)
-            return cache / name
         except OSError:
-            return Path(tempfile.mkdtemp(prefix="mintfs-kept-"))
+            cache = Path(tempfile.mkdtemp(prefix="mintfs-kept-"))
+            (cache / name).mkdir()
+        _kept.tell(cache, name)
+        return cache / name
 
     # -- telling
 

@@ -1,0 +1,46 @@
+"""Tells `mintfs clean` where databases of failed tests were kept.
+
+In the directory where they lie, the file mintfs-kept names them, one a line; in the store, v1/kept
+has a symbolic link to the directory. Neither is worth a failure: what is kept is kept without.
+"""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Optional
+
+from . import _command
+from ._errors import Error
+
+MARKER = "mintfs-kept"
+
+
+def tell(directory: Path, name: str) -> None:
+    """`directory`/`name` was kept."""
+    try:
+        with open(directory / MARKER, "a+", encoding="utf-8") as file:
+            file.seek(0)
+            if name not in file.read().splitlines():
+                file.write(f"{name}\n")
+        store = _store()
+        if store is not None:
+            _link(store / "v1" / "kept", directory.resolve())
+    except (OSError, ValueError, Error):
+        pass
+
+
+def _store() -> Optional[Path]:
+    """Where one is; none is made."""
+    if _command.find().path is None:
+        return None
+    settings = json.loads(_command.run(["config", "--json"]))["settings"]
+    path = next((row["value"] for row in settings if row["name"] == "store"), None)
+    return Path(path) if path and os.path.isdir(os.path.join(path, "v1")) else None
+
+
+def _link(links: Path, directory: Path) -> None:
+    links.mkdir(mode=0o700, exist_ok=True)
+    link = links / hashlib.sha256(os.fsencode(directory)).hexdigest()[:16]
+    if not link.is_symlink():
+        link.symlink_to(directory)
