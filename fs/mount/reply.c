@@ -71,14 +71,16 @@ void target_stat(struct server *server, struct target target, struct stat *ret_s
 }
 
 /* What a build may change behind the kernel's back is asked for again each time. */
-static double validity_of(const struct inode *inode)
+double target_validity(struct target target)
 {
-    switch (inode->kind) {
+    if (target.node)
+        return forever_seconds;
+    switch (target.inode->kind) {
     case INODE_NAME:
     case INODE_STATUS:
         return 0;
     case INODE_TEMPLATE: /* may be evicted */
-        return inode->entry == BASE_ROOT ? 1 : forever_seconds;
+        return target.inode->entry == BASE_ROOT ? 1 : forever_seconds;
     default:
         return forever_seconds;
     }
@@ -87,10 +89,11 @@ static double validity_of(const struct inode *inode)
 void reply_inode(fuse_req_t req, struct inode *inode)
 {
     struct server *server = server_of(req);
+    double validity = target_validity((struct target){.inode = inode});
     struct fuse_entry_param entry = {
         .ino = (fuse_ino_t)(uintptr_t)inode,
-        .entry_timeout = validity_of(inode),
-        .attr_timeout = validity_of(inode),
+        .entry_timeout = validity,
+        .attr_timeout = validity,
     };
     tree_stat(server->tree, inode, &entry.attr);
     if (fuse_reply_entry(req, &entry) < 0)

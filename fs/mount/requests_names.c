@@ -93,8 +93,7 @@ static void reply_attributes(fuse_req_t req, struct target target)
 {
     struct stat status;
     target_stat(server_of(req), target, &status);
-    /* Of the tree they never change but for status.json's time. */
-    fuse_reply_attr(req, &status, target.node ? 365.0 * 86400 : 1);
+    fuse_reply_attr(req, &status, target_validity(target));
 }
 
 void handle_getattr(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *info UNUSED)

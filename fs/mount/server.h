@@ -79,6 +79,8 @@ struct target {
 struct target target_of(struct server *server, fuse_ino_t id);
 fuse_ino_t id_of_node(const struct node *node);
 void target_stat(struct server *server, struct target target, struct stat *ret_status);
+/* For how many seconds the kernel may keep its name and attributes. */
+double target_validity(struct target target);
 
 /* ---- replies ---- */
 

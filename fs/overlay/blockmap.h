@@ -1,5 +1,5 @@
 /*
- * Which block of storage holds which block of one overlaid file: a radix tree, fanout 64.
+ * Which block of storage holds which block of one overlaid file: a radix tree, fanout 16.
  *
  * A file of one changed page costs a few hundred bytes, whatever its size. Not locked: the file's
  * lock guards it.

@@ -8,9 +8,9 @@
  */
 enum { WINDOW = 700, WINDOWS = 6 };
 static const fileblock_t window_at[WINDOWS] = {0,
-                                               64 * 64 - WINDOW / 2,
-                                               64 * 64 * 64 - WINDOW / 2,
-                                               64 * 64 * 64 * 64 - WINDOW / 2,
+                                               (1 << 12) - WINDOW / 2,
+                                               (1 << 16) - WINDOW / 2,
+                                               (1 << 24) - WINDOW / 2,
                                                (fileblock_t)1 << 30,
                                                BLOCK_LIMIT - WINDOW};
 
