@@ -21,7 +21,7 @@ import extras
 import report
 import sessions
 from contenders import ALL, QUICK
-from places import CannotRun, Places, say
+from places import CannotRun, Places, has_program, say
 
 EXTRAS = {
     "requests": extras.requests, "build": extras.build, "scan": extras.scan, "fio": extras.fio,
@@ -54,6 +54,9 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--plot", type=Path, metavar="FILE.svg")
     parser.add_argument("--disk", type=Path, default=Path("/var/tmp"), metavar="DIR",
                         help="where store and disk contenders lie (/var/tmp)")
+    parser.add_argument("--no-install", action="store_true",
+                        help="leave out what needs a package that is missing")
+    parser.add_argument("--list-packages", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     args.what = args.what or ["sessions"]
     if "all" in args.what:
@@ -77,6 +80,15 @@ def make_plan(args) -> sessions.Plan:
     )
 
 
+def missing_packages(args, plan: sessions.Plan) -> list:
+    """The distribution's, that scripts/bench installs first."""
+    programs = dict(extras.FIO_PROGRAMS) if "fio" in args.what else {}
+    if "sessions" in args.what:
+        for name in plan.names:
+            programs |= ALL[name].programs
+    return sorted({package for name, package in programs.items() if not has_program(name)})
+
+
 def run_extra(what: str, places: Places, args):
     """What cannot run here says why, and the rest goes on."""
     try:
@@ -90,6 +102,9 @@ def run_extra(what: str, places: Places, args):
 def main() -> int:
     args = read_arguments()
     plan = make_plan(args)
+    if args.list_packages:
+        print("\n".join(missing_packages(args, plan)))
+        return 0
     results = {"machine": report.machine()}
     try:
         with Places(args.disk) as places:

@@ -8,8 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from places import (DRIVER, CannotRun, Mount, Places, await_that, build_template, need_program,
-                    need_root, run)
+from places import (DRIVER, CannotRun, Mount, Places, await_that, build_template,
+                    need_programs, need_root, run)
 
 SHOP = Path(__file__).resolve().parents[1] / "projects/shop"
 
@@ -48,6 +48,7 @@ class Contender:
 
     slow = False
     sized = True
+    programs = {}  # that it needs, and the package of each
 
     def __init__(self, name: str, title: str, way: str):
         self.name, self.title, self.way = name, title, way
@@ -80,8 +81,9 @@ class Mintfs(Contender):
         if self.root:
             need_root()
         places = template.places
-        name = f"{template.name}-{self.name}"
-        store, key = template.store(not self.root, self.name)
+        own = f"{self.name}-{workers}"  # each scene has a daemon, and a daemon has its store
+        name = f"{template.name}-{own}"
+        store, key = template.store(not self.root, own)
         options = [word for word, on in (("no_io_uring", not self.uring), ("strict", self.strict))
                    if on]
         mount = Mount(places, name, store=store, user=not self.root, options=options, stack=stack,
@@ -105,11 +107,11 @@ class Reflink(Contender):
 
     def __init__(self, kind: str, package: str):
         super().__init__(f"reflink-{kind}", f"reflink copy on {kind}", "reflink")
-        self.kind, self.package = kind, package
+        self.kind, self.programs = kind, {f"mkfs.{kind}": package}
 
     def set_up(self, template, stack, workers):
         need_root()
-        need_program(f"mkfs.{self.kind}", self.package)
+        need_programs(self.programs)
         where = self.fresh(template, template.places.disk, stack)
         image = where / "image"
         with open(image, "wb") as file:
@@ -129,11 +131,12 @@ class Overlay(Contender):
     def __init__(self, name, title, way, tmpfs: bool):
         super().__init__(name, title, way)
         self.tmpfs = tmpfs
+        if way == "fuse-overlayfs":
+            self.programs = {way: way}
 
     def set_up(self, template, stack, workers):
         need_root()
-        if self.way == "fuse-overlayfs":
-            need_program("fuse-overlayfs", "fuse-overlayfs")
+        need_programs(self.programs)
         places = template.places
         where = self.fresh(template, places.tmpfs if self.tmpfs else places.disk, stack)
         return self.drivers(template, stack, workers, where)
@@ -142,13 +145,14 @@ class Overlay(Contender):
 class Qcow2(Contender):
     """One qemu-storage-daemon a worker, which is told of each image by QMP."""
 
+    programs = {"qemu-storage-daemon": "qemu-system-common", "qemu-img": "qemu-utils"}
+
     def __init__(self, name, title, tmpfs: bool):
         super().__init__(name, title, "qcow2")
         self.tmpfs = tmpfs
 
     def set_up(self, template, stack, workers):
-        need_program("qemu-storage-daemon", "qemu-system-common")
-        need_program("qemu-img", "qemu-utils")
+        need_programs(self.programs)
         if "type=]fuse" not in run("qemu-storage-daemon", "--help"):
             raise CannotRun("this qemu-storage-daemon exports nothing over FUSE")
         places = template.places

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import report
 from contenders import SHOP, Template
-from places import DRIVER, MINTFS, CannotRun, Mount, need_program, run, say, uring_offered
+from places import DRIVER, MINTFS, CannotRun, Mount, need_programs, run, say, uring_offered
 
 HERE = Path(__file__).resolve().parent
 INPUTS = 1000
@@ -162,6 +162,7 @@ def scan(places, args) -> dict:
 # --- fio
 
 
+FIO_PROGRAMS = {"fio": "fio"}
 FIO_JOBS = {
     "random reads, pages cached": ["--rw=randread", "--invalidate=0", "--pre_read=1"],
     "random reads, pages dropped": ["--rw=randread", "--invalidate=1"],
@@ -172,11 +173,7 @@ FIO_JOBS = {
 
 def fio(places, _args) -> dict:
     found = {}
-    try:
-        need_program("fio", "fio")
-    except CannotRun as error:
-        say(f"  left out: {error}")
-        return {"left_out": str(error)}
+    need_programs(FIO_PROGRAMS)
     with contextlib.ExitStack() as stack:
         mount, key, template = _mounted(places, stack, 64, "fio")
         session = mount.sessions(key) / "fio"

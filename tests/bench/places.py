@@ -46,10 +46,15 @@ def as_user(user: bool) -> list:
     return ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
 
 
-def need_program(name: str, package: str):
-    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
-    if not shutil.which(name, path=path):
-        raise CannotRun(f"no {name} here: install {package}")
+def has_program(name: str) -> bool:
+    return shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin") is not None
+
+
+def need_programs(programs: dict):
+    """By name, each with the package that has it."""
+    for name, package in programs.items():
+        if not has_program(name):
+            raise CannotRun(f"no {name} here: it is in the package {package}")
 
 
 def need_root():

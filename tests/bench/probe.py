@@ -10,8 +10,8 @@ import sys
 import time
 
 sessions, status = sys.argv[1:3]
-ROUNDS = 20
-TRANSACTIONS = 50
+ROUNDS = 8
+TRANSACTIONS = 20
 totals = {}
 
 
@@ -62,7 +62,7 @@ for turn in range(ROUNDS):
     count("make", lambda: os.mkdir(directory))
     connection = count("open, schema", lambda: connect(os.path.join(directory, "app.db")))
     count("first transaction", lambda: transact(connection, 1))
-    count("each of 50 more", lambda: transact(connection, TRANSACTIONS), TRANSACTIONS)
+    count(f"each of {TRANSACTIONS} more", lambda: transact(connection, TRANSACTIONS), TRANSACTIONS)
     count("close", connection.close)
     count("discard", lambda: os.rmdir(directory))
 

@@ -95,19 +95,23 @@ def _set_up(plan: Plan, template: Template, workers: int, stack, left_out: dict)
 
 
 def _measure(plan: Plan, rows: list, transactions: int, left_out: dict) -> list:
-    for row in list(rows):
-        row.samples, row.seconds, row.turn = [], 0.0, 1
+    def attempt(row, action):
+        """A contender that fails is left out from then on; the others go on."""
         try:
-            row.warm_up(transactions)
+            action(transactions)
         except (CannotRun, OSError) as error:
             left_out[row.contender.name] = str(error)
             say(f"  left out: {row.contender.title}: {error}")
             rows.remove(row)
+
+    for row in list(rows):
+        row.samples, row.seconds, row.turn = [], 0.0, 1
+        attempt(row, row.warm_up)
     for number in range(plan.rounds):
-        for row in rows:
+        for row in list(rows):
             few = 3 if row.contender.slow else plan.rounds
             if number < few and (row.seconds < plan.seconds or len(row.samples) < 3):
-                row.measure(transactions)
+                attempt(row, row.measure)
     return [row.summary() for row in rows]
 
 

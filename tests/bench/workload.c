@@ -175,9 +175,14 @@ void workload_backup(const char *from, sqlite3 *to)
     sqlite3 *source;
     if (sqlite3_open_v2(from, &source, SQLITE_OPEN_READONLY, NULL) != SQLITE_OK)
         fail(source, from);
+    sqlite3_busy_timeout(source, BUSY_MS);
     sqlite3_backup *backup = sqlite3_backup_init(to, "main", source, "main");
-    if (!backup || sqlite3_backup_step(backup, -1) != SQLITE_DONE ||
-        sqlite3_backup_finish(backup) != SQLITE_OK)
+    if (!backup)
+        fail(to, "backup");
+    /* Of a WAL-mode source another reader's close has the whole file for a moment. */
+    while (sqlite3_backup_step(backup, -1) == SQLITE_BUSY)
+        (void)sqlite3_sleep(1);
+    if (sqlite3_backup_finish(backup) != SQLITE_OK)
         fail(to, "backup");
     workload_close(source);
 }
