@@ -13,6 +13,7 @@
 #include "fs/overlay/copies.h"
 #include "fs/store/config.h"
 #include "fs/store/template.h"
+#include "tools/at_rest.h"
 #include "tools/care.h"
 #include "tools/command.h"
 #include "tools/shown.h"
@@ -154,9 +155,12 @@ int cmd_gc(int argc, char **argv)
     wanted.context = &telling;
     AUTO_STORE struct store *store = NULL;
     r = store_open(&store);
-    /* Copies whose time is up, or whose owner is gone: they no longer hold their template. */
+    /* Sessions whose time is up, or whose owner is gone, no longer hold their template. Those of a
+     * mount its daemon ends. */
     if (r == 0 && !wanted.dry_run)
         r = copies_sweep(store);
+    if (r == 0 && !wanted.dry_run)
+        r = at_rest_sweep(store);
     if (r == 0)
         r = gc_run(store, &wanted, &result);
     if (r == 0)

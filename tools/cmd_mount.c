@@ -249,12 +249,6 @@ static int find_place(struct mount_request *request)
     return r;
 }
 
-static int lock_start(const struct store *store, struct mount_request *request)
-{
-    int r = lock_take(&request->starting, store->locks_fd, "mounting", LOCK_EXCLUSIVE, true);
-    return r < 0 ? log_errno(r, "cannot write to %s/v1/locks", store->path) : 0;
-}
-
 /* The request goes before the store, below whose directory its lock lies. */
 int cmd_mount(int argc, char **argv)
 {
@@ -273,7 +267,7 @@ int cmd_mount(int argc, char **argv)
     }
     int r = store_open(&store);
     if (r == 0)
-        r = lock_start(store, &request);
+        r = mounting_lock_start(store, &request.starting);
     if (r == 0)
         r = make_store_free(store, &request);
     if (r == 0)

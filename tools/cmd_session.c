@@ -3,7 +3,7 @@
  * where there is none, as plain copies.
  *
  * `ls --json`: {"sessions": [{"id", "key", "path", "backend": "fuse"|"copy", "bytes",
- * "open_files"}...]}, the last two null for copies. `new --json`: {"path", "key", "id",
+ * "open_files"}...]}, the last two null for copies, and the path too for those at rest. `new --json`: {"path", "key", "id",
  * "backend", "why"}.
  */
 #include <ctype.h>
@@ -27,6 +27,7 @@
 #include "fs/store/conf.h"
 #include "fs/store/interrupt.h"
 #include "fs/store/template.h"
+#include "tools/at_rest.h"
 #include "tools/backend.h"
 #include "tools/care.h"
 #include "tools/command.h"
@@ -168,6 +169,14 @@ static int make_copied(const struct store *store, struct made_session *made)
     return r;
 }
 
+/* The daemon can only answer that a template is damaged; looked at from here, its file is named. */
+static int say_damage(const struct store *store, const struct made_session *made)
+{
+    AUTO_TEMPLATE struct template *template = NULL;
+    int r = template_open(store, made->key, &template);
+    return r < 0 ? r : log_errno(EBADMSG, "cannot make the session %s", made->path);
+}
+
 /* A mount that goes away just now is chosen against once more. */
 static int make_on_backend(const struct store *store, struct made_session *made)
 {
@@ -184,6 +193,8 @@ static int make_on_backend(const struct store *store, struct made_session *made)
             return make_copied(store, made);
         r = make_mounted(found.mount_point, made);
     }
+    if (r == -EBADMSG)
+        return say_damage(store, made);
     return r == -EEXIST ? r : r < 0 ? log_errno(r, "cannot make the session %s", made->path) : 0;
 }
 
@@ -351,11 +362,11 @@ static int print_rows_json(const struct session_table *table)
     json_t *rows = json_array();
     for (size_t i = 0; rows && i < table->count; i++) {
         const struct session_row *row = &table->rows[i];
-        (void)json_array_append_new(rows, json_pack("{s:s, s:s, s:o, s:s, s:o, s:o}", "id", row->id,
-                                                    "key", row->key, "path", shown_text(row->path),
-                                                    "backend", backend_name(row->backend), "bytes",
-                                                    known_number(row->bytes), "open_files",
-                                                    known_number(row->open_files)));
+        (void)json_array_append_new(
+            rows, json_pack("{s:s, s:s, s:o, s:s, s:o, s:o}", "id", row->id, "key", row->key,
+                            "path", row->path ? shown_text(row->path) : json_null(), "backend",
+                            backend_name(row->backend), "bytes", known_number(row->bytes),
+                            "open_files", known_number(row->open_files)));
     }
     return shown_json(json_pack("{s:o}", "sessions", rows));
 }
@@ -372,7 +383,8 @@ static void print_rows(const struct session_table *table)
         if (row->bytes >= 0)
             (void)snprintf(bytes, sizeof(bytes), "%" PRId64, row->bytes);
         printf("%-*s  %.12s  %-7s  %10s  %s\n", width, row->id, row->key,
-               backend_name(row->backend), bytes, row->path);
+               backend_name(row->backend), bytes,
+               row->path ? row->path : "(at rest: mintfs mount shows it)");
     }
 }
 
@@ -406,6 +418,8 @@ static int session_ls_command(int argc, char **argv)
 
 static int remove_row(const struct store *store, const struct session_row *row)
 {
+    if (!row->path)
+        return at_rest_remove(store, row);
     if (row->backend == BACKEND_COPY) {
         int r = copies_remove(store, row->key, row->id);
         return r == -ENOENT ? log_fail(ENOENT, "the session %s is gone already", row->id) : r;
@@ -485,6 +499,9 @@ static int reset_mounted(const struct session_row *row)
 
 static int reset_row(const struct store *store, const struct session_row *row)
 {
+    if (!row->path)
+        return log_fail(ENOENT, "the session %s is not mounted: mintfs mount brings it back",
+                        row->id);
     if (row->backend == BACKEND_FUSE)
         return reset_mounted(row);
     int r = copies_reset(store, row->key, row->id);

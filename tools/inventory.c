@@ -7,7 +7,6 @@
 #include "fs/base/dir.h"
 #include "fs/base/io.h"
 #include "fs/base/log.h"
-#include "fs/overlay/uses.h"
 #include "fs/store/catalog.h"
 #include "fs/store/template.h"
 #include "tools/sessions.h"
@@ -78,8 +77,21 @@ static void add_to(json_t *json, const char *member, int64_t number)
         json, member, json_integer(json_integer_value(json_object_get(json, member)) + number));
 }
 
+static int add_at_rest(struct reading *reading, const struct session_row *row)
+{
+    json_t *template = json_object_get(reading->by_key, row->key);
+    if (template)
+        add_to(template, "sessions", 1);
+    json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:n, s:n, s:n, s:n}", "id", row->id, "key",
+                             row->key, "backend", "fuse", "state", "at rest", "path",
+                             "shared_bytes", "own_bytes", "open_files");
+    return json_array_append_new(reading->inventory->sessions, json) < 0 ? -ENOMEM : 0;
+}
+
 static int add_session(struct reading *reading, const struct session_row *row)
 {
+    if (!row->path)
+        return add_at_rest(reading, row);
     json_t *template = json_object_get(reading->by_key, row->key);
     bool is_copy = row->backend == BACKEND_COPY;
     int64_t size = json_integer_value(json_object_get(template, "size_bytes"));
@@ -100,27 +112,13 @@ static int add_session(struct reading *reading, const struct session_row *row)
                : 0;
 }
 
-static int add_at_rest(const char *key, const char *id, const char *scratch UNUSED, void *context)
-{
-    struct reading *reading = context;
-    json_t *template = json_object_get(reading->by_key, key);
-    if (template)
-        add_to(template, "sessions", 1);
-    json_t *json =
-        json_pack("{s:s, s:s, s:s, s:s, s:n, s:n, s:n, s:n}", "id", id, "key", key, "backend",
-                  "fuse", "state", "at rest", "path", "shared_bytes", "own_bytes", "open_files");
-    return json_array_append_new(reading->inventory->sessions, json) < 0
-               ? log_errno(ENOMEM, "session %s", id)
-               : 0;
-}
-
 static int read_sessions(struct reading *reading)
 {
     AUTO_SESSIONS struct session_table table = {0};
     int r = sessions_read(reading->store, &table);
     for (size_t i = 0; r == 0 && i < table.count; i++)
         r = add_session(reading, &table.rows[i]);
-    return r < 0 ? r : uses_each_at_rest(reading->store, add_at_rest, reading);
+    return r;
 }
 
 int inventory_read(const struct store *store, struct inventory *ret_inventory)

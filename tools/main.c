@@ -129,6 +129,7 @@ int command_status(int error)
     case 0:
         return EXIT_DONE;
     case ENOENT:
+    case ESRCH:
         return EXIT_MISSING;
     case EINVAL:
     case ENOTUNIQ:

@@ -19,6 +19,12 @@
 
 enum { DAEMON_END_MS = 30 * 1000 };
 
+int mounting_lock_start(const struct store *store, struct lock *lock)
+{
+    int r = lock_take(lock, store->locks_fd, "mounting", LOCK_EXCLUSIVE, true);
+    return r < 0 ? log_errno(r, "cannot write to %s/v1/locks", store->path) : 0;
+}
+
 int mounting_find(const struct store *store, struct serve_found *ret_found)
 {
     int r = serve_find(store, ret_found);

@@ -5,8 +5,15 @@
 #define MINTFS_TOOLS_MOUNTING_H
 
 #include "fs/base/cleanup.h"
+#include "fs/base/lock.h"
 #include "fs/mount/serve.h"
 #include "fs/store/store.h"
+
+/*
+ * While this is held no mount of the store starts: whoever comes second finds the first one ready.
+ * Errors are said.
+ */
+MUST_CHECK int mounting_lock_start(const struct store *store, struct lock *lock);
 
 /*
  * A plain unmount of `place`, or of the store's mount with NULL, and the end of its daemon. Errors

@@ -8,18 +8,21 @@
 #include "fs/base/io.h"
 #include "fs/base/log.h"
 #include "fs/overlay/copies.h"
+#include "fs/overlay/uses.h"
 #include "fs/store/template.h"
 #include "tools/mounting.h"
 
 void sessions_fini(struct session_table *table)
 {
-    for (size_t i = 0; i < table->count; i++)
+    for (size_t i = 0; i < table->count; i++) {
         free(table->rows[i].path);
+        free(table->rows[i].scratch);
+    }
     free(table->rows);
     *table = (struct session_table){0};
 }
 
-/* Takes the row's path over. */
+/* Takes the row's path and scratch over. */
 static int add_row(struct session_table *table, const struct session_row *row)
 {
     if (table->count == table->room) {
@@ -27,6 +30,7 @@ static int add_row(struct session_table *table, const struct session_row *row)
         struct session_row *rows = realloc(table->rows, room * sizeof(*rows));
         if (!rows) {
             free(row->path);
+            free(row->scratch);
             return -ENOMEM;
         }
         table->rows = rows;
@@ -62,6 +66,15 @@ static int add_mounted(struct session_table *table, const char *mount_point, con
     return add_row(table, &row);
 }
 
+static int add_at_rest(const struct session_at_rest *session, void *context)
+{
+    struct session_row row = {.backend = BACKEND_FUSE, .bytes = -1, .open_files = -1};
+    (void)snprintf(row.key, sizeof(row.key), "%s", session->key);
+    (void)snprintf(row.id, sizeof(row.id), "%s", session->id);
+    row.scratch = strdup(session->scratch);
+    return row.scratch ? add_row(context, &row) : -ENOMEM;
+}
+
 static int read_mounted(const struct store *store, struct session_table *table)
 {
     AUTO_SERVE_FOUND struct serve_found found = {0};
@@ -93,6 +106,9 @@ int sessions_read(const struct store *store, struct session_table *ret_table)
     int r = read_mounted(store, &table);
     if (r < 0)
         return r;
+    r = uses_each_at_rest(store, add_at_rest, &table);
+    if (r < 0)
+        return r;
     r = copies_each(store, add_copy, &table);
     if (r < 0)
         return log_errno(r, "cannot list the copies of %s", store->path);
@@ -104,8 +120,23 @@ int sessions_read(const struct store *store, struct session_table *ret_table)
 static const struct session_row *find_path(const struct session_table *table, const char *path)
 {
     for (size_t i = 0; i < table->count; i++)
-        if (!strcmp(table->rows[i].path, path))
+        if (table->rows[i].path && !strcmp(table->rows[i].path, path))
             return &table->rows[i];
+    return NULL;
+}
+
+/* The path of a session at rest, as it was while it was mounted: .../sessions/KEY/ID. */
+static const struct session_row *find_former_path(const struct session_table *table,
+                                                  const char *path)
+{
+    for (size_t i = 0; i < table->count; i++) {
+        const struct session_row *row = &table->rows[i];
+        char tail[sizeof("/sessions/") + sizeof(row->key) + sizeof(row->id)];
+        (void)snprintf(tail, sizeof(tail), "/sessions/%s/%s", row->key, row->id);
+        size_t length = strlen(path);
+        if (!row->path && length > strlen(tail) && !strcmp(path + length - strlen(tail), tail))
+            return row;
+    }
     return NULL;
 }
 
@@ -139,6 +170,10 @@ int sessions_find(const struct store *store, const struct session_table *table, 
                   const struct session_row **ret_row)
 {
     *ret_row = find_real_path(table, text);
+    if (*ret_row)
+        return 0;
+    if (text[0] == '/')
+        *ret_row = find_former_path(table, text);
     if (*ret_row)
         return 0;
     const char *slash = strrchr(text, '/');

@@ -1,5 +1,6 @@
 /*
- * The sessions of a store as a person sees them: those of its mount, and plain copies.
+ * The sessions of a store as a person sees them: those of its mount, those that wait for the next
+ * mount, and plain copies.
  */
 #ifndef MINTFS_TOOLS_SESSIONS_H
 #define MINTFS_TOOLS_SESSIONS_H
@@ -18,9 +19,10 @@ struct session_row {
     enum backend backend;
     char key[SHA256_HEX_LENGTH + 1];
     char id[SESSION_ID_MAX + 1];
-    char *path;         /* absolute, owned */
-    int64_t bytes;      /* of its own; -1: not known (copies) */
-    int64_t open_files; /* -1: not known (copies) */
+    char *path;         /* absolute, owned; NULL: at rest, where no daemon shows it */
+    char *scratch;      /* of one at rest, owned: where it lies */
+    int64_t bytes;      /* of its own; -1: not known (copies, at rest) */
+    int64_t open_files; /* -1: not known (copies, at rest) */
 };
 
 struct session_table {
@@ -35,7 +37,8 @@ void sessions_fini(struct session_table *table);
 #define AUTO_SESSIONS CLEANUP(sessions_fini)
 
 /*
- * The row that a person means by ID, KEY/ID, NAME/ID or a session's path. Errors are said:
+ * The row that a person means by ID, KEY/ID, NAME/ID or a session's path, which one at rest had
+ * while it was mounted. Errors are said:
  * -ENOENT, and -ENOTUNIQ for an ID that several templates have.
  */
 MUST_CHECK int sessions_find(const struct store *store, const struct session_table *table,

@@ -97,20 +97,27 @@ static bool look_at(const struct session *session, void *context)
     return true;
 }
 
-/* The name goes first from the store of sessions, then from the kernel's memory. */
-static void end_session(struct server *server, const struct over *over)
+/*
+ * The name goes first from the store of sessions, then from the kernel's memory. True where it is to
+ * be tried again: the session was used since the look.
+ */
+static bool end_session(struct server *server, const struct over *over)
 {
     int r = scratch_session_end(server->scratch, over->key, over->id, over->serial);
     if (r == -ENOENT || r == -EBUSY)
-        return; /* it was used, or made anew, since the look */
+        return r == -EBUSY;
     if (r < 0)
         log_warning("cannot discard the session %s: %s", over->id, strerror(-r));
     else if (over->unused)
         log_info("discarded the session %s: nobody used it for a day", over->id);
     const struct inode *parent = tree_known_sessions_of(server->tree, over->key);
-    if (parent)
-        (void)fuse_lowlevel_notify_inval_entry(server->fuse, (fuse_ino_t)(uintptr_t)parent,
-                                               over->id, strlen(over->id));
+    if (parent) {
+        fuse_ino_t id = (fuse_ino_t)(uintptr_t)parent;
+        (void)fuse_lowlevel_notify_inval_entry(server->fuse, id, over->id, strlen(over->id));
+        /* That leaves the listing alone where nobody has looked the name up since the mount. */
+        (void)fuse_lowlevel_notify_inval_inode(server->fuse, id, 0, 0);
+    }
+    return r < 0;
 }
 
 /*
@@ -184,7 +191,7 @@ static void *keep_leases(void *context)
         struct look look = {.left_ns = INT64_MAX, .owners = owners};
         scratch_each(server->scratch, NULL, 0, look_at, &look);
         for (size_t i = 0; i < look.over_count; i++)
-            end_session(server, &look.over[i]);
+            look.retry |= end_session(server, &look.over[i]);
         free(look.over);
         await_event(keeper, &look);
     }

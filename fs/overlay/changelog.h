@@ -112,6 +112,7 @@ MUST_CHECK int changelog_replace(struct changelog *log, const struct frame *whol
 /* For a session that idles: closes the descriptor until the next append if very many are open. */
 void changelog_rest(struct changelog *log);
 
+/* NULL, but for header: records of that kind are passed over. */
 struct changelog_visitor {
     int (*header)(const struct session_header *header, void *context);
     int (*identity)(const struct identity_record *record, void *context);

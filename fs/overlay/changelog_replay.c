@@ -57,7 +57,7 @@ static int replay_identity(struct cursor *cursor, const struct changelog_visitor
                   .owner_start = disk.owner_start},
     };
     memcpy(record.id, cursor->tail, cursor->head.tail);
-    return visitor->identity(&record, context);
+    return visitor->identity ? visitor->identity(&record, context) : 0;
 }
 
 static int replay_node(struct cursor *cursor, const struct changelog_visitor *visitor,
@@ -81,7 +81,7 @@ static int replay_node(struct cursor *cursor, const struct changelog_visitor *vi
     };
     if (record.size_bytes > FILE_SIZE_LIMIT_BYTES || record.base_limit_bytes > record.size_bytes)
         return -EBADMSG;
-    return visitor->node(&record, cursor->tail, context);
+    return visitor->node ? visitor->node(&record, cursor->tail, context) : 0;
 }
 
 static int replay_extent(struct cursor *cursor, const struct changelog_visitor *visitor,
@@ -104,7 +104,7 @@ static int replay_extent(struct cursor *cursor, const struct changelog_visitor *
         (stored && (uint64_t)record.block + record.count > BLOCK_LIMIT) ||
         (!stored && record.block != BLOCK_ZERO && record.block != BLOCK_ABSENT))
         return -EBADMSG;
-    return visitor->extent(&record, context);
+    return visitor->extent ? visitor->extent(&record, context) : 0;
 }
 
 static int replay_name(struct cursor *cursor, const struct changelog_visitor *visitor,
@@ -115,8 +115,9 @@ static int replay_name(struct cursor *cursor, const struct changelog_visitor *vi
         cursor->head.tail > NAME_BYTES_MAX || strchr(cursor->tail, '/'))
         return -EBADMSG;
     if (cursor->head.type == RECORD_LINK)
-        return visitor->link(cursor->head.node, cursor->tail, disk.target, context);
-    return visitor->unlink(cursor->head.node, cursor->tail, context);
+        return visitor->link ? visitor->link(cursor->head.node, cursor->tail, disk.target, context)
+                             : 0;
+    return visitor->unlink ? visitor->unlink(cursor->head.node, cursor->tail, context) : 0;
 }
 
 static int replay_payload(const char *payload, size_t size, bool *seen_header,

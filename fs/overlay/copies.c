@@ -206,6 +206,14 @@ static int sweep_unfinished(int dirfd, const char *name, unsigned char type UNUS
     return dir_remove_tree(dirfd, name);
 }
 
+static int keep_mode(int key_fd, const char *id, int fd)
+{
+    struct stat status;
+    if (fstatat(key_fd, id, &status, AT_SYMLINK_NOFOLLOW) < 0)
+        return -errno;
+    return io_fchmod(fd, status.st_mode & 07777);
+}
+
 /*
  * Copies below a directory that nobody knows yet, then gives it its name; with `reset`, that of a
  * session that is there, whose files then go.
@@ -223,6 +231,8 @@ static int copy_template(const struct template *template, int key_fd, const char
     const struct manifest *manifest = template->manifest;
     for (size_t i = 0; r == 0 && i < manifest->entry_count; i++)
         r = copy_entry(template, &manifest->entries[i], fd);
+    if (r == 0 && reset)
+        r = keep_mode(key_fd, id, fd);
     if (r == 0)
         r = reset ? io_renameat_exchange(key_fd, beside, key_fd, id)
                   : io_renameat_new(key_fd, beside, key_fd, id);

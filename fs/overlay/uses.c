@@ -88,7 +88,7 @@ struct reading {
     void *context;
     const char *scratch; /* the directory */
     char boot_id[BOOT_ID_SIZE + 1];
-    bool skip_served; /* those that a daemon has open are not at rest */
+    bool at_rest; /* those alone, whole: no daemon has the scratch open */
 };
 
 static int read_boot_id(char ret_boot_id[BOOT_ID_SIZE + 1])
@@ -102,36 +102,56 @@ static int read_boot_id(char ret_boot_id[BOOT_ID_SIZE + 1])
     return 0;
 }
 
-/* The header is all that is wanted: it ends the replay. An ID that changed since comes later. */
+/* What a log says of its session. */
+struct told {
+    bool header_only; /* it ends the replay: the key never changes */
+    struct session_header header;
+    struct session_lease lease;
+};
+
 static int take_header(const struct session_header *header, void *context)
 {
-    *(struct session_header *)context = *header;
-    return -ECANCELED;
+    struct told *told = context;
+    told->header = *header;
+    return told->header_only ? -ECANCELED : 0;
+}
+
+static int take_identity(const struct identity_record *record, void *context)
+{
+    struct told *told = context;
+    (void)snprintf(told->header.id, sizeof(told->header.id), "%s", record->id);
+    told->lease = record->lease;
+    return 0;
 }
 
 static int visit_log(int dirfd, const char *name, unsigned char type UNUSED, void *context)
 {
-    static const struct changelog_visitor visitor = {.header = take_header};
+    static const struct changelog_visitor visitor = {.header = take_header,
+                                                     .identity = take_identity};
     const struct reading *reading = context;
     if (strlen(name) != LOG_NAME_LENGTH || strspn(name, "0123456789abcdef") != LOG_NAME_LENGTH)
         return 0;
     AUTO_FD int fd = io_openat(dirfd, name, O_RDONLY | O_NOFOLLOW, 0);
     if (fd == -ENOENT)
         return 0;
-    struct session_header header;
+    struct told told = {.header_only = !reading->at_rest};
     uint64_t size;
-    int r = fd < 0 ? fd : changelog_replay(fd, &visitor, &header, &size);
+    int r = fd < 0 ? fd : changelog_replay(fd, &visitor, &told, &size);
     if (r == -EPROTONOSUPPORT)
         return log_fail(r, "%s/logs/%s was written by a later mintfs; use that one",
                         reading->scratch, name);
     /* One that recovery could not read either is no session. */
-    if (r == -EBADMSG || r == -ENODATA || r == 0)
+    if (r == -EBADMSG || r == -ENODATA)
         return 0;
-    if (r != -ECANCELED)
+    if (r < 0 && r != -ECANCELED)
         return log_errno(r, "cannot read %s/logs/%s", reading->scratch, name);
-    if (strcmp(header.boot_id, reading->boot_id) != 0 || !sha256_is_hex(header.key))
+    if (strcmp(told.header.boot_id, reading->boot_id) != 0 || !sha256_is_hex(told.header.key))
         return 0;
-    return reading->visit(header.key, header.id, reading->scratch, reading->context);
+    const struct session_at_rest session = {.key = told.header.key,
+                                            .id = told.header.id,
+                                            .scratch = reading->scratch,
+                                            .lease = told.lease};
+    return reading->visit(&session, reading->context);
 }
 
 static int visit_scratch(const char *path, void *context)
@@ -143,7 +163,7 @@ static int visit_scratch(const char *path, void *context)
         return uses_forget_scratch(reading->store, path);
     if (fd < 0)
         return log_errno(fd, "cannot look for sessions in %s", path);
-    if (reading->skip_served && lock_holder(fd, "lock", text, sizeof(text)) == 1)
+    if (reading->at_rest && lock_holder(fd, "lock", text, sizeof(text)) == 1)
         return 0;
     AUTO_FD int logs = io_openat(fd, "logs", O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
     if (logs < 0)
@@ -167,15 +187,13 @@ static int read_all(struct reading *reading)
 
 int uses_each_at_rest(const struct store *store, uses_visitor *visit, void *context)
 {
-    struct reading reading = {
-        .store = store, .visit = visit, .context = context, .skip_served = true};
+    struct reading reading = {.store = store, .visit = visit, .context = context, .at_rest = true};
     return read_all(&reading);
 }
 
-static int add_key(const char *key, const char *id UNUSED, const char *scratch UNUSED,
-                   void *context)
+static int add_key(const struct session_at_rest *session, void *context)
 {
-    return strlist_add(context, key);
+    return strlist_add(context, session->key);
 }
 
 static int add_copy(const struct copy *copy, void *context)

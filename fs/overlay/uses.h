@@ -12,6 +12,7 @@
 #include <stddef.h>
 
 #include "fs/base/cleanup.h"
+#include "fs/overlay/session.h"
 #include "fs/store/store.h"
 #include "fs/store/strlist.h"
 
@@ -22,8 +23,15 @@
  */
 MUST_CHECK int uses_gather(const struct store *store, struct strlist *keys);
 
-/* Sessions that lie in scratches without a daemon: how many, and of which template. */
-typedef int uses_visitor(const char *key, const char *id, const char *scratch, void *context);
+/* A session that lies in a scratch without a daemon. */
+struct session_at_rest {
+    const char *key;
+    const char *id;
+    const char *scratch; /* the directory */
+    struct session_lease lease;
+};
+/* Stops at the first non-zero answer and returns it. */
+typedef int uses_visitor(const struct session_at_rest *session, void *context);
 MUST_CHECK int uses_each_at_rest(const struct store *store, uses_visitor *visit, void *context);
 
 /* Writes and removes the record of a scratch; `path` is absolute. */

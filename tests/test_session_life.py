@@ -1,0 +1,300 @@
+"""Sessions that come and go: reset, times and owners; and mounts that go or are replaced."""
+
+import json
+import mmap
+import os
+import signal
+import sqlite3
+import subprocess
+
+import pytest
+
+from support import mounts
+from support.basics import eventually, is_alive, sha256
+from support.processes import Child
+
+DEAD = ("a dead mount lay",)
+
+
+@pytest.fixture(params=["fuse", "copy"])
+def on(request, store):
+    """A store whose sessions are on a mount, or are copies."""
+    if request.param == "fuse":
+        request.getfixturevalue("mount")
+    else:
+        store.env["MINTFS_BACKEND"] = "copy"
+    yield store
+    for row in sessions(store):
+        store.run("session", "rm", row["path"])
+
+
+def sessions(store) -> list:
+    return json.loads(store.run("session", "ls", "--json").stdout)["sessions"]
+
+
+def new(store, *words):
+    return store.home / store.run("session", "new", *words).stdout.removesuffix("\n")
+
+
+def sleeper() -> Child:
+    """A process to own sessions."""
+    child = Child(lambda talk: (talk.send(), talk.receive())[0])
+    child.receive()
+    return child
+
+
+# ---- reset ----
+
+
+def test_reset_keeps_the_path_and_renews_the_files(on, key):
+    session = new(on, key, "one")
+    fresh = sha256(session / "app.db")
+    session.chmod(0o750)
+    for _ in range(3):
+        (session / "more").write_text("own")
+        (session / "folder").mkdir()
+        with open(session / "app.db", "r+b") as file:
+            file.write(b"changed")
+        done = on.run("session", "reset", "one")
+        assert (done.stdout, done.stderr) == ("", "")
+        assert os.listdir(session) == ["app.db"]
+        assert sha256(session / "app.db") == fresh
+        assert session.stat().st_mode & 0o7777 == 0o750
+    assert [row["path"] for row in sessions(on)] == [str(session)]
+    assert sha256(on.template(key)) == fresh
+
+
+def test_reset_of_what_is_not_there(on, key):
+    new(on, key, "one")
+    on.fail("session", "reset", "two", status=3)
+    on.fail("session", "reset", status=2)
+    # The others are reset all the same.
+    path = new(on, key, "three")
+    (path / "own").touch()
+    on.fail("session", "reset", "two", "three", status=3)
+    assert os.listdir(path) == ["app.db"]
+
+
+@pytest.mark.parametrize("way", ["reset", "discard"])
+def test_what_is_open_keeps_the_old_files(mount, store, key, way):
+    """A descriptor, a mapping, a WAL connection, a directory that is somebody's own: all go on."""
+    session = mount.new(key, "one")
+    fresh = sha256(session / "app.db")
+    db = sqlite3.connect(session / "app.db", isolation_level=None)
+    db.execute("pragma journal_mode=wal")
+    db.execute("create table own(a)")
+    (session / "file").write_bytes(bytes(8192))
+    fd = os.open(session / "file", os.O_RDWR)
+    mapped = mmap.mmap(fd, 8192)
+    directory = os.open(session, os.O_RDONLY | os.O_DIRECTORY)
+    if way == "reset":
+        store.run("session", "reset", "one")
+    else:
+        session.rmdir()
+        assert not session.exists()
+        session.mkdir(0o700)
+    os.pwrite(fd, b"old", 0)
+    mapped[4096:4100] = b"page"
+    mapped.flush()
+    assert os.pread(fd, 5, 4095) == b"\0page"
+    for i in range(50):
+        db.execute("insert into own values(?)", (i,))
+    assert db.execute("select count(*) from own").fetchone() == (50,)
+    with pytest.raises(FileNotFoundError):
+        os.open("fresh", os.O_CREAT | os.O_WRONLY, dir_fd=directory)
+    assert os.listdir(session) == ["app.db"]
+    assert sha256(session / "app.db") == fresh
+    db.close()
+    mapped.close()
+    os.close(fd)
+    os.close(directory)
+    assert os.listdir(session) == ["app.db"]
+    assert sha256(session / "app.db") == fresh
+    eventually(lambda: mount.status()["counters"]["stored_bytes"] == 0, "the old files' storage")
+
+
+def test_one_engine_on_a_fixed_path(mount, store, key):
+    """What most applications do: connect anew after each reset, at one path, time and again."""
+    session = mount.new(key, "one")
+    left_open = []
+    for i in range(12):
+        db = sqlite3.connect(session / "app.db", isolation_level=None)
+        db.execute(f"pragma journal_mode={('wal', 'delete')[i % 2]}")
+        with pytest.raises(sqlite3.OperationalError, match="no such table"):
+            db.execute("select * from own")
+        db.execute("create table own(a)")
+        db.execute("delete from t0")
+        if i % 3:
+            db.close()
+        else:
+            left_open.append(db)
+        store.run("session", "reset", "one")
+    for db in left_open:
+        assert db.execute("select count(*) from own").fetchone() == (0,)
+        db.close()
+
+
+def test_a_reset_outlives_a_kill(mount, store, key):
+    session = mount.new(key, "one")
+    (session / "own").touch()
+    store.run("session", "reset", "one")
+    mount.kill()
+    again = mounts.Mount(store, mount.point)
+    assert os.listdir(session) == ["app.db"]
+    assert os.listdir(mount.sessions / key) == ["one"]
+    again.stop(said=DEAD)
+
+
+# ---- times and owners ----
+
+
+def test_a_session_ends_when_its_time_is_up(mount, store, key):
+    """Never while something in it is open; one without a time stays."""
+    held = new(store, "--ttl", "1s", key, "held")
+    stays = new(store, key, "stays")
+    with open(held / "app.db", "rb") as file:
+        goes = new(store, "--ttl", "1s", key, "goes")
+        eventually(lambda: not goes.exists(), "the end of its time")
+        assert held.exists() and file.read(6) == b"SQLite"
+    eventually(lambda: not held.exists(), "the end, once nothing is open")
+    assert [row["id"] for row in sessions(store)] == ["stays"]
+    assert stays.exists()
+
+
+@pytest.mark.parametrize("reset", [False, True], ids=["as-made", "after-a-reset"])
+def test_a_session_goes_with_its_owner(mount, store, key, reset):
+    owner, other = sleeper(), sleeper()
+    goes = new(store, "--owner", owner.pid, key, "goes")
+    stays = new(store, "--owner", other.pid, key, "stays")
+    if reset:
+        store.run("session", "reset", "goes", "stays")
+    owner.kill()
+    eventually(lambda: not goes.exists(), "the end of the owner's session")
+    assert stays.exists()
+    other.send()
+    other.end()
+    eventually(lambda: not stays.exists(), "the end of the other's")
+
+
+def test_a_reset_keeps_the_time(mount, store, key):
+    session = new(store, "--ttl", "2s", key, "one")
+    store.run("session", "reset", "one")
+    eventually(lambda: not session.exists(), "the end of its time")
+
+
+def test_a_zombie_owns_nothing(mount, store, key):
+    """It has ended, although nobody has asked for its status yet."""
+    process = subprocess.Popen(["sleep", "1000"])
+    session = new(store, "--owner", process.pid, key, "one")
+    process.send_signal(signal.SIGKILL)
+    eventually(lambda: not session.exists(), "the end of the zombie's session")
+    process.wait()
+
+
+def test_no_owner_no_session(on, key):
+    process = subprocess.Popen(["true"])
+    process.wait()
+    on.fail("session", "new", "--owner", process.pid, key, "one", status=3)
+    for words in (["--owner", "0"], ["--owner", "x"], ["--ttl", "0"], ["--ttl", "soon"]):
+        on.fail("session", "new", *words, key, "one", status=2)
+    assert sessions(on) == []
+
+
+def test_owners_and_times_outlive_a_restart(mount, store, key):
+    """What came to its end while no daemon was there is not shown by the next."""
+    owner, other = sleeper(), sleeper()
+    new(store, "--owner", owner.pid, key, "gone")
+    new(store, "--owner", other.pid, key, "owned")
+    new(store, "--ttl", "1s", key, "short")
+    mount.stop()
+    owner.kill()
+    again = mounts.Mount(store, mount.point)
+    eventually(lambda: os.listdir(again.sessions / key) == ["owned"], "the end of the other two")
+    other.kill()
+    eventually(lambda: os.listdir(again.sessions / key) == [], "the end of the last")
+    again.stop()
+
+
+def test_leftovers_are_listed_and_removed(mount, store, key):
+    """A session that nobody ends stays over the daemon's death; then `session rm` takes it."""
+    mount.new(key, "left")
+    session = mount.new(key, "by-path")
+    store.run("session", "reset", "left", "by-path")
+    mount.kill()
+    for words in (["ls", "--json"], ["session", "ls", "--json"]):
+        rows = json.loads(store.run(*words).stdout)["sessions"]
+        assert sorted((row["id"], row["path"]) for row in rows) == [("by-path", None), ("left", None)]
+    assert "at rest" in store.run("session", "ls").stdout
+    store.fail("session", "reset", "left", status=3)
+    store.run("session", "rm", session)
+    again = mounts.Mount(store, mount.point)
+    assert [row["id"] for row in sessions(store)] == ["left"]
+    store.run("session", "rm", "left")
+    assert sessions(store) == []
+    again.stop(said=DEAD)
+
+
+def test_gc_removes_what_is_over(mount, store, key):
+    """Where no daemon looks after it; what is not over stays."""
+    owner = sleeper()
+    new(store, "--owner", owner.pid, key, "over")
+    mount.new(key, "stays")
+    mount.kill()
+    owner.kill()
+    store.run("gc", "--dry-run")
+    assert sorted(row["id"] for row in sessions(store)) == ["over", "stays"]
+    store.run("gc")
+    assert [row["id"] for row in sessions(store)] == ["stays"]
+    store.run("session", "rm", "stays")
+    assert sessions(store) == []
+    mounts.unmount_lazily(mount.point)
+
+
+# ---- mounts that go, or are replaced ----
+
+
+def test_a_mount_goes_when_nobody_uses_it(fuse, store, key):
+    made = mounts.Mount(store, store.home / "mnt", "idle=1s")
+    session = made.new(key, "one")
+    with open(session / "app.db", "rb"):
+        # It tries once its second is over: from then on it is the open file that holds it.
+        other = new(store, "--ttl", "2s", key, "goes")
+        eventually(lambda: not other.exists(), "two seconds")
+        assert made.is_running() and made.is_mounted()
+    made.ended()
+
+
+def test_replace_names_who_uses_the_mount(mount, store, session):
+    with open(session / "app.db", "rb") as file:
+        said = store.fail("mount", "--replace", mount.point, status=4)
+        assert f"({os.getpid()})" in said
+        assert mount.is_running() and file.read(6) == b"SQLite"
+
+
+def test_replace_restarts_what_nobody_uses(mount, store, session):
+    (session / "own").write_text("kept")
+    first = mounts.Daemon(store, mount.point, "--replace")
+    mount.process.communicate()
+    mounts.live_daemons.discard(mount.pid)
+    assert mount.process.returncode == 0
+    # Without a place it is the same one again.
+    assert store.run("mount", "--replace").stdout == f"{mount.point}\n"
+    eventually(lambda: not is_alive(first.pid), "the first daemon's end")
+    mounts.live_daemons.discard(first.pid)
+    assert (session / "own").read_text() == "kept"
+    last = mount.status()["pid"]
+    assert last not in (mount.pid, first.pid)
+    mounts.live_daemons.add(last)
+    store.run("umount")
+    assert not is_alive(last)
+    mounts.live_daemons.discard(last)
+    assert not mount.is_mounted() and store.leftovers() == []
+
+
+def test_a_daemon_of_another_version_is_said(mount, store):
+    lock = store.path / "v1/locks/mount"
+    lines = lock.read_text().split("\n")
+    with open(lock, "r+") as file:
+        file.write("\n".join([lines[0], "9.9.9", *lines[2:]]))
+    said = store.fail("mount", mount.point, status=4)
+    assert "9.9.9" in said and "--replace" in said
