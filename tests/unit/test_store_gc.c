@@ -1,6 +1,6 @@
 /*
- * Eviction when the disk refuses: every call through the seam fails once, and whatever gc then
- * says, each template is whole or gone, and the next gc ends what was begun.
+ * Eviction when the disk refuses: every call through the seam fails, once and from then on, and
+ * whatever gc then says, each template is whole or gone, and the next gc ends what was begun.
  */
 #include <fcntl.h>
 #include <string.h>
@@ -76,16 +76,15 @@ static void check_each_whole(const struct place *place, char keys[TEMPLATES][SHA
     }
 }
 
-static void test_each_call_fails_once(void **state)
+static void each_call_fails(struct place *place, bool sticky)
 {
-    struct place *place = *state;
     char keys[TEMPLATES][SHA256_HEX_LENGTH + 1];
     used_key = NULL;
     for (unsigned long nth = 1;; nth++) {
         struct gc_result result;
         make_templates(place, keys);
         said_begin();
-        io_fault_arm(nth, EIO, false);
+        io_fault_arm(nth, EIO, sticky);
         int r = gc_run(place->store, &evict_all, &result);
         bool was_last = io_fault_count() < nth;
         io_fault_arm(0, 0, false);
@@ -100,6 +99,16 @@ static void test_each_call_fails_once(void **state)
             return;
         }
     }
+}
+
+static void test_each_call_fails_once(void **state)
+{
+    each_call_fails(*state, false);
+}
+
+static void test_each_call_and_all_after_it_fail(void **state)
+{
+    each_call_fails(*state, true);
 }
 
 static void test_what_is_used_stays(void **state)
@@ -162,9 +171,8 @@ static void test_a_lock_that_rests(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_each_call_fails_once),
-        TEST(test_what_is_used_stays),
-        TEST(test_a_hit_that_was_counted_is_not_evicted),
+        TEST(test_each_call_fails_once), TEST(test_each_call_and_all_after_it_fail),
+        TEST(test_what_is_used_stays),   TEST(test_a_hit_that_was_counted_is_not_evicted),
         TEST(test_a_lock_that_rests),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
