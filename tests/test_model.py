@@ -5,7 +5,7 @@ from model import model
 
 from support.basics import SEED, seeded
 
-SECONDS = 30  # for each mount, in each of CI's ways of building
+SECONDS = 15  # for each mount, in each of CI's ways of building
 
 
 @pytest.mark.parametrize("options", [(), ("strict",)], ids=["cached", "strict"])
