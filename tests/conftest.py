@@ -25,7 +25,7 @@ from support import mounts, processes, users
 from support.basics import IS_ROOT, MINTFS, NO_SKIP, SANITIZED
 from support.stores import Store, binary_for_all, make_home
 
-TEST_SECONDS = 1200 if SANITIZED else 600
+TEST_SECONDS = 3600 if SANITIZED else 1800
 
 
 @dataclass

@@ -18,7 +18,7 @@ from support.stores import Store, binary_for_all, make_home
 PROJECTS = Path(__file__).parent / "projects"
 MADE = (".nox", "build", "__pycache__", ".pytest_cache", "shop.db")
 MIGRATIONS = len(list((PROJECTS / "shop/migrations/versions").glob("*.py")))
-NOX_SECONDS = 900
+NOX_SECONDS = 1700
 
 
 class Checkout:
