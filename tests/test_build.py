@@ -80,7 +80,7 @@ class Project:
 
     def run(self, *args, status=0, **kwargs) -> subprocess.CompletedProcess:
         process = self.start(*args, **kwargs)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=1500)
         assert process.returncode == status, (args, process.returncode, out, err)
         assert "Sanitizer" not in err and "runtime error" not in err, err
         return subprocess.CompletedProcess(args, process.returncode, out, err)
@@ -656,7 +656,7 @@ def test_32_builds_at_once_run_the_builder_once(project):
     processes = [
         project.start("build", "-i", "migrations", "-n", "unit", "--", *builder) for _ in range(32)
     ]
-    done = [p.communicate(timeout=60) for p in processes]
+    done = [p.communicate(timeout=1500) for p in processes]
     assert [p.returncode for p in processes] == [0] * 32, [e for _, e in done]
     assert len({out for out, _ in done}) == 1 and KEY.fullmatch(done[0][0])
     assert project.runs() == 1
@@ -727,7 +727,7 @@ def test_killed_at_random_moments(project):
             for entry in manifest["entries"]:
                 data = (project.template(row["key"]) / "files" / entry["path"]).read_bytes()
                 assert hashlib.sha256(data).hexdigest() == entry["sha256"]
-        process.communicate(timeout=30)
+        process.communicate(timeout=1500)
         assert process.returncode in ((0, 137) if target == "builder" else (0, -9))
         if pids.exists():
             pid = int(pids.read_text())
@@ -759,7 +759,7 @@ def test_signals_reach_the_builder_and_leave_nothing(project, number):
     process = project.start("build", "--", *shell(FAMILY))
     eventually((project.root.parent / "started").exists, "the builder")
     process.send_signal(number)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=1500)
     assert process.returncode == -number
     assert out == "" and f"got {number.name[3:]}\n" in err
     assert children_gone(project)
@@ -770,7 +770,7 @@ def test_a_killed_mintfs_takes_its_builder_along(project):
     process = project.start("build", "--", *shell(FAMILY))
     eventually((project.root.parent / "started").exists, "the builder")
     process.kill()
-    process.communicate(timeout=30)
+    process.communicate(timeout=1500)
     eventually(lambda: children_gone(project), "the builder's family to be gone")
     assert len(project.leftovers()) >= 1
     project.build()
@@ -794,7 +794,7 @@ def test_a_second_signal_does_not_wait(project):
     time.sleep(0.1)
     start = time.monotonic()
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
+    process.communicate(timeout=1500)
     assert process.returncode == -signal.SIGINT
     assert time.monotonic() - start < 4
     assert project.leftovers() == []
@@ -1251,7 +1251,7 @@ def test_a_full_disk(project, size):
     )
     try:
         done = project.start("build", "--", *shell("head -c 150000 /dev/zero > $MINTFS_OUT"))
-        out, err = done.communicate(timeout=60)
+        out, err = done.communicate(timeout=1500)
         if done.returncode:
             assert out == "" and ("full" in err or "space" in err), err
             if (project.store / "v1/building").exists():

@@ -33,7 +33,7 @@ class Doctor:
         if setup:
             command = ["unshare", "-m", "sh", "-ec", f'{setup}\nexec "$@"', "-", *command]
         every = {k: v for k, v in {**self.env, **env}.items() if v is not None}
-        done = subprocess.run(command, env=every, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, env=every, capture_output=True, text=True, timeout=1500)
         assert done.returncode == status, (done.returncode, done.stdout, done.stderr)
         return done.stdout
 
@@ -110,7 +110,7 @@ def test_the_backend_follows_the_wish(doctor, wish):
         env={**doctor.env, "MINTFS_BACKEND": wish},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
     answer = json.loads(done.stdout)
     assert answer["backend"]["wish"] == (wish or "auto")

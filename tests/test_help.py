@@ -17,7 +17,7 @@ SECTIONS = {part.partition("\n")[0]: part.partition("\n")[2].strip() for part in
 
 
 def run(*args, status=0, **kwargs):
-    done = subprocess.run([MINTFS, *args], capture_output=True, text=True, timeout=60, **kwargs)
+    done = subprocess.run([MINTFS, *args], capture_output=True, text=True, timeout=300, **kwargs)
     assert done.returncode == status, (args, done)
     return done.stdout
 
@@ -48,7 +48,7 @@ def test_each_option_of_the_page_is_taken(name, place):
     env = {"HOME": str(place), "PATH": "/usr/bin:/bin", "MINTFS_STORE": str(place / "store")}
     for option in re.findall(r"^\*(--?[a-z-]+)\*", SECTIONS[name], re.MULTILINE):
         words = [name, "new", option, "--help"] if name == "session" else [name, option, "--help"]
-        done = subprocess.run([MINTFS, *words], capture_output=True, text=True, env=env, timeout=60)
+        done = subprocess.run([MINTFS, *words], capture_output=True, text=True, env=env, timeout=1500)
         assert "unknown option" not in done.stderr, (name, option, done.stderr)
 
 
@@ -129,7 +129,7 @@ def complete(store, *words) -> set:
         capture_output=True,
         text=True,
         env={"MINTFS_STORE": str(store.path), "HOME": str(store.home), "PATH": "/usr/bin:/bin"},
-        timeout=60,
+        timeout=300,
     )
     assert (done.returncode, done.stderr) == (0, ""), done
     return set(done.stdout.split())

@@ -183,7 +183,7 @@ def test_a_signal_while_it_starts(fuse, store):
         process = store.start("mount", "-f", store.home / "mnt")
         time.sleep(random.random() * 0.03)  # no wait for anything: any moment will do
         process.terminate()
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=1500)
         assert process.returncode in (0, -signal.SIGTERM), (process.returncode, out, err)
         assert err == ""
         store.run("mount", store.home / "mnt")
@@ -249,7 +249,7 @@ def test_an_aborted_connection(mount, store):
         subprocess.run(["mount", "-t", "fusectl", "fusectl", "/sys/fs/fuse/connections"], check=True)
     with open(abort, "w") as file:
         file.write("1")
-    mount.process.wait(timeout=60)
+    mount.process.wait(timeout=1500)
     daemon = Daemon(store, mount.point)
     daemon.stop()
     mount.process.communicate()
@@ -410,7 +410,7 @@ def test_sessions_of_another_boot_are_discarded(mount, store, key):
     )
     assert process.stdout.readline() == f"{mount.point}\n"
     process.terminate()
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=1500)
     assert process.returncode == 0
     assert "discarded the session" in err and "started anew" in err and err.count("\n") == 1
     mount = again(mount)

@@ -29,7 +29,7 @@ def try_it(binary: Path, place: Path):
     env = {"HOME": str(place), "PATH": "/usr/bin:/bin", "MINTFS_BACKEND": "copy"}
 
     def run(*args):
-        done = subprocess.run([binary, *args], env=env, capture_output=True, text=True, timeout=60)
+        done = subprocess.run([binary, *args], env=env, capture_output=True, text=True, timeout=1500)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 

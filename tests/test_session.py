@@ -314,11 +314,11 @@ def test_many_at_once(backend, key):
     store, env = backend.store, backend.env
     same = [store.start("session", "new", "app", "same", env=env) for _ in range(6)]
     own = [store.start("session", "new", "app", env=env) for _ in range(12)]
-    ended = [(process.communicate(timeout=60), process.returncode) for process in same]
+    ended = [(process.communicate(timeout=1500), process.returncode) for process in same]
     assert sorted(status for _, status in ended) == [0] + [4] * 5
     paths = set()
     for process in own:
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=1500)
         assert process.returncode == 0, err
         paths.add(out)
     assert len(paths) == 12
@@ -328,7 +328,7 @@ def test_many_at_once(backend, key):
 def test_a_full_output_is_said(backend, key):
     with open("/dev/full", "w") as full:
         process = backend.store.start("session", "new", "app", "one", env=backend.env, stdout=full)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=1500)
     assert process.returncode == 1 and "standard output" in err
 
 
@@ -354,13 +354,13 @@ def test_backend_fuse_starts_a_mount(fuse, store, key):
     check(f"{made['path']}/app.db")
     starters = [store.start("session", "new", "app", env=env) for _ in range(6)]
     for starter in starters:
-        out, err = starter.communicate(timeout=60)
+        out, err = starter.communicate(timeout=1500)
         assert (starter.returncode, err) == (0, "")
         assert out.startswith(f"{runtime}/mintfs/")
     store.run("umount")
     starters = [store.start("session", "new", "app", env=env) for _ in range(6)]
     for starter in starters:  # of those that find no mount one starts it
-        out, err = starter.communicate(timeout=60)
+        out, err = starter.communicate(timeout=1500)
         assert (starter.returncode, err) == (0, "")
         assert out.startswith(f"{runtime}/mintfs/")
     assert len(os.listdir(runtime / "mintfs/sessions" / key)) == 13

@@ -26,7 +26,7 @@ def test_a_planted_directory(fuse, store, key, planted):
         ("ls",),
     ):
         process = store.start(*words)
-        process.communicate(timeout=30)
+        process.communicate(timeout=1500)
         if words[0] == "mount" and process.returncode == 0:
             store.run("umount", store.home / "mnt")
     assert os.listdir(victim) == [inner.name]

@@ -289,7 +289,7 @@ class Drill:
         if self.session:
             self.session.rmdir()
         self.mount.process.send_signal(signal.SIGTERM)
-        out, err = self.mount.process.communicate(timeout=30)
+        out, err = self.mount.process.communicate(timeout=300)
         mounts.live_daemons.discard(self.mount.pid)
         assert (self.mount.process.returncode, out) == (0, ""), err
         lines = [line for line in err.splitlines() if not any(word in line for word in DEAD)]

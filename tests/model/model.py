@@ -85,7 +85,7 @@ class Bench:
         ours.check_holes()
 
     def _end(self, status=0):
-        out, err = self.mount.process.communicate(timeout=60)
+        out, err = self.mount.process.communicate(timeout=300)
         mounts.live_daemons.discard(self.mount.pid)
         lines = [line for line in err.splitlines() if not any(word in line for word in DEAD)]
         assert (self.mount.process.returncode, out, lines) == (status, "", []), err
