@@ -150,7 +150,7 @@ def test_a_reset_outlives_a_kill(mount, store, key):
 
 def test_a_session_ends_when_its_time_is_up(mount, store, key):
     """Never while something in it is open; one without a time stays."""
-    held = new(store, "--ttl", "1s", key, "held")
+    held = new(store, "--ttl", "15s", key, "held")
     stays = new(store, key, "stays")
     with open(held / "app.db", "rb") as file:
         goes = new(store, "--ttl", "1s", key, "goes")
@@ -177,7 +177,7 @@ def test_a_session_goes_with_its_owner(mount, store, key, reset):
 
 
 def test_a_reset_keeps_the_time(mount, store, key):
-    session = new(store, "--ttl", "2s", key, "one")
+    session = new(store, "--ttl", "15s", key, "one")
     store.run("session", "reset", "one")
     eventually(lambda: not session.exists(), "the end of its time")
 
@@ -254,12 +254,12 @@ def test_gc_removes_what_is_over(mount, store, key):
 
 
 def test_a_mount_goes_when_nobody_uses_it(fuse, store, key):
-    made = mounts.Mount(store, store.home / "mnt", "idle=1s")
+    made = mounts.Mount(store, store.home / "mnt", "idle=5s")
     session = made.new(key, "one")
     with open(session / "app.db", "rb"):
-        # It tries once its second is over: from then on it is the open file that holds it.
-        other = new(store, "--ttl", "2s", key, "goes")
-        eventually(lambda: not other.exists(), "two seconds")
+        # It tries once its seconds are over: from then on it is the open file that holds it.
+        other = new(store, "--ttl", "8s", key, "goes")
+        eventually(lambda: not other.exists(), "more seconds than those")
         assert made.is_running() and made.is_mounted()
     made.ended()
 
