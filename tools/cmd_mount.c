@@ -28,6 +28,7 @@ struct mount_request {
     bool replace;
     const char *place; /* as typed, or NULL */
     char *mount_point; /* resolved, owned */
+    char *scratch;     /* absolute, owned: the daemon works in another directory */
     /* One start at a time: whoever comes second finds the mount ready. */
     struct lock starting;
 };
@@ -36,6 +37,19 @@ static void request_fini(struct mount_request *request)
 {
     lock_release(&request->starting);
     free(request->mount_point);
+    free(request->scratch);
+}
+
+static int set_scratch(struct mount_request *request, const char *typed)
+{
+    AUTO_FREE char *here = *typed && *typed != '/' ? getcwd(NULL, 0) : NULL;
+    free(request->scratch);
+    if (asprintf(&request->scratch, "%s%s%s", here ? here : "", here ? "/" : "", typed) < 0) {
+        request->scratch = NULL;
+        return EXIT_FAILED;
+    }
+    request->serve.scratch = request->scratch;
+    return EXIT_DONE;
 }
 
 /* One of `-o a,b=c`. */
@@ -94,7 +108,7 @@ static int read_arguments(int argc, char **argv, struct mount_request *request)
         int status = EXIT_DONE;
         switch (option) {
         case 's':
-            request->serve.scratch = optarg;
+            status = set_scratch(request, optarg);
             break;
         case 'f':
             request->foreground = true;
