@@ -86,7 +86,6 @@ static int ensure_open(struct catalog *catalog)
 
 int catalog_use(struct catalog *catalog, catalog_operation *operate, void *arguments)
 {
-    enum { ATTEMPTS = 5 };
     AUTO_UNLOCK UNUSED pthread_mutex_t *held = mutex_hold(&catalog->mutex);
     for (int attempt = 1;; attempt++) {
         int r = ensure_open(catalog);
@@ -97,16 +96,17 @@ int catalog_use(struct catalog *catalog, catalog_operation *operate, void *argum
             return r;
         if (!sqlite3_get_autocommit(catalog->db))
             (void)sqlite3_exec(catalog->db, "ROLLBACK", NULL, NULL, NULL);
-        if (r != -EBADMSG || attempt == ATTEMPTS) {
+        /* Looked at while the connection keeps its inode's number from being used again. */
+        struct stat seen = {0};
+        (void)fstatat(catalog->store->v1_fd, CATALOG_FILE, &seen, AT_SYMLINK_NOFOLLOW);
+        /* Whatever it was that a file which has lost its name answered, the new one has its say. */
+        bool is_replaced = !is_opened(catalog, &seen);
+        if ((r != -EBADMSG && !is_replaced) || attempt == CATALOG_ATTEMPTS) {
             log_warning("catalog %s/v1/%s: %s", catalog->store->path, CATALOG_FILE,
                         r == -EROFS ? "cannot be written, so this use is not counted"
                                     : sqlite3_errmsg(catalog->db));
             return r;
         }
-        /* Looked at while the connection keeps its inode's number from being used again. */
-        struct stat seen = {0};
-        (void)fstatat(catalog->store->v1_fd, CATALOG_FILE, &seen, AT_SYMLINK_NOFOLLOW);
-        bool is_replaced = !is_opened(catalog, &seen);
         drop(catalog);
         r = is_replaced ? 0 : catalog_db_rebuild(catalog->store, &seen, "damaged");
         if (r < 0)

@@ -364,12 +364,11 @@ int catalog_db_rebuild(const struct store *store, const struct stat *seen, const
 
 int catalog_db_open(const struct store *store, sqlite3 **ret_db, struct stat *ret_status)
 {
-    enum { ATTEMPTS = 5 };
     for (int attempt = 1;; attempt++) {
         int r = open_existing(store, ret_db, ret_status);
         if (r == 0 || r == -EPROTONOSUPPORT)
             return r;
-        if ((r != -ENOENT && r != -EBADMSG) || attempt == ATTEMPTS)
+        if ((r != -ENOENT && r != -EBADMSG) || attempt == CATALOG_ATTEMPTS)
             return log_errno(r, "catalog %s/v1/%s", store->path, CATALOG_FILE);
         r = catalog_db_rebuild(store, ret_status, r == -ENOENT ? "missing" : "damaged");
         if (r < 0)

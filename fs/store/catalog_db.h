@@ -14,6 +14,9 @@
 
 #define CATALOG_FILE "catalog.db"
 
+/* Each further one takes somebody who deletes or damages the file anew meanwhile. */
+enum { CATALOG_ATTEMPTS = 32 };
+
 /* SQLite's answer as a negative errno; -EBADMSG: the file itself is beyond use. */
 MUST_CHECK int catalog_db_error(int code);
 
