@@ -29,7 +29,15 @@ from support.stores import Store, binary_for_all, make_home
 # Tests that have not begun within so many seconds are skipped, the core last: for slow machines.
 BUDGET_SECONDS = float(os.environ.get("MINTFS_TEST_BUDGET") or "inf")
 BUDGET_IS_OVER = f"not begun within the {BUDGET_SECONDS:.0f} s left for tests (MINTFS_TEST_BUDGET)"
-CORE = ("test_session", "test_mount_f", "test_sqlite", "test_shop", "test_mount", "test_build", "test_kill")
+CORE = (
+    "test_session",
+    "test_mount_files",
+    "test_sqlite",
+    "test_shop",
+    "test_mount",
+    "test_build",
+    "test_kill",
+)
 BEGAN = time.monotonic()
 
 TEST_SECONDS = 3600 if SANITIZED else 1800

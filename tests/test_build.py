@@ -934,7 +934,7 @@ def test_a_process_that_keeps_the_database_open(project):
     script = (
         "import os, sqlite3, sys, time; db = sqlite3.connect(sys.argv[1]);"
         "db.execute('pragma journal_mode=wal'); db.execute('create table t(a)');"
-        "ready, tell = os.pipe(); os.fork() and (os.read(ready, 1), os._exit(0));"
+        "ready, tell = os.pipe(); os.fork() and (os.close(tell), os.read(ready, 1), os._exit(0));"
         "db = sqlite3.connect(sys.argv[1]); db.execute('select * from t').fetchall();"
         "open('../children', 'w').write(str(os.getpid())); os.write(tell, b'.'); time.sleep(1000)"
     )
