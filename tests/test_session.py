@@ -1,5 +1,6 @@
 """mintfs session new, ls and rm: the same answers from a mount and without one."""
 
+import contextlib
 import json
 import os
 import re
@@ -55,6 +56,12 @@ def backend(request, store):
     for row in made.ls():
         made.run("session", "rm", row["path"])
     assert store.leftovers() == []
+
+
+def open_files(pid) -> list:
+    with contextlib.suppress(FileNotFoundError):  # one that is closed meanwhile, or all
+        return [os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir()]
+    return []
 
 
 # ---- new ----
@@ -366,6 +373,46 @@ def test_backend_fuse_starts_a_mount(fuse, store, key):
     assert len(os.listdir(runtime / "mintfs/sessions" / key)) == 13
     store.run("umount")
     assert not mount_lines(runtime / "mintfs") and store.leftovers() == []
+
+
+# Holds the locks of a daemon whose mount cannot be seen, until its input ends.
+DAEMON_WITHOUT_MOUNT = """
+import fcntl, os, struct, sys
+locks, point, *names = sys.argv[1:]
+fds = [os.open(f"{locks}/{name}", os.O_RDWR | os.O_CREAT, 0o600) for name in names]
+for fd in fds:
+    fcntl.fcntl(fd, 37, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 0, 0))  # F_OFD_SETLK
+    os.write(fd, f"{os.getpid()}\\n0\\n{point}\\n".encode())
+print("ready", flush=True)
+sys.stdin.read()
+for fd in fds:
+    os.close(fd)
+"""
+
+
+@pytest.mark.parametrize("phase, waits_for", [("starting", "/mounting"), ("ending", "[pidfd]")])
+def test_a_daemon_that_has_no_mount_yet_or_no_longer_is_waited_for(
+    fuse, store, key, phase, waits_for
+):
+    """It is not taken for one whose mount only others can see."""
+    point = store.home / "mnt"
+    names = ["mount", *(["mounting"] if phase == "starting" else [])]
+    daemon = subprocess.Popen(
+        [sys.executable, "-c", DAEMON_WITHOUT_MOUNT, store.path / "v1/locks", point, *names],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    env = {"MINTFS_BACKEND": "fuse", "MINTFS_MOUNT": str(point)}
+    with daemon:
+        assert daemon.stdout.readline() == b"ready\n"
+        starter = store.start("session", "new", "app", env=env)
+        eventually(lambda: any(f.endswith(waits_for) for f in open_files(starter.pid)))
+        assert starter.poll() is None
+        daemon.stdin.close()
+    out, err = starter.communicate(timeout=1500)
+    assert (starter.returncode, err) == (0, "")
+    assert out.startswith(f"{point}/")
+    store.run("umount")
 
 
 def test_a_mount_that_started_by_itself_goes_when_idle(fuse, store, key):

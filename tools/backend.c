@@ -87,7 +87,7 @@ int backend_choose(const struct store *store, const char *key, struct serve_foun
     const char *why_copy = r == 0 && wish != WISH_FUSE ? why_not_mount(store, key) : NULL;
     if (r == 0 && !why_copy) {
         why = "the store was not mounted: it is now";
-        r = mounting_find_or_start(store, wish == WISH_AUTO && copies_were_made(store), ret_found);
+        r = mounting_start(store, wish == WISH_AUTO && copies_were_made(store), ret_found);
         if (r < 0)
             return r;
         why_copy = "the store cannot be mounted; mintfs doctor tells why";

@@ -142,9 +142,9 @@ static int read_arguments(int argc, char **argv, struct mount_request *request)
 static int make_store_free(const struct store *store, struct mount_request *request)
 {
     AUTO_SERVE_FOUND struct serve_found found = {0};
-    int r = serve_find(store, &found);
-    if (r <= 0)
-        return r < 0 ? log_errno(r, "cannot look into %s/v1/locks", store->path) : 0;
+    int r = mounting_find_started(store, &found);
+    if (r < 0 || !found.mount_point)
+        return r;
     if (!request->replace) {
         bool other = strcmp(found.version, MINTFS_VERSION) != 0;
         return log_fail(EWOULDBLOCK, "the store %s is mounted at %s already (process %d%s%s)%s",

@@ -25,14 +25,6 @@ int mounting_lock_start(const struct store *store, struct lock *lock)
     return r < 0 ? log_errno(r, "cannot write to %s/v1/locks", store->path) : 0;
 }
 
-int mounting_find(const struct store *store, struct serve_found *ret_found)
-{
-    int r = serve_find(store, ret_found);
-    if (r < 0)
-        return log_errno(r, "cannot look into %s/v1/locks", store->path);
-    return r == 1 && mountpoint_state(ret_found->mount_point) == MOUNT_OURS;
-}
-
 int mounting_say_unreachable(const struct store *store, const struct serve_found *found)
 {
     return log_fail(EIO,
@@ -65,9 +57,64 @@ static bool is_daemon(const struct store *store, int pid)
     return fd >= 0 && dir_each(fd, is_store_lock, lock) == 1;
 }
 
+/* A daemon whose mount is gone, from its own sight too, is about to end. */
+static bool is_ending(const struct store *store, const struct serve_found *found)
+{
+    return is_daemon(store, found->pid) && !mountpoint_is_seen_by(found->pid, found->mount_point);
+}
+
+static int await_end(int pidfd, int pid)
+{
+    struct pollfd poll_fd = {.fd = pidfd, .events = POLLIN};
+    int n;
+    do
+        n = poll(&poll_fd, 1, DAEMON_END_MS);
+    while (n < 0 && errno == EINTR);
+    return n == 1 ? 0 : log_fail(ETIMEDOUT, "the daemon (process %d) has not ended yet", pid);
+}
+
+/* As mounting_find(), but a daemon that has not mounted yet, or no longer, is found as well. */
+static int look(const struct store *store, struct serve_found *ret_found)
+{
+    serve_found_fini(ret_found);
+    int r = serve_find(store, ret_found);
+    if (r < 0)
+        return log_errno(r, "cannot look into %s/v1/locks", store->path);
+    return r == 1 && mountpoint_state(ret_found->mount_point) == MOUNT_OURS;
+}
+
+int mounting_find_started(const struct store *store, struct serve_found *ret_found)
+{
+    for (;;) {
+        int r = look(store, ret_found);
+        if (r != 0 || !ret_found->mount_point)
+            return r;
+        AUTO_FD int pidfd = (int)syscall(SYS_pidfd_open, ret_found->pid, 0);
+        /* That there is no such process may mean that it has ended since, or that it is counted in
+         * another name space: the lock tells. */
+        if (pidfd < 0 || !is_ending(store, ret_found))
+            return look(store, ret_found);
+        r = await_end(pidfd, ret_found->pid);
+        if (r < 0)
+            return r;
+    }
+}
+
+int mounting_find(const struct store *store, struct serve_found *ret_found)
+{
+    int r = look(store, ret_found);
+    if (r != 0 || !ret_found->mount_point)
+        return r;
+    AUTO_LOCK struct lock starting = LOCK_INIT;
+    r = mounting_lock_start(store, &starting);
+    return r < 0 ? r : mounting_find_started(store, ret_found);
+}
+
 /* A mount that cannot be seen from here goes with its daemon, which is asked to end. */
 static int end_unreachable(const struct store *store, const struct serve_found *found, int pidfd)
 {
+    if (pidfd >= 0 && is_ending(store, found))
+        return 0;
     if (pidfd < 0 || !is_daemon(store, found->pid) ||
         syscall(SYS_pidfd_send_signal, pidfd, SIGTERM, NULL, 0) < 0)
         return mounting_say_unreachable(store, found);
@@ -117,16 +164,6 @@ static int unmount(const char *place)
                         users ? users : ": close what is open there, and try again");
     }
     return r < 0 ? log_errno(r, "cannot unmount %s", place) : 0;
-}
-
-static int await_end(int pidfd, int pid)
-{
-    struct pollfd poll_fd = {.fd = pidfd, .events = POLLIN};
-    int n;
-    do
-        n = poll(&poll_fd, 1, DAEMON_END_MS);
-    while (n < 0 && errno == EINTR);
-    return n == 1 ? 0 : log_fail(ETIMEDOUT, "the daemon (process %d) has not ended yet", pid);
 }
 
 int mounting_take_away(const struct store *store, const char *typed)
@@ -202,17 +239,14 @@ static int run_mount(char *option, bool quiet)
     return WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_FAILED;
 }
 
-int mounting_find_or_start(const struct store *store, bool quiet, struct serve_found *ret_found)
+int mounting_start(const struct store *store, bool quiet, struct serve_found *ret_found)
 {
-    int r = serve_find(store, ret_found);
-    if (r != 0)
-        return r < 0 ? log_errno(r, "cannot look into %s/v1/locks", store->path) : r;
     char option[32];
-    r = idle_option(option, sizeof(option));
+    int r = idle_option(option, sizeof(option));
     if (r == 0)
         r = run_mount(option, quiet);
     if (r < 0)
         return r;
     /* Whoever else started it meanwhile has done as well. */
-    return r == EXIT_DONE || r == EXIT_BUSY ? serve_find(store, ret_found) : 0;
+    return r == EXIT_DONE || r == EXIT_BUSY ? mounting_find(store, ret_found) : 0;
 }

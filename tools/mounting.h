@@ -22,20 +22,22 @@ MUST_CHECK int mounting_lock_start(const struct store *store, struct lock *lock)
 MUST_CHECK int mounting_take_away(const struct store *store, const char *place);
 
 /*
- * The store's mount, if it can be reached from here: 1. 0 where there is none; then ret_found has a
- * place if there is a daemon, but its mount cannot be seen, as from another mount namespace. Errors
- * are said.
+ * The store's mount, if it can be reached from here: 1. One that is being started, or whose daemon
+ * is about to end, is waited for. 0 where there is none; then ret_found has a place if there is a
+ * daemon, but its mount cannot be seen, as from another mount namespace. Takes the lock of
+ * mounting_lock_start(); mounting_find_started() is for those who hold it. Errors are said.
  */
 MUST_CHECK int mounting_find(const struct store *store, struct serve_found *ret_found);
+MUST_CHECK int mounting_find_started(const struct store *store, struct serve_found *ret_found);
 /* -EIO. */
 int mounting_say_unreachable(const struct store *store, const struct serve_found *found);
 
 /*
- * The store's mount; where there is none it is started at the default place, and goes by itself
- * after $MINTFS_IDLE (a time such as 10m, which is the default) without a request. Of two that
- * race one starts it. With `quiet` nothing is said of a mount that cannot be had. 1 and the mount, 0 where none can be had (said why), or a negative errno.
+ * Mounts a store for which mounting_find() found nothing, at the default place; the mount goes by
+ * itself after $MINTFS_IDLE (a time such as 10m, which is the default) without a request. Of two
+ * that race one starts it. With `quiet` nothing is said of a mount that cannot be had. 1 and the
+ * mount, 0 where none can be had (said why), or a negative errno.
  */
-MUST_CHECK int mounting_find_or_start(const struct store *store, bool quiet,
-                                      struct serve_found *ret_found);
+MUST_CHECK int mounting_start(const struct store *store, bool quiet, struct serve_found *ret_found);
 
 #endif

@@ -33,9 +33,9 @@ static void unescape(char *text)
     *out = '\0';
 }
 
-int mountpoint_each(mountpoint_visitor *visit, void *context)
+static int each_in(const char *mountinfo, mountpoint_visitor *visit, void *context)
 {
-    AUTO_FILE FILE *file = fopen("/proc/self/mountinfo", "re");
+    AUTO_FILE FILE *file = fopen(mountinfo, "re");
     if (!file)
         return -errno;
     AUTO_FREE char *line = NULL;
@@ -59,6 +59,23 @@ int mountpoint_each(mountpoint_visitor *visit, void *context)
         r = visit(point, type, context);
     }
     return r;
+}
+
+int mountpoint_each(mountpoint_visitor *visit, void *context)
+{
+    return each_in("/proc/self/mountinfo", visit, context);
+}
+
+static int is_ours_at(const char *path, const char *type, void *context)
+{
+    return !strcmp(path, context) && !strcmp(type, MOUNT_TYPE);
+}
+
+bool mountpoint_is_seen_by(int pid, const char *path)
+{
+    char mountinfo[40];
+    (void)snprintf(mountinfo, sizeof(mountinfo), "/proc/%d/mountinfo", pid);
+    return each_in(mountinfo, is_ours_at, (void *)(uintptr_t)path) != 0;
 }
 
 struct search {

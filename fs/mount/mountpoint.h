@@ -26,6 +26,12 @@ typedef int mountpoint_visitor(const char *path, const char *type, void *context
 MUST_CHECK int mountpoint_each(mountpoint_visitor *visit, void *context);
 
 /*
+ * Whether mintfs is mounted at `path` in the name space of process `pid`. Where that cannot be told
+ * it is taken to be.
+ */
+bool mountpoint_is_seen_by(int pid, const char *path);
+
+/*
  * The place that mountpoint_default() takes, as the environment names it, looked at and not made;
  * *ret_in_tmp: nothing names one. -ENOMEM.
  */
