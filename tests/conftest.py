@@ -24,6 +24,7 @@ pytest.register_assert_rewrite("support")  # their assertions tell as much as th
 
 from support import mounts, processes, users
 from support.basics import IS_ROOT, MINTFS, NO_SKIP, SANITIZED
+from support.checkouts import Project
 from support.stores import Store, binary_for_all, make_home
 
 # Tests that have not begun within so many seconds are skipped, the core last: for slow machines.
@@ -36,6 +37,9 @@ CORE = (
     "test_shop",
     "test_mount",
     "test_build",
+    "test_key",
+    "test_store",
+    "test_seal",
     "test_kill",
 )
 BEGAN = time.monotonic()
@@ -254,3 +258,23 @@ def copies(store):
     yield store
     for row in json.loads(store.run("ls", "--json").stdout)["sessions"]:
         store.run("session", "rm", row["path"])
+
+
+@pytest.fixture
+def project(tmp_path):
+    made = Project(tmp_path / "checkout", tmp_path / "store", tmp_path / "runs")
+    yield made
+    # A template that a test took by its own hands may be unwritable: let pytest remove it.
+    subprocess.run(["chmod", "-R", "u+rwX", str(tmp_path)], check=False)
+
+
+@pytest.fixture
+def ordinary(place):
+    """A project of an ordinary user, who runs mintfs there, whoever runs the tests."""
+    made = Project(place / "checkout", place / "store", place / "runs")
+    if IS_ROOT:
+        made.binary = shutil.copy(MINTFS, place / "mintfs")
+        made.as_user = {"user": users.NOBODY, "group": users.NOBODY, "extra_groups": []}
+        for path in (place, *place.rglob("*")):
+            os.chown(path, users.NOBODY, users.NOBODY)
+    return made

@@ -61,7 +61,7 @@ class Machine:
             env={**self.env, "GITHUB_OUTPUT": str(self.output), **env},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=1500,
         )
         assert done.returncode == status, (name, done.returncode, done.stdout, done.stderr)
         self.said = done.stderr

@@ -30,7 +30,7 @@ def timed(store, *args) -> str:
     start = time.monotonic()
     done = subprocess.run(
         store.command(*args), env=store.env, stdin=subprocess.DEVNULL, capture_output=True,
-        text=True, timeout=200,
+        text=True, timeout=1500,
     )
     took = time.monotonic() - start
     print(f"{' '.join(map(str, args))}: {took:.2f} s")

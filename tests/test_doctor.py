@@ -110,7 +110,7 @@ def test_the_backend_follows_the_wish(doctor, wish):
         env={**doctor.env, "MINTFS_BACKEND": wish},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1500,
     )
     answer = json.loads(done.stdout)
     assert answer["backend"]["wish"] == (wish or "auto")

@@ -17,7 +17,7 @@ SECTIONS = {part.partition("\n")[0]: part.partition("\n")[2].strip() for part in
 
 
 def run(*args, status=0, **kwargs):
-    done = subprocess.run([MINTFS, *args], capture_output=True, text=True, timeout=300, **kwargs)
+    done = subprocess.run([MINTFS, *args], capture_output=True, text=True, timeout=1500, **kwargs)
     assert done.returncode == status, (args, done)
     return done.stdout
 
@@ -129,7 +129,7 @@ def complete(store, *words) -> set:
         capture_output=True,
         text=True,
         env={"MINTFS_STORE": str(store.path), "HOME": str(store.home), "PATH": "/usr/bin:/bin"},
-        timeout=300,
+        timeout=1500,
     )
     assert (done.returncode, done.stderr) == (0, ""), done
     return set(done.stdout.split())

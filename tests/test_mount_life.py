@@ -15,11 +15,9 @@ from pathlib import Path
 import pytest
 
 from support import mounts, users
-from support.basics import IS_ROOT, MINTFS, fails, sha256
+from support.basics import IS_ROOT, MINTFS, fails, needs_root, sha256
 from support.mounts import Daemon, Mount, mount_lines
 from support.stores import Store, make_home
-
-needs_root = pytest.mark.skipif(not IS_ROOT, reason="only root can mount what this test needs")
 
 
 @pytest.fixture
@@ -55,7 +53,7 @@ def test_a_shell_does_not_wait_for_the_daemon(fuse, store, point, key):
     """
     done = subprocess.run(
         ["sh", "-c", script, "sh", store.binary, point],
-        env=store.env, capture_output=True, text=True, timeout=300,
+        env=store.env, capture_output=True, text=True, timeout=1500,
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"{point} {point}/sessions/{key}/one\n"

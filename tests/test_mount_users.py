@@ -217,7 +217,7 @@ def test_a_mount_in_a_user_namespace(fuse, place):
         store = Store(home, namespace)
         done = subprocess.run(
             [*namespace.prefix(), "unshare", "-Urm", "--wd", home, "sh", "-c", script, MINTFS],
-            env=store.env, capture_output=True, text=True, timeout=300,
+            env=store.env, capture_output=True, text=True, timeout=1500,
         )
         if "unshare" in done.stderr:
             pytest.skip(f"no user namespaces here: {done.stderr.strip()}")

@@ -121,7 +121,7 @@ def test_packages_in_a_fresh_root(place):
     package("tarball", place)
     script = ROOT / "scripts/try-packages"
     done = subprocess.run(
-        [script, "--packages", str(place)], capture_output=True, text=True, timeout=220
+        [script, "--packages", str(place)], capture_output=True, text=True, timeout=1500
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.rstrip().endswith("removed, and nothing is left")
@@ -132,7 +132,7 @@ def package(kind: str, place: Path) -> Path:
         [str(ROOT / "scripts/package"), "--output", str(place), kind],
         capture_output=True,
         text=True,
-        timeout=220,
+        timeout=1500,
     )
     assert done.returncode == 0, done.stderr
     return Path(done.stdout.strip())

@@ -5,7 +5,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import stat
 import subprocess
 import sys
@@ -15,7 +14,7 @@ import pytest
 import sqlalchemy
 
 from support import users
-from support.basics import IS_ROOT, disk_bytes, eventually, sha256
+from support.basics import IS_ROOT, eventually, sha256
 from support.databases import check, connected, pragma, value
 from support.mounts import mount_lines
 from support.stores import Store, make_home

@@ -5,7 +5,6 @@ here: keys that are known, steps of one kind, references that lead somewhere, in
 no expression inside a script. GitLab's jobs are run line by line.
 """
 
-import os
 import re
 import shutil
 import subprocess
@@ -236,7 +235,7 @@ class Pipeline:
             done = subprocess.run(
                 ["sh", "-ec", "\n".join(lines)], cwd=project, env=env,
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                text=True, timeout=300,
+                text=True, timeout=1500,
             )  # fmt: skip
             assert done.returncode == 0, done.stdout
         return project

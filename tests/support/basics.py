@@ -9,11 +9,14 @@ import shutil
 import time
 from pathlib import Path
 
+import pytest
+
 MINTFS = Path(os.environ.get("MINTFS") or shutil.which("mintfs") or "mintfs").absolute()
 SANITIZED = os.environ.get("MINTFS_SANITIZED") == "1"
 NO_SKIP = os.environ.get("MINTFS_NO_SKIP") == "1"
 SEED = int(os.environ.get("MINTFS_TEST_SEED") or random.randrange(1 << 30))
 IS_ROOT = os.geteuid() == 0
+needs_root = pytest.mark.skipif(not IS_ROOT, reason="only root mounts or gives away files")
 
 # Long enough for a slow machine under the sanitizers; nothing waits that long when all is well.
 PATIENCE_SECONDS = 240 if SANITIZED else 120

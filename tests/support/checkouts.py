@@ -1,0 +1,130 @@
+"""A checkout whose migrations mintfs builds a template from, for tests without a mount."""
+
+import json
+import os
+import re
+import shutil
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+from support.basics import MINTFS, is_alive
+
+KEY = re.compile(r"[0-9a-f]{64}\n")
+
+CREATE = """\
+import pathlib, sqlite3, sys, time
+log = pathlib.Path(sys.argv[2])
+with log.open("a") as f:
+    f.write("run\\n")
+db = sqlite3.connect(sys.argv[1])
+db.execute("pragma journal_mode=" + (sys.argv[3] if len(sys.argv) > 3 else "delete"))
+for path in sorted(pathlib.Path("migrations").glob("*.sql")):
+    db.executescript(path.read_text())
+db.commit()
+print("to stdout")
+print("to stderr", file=sys.stderr)
+time.sleep(float(sys.argv[4]) if len(sys.argv) > 4 else 0)
+"""
+
+
+class Project:
+    """A checkout with three migrations, and a store."""
+
+    def __init__(self, root: Path, store: Path, runs: Path):
+        self.root, self.store, self.runs_file = root, store, runs
+        self.binary, self.as_user = MINTFS, {}
+        self.env = {k: v for k, v in os.environ.items() if not k.startswith("MINTFS_")}
+        self.env["MINTFS_STORE"] = str(store)
+        (root / "migrations").mkdir(parents=True)
+        (root / "create.py").write_text(CREATE)
+        for i in range(3):
+            (root / f"migrations/{i}.sql").write_text(
+                f"create table t{i}(a integer primary key, b text);"
+                f"insert into t{i} values({i}, 'ünï');"
+            )
+
+    def clone(self, root: Path) -> "Project":
+        other = Project(root / "other", self.store, self.runs_file)
+        shutil.rmtree(other.root)
+        shutil.copytree(self.root, other.root, symlinks=True)
+        return other
+
+    def builder(self, *more: str, python: str = sys.executable) -> list:
+        return [python, "create.py", "{out}", "../runs", *more]
+
+    def start(self, *args, **kwargs) -> subprocess.Popen:
+        return subprocess.Popen(
+            [self.binary, *map(str, args)],
+            cwd=kwargs.pop("cwd", self.root),
+            env={**self.env, **kwargs.pop("env", {})},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            **self.as_user,
+            **kwargs,
+        )
+
+    def run(self, *args, status=0, **kwargs) -> subprocess.CompletedProcess:
+        process = self.start(*args, **kwargs)
+        out, err = process.communicate(timeout=1500)
+        assert process.returncode == status, (args, process.returncode, out, err)
+        assert "Sanitizer" not in err and "runtime error" not in err, err
+        return subprocess.CompletedProcess(args, process.returncode, out, err)
+
+    def key(self, *options, builder=None, **kwargs) -> str:
+        done = self.run(
+            "key", "-i", "migrations", *options, "--", *(builder or self.builder()), **kwargs
+        )
+        assert KEY.fullmatch(done.stdout), done.stdout
+        return done.stdout.strip()
+
+    def build(self, *options, builder=None, **kwargs) -> str:
+        done = self.run(
+            "build", "-i", "migrations", *options, "--", *(builder or self.builder()), **kwargs
+        )
+        assert KEY.fullmatch(done.stdout), done.stdout
+        return done.stdout.strip()
+
+    def fail(self, *args, status=125, **kwargs) -> str:
+        """Runs what must fail; returns its one message, with stdout empty."""
+        done = self.run(*args, status=status, **kwargs)
+        assert done.stdout == ""
+        assert done.stderr.startswith("mintfs: "), done.stderr
+        return done.stderr
+
+    def runs(self) -> int:
+        file = self.root.parent / "runs"
+        return len(file.read_text().splitlines()) if file.exists() else 0
+
+    def templates(self) -> list:
+        return json.loads(self.run("ls", "--json").stdout)["templates"]
+
+    def template(self, key: str) -> Path:
+        return self.store / "v1/templates" / key
+
+    def manifest(self, key: str) -> dict:
+        return json.loads((self.template(key) / "manifest.json").read_text())
+
+    def leftovers(self) -> list:
+        return [
+            p.name for sub in ("building", "locks") for p in (self.store / "v1" / sub).iterdir()
+        ]
+
+
+def rows(path) -> list:
+    with sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True) as db:
+        tables = db.execute("select name from sqlite_schema where type='table' order by 1")
+        return [(t, db.execute(f"select * from {t}").fetchall()) for (t,) in tables]
+
+
+def shell(script: str) -> list:
+    return ["sh", "-c", script]
+
+
+def children_gone(project: Project) -> bool:
+    """Whether the processes that a builder noted in ../children have ended."""
+    file = project.root.parent / "children"
+    return not any(is_alive(int(pid)) for pid in file.read_text().split())

@@ -1,0 +1,160 @@
+"""Builders that fail, and those that leave what cannot be a template."""
+
+import sqlite3
+import sys
+
+import pytest
+
+from support.basics import MINTFS, eventually, needs_root
+from support.checkouts import children_gone, rows, shell
+
+
+@pytest.mark.parametrize(
+    "script, status, message",
+    [
+        ("exit 7", 7, "builder sh exited with 7; nothing is published"),
+        ("kill -KILL $$", 137, "ended by signal 9 (Killed)"),
+        ("kill -SEGV $$", 139, "ended by signal 11"),
+        (
+            ":",
+            125,
+            "it may have migrated another database: check DATABASE_URL, or sqlalchemy.url in alembic.ini",
+        ),
+        (
+            "ln -s /etc/passwd $MINTFS_DIR/l",
+            125,
+            "l -> /etc/passwd: a symbolic link that leads out",
+        ),
+        (
+            "mkdir $MINTFS_DIR/d; ln -s ../../x $MINTFS_DIR/d/l",
+            125,
+            "d/l -> ../../x: a symbolic link that leads out",
+        ),
+        ("cd $MINTFS_DIR; ln -s . here; ln -s here/.. out", 125, "a symbolic link that leads out"),
+        ("mkfifo $MINTFS_DIR/p", 125, "left p: a named pipe"),
+        (
+            f'{sys.executable} -c \'import os, socket; os.chdir(os.environ["MINTFS_DIR"]); socket.socket(1).bind("s")\'',
+            125,
+            "left s: a socket",
+        ),
+        ("echo broken > $MINTFS_DIR/x; mkdir $MINTFS_DIR/app.db", 125, "but not app.db"),
+        ("printf 'SQLite format 3\\0garbage' > $MINTFS_OUT", 125, "broken database: app.db"),
+        (
+            f"{sys.executable} create.py $MINTFS_OUT ../runs && head -c 8192 $MINTFS_OUT > ../h && cp ../h $MINTFS_OUT",
+            125,
+            "broken database: app.db",
+        ),
+    ],
+)
+def test_builders_that_leave_what_cannot_be_a_template(project, script, status, message):
+    builder = shell(script) + (["{out}"] if "but not" in message else [])
+    assert message in project.fail("build", "--", *builder, status=status)
+    assert project.leftovers() == [] and project.templates() == []
+
+
+@needs_root
+def test_a_device_is_refused(project):
+    message = project.fail("build", "--", *shell("mknod $MINTFS_DIR/n c 1 3"), status=125)
+    assert "left n: a device" in message
+    assert project.templates() == []
+
+
+def test_builders_that_cannot_run(project):
+    (project.root / "noexec.sh").write_text("#!/bin/sh\n")
+    assert "cannot run the builder no-such-program" in project.fail(
+        "build", "--", "no-such-program", status=127
+    )
+    assert "Permission denied" in project.fail("build", "--", "./noexec.sh", status=126)
+    assert project.leftovers() == []
+
+
+def test_the_named_file_must_be_there(project):
+    message = project.fail("build", "--file", "x.db", "--", *shell("echo > $MINTFS_DIR/y.db"))
+    assert "but not x.db" in message
+    # Without a name, and without {out}, whatever lies there is the template.
+    key = project.build(builder=shell("echo > $MINTFS_DIR/y.db"))
+    assert [e["path"] for e in project.manifest(key)["entries"]] == ["y.db"]
+
+
+def test_the_only_database_is_the_one_that_people_mean(project):
+    builder = [sys.executable, "create.py", "{dir}/shop.sqlite", "../runs"]
+    key = project.build("--to", "copy.db", builder=builder)
+    assert project.manifest(key)["file"] == "shop.sqlite"
+    assert len(rows(project.root / "copy.db")) == 3
+
+
+def test_an_input_that_the_builder_changes(project):
+    message = project.fail(
+        "build", "-i", "migrations", "--", *shell("echo > migrations/9.sql; echo > $MINTFS_OUT")
+    )
+    assert "input migrations/9.sql was added while the builder ran" in message
+    message = project.fail(
+        "build", "-i", "migrations", "--", *shell("echo -- >> migrations/9.sql; echo > $MINTFS_OUT")
+    )
+    assert "input migrations/9.sql was changed while the builder ran" in message
+    message = project.fail(
+        "build", "-i", "migrations", "--", *shell("rm migrations/9.sql; echo > $MINTFS_OUT")
+    )
+    assert "input migrations/9.sql was removed while the builder ran" in message
+    assert project.templates() == [] and project.leftovers() == []
+
+
+def test_a_builder_that_asks_for_its_own_template(project):
+    (project.root / "build.sh").write_text(f"{MINTFS} build -i migrations -- sh build.sh")
+    message = project.fail("build", "-i", "migrations", "--", "sh", "build.sh", status=125)
+    assert "asks for the very template that it makes" in message
+    # Another one is fine.
+    (project.root / "outer.sh").write_text(
+        f"k=$({MINTFS} build -- sh -c 'echo inner > $MINTFS_OUT') && echo $k > $MINTFS_OUT"
+    )
+    key = project.build(builder=["sh", "outer.sh"])
+    inner = (project.template(key) / "files/app.db").read_text().strip()
+    assert (project.template(inner) / "files/app.db").read_text() == "inner\n"
+
+
+def test_a_process_that_goes_on_writing(project):
+    script = (
+        "exec 9<>$MINTFS_OUT; echo x >&9; (sleep 1000 >/dev/null 2>&1 & echo $! > ../children);"
+        "touch ../started"
+    )
+    message = project.fail("build", "--", *shell(script))
+    assert "app.db: a process still has it open for writing" in message
+    eventually(lambda: children_gone(project), "the process to be gone")
+    assert project.templates() == [] and project.leftovers() == []
+
+
+def test_a_process_that_keeps_the_database_open(project):
+    script = (
+        "import os, sqlite3, sys, time; db = sqlite3.connect(sys.argv[1]);"
+        "db.execute('pragma journal_mode=wal'); db.execute('create table t(a)');"
+        "ready, tell = os.pipe(); os.fork() and (os.close(tell), os.read(ready, 1), os._exit(0));"
+        "db = sqlite3.connect(sys.argv[1]); db.execute('select * from t').fetchall();"
+        "open('../children', 'w').write(str(os.getpid())); os.write(tell, b'.'); time.sleep(1000)"
+    )
+    message = project.fail("build", "--", sys.executable, "-c", script, "{out}")
+    assert "app.db" in message and "process still" in message
+    eventually(lambda: children_gone(project), "the process to be gone")
+    assert project.templates() == [] and project.leftovers() == []
+
+
+def test_hard_links_to_files_outside_are_cut(project):
+    outside = project.root / "outside.db"
+    with sqlite3.connect(outside) as db:
+        db.execute("pragma journal_mode=wal")
+        db.execute("create table t(a)")
+    db.close()
+    before = outside.read_bytes()
+    key = project.build(builder=shell("ln outside.db $MINTFS_OUT || cp outside.db $MINTFS_OUT"))
+    assert outside.read_bytes() == before
+    assert outside.stat().st_nlink == 1 and outside.stat().st_mode & 0o200
+    assert project.manifest(key)["entries"][0]["wal"] is True
+
+
+def test_the_builder_inherits_no_descriptor(project):
+    script = (
+        "import os, sys; here = '/proc/self/fd/'; open_now = os.listdir(here);"
+        "links = [f for f in open_now if int(f) > 2 and os.path.lexists(here + f)];"
+        "open(sys.argv[1], 'w').write(repr(links))"
+    )
+    key = project.build(builder=[sys.executable, "-c", script, "{out}"])
+    assert (project.template(key) / "files/app.db").read_text() == "[]"

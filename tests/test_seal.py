@@ -1,0 +1,144 @@
+"""What sealing does to the databases that a builder left."""
+
+import hashlib
+import os
+import sqlite3
+import sys
+
+import pytest
+
+from support.checkouts import rows, shell
+
+
+def sealed(project, script, *more):
+    """Builds with a Python script that has `db`, a connection, and `path`."""
+    text = (
+        "import os, sqlite3, sys; path = sys.argv[1]; db = sqlite3.connect(path)\n"
+        + script
+        + "\ndb.commit(); db.close()\n"
+    )
+    (project.root / "seal.py").write_text(text)
+    return project.run("build", "-i", "seal.py", "--", sys.executable, "seal.py", "{out}", *more)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "db.create_function('mine', 1, lambda x: x, deterministic=True)\n"
+        "db.executescript('create table t(a); create index i on t(mine(a)); insert into t values(1)')",
+        "db.create_function('mine', 1, lambda x: x, deterministic=True)\n"
+        "db.executescript('create table t(a check(mine(a) = a)); insert into t values(1)')",
+        "db.create_collation('mine', lambda a, b: (a < b) - (a > b))\n"
+        "db.executescript('create table t(a text collate mine primary key) without rowid;"
+        "create index i on t(a collate mine); insert into t values(1), (2), (3)')",
+    ],
+)
+def test_what_only_the_application_knows_is_a_warning(project, script):
+    done = sealed(project, script)
+    key = done.stdout.strip()
+    assert "warning: app.db: integrity_check could not judge all of it" in done.stderr
+    (warning,) = project.manifest(key)["warnings"]
+    assert "mine" in warning
+
+
+def test_an_unknown_module_and_newer_sql(project):
+    done = sealed(
+        project,
+        "db.executescript('create table t(a); insert into t values(1); create view v as select 1;"
+        "create virtual table f using fts5(x); pragma writable_schema=1')\n"
+        "db.execute(\"update sqlite_schema set sql = replace(sql, 'fts5', 'nobody') where name = 'f'\")\n"
+        "db.execute(\"update sqlite_schema set sql = 'CREATE VIEW v AS SELECT a FROM WHERE WHERE' where name = 'v'\")",
+    )
+    key = done.stdout.strip()
+    assert any("malformed database schema (v)" in w for w in project.manifest(key)["warnings"])
+
+
+def test_a_broken_constraint_is_a_warning(project):
+    done = sealed(
+        project,
+        "db.executescript('create table t(a check(a > 0)); pragma ignore_check_constraints=1;"
+        "insert into t values(-1)')",
+    )
+    assert "CHECK constraint failed in t" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "helper",
+    [
+        "",
+        "db.create_function('mine', 1, lambda x: x, deterministic=True)\ndb.executescript('create table m(a); create index mi on m(mine(a)); insert into m values(1)')\n",
+    ],
+)
+def test_corruption_is_refused(project, helper):
+    script = (
+        helper + "db.executescript('create table t(a); create index i on t(a)')\n"
+        "db.executemany('insert into t values(?)', [(os.urandom(100),) for _ in range(1000)])\n"
+        "db.commit(); db.close()\n"
+        "f = open(path, 'r+b'); f.seek(4096 * 12 + 8); f.write(os.urandom(3000)); f.close()\n"
+        "db = sqlite3.connect(':memory:')"
+    )
+    (project.root / "seal.py").write_text(
+        "import os, sqlite3, sys; path = sys.argv[1]; db = sqlite3.connect(path)\n" + script
+    )
+    message = project.fail("build", "--", sys.executable, "seal.py", "{out}")
+    assert "builder left a broken database: app.db" in message
+    assert project.templates() == []
+
+
+def test_an_index_that_disagrees_is_corruption(project):
+    (project.root / "seal.py").write_text(
+        "import sqlite3, sys; db = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+        "db.executescript('create table t(a); create index i on t(a); insert into t values(1), (2);"
+        "pragma writable_schema=1')\n"
+        "db.execute(\"update sqlite_schema set sql = 'create index i on t(a) where a > 1' where name = 'i'\")\n"
+    )
+    assert "wrong # of entries in index i" in project.fail(
+        "build", "--", sys.executable, "seal.py", "{out}"
+    )
+
+
+def test_encrypted_files_are_opaque(project):
+    header = bytearray(b"SQLite format 3\0" + b"\x10\0\1\1\x50\x40\x20\x20" + os.urandom(8))
+    (project.root / "plain-header").write_bytes(bytes(header) + os.urandom(8160))
+    (project.root / "whole").write_bytes(os.urandom(8192))
+    (project.root / "whole-wal").write_bytes(os.urandom(100))
+    key = project.build(builder=shell("cp plain-header whole whole-wal $MINTFS_DIR"))
+    entries = project.manifest(key)["entries"]
+    assert [e["path"] for e in entries] == ["plain-header", "whole", "whole-wal"]
+    assert not any(e.get("sqlite") for e in entries)
+    for entry in entries:
+        data = (project.root / entry["path"]).read_bytes()
+        assert hashlib.sha256(data).hexdigest() == entry["sha256"]
+
+
+def test_pages_of_all_kinds_stay_as_they_are(project):
+    for page_size in (512, 4096, 65536):
+        for vacuum in (0, 1, 2):
+            key = sealed(
+                project,
+                f"db.executescript('pragma page_size={page_size}; pragma auto_vacuum={vacuum};"
+                "pragma application_id=77; pragma user_version=5; pragma journal_mode=wal;"
+                "create table t(a); insert into t values(zeroblob(100000))')",
+                f"{page_size}-{vacuum}",
+            ).stdout.strip()
+            with sqlite3.connect(
+                f"file:{project.template(key)}/files/app.db?immutable=1", uri=True
+            ) as db:
+                for pragma, value in (
+                    ("page_size", page_size),
+                    ("auto_vacuum", vacuum),
+                    ("application_id", 77),
+                    ("user_version", 5),
+                ):
+                    assert db.execute(f"pragma {pragma}").fetchone() == (value,)
+            db.close()
+
+
+def test_triggers_do_not_run_and_rows_stay(project):
+    script = (
+        "db.executescript('pragma journal_mode=wal; create table t(a); create table log(a);"
+        "create trigger r after insert on t begin insert into log values(new.a); end;"
+        "insert into t values(1)')"
+    )
+    key = sealed(project, script).stdout.strip()
+    assert rows(project.template(key) / "files/app.db") == [("log", [(1,)]), ("t", [(1,)])]

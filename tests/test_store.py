@@ -1,0 +1,282 @@
+"""The store and its catalog: whose they are, and how they come back from damage."""
+
+import json
+import os
+import re
+import shutil
+import sqlite3
+import stat
+import subprocess
+
+import pytest
+
+from support.basics import needs_root
+from support.checkouts import KEY, rows, shell
+
+
+# ---- the store ----
+
+
+def test_store_is_marked_private_and_tagged(project):
+    project.build()
+    assert stat.S_IMODE(project.store.stat().st_mode) == 0o700
+    assert (
+        (project.store / "CACHEDIR.TAG")
+        .read_text()
+        .startswith("Signature: 8a477f597d28d172789f06886806bc55\n")
+    )
+    assert (project.store / "mintfs-store").is_file()
+
+
+def test_a_store_that_others_can_write(project):
+    project.build()
+    project.store.chmod(0o770)
+    message = project.fail("build", "--", "true")
+    assert f"chmod go-w '{project.store}'" in message
+    assert f"chmod go-w '{project.store}'" in project.fail("ls", status=1)
+    subprocess.run(["chmod", "go-w", project.store], check=True)
+    project.build()
+    (project.store / "v1/templates").chmod(0o777)
+    assert f"chmod go-w '{project.store}/v1/templates'" in project.fail("build", "--", "true")
+
+
+def test_a_store_that_is_not_ours(project):
+    project.store.mkdir()
+    (project.store / "thesis.txt").write_text("years of work")
+    message = project.fail("build", "--", "true")
+    assert f"{project.store} is not a store of mintfs" in message and "MINTFS_STORE" in message
+    assert [p.name for p in project.store.iterdir()] == ["thesis.txt"]
+
+
+@needs_root
+def test_a_store_of_another_user(project):
+    project.store.mkdir()
+    os.chown(project.store, 12345, 12345)
+    assert "belongs to user 12345, not to you (0)" in project.fail("build", "--", "true")
+
+
+def test_a_store_that_is_a_file(project):
+    project.store.write_text("")
+    assert f"store {project.store}: Not a directory" in project.fail("build", "--", "true")
+
+
+def test_where_the_store_is(project, tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    builder = shell("echo > $MINTFS_OUT")
+    for env, place in (
+        ({"MINTFS_STORE": "", "XDG_CACHE_HOME": str(tmp_path / "xdg")}, tmp_path / "xdg/mintfs"),
+        (
+            {"MINTFS_STORE": "", "XDG_CACHE_HOME": "relative", "HOME": str(home)},
+            home / ".cache/mintfs",
+        ),
+        ({"MINTFS_STORE": "sub/store"}, project.root / "sub/store"),
+    ):
+        project.build(builder=builder, env=env)
+        assert (place / "v1/templates").is_dir(), env
+    real = tmp_path / "real"
+    real.mkdir()
+    (tmp_path / "link").symlink_to(real)
+    key = project.build(
+        builder=shell("echo $MINTFS_DIR > $MINTFS_OUT"),
+        env={"MINTFS_STORE": str(tmp_path / "link")},
+    )
+    assert (real / "v1/templates" / key / "files/app.db").read_text().startswith(str(real))
+
+
+def test_a_read_only_store(ordinary):
+    project = ordinary
+    key = project.build("-n", "unit")
+    for path in (project.store, *project.store.rglob("*")):
+        if path.is_dir():
+            path.chmod(0o500)
+        else:
+            path.chmod(0o400)
+    done = project.run("build", "-i", "migrations", "--", *project.builder())
+    assert done.stdout.strip() == key and project.runs() == 1
+    assert done.stderr.count("\n") <= 1
+    message = project.fail("build", "-i", "migrations", "--", "true")
+    assert str(project.store) in message and "MINTFS_STORE" in message
+
+
+@needs_root
+def test_a_read_only_file_system(project, tmp_path):
+    key = project.build("-n", "unit")
+    subprocess.run(["mount", "--bind", project.store, project.store], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,ro,bind", project.store], check=True)
+        done = project.run("build", "-i", "migrations", "--", *project.builder())
+        assert done.stdout.strip() == key and project.runs() == 1
+        assert done.stderr.count("\n") <= 1
+        message = project.fail("build", "--", "true")
+        assert "the file system is read-only; set MINTFS_STORE" in message
+        assert [r["key"] for r in project.templates()] == [key]
+    finally:
+        subprocess.run(["umount", project.store], check=True)
+
+
+@needs_root
+@pytest.mark.parametrize("size", ["16k", "32k", "48k", "64k", "100k", "200k"])
+def test_a_full_disk(project, size):
+    project.store.mkdir(mode=0o700)
+    subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "none", project.store], check=True
+    )
+    try:
+        done = project.start("build", "--", *shell("head -c 150000 /dev/zero > $MINTFS_OUT"))
+        out, err = done.communicate(timeout=1500)
+        if done.returncode:
+            assert out == "" and ("full" in err or "space" in err), err
+            if (project.store / "v1/building").exists():
+                assert list((project.store / "v1/building").iterdir()) == []
+                assert list((project.store / "v1/templates").iterdir()) == []
+        else:
+            assert size == "200k" and KEY.fullmatch(out)
+    finally:
+        subprocess.run(["umount", project.store], check=True)
+
+
+# ---- the catalog, and templates from elsewhere ----
+
+
+def damage_delete(path):
+    path.unlink()
+
+
+def damage_truncate(path):
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def damage_empty(path):
+    os.truncate(path, 0)
+
+
+def damage_garbage(path):
+    path.write_bytes(os.urandom(10000))
+
+
+def damage_pages(path):
+    data = bytearray(path.read_bytes())
+    data[100:] = os.urandom(len(data) - 100)
+    path.write_bytes(data)
+
+
+def damage_foreign(path):
+    path.unlink()
+    with sqlite3.connect(path) as db:
+        db.execute("create table t(a)")
+    db.close()
+
+
+def damage_schema(path):
+    with sqlite3.connect(path) as db:
+        db.execute("drop table names")
+    db.close()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        damage_delete,
+        damage_truncate,
+        damage_empty,
+        damage_garbage,
+        damage_pages,
+        damage_foreign,
+        damage_schema,
+    ],
+)
+def test_a_damaged_catalog_is_rebuilt(project, damage):
+    keys = {project.build("-n", "unit"), project.build("-n", "e2e", "--salt", "1")}
+    damage(project.store / "v1/catalog.db")
+    done = project.run("ls", "--json")
+    assert re.fullmatch(
+        r"mintfs: warning: catalog \S+/v1/catalog.db was (missing|damaged): rebuilt from 2 manifests\n",
+        done.stderr,
+    )
+    shown = json.loads(done.stdout)["templates"]
+    assert {r["key"] for r in shown} == keys
+    assert sorted(n for r in shown for n in r["names"]) == ["e2e", "unit"]
+    assert (
+        project.run("build", "-i", "migrations", "-n", "unit", "--", *project.builder()).stderr
+        == ""
+    )
+    assert project.runs() == 2
+
+
+def test_a_catalog_of_a_later_version_is_left_alone(project):
+    project.build()
+    path = project.store / "v1/catalog.db"
+    with sqlite3.connect(path) as db:
+        db.execute("pragma user_version=2")
+    db.close()
+    before = path.read_bytes()
+    assert "made by a later mintfs (version 2" in project.fail("ls", status=5)
+    for builder in (project.builder(), ["true"]):
+        message = project.fail("build", "-i", "migrations", "--", *builder)
+        assert message.count("\n") == 1 and "made by a later mintfs" in message
+    assert path.read_bytes() == before
+    assert project.leftovers() == []
+
+
+def test_a_template_brought_by_tar(project, tmp_path):
+    key = project.build("-n", "unit")
+    env = {"MINTFS_STORE": str(tmp_path / "second")}
+    project.run("ls", env=env)
+    target = tmp_path / "second/v1/templates"
+    pack = subprocess.run(
+        ["tar", "-C", project.store / "v1/templates", "-c", key], check=True, capture_output=True
+    )
+    subprocess.run(["tar", "-C", target, "-x"], input=pack.stdout, check=True, umask=0o002)
+    (target / key / "files/app.db").chmod(0o664)
+    assert project.build("-n", "here", env=env) == key
+    assert project.runs() == 1
+    assert stat.S_IMODE((target / key / "files/app.db").stat().st_mode) == 0o444
+    (row,) = json.loads(project.run("ls", "--json", env=env).stdout)["templates"]
+    # The label of its manifest came along, since nothing here had it.
+    assert (row["names"], row["hits"]) == (["here", "unit"], 1)
+
+
+@pytest.mark.parametrize("how", ["flip", "shorten", "remove", "link", "manifest", "other"])
+def test_a_damaged_template_from_elsewhere_is_built_anew(project, tmp_path, how):
+    key = project.build()
+    env = {"MINTFS_STORE": str(tmp_path / "second")}
+    project.run("ls", env=env)
+    there = tmp_path / "second/v1/templates" / key
+    shutil.copytree(project.template(key), there, symlinks=True)
+    (there / "files").chmod(0o755)
+    file = there / "files/app.db"
+    file.chmod(0o644)
+    if how == "flip":
+        data = bytearray(file.read_bytes())
+        data[-1] ^= 1
+        file.write_bytes(data)
+    elif how == "shorten":
+        os.truncate(file, 4096)
+    elif how == "remove":
+        file.unlink()
+    elif how == "link":
+        file.unlink()
+        file.symlink_to("/etc/passwd")
+    elif how == "manifest":
+        (there / "manifest.json").chmod(0o644)
+        (there / "manifest.json").write_text("{")
+    else:
+        (there / "manifest.json").chmod(0o644)
+        text = (there / "manifest.json").read_text().replace(key, "0" * 64)
+        (there / "manifest.json").write_text(text)
+    done = project.run("build", "-i", "migrations", "--", *project.builder(), env=env)
+    assert done.stdout.strip() == key
+    assert str(there) in done.stderr and "is put aside and built anew" in done.stderr
+    assert len(re.findall("(?m)^mintfs: .*(damaged|put aside)", done.stderr)) == 2
+    assert project.runs() == 2
+    assert len(rows(file)) == 3
+    assert list((tmp_path / "second/v1/building").iterdir()) == []
+
+
+def test_ls_for_people(project):
+    assert "no templates in" in project.run("ls").stderr
+    key = project.build("-n", "unit")
+    head, line = project.run("ls").stdout.splitlines()
+    assert head.split()[:3] == ["NAME", "KEY", "SIZE"]
+    assert line.split()[:2] == ["unit", key[:12]]
