@@ -30,8 +30,9 @@ bad_usage() {
     exit 2
 }
 
+# compile BUILDDIR [TARGET]...: all of it, or no more than those targets need.
 compile() {
-    ninja -C "$1" --quiet | sed '/^ninja: no work to do/d'
+    ninja -C "$@" --quiet | sed '/^ninja: no work to do/d'
 }
 
 # Runs a command without a word, unless it fails: then everything it said is shown.
