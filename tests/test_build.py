@@ -209,7 +209,7 @@ def test_killed_at_random_moments(project):
     pids = project.root.parent / "pids"
     builder = shell(
         "echo $$ > ../pids.new; mv ../pids.new ../pids;"
-        f"exec {sys.executable} create.py $MINTFS_OUT ../runs wal 0.05"
+        "exec sh create.sh $MINTFS_OUT ../runs wal 0.05"
     )
     for round_ in range(20):
         pids.unlink(missing_ok=True)
@@ -341,8 +341,8 @@ def test_to_a_bad_place(project):
     for place in ("dir", "new/", ""):
         project.fail("build", "-i", "migrations", "--to", place, "--", *project.builder())
     assert project.runs() == 0
-    message = project.fail("build", "--to", "create.py/x", "--", *shell("echo > $MINTFS_OUT"))
-    assert "--to create.py/x" in message
+    message = project.fail("build", "--to", "create.sh/x", "--", *shell("echo > $MINTFS_OUT"))
+    assert "--to create.sh/x" in message
     message = project.fail(
         "build", "--to", "x", "--", *shell("echo > $MINTFS_DIR/a; echo > $MINTFS_DIR/b")
     )

@@ -40,7 +40,7 @@ from support.checkouts import children_gone, rows, shell
         ("echo broken > $MINTFS_DIR/x; mkdir $MINTFS_DIR/app.db", 125, "but not app.db"),
         ("printf 'SQLite format 3\\0garbage' > $MINTFS_OUT", 125, "broken database: app.db"),
         (
-            f"{sys.executable} create.py $MINTFS_OUT ../runs && head -c 8192 $MINTFS_OUT > ../h && cp ../h $MINTFS_OUT",
+            "sh create.sh $MINTFS_OUT ../runs && head -c 8192 $MINTFS_OUT > ../h && cp ../h $MINTFS_OUT",
             125,
             "broken database: app.db",
         ),
@@ -77,7 +77,7 @@ def test_the_named_file_must_be_there(project):
 
 
 def test_the_only_database_is_the_one_that_people_mean(project):
-    builder = [sys.executable, "create.py", "{dir}/shop.sqlite", "../runs"]
+    builder = ["sh", "create.sh", "{dir}/shop.sqlite", "../runs"]
     key = project.build("--to", "copy.db", builder=builder)
     assert project.manifest(key)["file"] == "shop.sqlite"
     assert len(rows(project.root / "copy.db")) == 3

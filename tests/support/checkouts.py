@@ -6,26 +6,24 @@ import re
 import shutil
 import sqlite3
 import subprocess
-import sys
 from pathlib import Path
 
 from support.basics import MINTFS, is_alive
 
 KEY = re.compile(r"[0-9a-f]{64}\n")
 
+# create.sh FILE LOG [JOURNAL MODE [SECONDS]]: no Python, whose start costs more than the migrations.
 CREATE = """\
-import pathlib, sqlite3, sys, time
-log = pathlib.Path(sys.argv[2])
-with log.open("a") as f:
-    f.write("run\\n")
-db = sqlite3.connect(sys.argv[1])
-db.execute("pragma journal_mode=" + (sys.argv[3] if len(sys.argv) > 3 else "delete"))
-for path in sorted(pathlib.Path("migrations").glob("*.sql")):
-    db.executescript(path.read_text())
-db.commit()
-print("to stdout")
-print("to stderr", file=sys.stderr)
-time.sleep(float(sys.argv[4]) if len(sys.argv) > 4 else 0)
+set -e
+echo run >>"$2"
+{
+    echo "pragma journal_mode=${3:-delete}; begin;"
+    cat migrations/*.sql
+    echo "commit;"
+} | sqlite3 -bail "$1" >"$2.said"
+echo to stdout
+echo to stderr >&2
+sleep "${4:-0}"
 """
 
 
@@ -38,7 +36,7 @@ class Project:
         self.env = {k: v for k, v in os.environ.items() if not k.startswith("MINTFS_")}
         self.env["MINTFS_STORE"] = str(store)
         (root / "migrations").mkdir(parents=True)
-        (root / "create.py").write_text(CREATE)
+        (root / "create.sh").write_text(CREATE)
         for i in range(3):
             (root / f"migrations/{i}.sql").write_text(
                 f"create table t{i}(a integer primary key, b text);"
@@ -51,8 +49,8 @@ class Project:
         shutil.copytree(self.root, other.root, symlinks=True)
         return other
 
-    def builder(self, *more: str, python: str = sys.executable) -> list:
-        return [python, "create.py", "{out}", "../runs", *more]
+    def builder(self, *more: str, shell: str = "sh") -> list:
+        return [shell, "create.sh", "{out}", "../runs", *more]
 
     def start(self, *args, **kwargs) -> subprocess.Popen:
         return subprocess.Popen(

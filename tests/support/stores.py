@@ -1,28 +1,37 @@
 """A store of its own, with templates in it."""
 
+import contextlib
+import functools
 import os
 import shutil
+import sqlite3
 import subprocess
-import sys
+import tempfile
 from pathlib import Path
 
 from support.basics import MINTFS, PATIENCE_SECONDS
 
-APP_DB = r"""
-import sqlite3, sys
-path, tables, rows, page_size, journal_mode = sys.argv[1:6]
-db = sqlite3.connect(path)
-db.execute(f"pragma page_size={page_size}")
-db.execute(f"pragma journal_mode={journal_mode}")
-for t in range(int(tables)):
-    db.execute(f"create table t{t}(id integer primary key, text, blob)")
-    db.execute(f"create index i{t} on t{t}(text)")
-    db.executemany(
-        f"insert into t{t} values(?, ?, ?)",
-        ((r, f"row {r} of table {t}", bytes([r % 256]) * (r % 97)) for r in range(int(rows))),
-    )
-db.commit()
-"""
+
+@functools.cache
+def _app_db(tables: int, rows: int, page_size: int, journal_mode: str) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "app.db"
+        with contextlib.closing(sqlite3.connect(path)) as db:
+            db.execute(f"pragma page_size={page_size}")
+            db.execute(f"pragma journal_mode={journal_mode}")
+            db.execute("pragma synchronous=off")
+            for t in range(tables):
+                db.execute(f"create table t{t}(id integer primary key, text, blob)")
+                db.execute(f"create index i{t} on t{t}(text)")
+                db.executemany(
+                    f"insert into t{t} values(?, ?, ?)",
+                    (
+                        (r, f"row {r} of table {t}", bytes([r % 256]) * (r % 97))
+                        for r in range(rows)
+                    ),
+                )
+            db.commit()
+        return path.read_bytes()
 
 
 def clean_environment(home: Path) -> dict:
@@ -79,10 +88,14 @@ class Store:
     def build_app(
         self, name="app", tables=4, rows=50, page_size=4096, journal_mode="delete", salt=""
     ) -> str:
-        """A template of one SQLite database, app.db."""
-        words = [sys.executable, "-c", APP_DB, "{out}", tables, rows, page_size, journal_mode]
+        """A template of one SQLite database, app.db: made once, the builder copies it."""
+        made = self.home / f"{tables}-{rows}-{page_size}-{journal_mode}.db"
+        made.write_bytes(_app_db(tables, rows, page_size, journal_mode))
         options = ["--salt", salt] if salt else []
-        return self.build(*words, name=name, options=options)
+        try:
+            return self.build("cp", made, "{out}", name=name, options=options)
+        finally:
+            made.unlink()
 
     def build_tree(self, script: str, name="tree") -> str:
         """A template of what a shell script makes in its working directory."""
