@@ -92,10 +92,7 @@ class Store:
         made = self.home / f"{tables}-{rows}-{page_size}-{journal_mode}.db"
         made.write_bytes(_app_db(tables, rows, page_size, journal_mode))
         options = ["--salt", salt] if salt else []
-        try:
-            return self.build("cp", made, "{out}", name=name, options=options)
-        finally:
-            made.unlink()
+        return self.build("cp", made, "{out}", name=name, options=options)
 
     def build_tree(self, script: str, name="tree") -> str:
         """A template of what a shell script makes in its working directory."""
