@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import shutil
 import signal
 import sqlite3
 import stat
@@ -12,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from support.basics import eventually, is_alive, seeded
+from support import users
+from support.basics import MINTFS, eventually, is_alive, needs_root, seeded
 from support.checkouts import KEY, children_gone, rows, shell
 
 
@@ -334,6 +336,48 @@ def test_to_places_the_file(project):
     project.build("--to", target, builder=project.builder("wal"))
     assert target.stat().st_ino == before.st_ino and target.stat().st_mtime_ns == before.st_mtime_ns
     assert [p.name for p in target.parent.iterdir()] == [".template.db"]
+
+
+@needs_root
+def test_to_fails_and_the_old_database_keeps_its_log(ordinary):
+    """Which alone holds what was written last; in a sticky directory others' files stay."""
+    place = ordinary.root / "sticky"
+    place.mkdir()
+    db = sqlite3.connect(place / "made.db")
+    db.executescript("pragma journal_mode=wal; create table old(a); insert into old values(7)")
+    for side in ("", "-wal"):
+        shutil.copy(place / f"made.db{side}", place / f"app.db{side}")
+    db.close()
+    os.chown(place / "app.db-wal", users.NOBODY, users.NOBODY)
+    place.chmod(0o1777)
+    names = sorted(os.listdir(place))
+    message = ordinary.fail("build", "--to", place / "app.db", "--", *ordinary.builder())
+    assert "sticky/app.db: Operation not permitted" in message
+    assert sorted(os.listdir(place)) == names
+    assert sqlite3.connect(place / "app.db").execute("select * from old").fetchall() == [(7,)]
+
+
+def test_to_what_is_no_file(project):
+    (project.root / "null").symlink_to("/dev/null")
+    for place in ("/dev/null", "null"):
+        message = project.fail("build", "--to", place, "--", *project.builder())
+        assert "is there, and no file" in message
+    assert project.runs() == 0 and Path("/dev/null").is_char_device()
+    assert (project.root / "null").is_symlink()
+
+
+def test_a_builder_places_another_template_into_its_own(project):
+    (project.root / "outer.sh").write_text(
+        f"{MINTFS} build --to $1 -- sh -c 'sqlite3 $MINTFS_OUT \"create table inner(a)\"'\n"
+        'sqlite3 "$1" "create table outer(a)"\n'
+    )
+    key = project.build(builder=["sh", "outer.sh", "{out}"])
+    assert [name for name, _ in rows(project.template(key) / "files/app.db")] == ["inner", "outer"]
+    store = {"MINTFS_DIR": str(project.store / "v1/building")}
+    message = project.fail(
+        "build", "--to", project.store / "v1/building/x", "--", *project.builder(), env=store
+    )
+    assert "lies in the store" in message
 
 
 def test_to_a_bad_place(project):

@@ -1,5 +1,6 @@
 """Builders that fail, and those that leave what cannot be a template."""
 
+import os
 import sqlite3
 import sys
 
@@ -15,6 +16,8 @@ from support.checkouts import children_gone, rows, shell
         ("exit 7", 7, "builder sh exited with 7; nothing is published"),
         ("kill -KILL $$", 137, "ended by signal 9 (Killed)"),
         ("kill -SEGV $$", 139, "ended by signal 11"),
+        ("exit 200", 200, "builder sh exited with 200; nothing is published"),
+        ("mkdir -p $MINTFS_DIR/empty/directories", 125, "builder left nothing in"),
         (
             ":",
             125,
@@ -135,6 +138,38 @@ def test_a_process_that_keeps_the_database_open(project):
     assert "app.db" in message and "process still" in message
     eventually(lambda: children_gone(project), "the process to be gone")
     assert project.templates() == [] and project.leftovers() == []
+
+
+def test_what_a_late_process_wrote_is_checked_too(project):
+    """It dies in a transaction after the builder's end: its journal is rolled back."""
+    (project.root / "late.py").write_text(
+        "import os, sqlite3, sys, time\n"
+        "db = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+        "db.execute('create table t(a)'); db.execute('insert into t values(1)'); db.close()\n"
+        "ready, tell = os.pipe()\n"
+        "if os.fork():\n"
+        "    os.close(tell); os.read(ready, 1); os._exit(0)\n"
+        "db = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+        "db.execute('pragma cache_size=5'); db.execute('begin')\n"
+        "db.executemany('insert into t values(?)', [(bytes(300),)] * 3000)\n"
+        "os.write(tell, b'.'); time.sleep(0.3); open(sys.argv[1] + '-more', 'w').close()\n"
+        "os._exit(1)\n"
+    )
+    key = project.build(builder=[sys.executable, "late.py", "{out}"])
+    files = project.template(key) / "files"
+    assert sorted(os.listdir(files)) == ["app.db", "app.db-more"]
+    assert rows(files / "app.db") == [("t", [(1,)])]
+
+
+@pytest.mark.parametrize("mode", ["0", "300"])
+def test_a_directory_that_its_owner_closed(ordinary, mode):
+    key = ordinary.build(builder=shell(f"echo > $MINTFS_OUT; chmod {mode} $MINTFS_DIR"))
+    assert [e["path"] for e in ordinary.manifest(key)["entries"]] == ["app.db"]
+
+
+def test_an_empty_database_is_worth_a_warning(project):
+    done = project.run("build", "--", *shell(": > $MINTFS_OUT"))
+    assert "builder left app.db empty; it may have migrated another database" in done.stderr
 
 
 def test_hard_links_to_files_outside_are_cut(project):

@@ -92,6 +92,18 @@ def test_new_by_key_short_key_and_name(backend, key):
     assert backend.ids() == [f"s{i}" for i in range(5)]
 
 
+def test_a_section_that_nobody_has_built(backend, place):
+    """Of several in mintfs.conf the one that is named; where it was built once, its name counts."""
+    (place / "mintfs.conf").write_text(
+        "".join(f"[{name}]\nbuilder = sh -c 'echo {name} >$MINTFS_OUT'\n" for name in ("one", "two"))
+    )
+    os.chmod(place, 0o777)
+    for _ in range(2):
+        assert open(backend.new("two", cwd=place) + "/app.db").read() == "two\n"
+    assert "say which: one, two" in backend.fail("session", "new", status=2, cwd=place)
+    assert "has no [three]" in backend.fail("session", "new", "three", status=3, cwd=place)
+
+
 def test_unknown_templates(backend, key):
     other = "0" * 64 if not key.startswith("0") else "f" * 64
     for template, status in (
@@ -336,6 +348,17 @@ def test_a_full_output_is_said(backend, key):
         process = backend.store.start("session", "new", "app", "one", env=backend.env, stdout=full)
         _, err = process.communicate(timeout=1500)
     assert process.returncode == 1 and "standard output" in err
+    assert backend.ids() == []
+
+
+def test_nobody_reads_the_output(backend, key):
+    ours, theirs = os.pipe()
+    os.close(ours)
+    process = backend.store.start("session", "new", "app", "one", env=backend.env, stdout=theirs)
+    os.close(theirs)
+    _, err = process.communicate(timeout=1500)
+    assert process.returncode == 1 and "Broken pipe" in err
+    assert backend.ids() == []
 
 
 # ---- which backend ----
@@ -454,6 +477,9 @@ def test_backend_copy_beside_a_mount(mount, store, key):
     store.run("session", "new", "app", "mounted")
     rows = json.loads(store.run("session", "ls", "--json").stdout)["sessions"]
     assert {(row["id"], row["backend"]) for row in rows} == {("copied", "copy"), ("mounted", "fuse")}
+    # One ID is one session of a template, wherever that lies.
+    assert "exists already" in store.fail("session", "new", "app", "copied", status=4)
+    assert "exists already" in store.fail("session", "new", "app", "mounted", status=4, env=env)
     store.run("session", "rm", "copied", "mounted")
     assert not os.path.exists(copy) and os.listdir(mount.sessions / key) == []
 

@@ -19,13 +19,8 @@ DEAD = ("a dead mount lay",)
 @pytest.fixture(params=["fuse", "copy"])
 def on(request, store):
     """A store whose sessions are on a mount, or are copies."""
-    if request.param == "fuse":
-        request.getfixturevalue("mount")
-    else:
-        store.env["MINTFS_BACKEND"] = "copy"
-    yield store
-    for row in sessions(store):
-        store.run("session", "rm", row["path"])
+    request.getfixturevalue("mount" if request.param == "fuse" else "copies")
+    return store
 
 
 def sessions(store) -> list:

@@ -1,5 +1,6 @@
 """Symbolic links planted in the store are not followed, and the store is not within the mount."""
 
+import json
 import os
 import shutil
 
@@ -63,3 +64,75 @@ def test_the_store_is_not_within_the_mount(mount, key):
     for escape in ("../../../..", "../../../../store"):
         path = os.path.realpath(mount.sessions / key / "one" / escape)
         assert path == os.path.normpath(mount.sessions / key / "one" / escape)
+
+
+# ---- what was damaged while nothing was mounted ----
+
+
+@pytest.fixture
+def at_rest(fuse, store, key):
+    """Sessions one, two and three, each with a file of its name, that wait for the next mount."""
+    mount = Mount(store, store.home / "mnt")
+    for name in ("one", "two", "three"):
+        (mount.new(key, name) / "made").write_text(name * 5000)
+    mount.stop()
+    return store
+
+
+def contents(mount, key) -> dict:
+    return {path.name: (path / "made").read_text() for path in (mount.sessions / key).iterdir()}
+
+
+@pytest.mark.parametrize("version", ["rubbish", "2"])
+def test_a_damaged_template_costs_no_session(at_rest, key, version):
+    """Nobody sees them until it is whole again; their blocks are nobody else's meanwhile."""
+    other = at_rest.build("sh", "-c", 'echo other >"$0"', "{out}", name="other")
+    manifest = at_rest.path / "v1/templates" / key / "manifest.json"
+    text = manifest.read_text()
+    manifest.chmod(0o644)
+    manifest.write_text(text.replace('"version": 1', f'"version": {version}'))
+    mount = Mount(at_rest, at_rest.home / "mnt")
+    fill = mount.new(other, "fill") / "fill"
+    fill.write_bytes(b"x" * 1_000_000)
+    mount.stop(said=("is kept, but not shown: its template cannot be read", "manifest.json"))
+    manifest.write_text(text)
+    mount = Mount(at_rest, at_rest.home / "mnt")
+    assert contents(mount, key) == {name: name * 5000 for name in ("one", "two", "three")}
+    assert fill.read_bytes() == b"x" * 1_000_000
+    mount.stop()
+
+
+def put_fifo(log):
+    log.unlink()
+    os.mkfifo(log)
+
+
+def put_link(log):
+    log.unlink()
+    log.symlink_to("/etc/passwd")
+
+
+def put_directory(log):
+    log.unlink()
+    log.mkdir()
+
+
+@pytest.mark.parametrize("put", [put_fifo, put_link, put_directory])
+def test_what_is_no_log_costs_one_session(at_rest, key, put):
+    logs = at_rest.scratch() / "logs"
+    put(sorted(logs.iterdir())[1])
+    rows = json.loads(at_rest.run("session", "ls", "--json").stdout)["sessions"]
+    assert sorted(row["id"] for row in rows) == ["one", "three"]
+    at_rest.run("gc")
+    mount = Mount(at_rest, at_rest.home / "mnt")
+    assert sorted(contents(mount, key)) == ["one", "three"]
+    mount.stop(said=("is damaged: its session is lost",))
+
+
+def test_a_damaged_last_change_is_said(at_rest, key):
+    log = sorted((at_rest.scratch() / "logs").iterdir())[1]
+    data = bytearray(log.read_bytes())
+    data[-12] ^= 0xFF
+    log.write_bytes(data)
+    mount = Mount(at_rest, at_rest.home / "mnt")
+    mount.stop(said=("the last change is damaged, and undone",))

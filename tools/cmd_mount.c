@@ -3,6 +3,7 @@
  */
 #include <fcntl.h>
 #include <getopt.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -218,8 +219,13 @@ static int await_daemon(pid_t pid, int fd, const struct mount_request *request)
         n = read(fd, &byte, 1);
     while (n < 0 && errno == EINTR);
     if (n == 1) {
+        /* A mount that nobody learns of goes again. */
+        (void)signal(SIGPIPE, SIG_IGN);
         printf("%s\n", request->mount_point);
-        return command_flush();
+        int told = command_flush();
+        if (told != EXIT_DONE && kill(pid, SIGTERM) < 0)
+            log_warning("the mount at %s stays", request->mount_point);
+        return told;
     }
     int status;
     if (waitpid(pid, &status, 0) != pid || !WIFEXITED(status) || WEXITSTATUS(status) == 0) {

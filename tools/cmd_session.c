@@ -10,12 +10,14 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "fs/base/log.h"
 #include "fs/base/units.h"
@@ -77,12 +79,19 @@ static int make_id(const char *wanted, char ret_id[SESSION_ID_MAX + 1])
     return 0;
 }
 
-/* Without a template on the command line: the one of mintfs.conf, built if need be. */
-static int key_from_conf(struct store *store, char ret_key[SHA256_HEX_LENGTH + 1])
+static int say_exists(const struct made_session *made)
+{
+    return log_fail(EEXIST, "a session %s of this template exists already; take another ID",
+                    made->id);
+}
+
+/* The template of a section of mintfs.conf, or of its only one; built if need be. */
+static int key_from_conf(struct store *store, const char *section_or_null,
+                         char ret_key[SHA256_HEX_LENGTH + 1])
 {
     AUTO_SPEC struct build_spec *spec = NULL;
     struct build_result result;
-    int r = conf_read(NULL, &spec);
+    int r = conf_read(section_or_null, &spec);
     if (r == 0)
         r = spec_check(spec);
     if (r == 0)
@@ -96,6 +105,28 @@ static int key_from_conf(struct store *store, char ret_key[SHA256_HEX_LENGTH + 1
     return r;
 }
 
+/* What the command line names, be it that nobody has built this section of mintfs.conf yet. */
+static int find_key(struct store *store, const char *template, char ret_key[SHA256_HEX_LENGTH + 1])
+{
+    if (!template)
+        return key_from_conf(store, NULL, ret_key);
+    if (template_name_is_valid(template) && access(CONF_FILE, F_OK) == 0 &&
+        template_key_of_name(store, template, ret_key) == -ENOENT)
+        return key_from_conf(store, template, ret_key);
+    return template_resolve(store, template, ret_key);
+}
+
+/* An ID stands for one session of a template, wherever that lies. */
+static int check_is_free(const struct store *store, const struct made_session *made)
+{
+    AUTO_SESSIONS struct session_table table = {0};
+    int r = sessions_read(store, &table);
+    for (size_t i = 0; r == 0 && i < table.count; i++)
+        if (!strcmp(table.rows[i].id, made->id) && !strcmp(table.rows[i].key, made->key))
+            r = say_exists(made);
+    return r;
+}
+
 static int make_mounted(const char *mount_point, struct made_session *made)
 {
     if (asprintf(&made->path, "%s/sessions/%s/%s", mount_point, made->key, made->id) < 0) {
@@ -104,10 +135,7 @@ static int make_mounted(const char *mount_point, struct made_session *made)
     }
     if (mkdir(made->path, 0700) == 0)
         return 0;
-    if (errno == EEXIST)
-        return log_fail(EEXIST, "a session %s of this template exists already; take another ID",
-                        made->id);
-    return -errno;
+    return errno == EEXIST ? say_exists(made) : -errno;
 }
 
 static int set_attribute(const char *path, const char *name, uint64_t number)
@@ -195,6 +223,10 @@ static int make_on_backend(const struct store *store, struct made_session *made)
     }
     if (r == -EBADMSG)
         return say_damage(store, made);
+    if (r == -ESHUTDOWN)
+        return log_fail(EBUSY,
+                        "the mount is about to end, and waits for files that are open: try again "
+                        "when it is gone");
     return r == -EEXIST ? r : r < 0 ? log_errno(r, "cannot make the session %s", made->path) : 0;
 }
 
@@ -203,8 +235,9 @@ static int make_session(struct store *store, const struct new_request *request,
 {
     int r = make_id(request->id, made->id);
     if (r == 0)
-        r = request->template ? template_resolve(store, request->template, made->key)
-                              : key_from_conf(store, made->key);
+        r = find_key(store, request->template, made->key);
+    if (r == 0 && request->id)
+        r = check_is_free(store, made);
     if (r == 0)
         r = make_on_backend(store, made);
     if (r == 0 && (request->ttl_seconds || request->owner_pid))
@@ -334,7 +367,7 @@ static int session_new_command(int argc, char **argv)
     if (r == 0 && request.as_url && request.template) {
         /* Said before there is a session that nobody learns of. */
         AUTO_FREE char *file = NULL;
-        r = template_resolve(store, request.template, made.key);
+        r = find_key(store, request.template, made.key);
         if (r == 0)
             r = find_database(store, made.key, &file);
     }
@@ -342,6 +375,7 @@ static int session_new_command(int argc, char **argv)
         r = make_session(store, &request, &made);
     if (r < 0)
         return command_status(r);
+    (void)signal(SIGPIPE, SIG_IGN);
     r = print_made(store, &request, &made);
     status = r < 0 ? command_status(r) : command_flush();
     /* Nobody has learned of it. */

@@ -90,7 +90,15 @@ static int read_mounted(const struct store *store, struct session_table *table)
         return -ENOMEM;
     }
     json_error_t error;
-    json_t *status = json_load_file(path, 0, &error);
+    AUTO_FD int fd = io_openat(AT_FDCWD, path, O_RDONLY, 0);
+    if (fd == -ESHUTDOWN || fd == -ENOTCONN) {
+        log_warning("the mount at %s is about to end: its sessions are not listed",
+                    found.mount_point);
+        return 0;
+    }
+    if (fd < 0)
+        return log_errno(fd, "cannot read %s", path);
+    json_t *status = json_loadfd(fd, 0, &error);
     if (!status)
         return log_fail(EIO, "cannot read %s: %s", path, error.text);
     const json_t *rows = json_object_get(status, "sessions");
@@ -109,6 +117,8 @@ int sessions_read(const struct store *store, struct session_table *ret_table)
     r = uses_each_at_rest(store, add_at_rest, &table);
     if (r < 0)
         return r;
+    if (copies_sweep(store) < 0)
+        log_warning("copies whose time is up could not be removed");
     r = copies_each(store, add_copy, &table);
     if (r < 0)
         return log_errno(r, "cannot list the copies of %s", store->path);
@@ -156,6 +166,11 @@ static int find_id(const struct session_table *table, const char *key, const cha
         const struct session_row *row = &table->rows[i];
         if (strcmp(row->id, id) != 0 || (key && strcmp(row->key, key) != 0))
             continue;
+        if (found && !strcmp(found->key, row->key))
+            return log_fail(ENOTUNIQ,
+                            "there are two sessions %s/%.12s: say the path of one: %s, %s", id,
+                            row->key, found->path ? found->path : "(at rest)",
+                            row->path ? row->path : "(at rest)");
         if (found)
             return log_fail(ENOTUNIQ, "several templates have a session %s: say KEY/%s", id, id);
         found = row;

@@ -11,6 +11,10 @@
  *     SETLK, FLOCK  never     the capabilities are off: the kernel keeps locks, right for one host
  *     IOCTL, POLL,  never     no handler
  *      BMAP, COPY_FILE_RANGE  (a copy then goes through the page cache)
+ *     LSEEK         never     no handler: for SEEK_DATA the kernel then takes all of a file for data.
+ *                             We do not know yet what it holds back (WRITE), and a hole told in
+ *                             its place is lost to who copies the file; nor can we ask for it,
+ *                             as a request that waits for others can stall its io_uring queue
  *     LOOKUP        once      names in a session change through this mount alone: entries, missing
  *                             ones too, stay valid. Not so in templates/ and sessions/, where a
  *                             build may add one at any time, and for names, which move.
@@ -116,5 +120,4 @@ const struct fuse_lowlevel_ops server_operations = {
     .write = handle_write,
     .release = handle_release,
     .fallocate = handle_fallocate,
-    .lseek = handle_lseek,
 };

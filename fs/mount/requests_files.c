@@ -274,27 +274,3 @@ void handle_fallocate(fuse_req_t req, fuse_ino_t id, int mode, off_t offset, off
                           ? file_allocate(target.node, mode, (uint64_t)offset, (uint64_t)length)
                           : -EROFS);
 }
-
-static int seek_template(const struct inode *inode, off_t offset, int whence, uint64_t *ret_offset)
-{
-    uint64_t size =
-        inode->kind == INODE_TEMPLATE ? base_entry(inode->base, inode->entry)->size_bytes : 0;
-    if ((uint64_t)offset >= size)
-        return -ENXIO;
-    *ret_offset = whence == SEEK_DATA ? (uint64_t)offset : size;
-    return 0;
-}
-
-void handle_lseek(fuse_req_t req, fuse_ino_t id, off_t offset, int whence,
-                  struct fuse_file_info *info UNUSED)
-{
-    struct server *server = server_count(req, REQUEST_LSEEK);
-    struct target target = target_of(server, id);
-    uint64_t found;
-    int r = target.node ? file_seek(target.node, (uint64_t)offset, whence, &found)
-                        : seek_template(target.inode, offset, whence, &found);
-    if (r < 0)
-        reply_result(req, r);
-    else
-        fuse_reply_lseek(req, (off_t)found);
-}

@@ -27,7 +27,7 @@
     X(GETATTR)                                                                                     \
     X(SETATTR) X(READLINK) X(MKNOD) X(MKDIR) X(UNLINK) X(RMDIR) X(SYMLINK) X(RENAME) X(LINK)       \
         X(OPEN) X(CREATE) X(TMPFILE) X(READ) X(WRITE) X(RELEASE) X(READDIR) X(STATFS) X(FALLOCATE) \
-            X(LSEEK) X(OPENDIR) X(SETXATTR) X(ACCESS)
+            X(OPENDIR) X(SETXATTR) X(ACCESS)
 /* clang-format on */
 
 enum request_kind {
@@ -161,8 +161,6 @@ void handle_write(fuse_req_t req, fuse_ino_t id, const char *bytes, size_t size,
 void handle_release(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *info);
 void handle_fallocate(fuse_req_t req, fuse_ino_t id, int mode, off_t offset, off_t length,
                       struct fuse_file_info *info);
-void handle_lseek(fuse_req_t req, fuse_ino_t id, off_t offset, int whence,
-                  struct fuse_file_info *info);
 
 /* policy.c */
 extern const struct fuse_lowlevel_ops server_operations;

@@ -9,6 +9,8 @@
  *     sessions     [{id, key, bytes, open_files}]
  */
 #include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "fs/mount/server.h"
@@ -64,7 +66,10 @@ char *status_text(struct server *server)
         "requests", request_counts(server), "sessions", sessions);
     if (!status)
         return NULL;
-    char *text = json_dumps(status, JSON_INDENT(2));
+    char *dumped = json_dumps(status, JSON_INDENT(2)), *text = NULL;
     json_decref(status);
+    if (dumped && asprintf(&text, "%s\n", dumped) < 0)
+        text = NULL;
+    free(dumped);
     return text;
 }

@@ -124,7 +124,8 @@ struct changelog_visitor {
 
 /*
  * Reads a log frame by frame; the first negative answer ends it and is returned. *ret_size is
- * where the last whole frame ends. -ENODATA: not even the first frame is whole, so that the session
+ * where the last whole frame ends. 1: the last frame has its length, but not its bytes, and was left
+ * out; a write that was torn is shorter, and no news. -ENODATA: not even the first frame is whole, so that the session
  * never began; -EBADMSG: no log of ours or damaged; -EPROTONOSUPPORT: of a later version.
  */
 MUST_CHECK int changelog_replay(int fd, const struct changelog_visitor *visitor, void *context,

@@ -181,7 +181,10 @@ int changelog_replay(int fd, const struct changelog_visitor *visitor, void *cont
     if (fstat(fd, &status) < 0)
         return -errno;
     uint64_t end = (uint64_t)status.st_size;
+    if (!S_ISREG(status.st_mode))
+        return -EBADMSG;
     bool seen_header = false;
+    bool is_damaged = false;
     uint64_t offset = 0;
     while (end - offset >= sizeof(struct frame_disk)) {
         struct frame_disk head;
@@ -199,7 +202,8 @@ int changelog_replay(int fd, const struct changelog_visitor *visitor, void *cont
             return r;
         if (frame_checksum(offset, payload, head.size) != head.crc) {
             /* The first frame may be the only one: with it the whole session would go unsaid. */
-            if (next == end && offset > 0)
+            is_damaged = next == end && offset > 0;
+            if (is_damaged)
                 break;
             return -EBADMSG;
         }
@@ -213,5 +217,5 @@ int changelog_replay(int fd, const struct changelog_visitor *visitor, void *cont
     if (!seen_header)
         return -EBADMSG;
     *ret_size = offset;
-    return 0;
+    return is_damaged;
 }

@@ -345,7 +345,8 @@ int copies_new(const struct store *store, const char *key, const char *id, char 
     char name[SHA256_HEX_LENGTH + 16];
     (void)snprintf(name, sizeof(name), "use-%s", key);
     r = lock_take(&in_use, store->locks_fd, name, LOCK_SHARED, true);
-    if (r < 0)
+    /* Nobody evicts from a store that cannot be written. */
+    if (r < 0 && r != -EROFS)
         return log_errno(r, "cannot write to %s/v1/locks", store->path);
     *ret_first = !copies_were_made(store);
     return make_copy(store, key, id, ret_path);

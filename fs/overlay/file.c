@@ -1,5 +1,5 @@
 /*
- * The bytes of one copy-on-write file; fallocate(2) and lseek(2) are in ranges.c.
+ * The bytes of one copy-on-write file; fallocate(2) is in ranges.c.
  *
  *     state of a block          in the map       a read sees
  *     as in the template        BLOCK_ABSENT     template's bytes below base_limit, zeros above

@@ -23,8 +23,13 @@ static struct timespec to_timespec(int64_t ns)
     return (struct timespec){.tv_sec = seconds, .tv_nsec = rest};
 }
 
+/* From 1678 to 2262: what lies beyond becomes the first or last of them, as on other systems. */
 static int64_t from_timespec(struct timespec time)
 {
+    if (time.tv_sec >= INT64_MAX / NS_PER_S)
+        return INT64_MAX;
+    if (time.tv_sec <= INT64_MIN / NS_PER_S)
+        return INT64_MIN;
     return (int64_t)time.tv_sec * NS_PER_S + time.tv_nsec;
 }
 

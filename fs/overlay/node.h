@@ -208,7 +208,12 @@ struct recovery {
     int (*find_base)(const char *key, struct base **ret_base, void *context);
     void *context;
 };
-/* -ESTALE: of another boot; -ENOENT: its template is gone; -EBADMSG: damaged; -EPROTONOSUPPORT. */
+/*
+ * -ESTALE: of another boot; -ENOENT: its template is gone; -EBADMSG: damaged; -EPROTONOSUPPORT. 1: it
+ * is there, but for its last change, which was damaged.
+ */
 MUST_CHECK int session_recover(const struct recovery *recovery, struct session **ret_session);
+/* Of a log that cannot be recovered now: what it tells of is kept from use, where it is free. */
+MUST_CHECK int session_keep_blocks(const struct recovery *recovery);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * fallocate(2) and lseek(2) of a copy-on-write file; the states of a block stand at the top of
+ * fallocate(2) of a copy-on-write file; the states of a block stand at the top of
  * file.c.
  */
 #include <fcntl.h>
@@ -130,44 +130,5 @@ int file_allocate(struct node *node, int mode, uint64_t offset, uint64_t length)
     (void)pthread_rwlock_unlock(&node->lock);
     (void)pthread_rwlock_unlock(&session->changes);
     session_after_change(session);
-    return r;
-}
-
-static bool is_data(const struct node *node, fileblock_t at, block_t block)
-{
-    if (block == BLOCK_ABSENT)
-        return (uint64_t)at * BLOCK_SIZE_BYTES < node->base_limit_bytes;
-    return block != BLOCK_ZERO;
-}
-
-static int seek_held(const struct node *node, uint64_t offset, int whence, uint64_t *ret_offset)
-{
-    if (offset >= node->size_bytes)
-        return -ENXIO;
-    fileblock_t end = block_of(block_round_up(node->size_bytes));
-    fileblock_t lent_end = block_of(block_round_up(node->base_limit_bytes));
-    for (fileblock_t at = block_of(offset); at < end;) {
-        block_t block;
-        /* A run of absent blocks may cross the limit: it is looked at in two parts. */
-        fileblock_t stop = at < lent_end && lent_end < end ? lent_end : end;
-        uint32_t run = blockmap_run(&node->map, at, stop - at, &block);
-        if (is_data(node, at, block) == (whence == SEEK_DATA)) {
-            uint64_t start = (uint64_t)at * BLOCK_SIZE_BYTES;
-            *ret_offset = start > offset ? start : offset;
-            return 0;
-        }
-        at += run;
-    }
-    if (whence == SEEK_DATA)
-        return -ENXIO;
-    *ret_offset = node->size_bytes;
-    return 0;
-}
-
-int file_seek(struct node *node, uint64_t offset, int whence, uint64_t *ret_offset)
-{
-    (void)pthread_rwlock_rdlock(&node->lock);
-    int r = seek_held(node, offset, whence, ret_offset);
-    (void)pthread_rwlock_unlock(&node->lock);
     return r;
 }

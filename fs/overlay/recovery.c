@@ -428,6 +428,42 @@ static int claim_blocks(struct session *session)
     return error;
 }
 
+/* Whatever somebody has put in a log's place: it is neither followed nor waited for. */
+static int open_log(const struct recovery *recovery)
+{
+    int fd = io_openat(recovery->dirfd, recovery->name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+    return fd == -ELOOP || fd == -ENXIO ? -EBADMSG : fd;
+}
+
+static int keep_extent(const struct extent_record *record, void *context)
+{
+    const struct recovery *recovery = context;
+    if (record->block >= BLOCK_LIMIT ||
+        !blocks_exist(recovery->blocks, record->block, record->count))
+        return 0;
+    /* One by one: what the session gave back since may be another's. */
+    for (uint32_t i = 0; i < record->count; i++) {
+        int r = blocks_claim(recovery->blocks, record->block + i, 1);
+        if (r < 0 && r != -EBADMSG)
+            return r;
+    }
+    return 0;
+}
+
+static int keep_header(const struct session_header *header UNUSED, void *context UNUSED)
+{
+    return 0;
+}
+
+int session_keep_blocks(const struct recovery *recovery)
+{
+    static const struct changelog_visitor visitor = {.header = keep_header, .extent = keep_extent};
+    AUTO_FD int fd = open_log(recovery);
+    uint64_t size;
+    int r = fd < 0 ? fd : changelog_replay(fd, &visitor, (void *)(uintptr_t)recovery, &size);
+    return r < 0 ? r : 0;
+}
+
 static int recover(struct replay *replay)
 {
     static const struct changelog_visitor visitor = {
@@ -439,20 +475,21 @@ static int recover(struct replay *replay)
         .unlink = replay_unlink,
     };
     const struct recovery *recovery = replay->recovery;
-    AUTO_FD int fd = io_openat(recovery->dirfd, recovery->name, O_RDONLY | O_NOFOLLOW, 0);
+    AUTO_FD int fd = open_log(recovery);
     if (fd < 0)
         return fd;
     uint64_t size;
-    int r = changelog_replay(fd, &visitor, replay, &size);
-    if (r < 0)
-        return r;
-    r = finish_tree(replay->session);
+    int is_cut = changelog_replay(fd, &visitor, replay, &size);
+    if (is_cut < 0)
+        return is_cut;
+    int r = finish_tree(replay->session);
     if (r == 0)
         r = changelog_open(recovery->dirfd, recovery->name, size, &replay->session->log);
     if (r < 0)
         return r;
     changelog_rest(replay->session->log);
-    return claim_blocks(replay->session);
+    r = claim_blocks(replay->session);
+    return r < 0 ? r : is_cut;
 }
 
 int session_recover(const struct recovery *recovery, struct session **ret_session)
@@ -472,5 +509,5 @@ int session_recover(const struct recovery *recovery, struct session **ret_sessio
         return r;
     }
     *ret_session = replay.session;
-    return 0;
+    return r;
 }

@@ -20,9 +20,16 @@ enum { SERIALS_AT_ONCE = 256 };
 
 /* ---- recovery ---- */
 
+struct base_search {
+    struct scratch *scratch;
+    int error;
+};
+
 static int find_base_for_recovery(const char *key, struct base **ret_base, void *context)
 {
-    return scratch_base(context, key, ret_base);
+    struct base_search *search = context;
+    search->error = scratch_base(search->scratch, key, ret_base);
+    return search->error;
 }
 
 /* A log that tells of no session any more goes away, with a line. */
@@ -44,9 +51,9 @@ static int put_log_aside(struct scratch *scratch, const char *name)
     return io_renameat(scratch->logs_fd, name, scratch->logs_fd, aside);
 }
 
-static int recover_one(struct scratch *scratch, const char *name)
+static struct recovery recovery_of(struct scratch *scratch, const char *name)
 {
-    struct recovery recovery = {
+    return (struct recovery){
         .list = &scratch->all,
         .dirfd = scratch->logs_fd,
         .name = name,
@@ -54,12 +61,27 @@ static int recover_one(struct scratch *scratch, const char *name)
         .limit_blocks = scratch->session_limit_blocks,
         .boot_id = scratch->boot_id,
         .find_base = find_base_for_recovery,
-        .context = scratch,
     };
+}
+
+/* 1: its template cannot be read, and the log stays as it is. */
+static int recover_one(struct scratch *scratch, const char *name)
+{
+    struct base_search search = {.scratch = scratch};
+    struct recovery recovery = recovery_of(scratch, name);
+    recovery.context = &search;
     struct session *session;
     int r = session_recover(&recovery, &session);
+    if (search.error < 0 && search.error != -ENOENT && search.error != -ENOMEM) {
+        log_warning("the session of %s/logs/%s is kept, but not shown: its template cannot be read",
+                    scratch->path, name);
+        return 1;
+    }
     switch (r) {
     case 0:
+        break;
+    case 1:
+        log_warning("%s/logs/%s: the last change is damaged, and undone", scratch->path, name);
         break;
     case -ESTALE:
         return drop_log(scratch, name, "the machine was started anew since");
@@ -71,8 +93,9 @@ static int recover_one(struct scratch *scratch, const char *name)
         return put_log_aside(scratch, name);
     case -EPROTONOSUPPORT:
         return log_fail(EPROTONOSUPPORT,
-                        "%s/logs/%s was written by a later mintfs; use that one, or remove %s",
-                        scratch->path, name, scratch->path);
+                        "%s/logs/%s was written by a later mintfs; use that one, or remove the "
+                        "file, and with it that session",
+                        scratch->path, name);
     default:
         return log_errno(r, "cannot recover the session of %s/logs/%s", scratch->path, name);
     }
@@ -137,8 +160,21 @@ static int recover_all(struct scratch *scratch)
     /* By serial, which is also the order in which the table lists them. */
     if (list.count)
         qsort(list.names, list.count, sizeof(*list.names), compare_names);
-    for (size_t i = 0; r == 0 && i < list.count; i++)
+    size_t kept = 0;
+    for (size_t i = 0; r == 0 && i < list.count; i++) {
         r = recover_one(scratch, list.names[i]);
+        if (r <= 0)
+            continue;
+        memmove(list.names[kept++], list.names[i], sizeof(*list.names));
+        r = 0;
+    }
+    /* When all others have theirs. */
+    for (size_t i = 0; r == 0 && i < kept; i++) {
+        struct recovery recovery = recovery_of(scratch, list.names[i]);
+        r = session_keep_blocks(&recovery);
+        if (r < 0)
+            log_errno(r, "cannot read %s/logs/%s", scratch->path, list.names[i]);
+    }
     free(list.names);
     return r;
 }

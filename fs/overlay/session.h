@@ -141,7 +141,5 @@ MUST_CHECK ssize_t file_read(struct node *node, void *buffer, size_t size, uint6
 MUST_CHECK int file_write(struct node *node, const void *buffer, size_t size, uint64_t offset);
 /* FALLOC_FL_KEEP_SIZE, _PUNCH_HOLE, _ZERO_RANGE as fallocate(2); others are -EOPNOTSUPP. */
 MUST_CHECK int file_allocate(struct node *node, int mode, uint64_t offset, uint64_t length);
-/* SEEK_DATA or SEEK_HOLE; the template's bytes all count as data. -ENXIO behind the end. */
-MUST_CHECK int file_seek(struct node *node, uint64_t offset, int whence, uint64_t *ret_offset);
 
 #endif

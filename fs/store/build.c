@@ -244,10 +244,10 @@ static int run_builder(struct build *build)
         r = builder_wait(&build->builder, arguments.items[0], &build->builder_status);
     if (r < 0 || build->builder_status == 0)
         return r;
-    if (build->builder_status > 128)
+    if (build->builder.signal)
         return log_fail(ECHILD, "builder %s was ended by signal %d (%s); nothing is published",
-                        arguments.items[0], build->builder_status - 128,
-                        strsignal(build->builder_status - 128));
+                        arguments.items[0], build->builder.signal,
+                        strsignal(build->builder.signal));
     if (build->builder_status != RUN_CANNOT_RUN && build->builder_status != RUN_NOT_FOUND)
         return log_fail(ECHILD, "builder %s exited with %d; nothing is published",
                         arguments.items[0], build->builder_status);
@@ -301,6 +301,10 @@ static int check_file(const struct build *build)
 {
     const char *file = spec_file(build->spec);
     const struct manifest_entry *entry = manifest_find(build->manifest, file);
+    if (entry && entry->type == ENTRY_FILE && entry->size_bytes == 0)
+        log_warning("builder left %s empty; it may have migrated another database: check "
+                    "DATABASE_URL, or sqlalchemy.url in alembic.ini",
+                    file);
     if (!build->out_was_asked || (entry && entry->type == ENTRY_FILE))
         return 0;
     return log_fail(ENODATA,

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <libgen.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -14,17 +15,29 @@ enum { MODE_OFFSET = 18, MODE_BYTES = 2, CHUNK_BYTES = 256 << 10 };
 static const unsigned char wal_bytes[MODE_BYTES] = {2, 2};
 static const char *const side_suffixes[] = {"-journal", "-wal", "-shm"};
 
-/* Only publishing writes into the store. */
+static bool is_below(const char *path, const char *directory)
+{
+    size_t length = strlen(directory);
+    return !strncmp(path, directory, length) && (path[length] == '/' || path[length] == '\0');
+}
+
+/* Only publishing writes into the store; a builder, which may build on another template, writes
+ * into its own directory. */
 static bool lies_in_store(const struct store *store, const char *path)
 {
+    const char *own = getenv("MINTFS_DIR");
     AUTO_FREE char *copy = strdup(path);
-    size_t length = strlen(store->path);
+    AUTO_FREE char *building = NULL;
+    if (asprintf(&building, "%s/v1/building", store->path) < 0) {
+        building = NULL;
+        return true;
+    }
+    bool is_builder = own && is_below(own, building) && strcmp(own, building) != 0;
     /* Directories that are missing still will be made: the first that is there tells. */
     for (char *at = copy ? dirname(copy) : NULL; at; at = dirname(at)) {
         AUTO_FREE char *real = realpath(at, NULL);
         if (real)
-            return !strncmp(real, store->path, length) &&
-                   (real[length] == '/' || real[length] == '\0');
+            return is_below(real, store->path) && !(is_builder && is_below(real, own));
         if (!strcmp(at, "/") || !strcmp(at, "."))
             break;
     }
@@ -37,9 +50,11 @@ int place_check(const struct store *store, const char *path)
     size_t length = strlen(path);
     if (length == 0)
         return log_fail(EINVAL, "--to: the path is empty");
-    if (path[length - 1] == '/' || (stat(path, &status) == 0 && S_ISDIR(status.st_mode)))
+    bool is_there = stat(path, &status) == 0;
+    if (path[length - 1] == '/' || (is_there && S_ISDIR(status.st_mode)))
         return log_fail(EISDIR, "--to %s: is a directory; name the file", path);
-    if (lstat(path, &status) == 0 && !S_ISREG(status.st_mode) && !S_ISLNK(status.st_mode))
+    /* A link to a file is replaced; one to a device is as good as the device. */
+    if (is_there && !S_ISREG(status.st_mode))
         return log_fail(EINVAL, "--to %s: is there, and no file; name a file", path);
     if (lies_in_store(store, path))
         return log_fail(EINVAL, "--to %s: lies in the store; name a place outside of it", path);
@@ -66,15 +81,32 @@ static bool has_content(int fd, int template_fd, const struct manifest_entry *en
     return true;
 }
 
+/* The name of a database's side file; false if it would be too long to be one. */
+static bool side_name(const char *name, size_t suffix, char ret_side[NAME_MAX + 1])
+{
+    return snprintf(ret_side, NAME_MAX + 1, "%s%s", name, side_suffixes[suffix]) <= NAME_MAX;
+}
+
 static int remove_side_files(int dirfd, const char *name)
 {
+    char side[NAME_MAX + 1];
     for (size_t i = 0; i < ARRAY_LENGTH(side_suffixes); i++) {
-        AUTO_FREE char *side = NULL;
-        if (asprintf(&side, "%s%s", name, side_suffixes[i]) < 0) {
-            side = NULL;
-            return -ENOMEM;
-        }
-        int r = io_unlinkat(dirfd, side, 0);
+        int r = side_name(name, i, side) ? io_unlinkat(dirfd, side, 0) : 0;
+        if (r < 0 && r != -ENOENT)
+            return r;
+    }
+    return 0;
+}
+
+/* Those of `from` become those of `to`. */
+static int move_side_files(int dirfd, const char *from, const char *to)
+{
+    char old[NAME_MAX + 1];
+    char new[NAME_MAX + 1];
+    for (size_t i = 0; i < ARRAY_LENGTH(side_suffixes); i++) {
+        if (!side_name(from, i, old) || !side_name(to, i, new))
+            continue;
+        int r = io_renameat(dirfd, old, dirfd, new);
         if (r < 0 && r != -ENOENT)
             return r;
     }
@@ -83,16 +115,27 @@ static int remove_side_files(int dirfd, const char *name)
 
 static bool has_side_files(int dirfd, const char *name)
 {
-    for (size_t i = 0; i < ARRAY_LENGTH(side_suffixes); i++) {
-        AUTO_FREE char *side = NULL;
-        if (asprintf(&side, "%s%s", name, side_suffixes[i]) < 0) {
-            side = NULL;
+    char side[NAME_MAX + 1];
+    for (size_t i = 0; i < ARRAY_LENGTH(side_suffixes); i++)
+        if (side_name(name, i, side) && faccessat(dirfd, side, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
             return true;
-        }
-        if (faccessat(dirfd, side, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-            return true;
-    }
     return false;
+}
+
+/*
+ * An old file's write-ahead log holds what it has lost without it, and would be taken for the new
+ * one's: it steps aside first, and comes back where the new file cannot come.
+ */
+static int replace(int dirfd, const char *beside, const char *name)
+{
+    int r = move_side_files(dirfd, name, beside);
+    if (r == 0)
+        r = io_renameat(dirfd, beside, dirfd, name);
+    if (r == 0)
+        return remove_side_files(dirfd, beside);
+    if (move_side_files(dirfd, beside, name) < 0)
+        log_warning("side files of %s stay behind as %s-*", name, beside);
+    return r;
 }
 
 /* Fills a new file `beside` and renames it to `name`; nothing of it stays where that fails. */
@@ -114,9 +157,7 @@ static int copy_and_rename(int dirfd, const char *beside, const char *name, int 
     if (r == 0 && nameless)
         r = io_link_fd(fd, dirfd, beside);
     if (r == 0)
-        r = remove_side_files(dirfd, name);
-    if (r == 0)
-        r = io_renameat(dirfd, beside, dirfd, name);
+        r = replace(dirfd, beside, name);
     if (r < 0 && unlinkat(dirfd, beside, 0) < 0)
         return r;
     return r == 0 ? io_fsync(dirfd) : r;

@@ -192,12 +192,13 @@ static int64_t now_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-static int judge(const char *program, const struct report *report, int *ret_status)
+static int judge(struct builder *builder, const char *program, const struct report *report,
+                 int *ret_status)
 {
     switch (report->kind) {
     case REPORT_ENDED:
-        *ret_status =
-            WIFEXITED(report->value) ? WEXITSTATUS(report->value) : 128 + WTERMSIG(report->value);
+        builder->signal = WIFSIGNALED(report->value) ? WTERMSIG(report->value) : 0;
+        *ret_status = builder->signal ? 128 + builder->signal : WEXITSTATUS(report->value);
         return 0;
     case REPORT_NOT_RUN:
         *ret_status = report->value == ENOENT ? RUN_NOT_FOUND : RUN_CANNOT_RUN;
@@ -237,10 +238,11 @@ int builder_wait(struct builder *builder, const char *program, int *ret_status)
             return -EINTR;
         if (size != sizeof(report)) {
             /* Somebody killed the guard, and the kernel the builder with it. */
+            builder->signal = SIGKILL;
             *ret_status = 128 + SIGKILL;
             return 0;
         }
-        return judge(program, &report, ret_status);
+        return judge(builder, program, &report, ret_status);
     }
 }
 

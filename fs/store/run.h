@@ -17,7 +17,8 @@
 
 struct builder {
     pid_t guard;
-    int fd; /* to the guard; -1: none */
+    int fd;     /* to the guard; -1: none */
+    int signal; /* that ended the builder, once it was waited for; 0: it exited */
 };
 #define BUILDER_INIT                                                                               \
     {                                                                                              \

@@ -1,6 +1,9 @@
 /*
- * Three passes over the tree, each by descriptor: what is there (types, hard links); the databases
- * (which makes and removes side files); then digest, mode and sync of what is left.
+ * Three passes over the tree, each by descriptor: what is there (types, hard links, writers); the
+ * databases (which makes and removes side files); then digest, mode and sync of what is left.
+ *
+ * Nothing of the builder writes any more once the first pass is over, or what the second checks
+ * would not be what the third hashes: a writer is waited for, and the tree is looked at anew.
  */
 #include "fs/store/seal.h"
 
@@ -31,6 +34,7 @@ struct seal {
     size_t count;
     size_t capacity;
     struct strlist warnings;
+    int patience_ms; /* left for writers, of all files together */
 };
 
 struct level {
@@ -39,12 +43,18 @@ struct level {
     unsigned depth;
 };
 
-static void seal_fini(struct seal *seal)
+static void forget_entries(struct seal *seal)
 {
     for (size_t i = 0; i < seal->count; i++) {
         free(seal->entries[i].path);
         free(seal->entries[i].target);
     }
+    seal->count = 0;
+}
+
+static void seal_fini(struct seal *seal)
+{
+    forget_entries(seal);
     free(seal->entries);
     strlist_fini(&seal->warnings);
 }
@@ -217,6 +227,8 @@ static int scan_directory(struct seal *seal, int dirfd, const char *path, unsign
     AUTO_STRLIST struct strlist names = STRLIST_INIT;
     struct level level = {.seal = seal, .path = path, .depth = depth};
     int r = dir_each(dirfd, collect_name, &names);
+    if (r < 0)
+        return log_errno(r, "sealing %s", path[0] ? path : seal->path);
     for (size_t i = 0; r == 0 && i < names.count; i++)
         r = scan_entry(dirfd, names.items[i], DT_UNKNOWN, &level);
     return r;
@@ -228,11 +240,101 @@ static int compare_entries(const void *a, const void *b)
                   ((const struct manifest_entry *)b)->path);
 }
 
+/*
+ * Whether a process still has the file open for writing. A read lease is granted only where nobody
+ * has; file systems without leases are taken as they are.
+ */
+static bool has_writer(int fd)
+{
+    /* What breaks a lease sends SIGIO, whose default is death; SIGURG's is nothing. */
+    (void)fcntl(fd, F_SETSIG, SIGURG);
+    if (fcntl(fd, F_SETLEASE, F_RDLCK) < 0)
+        return errno == EAGAIN;
+    (void)fcntl(fd, F_SETLEASE, F_UNLCK);
+    return false;
+}
+
+static int open_entry(const struct seal *seal, const char *path)
+{
+    return dir_open_beneath(seal->files_fd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+}
+
+/* 1: there was a writer, who is gone; 0: there was none. One that stays is refused. */
+static int await_writer(struct seal *seal, const char *path)
+{
+    AUTO_FD int fd = open_entry(seal, path);
+    if (fd == -ENOENT)
+        return 1;
+    if (fd < 0)
+        return log_errno(fd, "sealing %s", path);
+    bool waited = false;
+    for (; has_writer(fd); waited = true) {
+        if (interrupt_pending())
+            return -EINTR;
+        if (seal->patience_ms <= 0)
+            return log_left(EBUSY, path,
+                            "a process still has it open for writing; the builder "
+                            "must end all that it starts");
+        struct timespec pause = {.tv_nsec = WRITER_LOOK_MS * 1000000L};
+        (void)nanosleep(&pause, NULL);
+        seal->patience_ms -= WRITER_LOOK_MS;
+    }
+    return waited;
+}
+
+/* 1: the tree may have changed meanwhile; 0: it is as it was seen. */
+static int await_writers(struct seal *seal)
+{
+    int changed = 0;
+    for (size_t i = 0; i < seal->count; i++) {
+        if (seal->entries[i].type != ENTRY_FILE)
+            continue;
+        int r = await_writer(seal, seal->entries[i].path);
+        if (r < 0)
+            return r;
+        changed |= r;
+    }
+    return changed;
+}
+
+static int look_once(struct seal *seal)
+{
+    struct stat status;
+    forget_entries(seal);
+    int r = fstat(seal->files_fd, &status) < 0 ? -errno : 0;
+    if (r == 0 && (status.st_mode & 0700) != 0700)
+        r = io_fchmod(seal->files_fd, 0700);
+    if (r < 0)
+        return log_errno(r, "sealing %s", seal->path);
+    r = scan_directory(seal, seal->files_fd, "", 0);
+    return r < 0 ? r : await_writers(seal);
+}
+
+static int first_pass(struct seal *seal)
+{
+    bool is_empty = true;
+    int r;
+    do
+        r = look_once(seal);
+    while (r > 0);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < seal->count; i++)
+        is_empty &= seal->entries[i].type == ENTRY_DIRECTORY;
+    if (is_empty)
+        return log_fail(ENODATA,
+                        "builder left nothing in %s; it may have migrated another "
+                        "database: check DATABASE_URL, or sqlalchemy.url in alembic.ini",
+                        seal->path);
+    qsort(seal->entries, seal->count, sizeof(*seal->entries), compare_entries);
+    return 0;
+}
+
 /* ---- second pass ---- */
 
 static int detect(const struct seal *seal, const char *path)
 {
-    AUTO_FD int fd = dir_open_beneath(seal->files_fd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    AUTO_FD int fd = open_entry(seal, path);
     return fd < 0 ? fd : seal_sqlite_detect(fd);
 }
 
@@ -306,43 +408,30 @@ static int seal_databases(struct seal *seal)
 
 /* ---- third pass ---- */
 
-/*
- * Refuses a file that a process still has open for writing: it could change the template later. A
- * read lease is granted only where nobody has; file systems without leases are taken as they are.
- */
-static int refuse_writers(int fd, const char *path)
+/* What was not there at the first pass has not been checked. */
+static int check_known(int dirfd UNUSED, const char *name, unsigned char type UNUSED, void *context)
 {
-    /* What breaks a lease sends SIGIO, whose default is death; SIGURG's is nothing. */
-    (void)fcntl(fd, F_SETSIG, SIGURG);
-    for (int waited = 0;; waited += WRITER_LOOK_MS) {
-        if (fcntl(fd, F_SETLEASE, F_RDLCK) == 0) {
-            (void)fcntl(fd, F_SETLEASE, F_UNLCK);
-            return 0;
-        }
-        if (errno != EAGAIN)
-            return 0;
-        if (interrupt_pending())
-            return -EINTR;
-        if (waited >= WRITER_PATIENCE_MS)
-            return log_left(EBUSY, path,
-                            "a process still has it open for writing; the builder "
-                            "must end all that it starts");
-        struct timespec pause = {.tv_nsec = WRITER_LOOK_MS * 1000000L};
-        (void)nanosleep(&pause, NULL);
+    const struct level *level = context;
+    AUTO_FREE char *path = NULL;
+    if (asprintf(&path, "%s%s%s", level->path, level->path[0] ? "/" : "", name) < 0) {
+        path = NULL;
+        return -ENOMEM;
     }
+    const struct manifest_entry wanted = {.path = path};
+    if (bsearch(&wanted, level->seal->entries, level->seal->count, sizeof(wanted), compare_entries))
+        return 0;
+    return log_left(EBUSY, path,
+                    "it appeared while the template was sealed: a process of the builder "
+                    "still runs");
 }
 
 static int finish_file(const struct seal *seal, struct manifest_entry *entry)
 {
-    AUTO_FD int fd =
-        dir_open_beneath(seal->files_fd, entry->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    AUTO_FD int fd = open_entry(seal, entry->path);
     if (fd < 0)
         return log_errno(fd, "sealing %s", entry->path);
-    int r = refuse_writers(fd, entry->path);
-    if (r < 0)
-        return r;
     struct stat status = {0};
-    r = sha256_of_fd(fd, entry->digest);
+    int r = sha256_of_fd(fd, entry->digest);
     if (r == 0)
         r = io_fchmod(fd, 0444);
     if (r == 0)
@@ -351,17 +440,26 @@ static int finish_file(const struct seal *seal, struct manifest_entry *entry)
         r = -errno;
     if (r < 0)
         return log_errno(r, "sealing %s", entry->path);
+    if (has_writer(fd))
+        return log_left(EBUSY, entry->path,
+                        "a process opened it for writing while the template was sealed; the "
+                        "builder must end all that it starts");
     entry->size_bytes = (uint64_t)status.st_size;
     return 0;
 }
 
-static int finish_directory(const struct seal *seal, const char *path)
+/* `path`: "" for the tree's root. */
+static int finish_directory(struct seal *seal, const char *path)
 {
-    AUTO_FD int fd = io_openat(seal->files_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    struct level level = {.seal = seal, .path = path};
+    AUTO_FD int fd =
+        io_openat(seal->files_fd, path[0] ? path : ".", O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
     int r = fd < 0 ? fd : io_fchmod(fd, 0555);
     if (r == 0)
         r = io_fsync(fd);
-    return r < 0 ? log_errno(r, "sealing %s", path) : 0;
+    if (r < 0)
+        return log_errno(r, "sealing %s", path[0] ? path : seal->path);
+    return dir_each(fd, check_known, &level);
 }
 
 /* Backwards: a directory comes after what is in it. */
@@ -379,21 +477,17 @@ static int finish_entries(struct seal *seal)
         if (r < 0)
             return r;
     }
-    return finish_directory(seal, ".");
+    return finish_directory(seal, "");
 }
 
 int seal_tree(int files_fd, const char *path, struct manifest *manifest)
 {
     CLEANUP(seal_fini)
-    struct seal seal = {.files_fd = files_fd, .path = path, .warnings = STRLIST_INIT};
-    int r = scan_directory(&seal, files_fd, "", 0);
-    if (r == 0 && seal.count == 0)
-        return log_fail(ENODATA,
-                        "builder left nothing in %s; it may have migrated another "
-                        "database: check DATABASE_URL, or sqlalchemy.url in alembic.ini",
-                        path);
-    if (r == 0 && seal.count > 1)
-        qsort(seal.entries, seal.count, sizeof(*seal.entries), compare_entries);
+    struct seal seal = {.files_fd = files_fd,
+                        .path = path,
+                        .warnings = STRLIST_INIT,
+                        .patience_ms = WRITER_PATIENCE_MS};
+    int r = first_pass(&seal);
     if (r == 0)
         r = seal_databases(&seal);
     if (r == 0)

@@ -182,40 +182,6 @@ static void call_allocate(struct world *world, struct file *file)
         (void)fprintf(stderr, "allocate %x %zu at %llu\n", mode, size, (unsigned long long)offset);
 }
 
-static bool is_zero(const char *bytes, uint64_t size)
-{
-    return size == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0);
-}
-
-/* What a hole is differs between file systems, but there must be zeros in it. */
-static void call_seek(struct world *world, struct file *file)
-{
-    uint64_t at = pick_offset(world, file);
-    CHECK_EQ(io_pread(file->fd, world->theirs, file->size + 1, 0), file->size);
-    for (int i = 0; i < 20; i++) {
-        uint64_t data = 0;
-        uint64_t hole = 0;
-        int r = file_seek(file->node, at, SEEK_DATA, &data);
-        if (at >= file->size) {
-            CHECK_EQ(r, -ENXIO);
-            CHECK_EQ(file_seek(file->node, at, SEEK_HOLE, &hole), -ENXIO);
-            return;
-        }
-        if (r < 0) {
-            CHECK_EQ(r, -ENXIO);
-            CHECK(is_zero(world->theirs + at, file->size - at));
-            CHECK_EQ(file_seek(file->node, at, SEEK_HOLE, &hole), 0);
-            CHECK_EQ(hole, at);
-            return;
-        }
-        CHECK(data >= at && data < file->size);
-        CHECK(is_zero(world->theirs + at, data - at));
-        CHECK_EQ(file_seek(file->node, data, SEEK_HOLE, &hole), 0);
-        CHECK(hole > data && hole <= file->size);
-        at = hole;
-    }
-}
-
 static void call_read(struct world *world, const struct file *file)
 {
     uint64_t offset = pick_offset(world, file);
@@ -327,8 +293,6 @@ static void step(struct world *world)
         call_truncate(world, file);
     else if (kind < 950)
         call_allocate(world, file);
-    else if (kind < 970)
-        call_seek(world, file);
     else if (kind < 996)
         call_open(world, file);
     else if (kind < 998)

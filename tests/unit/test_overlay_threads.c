@@ -181,11 +181,9 @@ static void crowd_bytes(struct node *root, struct rng *rng)
     if (S_ISREG(status.st_mode)) {
         char bytes[5000] = "bytes";
         uint64_t offset = rng_below(rng, 100000);
-        uint64_t ignored;
         CHECK_EQ(file_open(node), 0);
         CHECK_EQ(file_write(node, bytes, sizeof(bytes), offset), 0);
         CHECK(file_read(node, bytes, sizeof(bytes), offset) >= 0);
-        CHECK(file_seek(node, 0, 4, &ignored) >= -ENXIO);
         if (rng_chance(rng, 20))
             CHECK_EQ(file_truncate(node, offset), 0);
         CHECK_EQ(file_allocate(node, 3, offset, 9000), 0);
