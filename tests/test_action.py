@@ -237,3 +237,32 @@ def test_an_unknown_step_is_explained(machines):
     machine = machines("one")
     machine.step("dance", status=2)
     assert "usage: ci.sh" in machine.said
+
+
+def test_what_is_there_is_not_restored_over(machines):
+    """A job of the same machine may use it just now."""
+    machine = machines("one")
+    assert machine.step("key")["present"] == "false"
+    machine.step("build")
+    assert machine.step("key")["present"] == "true"
+
+
+@pytest.mark.parametrize("key", ["../../..", "a" * 63, "A" * 64, f"{'a' * 64}\npath=/etc"])
+def test_a_bad_key(machines, key):
+    machine = machines("one")
+    assert machine.step("key", status=1, MINTFS_CI_KEY=key) == {}
+    assert "is no key" in machine.said
+
+
+def test_another_jobs_mount_stays(fuse, machines):
+    """The second job of a machine uses it, and does not take it away."""
+    machine = machines("one")
+    machine.step("build")
+    ours, theirs = (str(machine.home / name) for name in ("ours", "theirs"))
+    place = machine.step("mount", GITHUB_ENV=ours)["mount"]
+    assert Path(ours).read_text() == f"MINTFS_CI_MOUNTED={place}\n"
+    assert "mount" not in machine.step("mount", GITHUB_ENV=theirs)
+    machine.step("finish", GITHUB_ENV=theirs)
+    assert os.path.ismount(place)
+    machine.step("finish", GITHUB_ENV=ours, MINTFS_CI_MOUNTED=place)
+    assert not os.path.ismount(place)

@@ -49,6 +49,32 @@ def test_verify_leaves_a_damaged_template_to_its_session(mount, key):
     assert "stays damaged: in use by a session" in store.fail("verify", "--repair", status=5)
 
 
+def test_verify_goes_on_and_leaves_what_is_of_a_later_mintfs(store):
+    good, later, odd = (store.build_app(name=n, salt=n) for n in ("good", "later", "odd"))
+    templates = store.path / "v1/templates"
+    manifest = templates / later / "manifest.json"
+    manifest.chmod(0o644)
+    manifest.write_text(manifest.read_text().replace('"version": 1', '"version": 2'))
+    (templates / odd).rename(store.home / "moved")
+    (templates / odd).symlink_to(store.home / "moved")
+    answer = read(store, "verify", "verify", "--repair", status=5)
+    assert answer["templates"] == 3
+    assert {(p["kind"], p["what"], p["repaired"]) for p in answer["problems"]} == {
+        ("damaged", later, False),
+        ("damaged", odd, True),
+    }
+    assert manifest.exists() and (store.home / "moved/manifest.json").exists()
+    assert sorted(os.listdir(templates)) == sorted([good, later])
+
+
+def test_an_unfinished_template_gives_way(store):
+    """As a restored cache that was cut short leaves it: without its manifest."""
+    key = store.build_app()
+    (store.path / "v1/templates" / key / "manifest.json").unlink()
+    assert store.build_app() == key
+    assert store.template(key).read_bytes().startswith(b"SQLite format 3")
+
+
 def test_verify_finds_drift_and_leftovers(store):
     key = store.build_app()
     store.run("ls")
@@ -140,12 +166,14 @@ def test_clean_takes_all_away_and_leaves_what_is_not_ours(copies):
     assert in_terminal(copies, "clean", answer=b"n\n")[0] == 1 and path.exists()
     status, text = in_terminal(copies, "clean", answer=b"y\n")
     assert status == 0 and "Remove all of it?" in text, text
-    assert not path.exists() and list(copies.path.iterdir()) == [own]
-    assert not kept.exists() and kept.parent.exists()
-    assert "is not a store of mintfs" in copies.fail("clean", "-y", status=1)
+    assert "notes.txt, which mintfs did not put there" in text
+    assert not path.exists() and own.read_text() == "mine"
+    # It is a store still, for the next build as for the next clean.
+    assert copies.run("ls", "--json").returncode == 0
     own.unlink()
-    assert copies.path.exists()
-    copies.path.rmdir()
+    copies.run("clean", "--yes")
+    assert not copies.path.exists()
+    assert not kept.exists() and kept.parent.exists()
     assert "nothing to remove" in copies.run("clean", "-y").stderr
 
 

@@ -42,7 +42,8 @@ static const char *const store_names[] = {"sessions",
                                           "catalog.db.new",
                                           "catalog.db.new-journal",
                                           "locks"};
-static const char *const scratch_names[] = {"blocks", "logs", "reserve", "lock", "mintfs-scratch"};
+static const char *const scratch_names[] = {"blocks",  "logs", "reserve",
+                                            "serials", "lock", "mintfs-scratch"};
 
 struct cleaning {
     bool yes;
@@ -200,6 +201,18 @@ static void remove_mount_point(void)
         log_info("%s stays: %s", path, strerror(errno));
 }
 
+static const char *const marker_names[] = {"CACHEDIR.TAG", "mintfs-store"};
+
+/* 1: a name that mintfs did not give, which is said. */
+static int find_foreign(int dirfd UNUSED, const char *name, unsigned char type UNUSED, void *shown)
+{
+    for (size_t i = 0; i < ARRAY_LENGTH(marker_names); i++)
+        if (!strcmp(name, marker_names[i]))
+            return 0;
+    log_warning("%s stays, with %s, which mintfs did not put there", (const char *)shown, name);
+    return 1;
+}
+
 static int remove_store(const struct store *store)
 {
     int r = remove_names(store->v1_fd, store_names, ARRAY_LENGTH(store_names), store->path);
@@ -211,11 +224,14 @@ static int remove_store(const struct store *store)
     r = io_unlinkat(fd, "v1", AT_REMOVEDIR);
     if (r < 0 && r != -ENOENT)
         return log_errno(r, "%s/v1 stays, with what mintfs did not put there", store->path);
+    r = dir_each(fd, find_foreign, store->path);
+    if (r != 0)
+        return r < 0 ? log_errno(r, "%s", store->path) : 0;
     /* The marker goes last: until then a second clean can go on. */
-    r = io_unlinkat(fd, "CACHEDIR.TAG", 0);
-    if (r == 0 || r == -ENOENT)
-        r = io_unlinkat(fd, "mintfs-store", 0);
-    if (r < 0)
+    r = 0;
+    for (size_t i = 0; i < ARRAY_LENGTH(marker_names) && (r == 0 || r == -ENOENT); i++)
+        r = io_unlinkat(fd, marker_names[i], 0);
+    if (r < 0 && r != -ENOENT)
         return log_errno(r, "%s", store->path);
     if (rmdir(store->path) < 0)
         log_warning("%s stays: %s", store->path, strerror(errno));

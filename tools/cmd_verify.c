@@ -37,7 +37,8 @@ struct verifying {
     const char *rebuild; /* as typed, or NULL */
     struct strlist keys; /* to be looked at */
     struct strlist damaged;
-    struct strlist gone; /* that the catalog has */
+    struct strlist untold; /* of a later mintfs, or that cannot be read: nothing to repair here */
+    struct strlist gone;   /* that the catalog has */
     json_t *problems;
     size_t unrepaired;
     uint64_t read_bytes;
@@ -47,6 +48,7 @@ static void verifying_fini(struct verifying *verifying)
 {
     strlist_fini(&verifying->keys);
     strlist_fini(&verifying->damaged);
+    strlist_fini(&verifying->untold);
     strlist_fini(&verifying->gone);
     json_decref(verifying->problems);
 }
@@ -84,7 +86,7 @@ static int check_sizes(const struct template *template, const char *path)
     return 0;
 }
 
-/* 0: whole; -EBADMSG, said; -ENOENT: gone meanwhile. */
+/* 0: whole; -EBADMSG, said, as are other errors; -ENOENT: gone meanwhile. */
 static int check_template(struct verifying *verifying, const char *key, bool contents)
 {
     const struct store *store = verifying->store;
@@ -95,6 +97,8 @@ static int check_template(struct verifying *verifying, const char *key, bool con
         return -ENOMEM;
     }
     AUTO_FD int fd = io_openat(store->templates_fd, key, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    if (fd == -ENOTDIR || fd == -ELOOP)
+        return log_fail(EBADMSG, "%s: no directory: the template is damaged", path);
     if (fd < 0)
         return fd == -ENOENT ? fd : log_errno(fd, "%s", path);
     int r = manifest_read(fd, path, &manifest);
@@ -139,10 +143,12 @@ static int check_templates(struct verifying *verifying, bool contents)
         r = check_template(verifying, key, contents);
         if (!contents)
             progress_add(1);
-        if (r == -EBADMSG || r == -EPROTONOSUPPORT)
+        if (r == -EBADMSG)
             r = strlist_add(&verifying->damaged, key);
         else if (r == -ENOENT)
             r = 0;
+        else if (r < 0 && r != -ENOMEM && r != -EINTR)
+            r = strlist_add(&verifying->untold, key);
     }
     progress_stop();
     return r;
@@ -155,6 +161,8 @@ static int settle_damaged(struct verifying *verifying)
     AUTO_FREE enum gc_fate *fates = calloc(count + 1, sizeof(*fates));
     struct gc_options options;
     int r = fates ? care_options(&options) : -ENOMEM;
+    for (size_t i = 0; r == 0 && i < verifying->untold.count; i++)
+        add_problem(verifying, "damaged", verifying->untold.items[i], false);
     if (r == 0 && count && verifying->repair)
         r = gc_evict(verifying->store, &options, &verifying->damaged, fates);
     for (size_t i = 0; r == 0 && i < count; i++) {
@@ -187,7 +195,8 @@ static int check_row_content(struct verifying *verifying, const struct catalog_r
     const struct store *store = verifying->store;
     AUTO_FREE char *path = NULL;
     AUTO_MANIFEST struct manifest *manifest = NULL;
-    if (strlist_contains(&verifying->damaged, row->key))
+    if (strlist_contains(&verifying->damaged, row->key) ||
+        strlist_contains(&verifying->untold, row->key))
         return 0;
     if (asprintf(&path, "%s/v1/templates/%s", store->path, row->key) < 0) {
         path = NULL;
@@ -253,7 +262,7 @@ static int check_catalog(struct verifying *verifying)
         const char *key = verifying->keys.items[i];
         if ((drift.known.count &&
              bsearch(&key, drift.known.items, drift.known.count, sizeof(key), compare_texts)) ||
-            strlist_contains(&verifying->damaged, key))
+            strlist_contains(&verifying->damaged, key) || strlist_contains(&verifying->untold, key))
             continue;
         log_info("the catalog has not met %.*s%s", SHOWN_KEY, key,
                  verifying->repair ? ": entered" : "");

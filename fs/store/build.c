@@ -349,6 +349,14 @@ static int publish(struct build *build)
         r = io_fsync(build->work_fd);
     if (r == 0)
         r = io_renameat_new(store->building_fd, build->work, store->templates_fd, build->key.hex);
+    /* What has the name and no manifest, as a restored cache that was cut short, is no template. */
+    if (r == -EEXIST && !template_exists(store, build->key.hex)) {
+        log_info("an unfinished template %.*s gives way", SHORT_KEY, build->key.hex);
+        r = template_put_aside(store, build->key.hex);
+        if (r == 0)
+            r = io_renameat_new(store->building_fd, build->work, store->templates_fd,
+                                build->key.hex);
+    }
     if (r == 0)
         build->work[0] = '\0';
     if (r == 0)

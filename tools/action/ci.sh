@@ -5,11 +5,13 @@
 # usage: ci.sh install | key | mend | build | mount | finish
 #   install   unpacks MINTFS_TARBALL (a file) where there is no mintfs; prints what PATH needs; the
 #             Python package lies in ../share/mintfs/python from there, if it came in the tarball
-#   key       prints and sets key, store and path: what is to be cached is path, templates/KEY alone
+#   key       prints and sets key, store, path and present: what is to be cached is path, templates/KEY
+#             alone; where it is present, nothing may be unpacked over it, since a job may use it
 #   mend      takes from what a cache brought back the modes that mintfs refuses
 #   build     finds the template or builds it; sets cache-hit, key and seconds-saved
 #   mount     mounts where that can be had; else says why sessions are copies
-#   finish    writes the summary, takes the mount away; MINTFS_CI_MAX_SIZE limits the store
+#   finish    writes the summary, takes the mount away if this job made it (MINTFS_CI_MOUNTED, where
+#             there is GITHUB_ENV to tell); MINTFS_CI_MAX_SIZE limits the store
 #
 # What is set goes to GITHUB_OUTPUT as well, where there is one. From the environment come:
 # MINTFS_CI_ARGUMENTS, those of `mintfs build` (words and quotes as in a shell, nothing expanded;
@@ -25,6 +27,17 @@ set_output() { # NAME VALUE
     printf '%s=%s\n' "$1" "$2"
     if [ -n "${GITHUB_OUTPUT-}" ]; then
         printf '%s=%s\n' "$1" "$2" >>"$GITHUB_OUTPUT"
+    fi
+}
+
+check_key() { # KEY
+    case $1 in
+    *[!0-9a-f]*) bad=true ;;
+    *) bad=false ;;
+    esac
+    if [ "$bad" = true ] || [ "${#1}" -ne 64 ]; then
+        say "\"$1\" is no key: 64 digits"
+        exit 1
     fi
 }
 
@@ -51,14 +64,17 @@ run_with_arguments() {
     fi
 }
 
-# What the steps after this one shall find, on PATH and by Python.
-announce() { # BIN
-    if [ -n "${GITHUB_PATH-}" ]; then
-        printf '%s\n' "$1" >>"$GITHUB_PATH"
+set_variable() { # NAME VALUE
+    if [ -n "${GITHUB_ENV-}" ]; then
+        printf '%s=%s\n' "$1" "$2" >>"$GITHUB_ENV"
     fi
+}
+
+# What Python shall find in the steps after this one; prints where the command is.
+announce() { # BIN
     python=${1%/bin}/share/mintfs/python
-    if [ -n "${GITHUB_ENV-}" ] && [ -d "$python" ]; then
-        printf 'PYTHONPATH=%s\n' "$python${PYTHONPATH:+:$PYTHONPATH}" >>"$GITHUB_ENV"
+    if [ -d "$python" ]; then
+        set_variable PYTHONPATH "$python${PYTHONPATH:+:$PYTHONPATH}"
     fi
     printf '%s\n' "$1"
 }
@@ -66,6 +82,7 @@ announce() { # BIN
 install_step() {
     if command -v mintfs >/dev/null; then
         say "$(mintfs --version) is here already"
+        # PATH leads there; put first, /usr/bin would hide what the job has set up.
         announce "$(dirname "$(command -v mintfs)")"
         return
     fi
@@ -77,14 +94,21 @@ install_step() {
     (umask 077 && mkdir -p "$place")
     tar -xzf "$MINTFS_TARBALL" -C "$place"
     "$place/bin/mintfs" --version >&2
+    if [ -n "${GITHUB_PATH-}" ]; then
+        printf '%s\n' "$place/bin" >>"$GITHUB_PATH"
+    fi
     announce "$place/bin"
 }
 
 key_step() {
     key=${MINTFS_CI_KEY-}
     [ -n "$key" ] || key=$(run_with_arguments key)
+    check_key "$key"
     store=$(store_path)
+    present=false
+    [ ! -d "$store/v1/templates/$key" ] || present=true
     set_output key "$key"
+    set_output present "$present"
     set_output store "$store"
     set_output path "$store/v1/templates/$key"
 }
@@ -111,6 +135,7 @@ build_step() {
     mend_step
     key=${MINTFS_CI_KEY-}
     [ -n "$key" ] || key=$(run_with_arguments key)
+    check_key "$key"
     hit=false seconds=0.0
     # What is damaged is no hit, and is built anew.
     if [ -d "$(store_path)/v1/templates/$key" ] && mintfs verify "$key" >/dev/null; then
@@ -135,9 +160,17 @@ build_step() {
 mount_step() {
     if [ "${MINTFS_BACKEND-}" = copy ]; then
         say "MINTFS_BACKEND=copy: sessions are copies"
-    elif place=$(mintfs mount); then
+        return
+    fi
+    status=0
+    place=$(mintfs mount) || status=$?
+    if [ "$status" -eq 0 ]; then
         say "mounted at $place"
         set_output mount "$place"
+        set_variable MINTFS_CI_MOUNTED "$place"
+    elif [ "$status" -eq 4 ]; then
+        # Another job of this machine has mounted the store, and takes it away.
+        say "sessions are made on that mount"
     elif [ "${MINTFS_BACKEND-}" = fuse ]; then
         exit 1
     else
@@ -165,12 +198,14 @@ finish_step() {
         write_summary
     fi
     # 3: none is mounted. What still uses it must not fail a job whose tests have passed.
-    status=0
-    mintfs umount 2>/dev/null || status=$?
-    case $status in
-    0 | 3) ;;
-    *) say "the mount stays: $(mintfs umount 2>&1 || true)" ;;
-    esac
+    if [ -z "${GITHUB_ENV-}" ] || [ -n "${MINTFS_CI_MOUNTED-}" ]; then
+        status=0
+        mintfs umount 2>/dev/null || status=$?
+        case $status in
+        0 | 3) ;;
+        *) say "the mount stays: $(mintfs umount 2>&1 || true)" ;;
+        esac
+    fi
     if [ -n "${MINTFS_CI_MAX_SIZE-}" ]; then
         mintfs gc --max-size "$MINTFS_CI_MAX_SIZE" >&2
     fi

@@ -42,6 +42,8 @@ def _look(named: Optional[str]) -> Found:
     if named == "":
         return Found(None, f"{VARIABLE} is empty")
     path = shutil.which(named or "mintfs")
+    if path is not None:
+        path = os.path.abspath(path)  # commands are run in other directories
     if path is None:
         if named:
             raise Error(f"{VARIABLE} is {named}: no such program")
@@ -72,10 +74,14 @@ def _try(path: str) -> str:
     return "" if text.startswith("mintfs ") else "says it is something else"
 
 
-def run(arguments: Sequence[str]) -> str:
-    """Runs the command, quickly done, and returns what it printed; what it said is passed on."""
+def run(arguments: Sequence[str], env: Optional[Mapping[str, str]] = None) -> str:
+    """Runs the command, quickly done, and returns what it printed; what it said is passed on.
+
+    `env`: its environment, if not this process's.
+    """
     done = subprocess.run(
         [_path(), *arguments],
+        env=env,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -119,8 +125,8 @@ def run_aloud(
     said: List[str] = []
     # What the builder leaves running may keep its standard error open, and is not waited for.
     reader = threading.Thread(target=_tee, args=(err, said), daemon=True)
-    reader.start()
     try:
+        reader.start()
         result = out.read() if out else b""
         status = process.wait()
         reader.join(CAPTURE_SECONDS)

@@ -13,11 +13,16 @@ from . import _command, _run
 from ._conf import DEFAULT_DATABASE
 from ._errors import Error, NotFound, SeveralDatabases, UsageError
 from ._fallback import FallbackSource, tell
-from ._sessions import CommandSource, Session, Source, Template
+from ._sessions import (
+    BACKEND_VARIABLE,
+    STORE_VARIABLES,
+    CommandSource,
+    Session,
+    Source,
+    Template,
+)
 from ._urls import Option, file_uri, sqlalchemy_url
 
-# What decides which store and which mount the command uses.
-VARIABLES = ("MINTFS_STORE", "MINTFS_MOUNT", "MINTFS_BACKEND", "XDG_CACHE_HOME", "HOME")
 
 
 class Url(str):
@@ -176,6 +181,7 @@ class Database(Files):
 
 _live: List[Database] = []
 _sources: Dict[Tuple[Optional[str], ...], Source] = {}
+_built: Dict[Tuple[Optional[str], ...], Source] = {}
 #: How many databases this process made, by backend; and of which templates.
 made: Dict[str, int] = {}
 keys_used: Dict[str, Source] = {}
@@ -193,12 +199,26 @@ def source() -> Source:
         tell(found.why_not)
         where: Tuple[Optional[str], ...] = (None, _run.current().token)
         return _sources.setdefault(where, FallbackSource(found.why_not))
-    where = (found.path, *map(os.environ.get, VARIABLES))
-    return _sources.setdefault(where, CommandSource())
+    store = {name: os.environ.get(name) for name in STORE_VARIABLES}
+    where = (found.path, os.environ.get(BACKEND_VARIABLE), *store.values())
+    return _sources.setdefault(where, CommandSource(store))
+
+
+def note_built(key: str) -> None:
+    """From now on this template is looked for where it was built, whatever a test makes of HOME."""
+    _built[_place_of(key)] = source()
+
+
+def _place_of(template: str) -> Tuple[Optional[str], ...]:
+    return (template, _command.find().path, os.environ.get(BACKEND_VARIABLE))
+
+
+def _source_of(template: str) -> Source:
+    return _built.get(_place_of(template)) or source()
 
 
 def make(template: str) -> Database:
-    chosen = source()
+    chosen = _source_of(template)
     database = Database(chosen, chosen.new(template))
     made[database.backend] = made.get(database.backend, 0) + 1
     keys_used[database.key] = chosen
@@ -206,12 +226,12 @@ def make(template: str) -> Database:
 
 
 def sealed(template: str) -> Sealed:
-    return Sealed(source(), template)
+    return Sealed(_source_of(template), template)
 
 
 def fill_memory(template: str, **options: Any) -> sqlite3.Connection:
     files = sealed(template)
-    keys_used[files.key] = source()
+    keys_used[files.key] = _source_of(template)
     connection = sqlite3.connect(":memory:", **options)
     original = sqlite3.connect(files.uri(), uri=True)
     try:
@@ -264,7 +284,7 @@ def close_all() -> None:
     for database in live():
         try:
             database.close()
-        except Error as error:
+        except (Error, OSError) as error:
             _command.pass_on(f"mintfs: {error}\n")
     _run.leave()
 

@@ -13,12 +13,14 @@ import uuid
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterable, Tuple
+from typing import Any, Dict, Iterable, Optional, Tuple
 
 from . import _command
 from ._errors import NotFound
 
 BACKEND_VARIABLE = "MINTFS_BACKEND"
+# What decides which store and which mount the command uses.
+STORE_VARIABLES = ("MINTFS_STORE", "MINTFS_MOUNT", "XDG_CACHE_HOME", "HOME")
 OWNER_ATTRIBUTE = "user.mintfs.owner"
 
 
@@ -100,9 +102,16 @@ def new_id() -> str:
 class CommandSource(Source):
     """The mintfs command, and its mount where there is one."""
 
-    def __init__(self) -> None:
+    def __init__(self, store: Dict[str, Optional[str]]) -> None:
+        """`store`: the variables that say which it is; a test may set them for the tested program."""
         super().__init__()
+        self._store = store
         self._mounted: Dict[str, Session] = {}  # by key
+
+    def _run(self, *arguments: str) -> str:
+        env = {name: value for name, value in os.environ.items() if name not in self._store}
+        env.update({name: value for name, value in self._store.items() if value is not None})
+        return _command.run(arguments, env)
 
     def _new(self, template: str) -> Session:
         known = self._mounted.get(template)
@@ -117,7 +126,7 @@ class CommandSource(Source):
 
     def _ask(self, template: str) -> Session:
         owner = f"--owner={os.getpid()}"
-        said = json.loads(_command.run(["session", "new", "--json", owner, template, new_id()]))
+        said = json.loads(self._run("session", "new", "--json", owner, template, new_id()))
         session = Session(Path(said["path"]), said["key"], said["backend"], said["why"])
         if session.backend == "fuse":
             self._mounted[session.key] = session
@@ -130,7 +139,7 @@ class CommandSource(Source):
                 return
             except OSError:
                 pass  # as above
-        _command.run(["session", "reset", str(session.directory)])
+        self._run("session", "reset", str(session.directory))
 
     def remove(self, session: Session) -> None:
         if session.backend == "fuse":
@@ -140,12 +149,12 @@ class CommandSource(Source):
             except OSError:
                 pass  # as above
         try:
-            _command.run(["session", "rm", str(session.directory)])
+            self._run("session", "rm", str(session.directory))
         except NotFound:
             pass
 
     def _describe(self, template: str) -> Template:
-        said: Dict[str, Any] = json.loads(_command.run(["show", "--json", template]))
+        said: Dict[str, Any] = json.loads(self._run("show", "--json", template))
         files = ((row["path"], row["sqlite"]) for row in said["files"] if row["type"] == "file")
         return Template(
             said["key"],

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Dict, List, Mapping, Optional, Sequence, Union
 
-from . import _command, _conf, _fallback
+from . import _command, _conf, _database, _fallback, _sessions
 from ._errors import UsageError
 
 StrPath = Union[str, "os.PathLike[str]"]
@@ -37,7 +37,8 @@ def template(
     {out} is the file to make; it runs in `root`, which all paths are relative to (by default the
     current directory), and finds this interpreter as "python3" or "python". The other words are
     those of `mintfs build`: `env` names variables that count, `as_` stands for the builder's words,
-    `to` places the database as an ordinary file. `environ` is the builder's environment.
+    `to` places the database as an ordinary file. `environ` is the builder's environment; the store
+    is this process's, unless `environ` names one.
 
     Without any argument, $MINTFS_TEMPLATE is the answer, if it is set.
     """
@@ -57,7 +58,10 @@ def template(
     variables = environment(sys.executable) if environ is None else environ
     if _command.find().path is not None:
         arguments = _arguments(spec, builder is not None, to)
-        return _command.build(arguments, str(place), variables)
+        store = {n: os.environ[n] for n in _sessions.STORE_VARIABLES if n in os.environ}
+        key = _command.build(arguments, str(place), {**store, **variables})
+        _database.note_built(key)
+        return key
     return _without_command(spec, builder is not None, place, to, variables)
 
 

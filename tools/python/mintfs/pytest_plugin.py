@@ -156,7 +156,10 @@ class Recorder:
         self._of_workers: List[Dict[str, Any]] = []
         # Before there are workers, so that all of them are part of one run.
         if not self.is_worker and _has_no_command():
-            (_run.current().directory / "told").touch()  # the last line will tell
+            try:
+                (_run.current().directory / "told").touch()  # the last line will tell
+            except (mintfs.Error, OSError):
+                pass  # who asks for a database is told; other projects' tests go on
 
     # -- keeping
 
@@ -217,6 +220,7 @@ class Recorder:
         try:
             shutil.rmtree(cache / name, ignore_errors=True)
             (cache / name).mkdir(parents=True)
+            (cache / ".gitignore").write_text("*\n")  # pytest's own covers what it makes itself
         except OSError:
             cache = Path(tempfile.mkdtemp(prefix="mintfs-kept-"))
             (cache / name).mkdir()
