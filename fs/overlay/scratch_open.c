@@ -72,7 +72,7 @@ static int recover_one(struct scratch *scratch, const char *name)
     recovery.context = &search;
     struct session *session;
     int r = session_recover(&recovery, &session);
-    if (search.error < 0 && search.error != -ENOENT && search.error != -ENOMEM) {
+    if (search.error == -EBADMSG || search.error == -EPROTONOSUPPORT) {
         log_warning("the session of %s/logs/%s is kept, but not shown: its template cannot be read",
                     scratch->path, name);
         return 1;
