@@ -98,7 +98,7 @@ def test_statuses(fresh, monkeypatch, program):
 
 
 def test_messages():
-    assert _command.message_of("a\nmintfs: one\nb\nmintfs: two\n") == "one; two"
+    assert _command.message_of("a\nmintfs: one\nb\nmintfs: two\n") == "two"
     assert _command.message_of("a\nb\n\n") == "b"
     assert _command.message_of("") == "the command failed without a word"
 

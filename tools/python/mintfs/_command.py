@@ -156,10 +156,10 @@ def pass_on(text: str) -> None:
 
 
 def message_of(said: str) -> str:
-    """The command's own message out of all that was written to standard error."""
+    """The command's own last message, which is the error's; else the last line that was said."""
     lines = [line for line in said.splitlines() if line.strip()]
     own = [line[len(PREFIX) :] for line in lines if line.startswith(PREFIX)]
-    return "; ".join(own or lines[-1:]) or "the command failed without a word"
+    return (own or lines or ["the command failed without a word"])[-1]
 
 
 def _path() -> str:
