@@ -52,11 +52,13 @@ struct made_session {
     char key[SHA256_HEX_LENGTH + 1];
     char id[SESSION_ID_MAX + 1];
     char *path; /* owned */
+    char *file; /* for --url, owned */
 };
 
 static void made_session_fini(struct made_session *made)
 {
     free(made->path);
+    free(made->file);
 }
 
 static int make_id(const char *wanted, char ret_id[SESSION_ID_MAX + 1])
@@ -230,14 +232,10 @@ static int make_on_backend(const struct store *store, struct made_session *made)
     return r == -EEXIST ? r : r < 0 ? log_errno(r, "cannot make the session %s", made->path) : 0;
 }
 
-static int make_session(struct store *store, const struct new_request *request,
+static int make_session(const struct store *store, const struct new_request *request,
                         struct made_session *made)
 {
-    int r = make_id(request->id, made->id);
-    if (r == 0)
-        r = find_key(store, request->template, made->key);
-    if (r == 0 && request->id)
-        r = check_is_free(store, made);
+    int r = request->id ? check_is_free(store, made) : 0;
     if (r == 0)
         r = make_on_backend(store, made);
     if (r == 0 && (request->ttl_seconds || request->owner_pid))
@@ -293,8 +291,7 @@ static void print_url(const char *directory, const char *file)
     puts("?uri=true");
 }
 
-static int print_made(const struct store *store, const struct new_request *request,
-                      const struct made_session *made)
+static int print_made(const struct new_request *request, const struct made_session *made)
 {
     if (request->as_json)
         return shown_json(json_pack("{s:o, s:s, s:s, s:s, s:s}", "path", shown_text(made->path),
@@ -304,11 +301,8 @@ static int print_made(const struct store *store, const struct new_request *reque
         puts(made->path);
         return 0;
     }
-    AUTO_FREE char *file = NULL;
-    int r = find_database(store, made->key, &file);
-    if (r == 0)
-        print_url(made->path, file);
-    return r;
+    print_url(made->path, made->file);
+    return 0;
 }
 
 /* EXIT_DONE, or the status to end with; -1 after --help. */
@@ -364,19 +358,19 @@ static int session_new_command(int argc, char **argv)
     AUTO_STORE struct store *store = NULL;
     CLEANUP(made_session_fini) struct made_session made = {.path = NULL};
     int r = store_open(&store);
-    if (r == 0 && request.as_url && request.template) {
-        /* Said before there is a session that nobody learns of. */
-        AUTO_FREE char *file = NULL;
+    if (r == 0)
+        r = make_id(request.id, made.id);
+    if (r == 0)
         r = find_key(store, request.template, made.key);
-        if (r == 0)
-            r = find_database(store, made.key, &file);
-    }
+    /* Said before there is a session that nobody learns of. */
+    if (r == 0 && request.as_url)
+        r = find_database(store, made.key, &made.file);
     if (r == 0)
         r = make_session(store, &request, &made);
     if (r < 0)
         return command_status(r);
     (void)signal(SIGPIPE, SIG_IGN);
-    r = print_made(store, &request, &made);
+    r = print_made(&request, &made);
     status = r < 0 ? command_status(r) : command_flush();
     /* Nobody has learned of it. */
     if (status != EXIT_DONE)

@@ -189,14 +189,18 @@ static void drift_fini(struct drift *drift)
     strlist_fini(&drift->known);
 }
 
+static bool is_told(const struct verifying *verifying, const char *key)
+{
+    return strlist_contains(&verifying->damaged, key) || strlist_contains(&verifying->untold, key);
+}
+
 /* The row's part that the manifest and the pin decide. */
 static int check_row_content(struct verifying *verifying, const struct catalog_row *row)
 {
     const struct store *store = verifying->store;
     AUTO_FREE char *path = NULL;
     AUTO_MANIFEST struct manifest *manifest = NULL;
-    if (strlist_contains(&verifying->damaged, row->key) ||
-        strlist_contains(&verifying->untold, row->key))
+    if (is_told(verifying, row->key))
         return 0;
     if (asprintf(&path, "%s/v1/templates/%s", store->path, row->key) < 0) {
         path = NULL;
@@ -262,7 +266,7 @@ static int check_catalog(struct verifying *verifying)
         const char *key = verifying->keys.items[i];
         if ((drift.known.count &&
              bsearch(&key, drift.known.items, drift.known.count, sizeof(key), compare_texts)) ||
-            strlist_contains(&verifying->damaged, key) || strlist_contains(&verifying->untold, key))
+            is_told(verifying, key))
             continue;
         log_info("the catalog has not met %.*s%s", SHOWN_KEY, key,
                  verifying->repair ? ": entered" : "");

@@ -66,10 +66,8 @@ char *status_text(struct server *server)
         "requests", request_counts(server), "sessions", sessions);
     if (!status)
         return NULL;
-    char *dumped = json_dumps(status, JSON_INDENT(2)), *text = NULL;
+    AUTO_FREE char *dumped = json_dumps(status, JSON_INDENT(2));
     json_decref(status);
-    if (dumped && asprintf(&text, "%s\n", dumped) < 0)
-        text = NULL;
-    free(dumped);
-    return text;
+    char *text;
+    return dumped && asprintf(&text, "%s\n", dumped) >= 0 ? text : NULL;
 }

@@ -123,10 +123,16 @@ struct changelog_visitor {
 };
 
 /*
+ * A descriptor for changelog_replay(). What somebody has put in a log's place is neither followed
+ * nor waited for: -EBADMSG, from here or from there.
+ */
+MUST_CHECK int changelog_open_to_read(int dirfd, const char *name);
+/*
  * Reads a log frame by frame; the first negative answer ends it and is returned. *ret_size is
- * where the last whole frame ends. 1: the last frame has its length, but not its bytes, and was left
- * out; a write that was torn is shorter, and no news. -ENODATA: not even the first frame is whole, so that the session
- * never began; -EBADMSG: no log of ours or damaged; -EPROTONOSUPPORT: of a later version.
+ * where the last whole frame ends. 1: the last frame has its length, but not its bytes, and was
+ * left out; a write that was torn is shorter, and no news. -ENODATA: not even the first frame is
+ * whole, so that the session never began; -EBADMSG: no log of ours or damaged; -EPROTONOSUPPORT: of
+ * a later version.
  */
 MUST_CHECK int changelog_replay(int fd, const struct changelog_visitor *visitor, void *context,
                                 uint64_t *ret_size);

@@ -41,7 +41,7 @@ static int replay_header(struct cursor *cursor, const struct changelog_visitor *
     memcpy(header.boot_id, disk.boot_id, BOOT_ID_SIZE);
     memcpy(header.key, disk.key, SHA256_HEX_LENGTH);
     memcpy(header.id, cursor->tail, cursor->head.tail);
-    return visitor->header(&header, context);
+    return visitor->header ? visitor->header(&header, context) : 0;
 }
 
 static int replay_identity(struct cursor *cursor, const struct changelog_visitor *visitor,
@@ -172,6 +172,12 @@ static int read_head(int fd, uint64_t offset, struct frame_disk *ret_head)
         ret_head->check != frame_checksum(offset, ret_head, offsetof(struct frame_disk, check)))
         return -EBADMSG;
     return 0;
+}
+
+int changelog_open_to_read(int dirfd, const char *name)
+{
+    int fd = io_openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+    return fd == -ELOOP || fd == -ENXIO ? -EBADMSG : fd;
 }
 
 int changelog_replay(int fd, const struct changelog_visitor *visitor, void *context,

@@ -1,6 +1,5 @@
 /*
- * fallocate(2) of a copy-on-write file; the states of a block stand at the top of
- * file.c.
+ * fallocate(2) of a copy-on-write file; the states of a block stand at the top of file.c.
  */
 #include <fcntl.h>
 #include <linux/falloc.h>

@@ -428,13 +428,6 @@ static int claim_blocks(struct session *session)
     return error;
 }
 
-/* Whatever somebody has put in a log's place: it is neither followed nor waited for. */
-static int open_log(const struct recovery *recovery)
-{
-    int fd = io_openat(recovery->dirfd, recovery->name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
-    return fd == -ELOOP || fd == -ENXIO ? -EBADMSG : fd;
-}
-
 static int keep_extent(const struct extent_record *record, void *context)
 {
     const struct recovery *recovery = context;
@@ -450,15 +443,10 @@ static int keep_extent(const struct extent_record *record, void *context)
     return 0;
 }
 
-static int keep_header(const struct session_header *header UNUSED, void *context UNUSED)
-{
-    return 0;
-}
-
 int session_keep_blocks(const struct recovery *recovery)
 {
-    static const struct changelog_visitor visitor = {.header = keep_header, .extent = keep_extent};
-    AUTO_FD int fd = open_log(recovery);
+    static const struct changelog_visitor visitor = {.extent = keep_extent};
+    AUTO_FD int fd = changelog_open_to_read(recovery->dirfd, recovery->name);
     uint64_t size;
     int r = fd < 0 ? fd : changelog_replay(fd, &visitor, (void *)(uintptr_t)recovery, &size);
     return r < 0 ? r : 0;
@@ -475,7 +463,7 @@ static int recover(struct replay *replay)
         .unlink = replay_unlink,
     };
     const struct recovery *recovery = replay->recovery;
-    AUTO_FD int fd = open_log(recovery);
+    AUTO_FD int fd = changelog_open_to_read(recovery->dirfd, recovery->name);
     if (fd < 0)
         return fd;
     uint64_t size;

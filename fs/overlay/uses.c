@@ -131,8 +131,8 @@ static int visit_log(int dirfd, const char *name, unsigned char type UNUSED, voi
     const struct reading *reading = context;
     if (strlen(name) != LOG_NAME_LENGTH || strspn(name, "0123456789abcdef") != LOG_NAME_LENGTH)
         return 0;
-    AUTO_FD int fd = io_openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
-    if (fd == -ENOENT || fd == -ELOOP || fd == -ENXIO)
+    AUTO_FD int fd = changelog_open_to_read(dirfd, name);
+    if (fd == -ENOENT)
         return 0;
     struct told told = {.header_only = !reading->at_rest};
     uint64_t size;

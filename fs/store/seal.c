@@ -59,6 +59,14 @@ static void seal_fini(struct seal *seal)
     strlist_fini(&seal->warnings);
 }
 
+/* Below the tree's root; the caller's. NULL without memory. */
+static char *path_in(const struct level *level, const char *name)
+{
+    char *path;
+    return asprintf(&path, "%s%s%s", level->path, level->path[0] ? "/" : "", name) < 0 ? NULL
+                                                                                       : path;
+}
+
 static int log_left(int error, const char *path, const char *what)
 {
     return log_fail(error, "builder left %s: %s", path, what);
@@ -185,11 +193,9 @@ static int take_file(struct seal *seal, int dirfd, const char *name, const char 
 static int scan_entry(int dirfd, const char *name, unsigned char type UNUSED, void *context)
 {
     struct level *level = context;
-    AUTO_FREE char *path = NULL;
-    if (asprintf(&path, "%s%s%s", level->path, level->path[0] ? "/" : "", name) < 0) {
-        path = NULL;
+    AUTO_FREE char *path = path_in(level, name);
+    if (!path)
         return -ENOMEM;
-    }
     if (!manifest_path_is_valid(path))
         return log_left(EINVAL, path, "the path is too long");
     struct stat status;
@@ -412,11 +418,9 @@ static int seal_databases(struct seal *seal)
 static int check_known(int dirfd UNUSED, const char *name, unsigned char type UNUSED, void *context)
 {
     const struct level *level = context;
-    AUTO_FREE char *path = NULL;
-    if (asprintf(&path, "%s%s%s", level->path, level->path[0] ? "/" : "", name) < 0) {
-        path = NULL;
+    AUTO_FREE char *path = path_in(level, name);
+    if (!path)
         return -ENOMEM;
-    }
     const struct manifest_entry wanted = {.path = path};
     if (bsearch(&wanted, level->seal->entries, level->seal->count, sizeof(wanted), compare_entries))
         return 0;

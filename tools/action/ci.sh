@@ -30,17 +30,6 @@ set_output() { # NAME VALUE
     fi
 }
 
-check_key() { # KEY
-    case $1 in
-    *[!0-9a-f]*) bad=true ;;
-    *) bad=false ;;
-    esac
-    if [ "$bad" = true ] || [ "${#1}" -ne 64 ]; then
-        say "\"$1\" is no key: 64 digits"
-        exit 1
-    fi
-}
-
 store_path() {
     mintfs config --json | sed -n '/"name": "store"/,/}/s/^ *"value": "\(.*\)",\{0,1\}$/\1/p'
 }
@@ -67,6 +56,19 @@ run_with_arguments() {
 set_variable() { # NAME VALUE
     if [ -n "${GITHUB_ENV-}" ]; then
         printf '%s=%s\n' "$1" "$2" >>"$GITHUB_ENV"
+    fi
+}
+
+find_key() { # sets key
+    key=${MINTFS_CI_KEY-}
+    [ -n "$key" ] || key=$(run_with_arguments key)
+    case $key in
+    *[!0-9a-f]*) bad=true ;;
+    *) bad=false ;;
+    esac
+    if [ "$bad" = true ] || [ "${#key}" -ne 64 ]; then
+        say "\"$key\" is no key: 64 digits"
+        exit 1
     fi
 }
 
@@ -101,9 +103,7 @@ install_step() {
 }
 
 key_step() {
-    key=${MINTFS_CI_KEY-}
-    [ -n "$key" ] || key=$(run_with_arguments key)
-    check_key "$key"
+    find_key
     store=$(store_path)
     present=false
     [ ! -d "$store/v1/templates/$key" ] || present=true
@@ -133,9 +133,7 @@ build_seconds() {
 
 build_step() {
     mend_step
-    key=${MINTFS_CI_KEY-}
-    [ -n "$key" ] || key=$(run_with_arguments key)
-    check_key "$key"
+    find_key
     hit=false seconds=0.0
     # What is damaged is no hit, and is built anew.
     if [ -d "$(store_path)/v1/templates/$key" ] && mintfs verify "$key" >/dev/null; then

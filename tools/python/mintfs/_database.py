@@ -24,7 +24,6 @@ from ._sessions import (
 from ._urls import Option, file_uri, sqlalchemy_url
 
 
-
 class Url(str):
     """An SQLAlchemy URL of the one database; called with a file's name, the URL of that."""
 
