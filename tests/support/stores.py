@@ -90,7 +90,8 @@ class Store:
     ) -> str:
         """A template of one SQLite database, app.db: made once, the builder copies it."""
         made = self.home / f"{tables}-{rows}-{page_size}-{journal_mode}.db"
-        made.write_bytes(_app_db(tables, rows, page_size, journal_mode))
+        if not made.exists():
+            made.write_bytes(_app_db(tables, rows, page_size, journal_mode))
         options = ["--salt", salt] if salt else []
         return self.build("cp", made, "{out}", name=name, options=options)
 
