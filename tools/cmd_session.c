@@ -185,9 +185,11 @@ static int set_lease(const struct store *store, const struct new_request *reques
 static int make_copied(const struct store *store, struct made_session *made)
 {
     bool first;
+    char *path = NULL;
     int r = copies_sweep(store);
     if (r == 0)
-        r = copies_new(store, made->key, made->id, &made->path, &first);
+        r = copies_new(store, made->key, made->id, &path, &first);
+    made->path = path;
     /* A mount's daemon counts its own. */
     if (r == 0 && (catalog_touch(store->catalog, made->key) < 0 ||
                    catalog_count_use(store->catalog, 1, 0) < 0))
@@ -297,11 +299,10 @@ static int print_made(const struct new_request *request, const struct made_sessi
         return shown_json(json_pack("{s:o, s:s, s:s, s:s, s:s}", "path", shown_text(made->path),
                                     "key", made->key, "id", made->id, "backend",
                                     backend_name(made->choice.backend), "why", made->choice.why));
-    if (!request->as_url) {
+    if (made->file)
+        print_url(made->path, made->file);
+    else
         puts(made->path);
-        return 0;
-    }
-    print_url(made->path, made->file);
     return 0;
 }
 
@@ -367,7 +368,7 @@ static int session_new_command(int argc, char **argv)
         r = find_database(store, made.key, &made.file);
     if (r == 0)
         r = make_session(store, &request, &made);
-    if (r < 0)
+    if (r < 0 || !made.path)
         return command_status(r);
     (void)signal(SIGPIPE, SIG_IGN);
     r = print_made(&request, &made);

@@ -89,7 +89,9 @@ static int describe(const struct store *store, const char *key, json_t **ret_jso
         return -ENOMEM;
     }
     AUTO_FD int fd = io_openat(store->templates_fd, key, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-    int r = fd < 0 ? log_errno(fd, "%s", path) : manifest_read(fd, path, &manifest);
+    if (fd < 0)
+        return log_errno(fd, "%s", path);
+    int r = manifest_read(fd, path, &manifest);
     if (r == -ENOENT)
         return log_fail(EBADMSG, "%s/manifest.json: missing: the template is damaged", path);
     if (r == 0)

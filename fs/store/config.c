@@ -175,7 +175,7 @@ static int read_file(void)
         return 0;
     if (r < 0)
         return log_errno(r, "%s", file.path);
-    if (strlen(text) != size)
+    if (!text || strlen(text) != size)
         return log_fail(EINVAL, "%s: not a text file", file.path);
     int number = 0;
     for (char *line = text, *next; r == 0 && line; line = next) {
@@ -225,7 +225,7 @@ int config_get(enum setting setting, struct setting_value *ret_value)
 
 int config_get_number(enum setting setting, uint64_t *ret_number)
 {
-    struct setting_value value;
+    struct setting_value value = {.text = ""};
     int r = config_get(setting, &value);
     return r < 0 ? r : parse_number(settings[setting].kind, value.text, ret_number);
 }

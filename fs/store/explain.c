@@ -39,10 +39,10 @@ static int compare_inputs(const struct key *key, const struct manifest *manifest
     size_t i = 0;
     size_t j = 0;
     int r = 0;
-    while (r == 0 && (i < key->inputs.count || j < manifest->input_count)) {
-        const struct manifest_input *now = i < key->inputs.count ? &key->inputs.items[i] : NULL;
-        const struct manifest_input *then = j < manifest->input_count ? &manifest->inputs[j] : NULL;
-        int order = !now ? 1 : !then ? -1 : strcmp(now->path, then->path);
+    while (r == 0 && i < key->inputs.count && j < manifest->input_count) {
+        const struct manifest_input *now = &key->inputs.items[i];
+        const struct manifest_input *then = &manifest->inputs[j];
+        int order = strcmp(now->path, then->path);
         if (order < 0)
             r = add(to, "input", "added", now->path, SIZE_MAX >> 1);
         else if (order > 0)
@@ -52,6 +52,10 @@ static int compare_inputs(const struct key *key, const struct manifest *manifest
         i += order <= 0;
         j += order >= 0;
     }
+    for (; r == 0 && i < key->inputs.count; i++)
+        r = add(to, "input", "added", key->inputs.items[i].path, SIZE_MAX >> 1);
+    for (; r == 0 && j < manifest->input_count; j++)
+        r = add(to, "input", "removed", manifest->inputs[j].path, SIZE_MAX >> 1);
     return r;
 }
 
@@ -91,17 +95,14 @@ static int compare_arguments(const struct key *key, const struct manifest *manif
 {
     size_t before = strv_length(manifest->arguments);
     int r = 0;
-    for (size_t i = 0; r == 0 && (i < key->arguments.count || i < before); i++) {
-        const char *now = i < key->arguments.count ? key->arguments.items[i] : NULL;
-        const char *then = i < before ? manifest->arguments[i] : NULL;
-        if (now && then && !strcmp(now, then))
-            continue;
-        r = add(to, "argument",
-                now && then ? "changed"
-                : now       ? "added"
-                            : "removed",
-                now ? now : then, SIZE_MAX >> 1);
-    }
+    size_t i = 0;
+    for (; r == 0 && i < key->arguments.count && i < before; i++)
+        if (strcmp(key->arguments.items[i], manifest->arguments[i]) != 0)
+            r = add(to, "argument", "changed", key->arguments.items[i], SIZE_MAX >> 1);
+    for (size_t j = i; r == 0 && j < key->arguments.count; j++)
+        r = add(to, "argument", "added", key->arguments.items[j], SIZE_MAX >> 1);
+    for (size_t j = i; r == 0 && j < before; j++)
+        r = add(to, "argument", "removed", manifest->arguments[j], SIZE_MAX >> 1);
     return r;
 }
 

@@ -121,7 +121,8 @@ static int compare_entry(const struct store *cached_store, const struct store *f
                          const struct manifest_entry *cached, const struct manifest_entry *fresh,
                          struct strlist *lines)
 {
-    if (cached->type != fresh->type || (cached->target && strcmp(cached->target, fresh->target)))
+    if (cached->type != fresh->type ||
+        (cached->target && strcmp(cached->target, fresh->target) != 0))
         return add_line(lines, cached->path, "is of another kind, or points elsewhere");
     if (cached->mode != fresh->mode)
         return add_line(lines, cached->path, "has another mode");

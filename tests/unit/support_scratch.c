@@ -106,18 +106,20 @@ uint64_t stored_bytes(const struct world *world)
     return counts.stored_bytes;
 }
 
-static bool note_session(const struct session *session, void *context)
+static bool note_session(const struct session *session, void *stream)
 {
-    char *text = context;
-    (void)strcat(text, session_id(session));
-    (void)strcat(text, " ");
+    (void)fprintf(stream, "%s ", session_id(session));
     return true;
 }
 
 void check_listing(const struct world *world, const char *expected)
 {
-    char text[256] = "";
-    scratch_each(world->scratch, world->key, 0, note_session, text);
+    AUTO_FREE char *text = NULL;
+    size_t size = 0;
+    FILE *stream = open_memstream(&text, &size);
+    CHECK(stream);
+    scratch_each(world->scratch, world->key, 0, note_session, stream);
+    CHECK_EQ(fclose(stream), 0);
     if (strcmp(text, expected) != 0)
         support_fail(__FILE__, __LINE__, "listed: %s, not: %s", text, expected);
 }
