@@ -3,6 +3,7 @@
 import os
 import shutil
 import sqlite3
+import time
 
 import pytest
 
@@ -194,3 +195,18 @@ def test_a_damaged_template_can_be_evicted(store):
     (store.path / "v1/catalog.db").unlink()
     assert store.run("evict", key).stdout == f"{key}\n"
     assert store.build_app() == key
+
+
+def test_what_a_ci_cache_brought_back_was_used_when_it_came(copies):
+    """Made long ago, and not used here since: the next build does not evict it for its age."""
+    key = make_template(copies.path, 1, created_ns=10**18)
+    came = os.stat(copies.path / "v1/templates" / key).st_ctime_ns
+    copies.build_app()
+    row = row_of(copies, key)
+    assert (row["created_ns"], row["last_used_ns"]) == (10**18, came)
+    # As a rebuilt catalog has it; and no clock that was wrong keeps one for good.
+    later = make_template(copies.path, 2, created_ns=4 * 10**18)
+    (copies.path / "v1/catalog.db").unlink()
+    copies.run("gc")
+    assert row_of(copies, key)["last_used_ns"] == came
+    assert came < row_of(copies, later)["last_used_ns"] <= time.time_ns()

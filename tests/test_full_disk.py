@@ -8,7 +8,8 @@ import subprocess
 import pytest
 
 from support import mounts
-from support.basics import IS_ROOT, eventually, fails
+from support.basics import eventually, fails
+from support.disks import fill_to_the_last_byte, mounted_disk
 from support.processes import call_in_fork
 
 MIB = 1 << 20
@@ -22,14 +23,9 @@ DEAD = ("a dead mount lay",)
 @pytest.fixture
 def small_disk(place):
     """A tmpfs of 3 MiB."""
-    if not IS_ROOT:
-        pytest.skip("only root can mount a small tmpfs")
-    disk = place / "disk"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "mintfs-test", disk], check=True)
-    (disk / "scratch").mkdir()
-    yield disk
-    subprocess.run(["umount", disk], check=True)
+    with mounted_disk(place / "disk") as disk:
+        (disk / "scratch").mkdir()
+        yield disk
 
 
 @contextlib.contextmanager
@@ -214,17 +210,6 @@ def test_shared_memory_counts_against_no_limit(fuse, store):
         assert_intact(other, rows)
         other.close()
         db.close()
-
-
-def fill_to_the_last_byte(disk):
-    with open(disk / "filler", "ab", buffering=0) as file, fails("ENOSPC"):
-        while True:
-            for size in (65536, 4096, 1):
-                with contextlib.suppress(OSError):
-                    file.write(bytes(size))
-                    break
-            else:
-                file.write(b"x")
 
 
 @pytest.mark.parametrize("options", [("strict",), ()])

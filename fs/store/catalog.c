@@ -11,7 +11,6 @@
 #include "fs/base/log.h"
 #include "fs/store/catalog_db.h"
 #include "fs/store/catalog_parts.h"
-#include "fs/store/pin.h"
 
 struct catalog {
     struct store *store;
@@ -84,6 +83,34 @@ static int ensure_open(struct catalog *catalog)
     return catalog_db_open(catalog->store, &catalog->db, &catalog->opened);
 }
 
+static void roll_back(sqlite3 *db)
+{
+    if (!sqlite3_get_autocommit(db))
+        (void)sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
+}
+
+/* A journal that cannot be made is SQLITE_CANTOPEN, one over a quota an I/O error. */
+static bool is_for_want_of_room(sqlite3 *db, int r)
+{
+    int cause = sqlite3_system_errno(db);
+    return r == -ENOSPC || ((r == -EACCES || r == -EIO) && (cause == ENOSPC || cause == EDQUOT));
+}
+
+/* On a full disk once more, with the journal in memory. */
+static int run(sqlite3 *db, catalog_operation *operate, void *arguments)
+{
+    int r = operate(db, arguments);
+    if (r >= 0 || !is_for_want_of_room(db, r))
+        return r;
+    roll_back(db);
+    (void)sqlite3_exec(db, "PRAGMA journal_mode=MEMORY", NULL, NULL, NULL);
+    r = operate(db, arguments);
+    r = r < 0 && is_for_want_of_room(db, r) ? -ENOSPC : r;
+    roll_back(db);
+    (void)sqlite3_exec(db, "PRAGMA journal_mode=DELETE", NULL, NULL, NULL);
+    return r;
+}
+
 int catalog_use(struct catalog *catalog, catalog_operation *operate, void *arguments)
 {
     AUTO_UNLOCK UNUSED pthread_mutex_t *held = mutex_hold(&catalog->mutex);
@@ -91,11 +118,10 @@ int catalog_use(struct catalog *catalog, catalog_operation *operate, void *argum
         int r = ensure_open(catalog);
         if (r < 0)
             return r;
-        r = operate(catalog->db, arguments);
+        r = run(catalog->db, operate, arguments);
         if (r >= 0 || r == -ENOENT)
             return r;
-        if (!sqlite3_get_autocommit(catalog->db))
-            (void)sqlite3_exec(catalog->db, "ROLLBACK", NULL, NULL, NULL);
+        roll_back(catalog->db);
         /* Looked at while the connection keeps its inode's number from being used again. */
         struct stat seen = {0};
         (void)fstatat(catalog->store->v1_fd, CATALOG_FILE, &seen, AT_SYMLINK_NOFOLLOW);
@@ -104,7 +130,7 @@ int catalog_use(struct catalog *catalog, catalog_operation *operate, void *argum
         if ((r != -EBADMSG && !is_replaced) || attempt == CATALOG_ATTEMPTS) {
             log_warning("catalog %s/v1/%s: %s", catalog->store->path, CATALOG_FILE,
                         r == -EROFS ? "cannot be written, so this use is not counted"
-                                    : sqlite3_errmsg(catalog->db));
+                                    : strerror(-r));
             return r;
         }
         drop(catalog);
@@ -164,9 +190,9 @@ int catalog_is_verified(struct catalog *catalog, const char *key)
 }
 
 struct addition {
+    const struct store *store;
     const struct manifest *manifest;
     bool built_now;
-    bool pinned;
     const char *name;
 };
 
@@ -176,7 +202,7 @@ static int add(sqlite3 *db, void *arguments)
     const struct manifest *manifest = addition->manifest;
     int r = catalog_begin(db, true);
     if (r == 0)
-        r = catalog_db_enter(db, manifest, true, addition->pinned);
+        r = catalog_db_enter(db, addition->store, manifest, true);
     if (r == 0)
         r = set_name(db, addition->name, manifest->key);
     if (r == 0 && addition->built_now)
@@ -196,10 +222,8 @@ static int add(sqlite3 *db, void *arguments)
 int catalog_add(struct catalog *catalog, const struct manifest *manifest, bool built_now,
                 const char *name)
 {
-    struct addition addition = {.manifest = manifest,
-                                .built_now = built_now,
-                                .pinned = pin_exists(catalog->store, manifest->key),
-                                .name = name};
+    struct addition addition = {
+        .store = catalog->store, .manifest = manifest, .built_now = built_now, .name = name};
     return catalog_use(catalog, add, &addition);
 }
 
@@ -209,14 +233,13 @@ static int refresh(sqlite3 *db, void *arguments)
     int r = catalog_begin(db, true);
     int verified = r == 0 ? catalog_row_is_verified(db, addition->manifest->key) : r;
     r = verified < 0 ? verified
-                     : catalog_db_enter(db, addition->manifest, verified, addition->pinned);
+                     : catalog_db_enter(db, addition->store, addition->manifest, verified);
     return r == 0 ? catalog_commit(db) : r;
 }
 
 int catalog_refresh(struct catalog *catalog, const struct manifest *manifest)
 {
-    struct addition addition = {.manifest = manifest,
-                                .pinned = pin_exists(catalog->store, manifest->key)};
+    struct addition addition = {.store = catalog->store, .manifest = manifest};
     return catalog_use(catalog, refresh, &addition);
 }
 

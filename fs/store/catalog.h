@@ -6,6 +6,9 @@
  * truncated or damaged, it is rebuilt from the manifests, and one line says so. One of a later
  * mintfs is refused and left alone: -EPROTONOSUPPORT, said, by every function here.
  *
+ * On a full disk, where its journal cannot be written, that is kept in memory: who is killed then
+ * may leave a damaged catalog, and who waits for room could not even evict.
+ *
  * Safe from several threads and processes at once; the catalog may be rebuilt by another process
  * at any moment. Its connection is opened with the first use and never carried over fork().
  */
@@ -71,17 +74,20 @@ MUST_CHECK int catalog_name(struct catalog *catalog, const char *name, const cha
  * Takes templates out of the catalog and out of the store in one step that no hit can come
  * between: each row that nobody has used, pinned or changed since it was read (by its last_used_ns)
  * is deleted with its names, and `move` takes the template away; where move fails the row stays.
- * `result` tells of each. Whoever calls holds the templates' locks (fs/store/gc.c).
+ * `result` tells of each. Whoever calls holds the templates' locks (fs/store/gc.c). Nothing of this
+ * takes room: a full disk is where it is needed most.
  */
 typedef int catalog_mover(const char *key, void *context);
 struct catalog_eviction {
     const char *key;
     int64_t last_used_ns; /* as it was read; -1: whatever it is */
-    int64_t size_bytes;
     int result; /* 0: gone; -EAGAIN: used or pinned meanwhile; else what `move` answered */
 };
 MUST_CHECK int catalog_evict(struct catalog *catalog, struct catalog_eviction *evictions,
                              size_t count, catalog_mover *move, void *context);
+
+/* What an eviction took away, once its room is there again: the day's row may need some. */
+MUST_CHECK int catalog_count_evicted(struct catalog *catalog, uint64_t templates, uint64_t bytes);
 
 /*
  * Brings the catalog in line with the store: rows of templates that are gone go, and templates

@@ -46,13 +46,6 @@ static int evict_one(sqlite3 *db, struct catalog_eviction *eviction,
     if (r == 0 && eviction->result == 0)
         r = catalog_db_run(db, "DELETE FROM names WHERE key = ?1", "s", eviction->key);
     if (r == 0 && eviction->result == 0)
-        r = catalog_db_run(db,
-                           "INSERT INTO days(day, evicted, evicted_bytes)"
-                           " VALUES(date('now', 'localtime'), 1, ?1)"
-                           " ON CONFLICT(day) DO UPDATE SET evicted = evicted + 1,"
-                           " evicted_bytes = evicted_bytes + ?1",
-                           "i", eviction->size_bytes);
-    if (r == 0 && eviction->result == 0)
         eviction->result = evicting->move(eviction->key, evicting->context);
     if (r == 0 && eviction->result < 0)
         r = catalog_db_run(db, "ROLLBACK TO one", "");
@@ -77,6 +70,26 @@ int catalog_evict(struct catalog *catalog, struct catalog_eviction *evictions, s
 }
 
 /* ---- sums ---- */
+
+static int count_evicted(sqlite3 *db, void *arguments)
+{
+    const int64_t *counts = arguments;
+    int r = catalog_begin(db, false);
+    if (r == 0)
+        r = catalog_db_run(db,
+                           "INSERT INTO days(day, evicted, evicted_bytes)"
+                           " VALUES(date('now', 'localtime'), ?1, ?2)"
+                           " ON CONFLICT(day) DO UPDATE SET evicted = evicted + ?1,"
+                           " evicted_bytes = evicted_bytes + ?2",
+                           "ii", counts[0], counts[1]);
+    return r == 0 ? catalog_commit(db) : r;
+}
+
+int catalog_count_evicted(struct catalog *catalog, uint64_t templates, uint64_t bytes)
+{
+    int64_t counts[] = {(int64_t)templates, (int64_t)bytes};
+    return templates ? catalog_use(catalog, count_evicted, counts) : 0;
+}
 
 struct totals {
     uint64_t bytes;

@@ -21,6 +21,7 @@
 #include "fs/base/lock.h"
 #include "fs/base/log.h"
 #include "fs/base/sha256.h"
+#include "fs/store/catalog.h"
 #include "fs/store/pin.h"
 #include "fs/store/template.h"
 
@@ -234,7 +235,21 @@ static char *words_of_builder(const struct manifest *manifest)
     return steal_pointer(&text);
 }
 
-int catalog_db_enter(sqlite3 *db, const struct manifest *manifest, bool verified, bool pinned)
+/* Of publishing or unpacking it, by its directory's inode; never after now. */
+static int64_t came_ns(const struct store *store, const struct manifest *manifest)
+{
+    struct stat status;
+    int64_t now_ns = catalog_now_ns();
+    int64_t ns = manifest->created_ns;
+    if (fstatat(store->templates_fd, manifest->key, &status, AT_SYMLINK_NOFOLLOW) == 0) {
+        int64_t changed_ns = (int64_t)status.st_ctim.tv_sec * 1000000000 + status.st_ctim.tv_nsec;
+        ns = changed_ns > ns ? changed_ns : ns;
+    }
+    return ns < now_ns ? ns : now_ns;
+}
+
+int catalog_db_enter(sqlite3 *db, const struct store *store, const struct manifest *manifest,
+                     bool verified)
 {
     AUTO_FREE char *made_by = words_of_builder(manifest);
     if (!made_by)
@@ -246,13 +261,15 @@ int catalog_db_enter(sqlite3 *db, const struct manifest *manifest, bool verified
         db,
         "INSERT INTO templates(key, file, size_bytes, file_count, created_ns, build_time_ns,"
         " last_used_ns, verified, pinned, label, made_by)"
-        " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?5, ?7, ?8, ?9, ?10)"
+        " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?11, ?7, ?8, ?9, ?10)"
         " ON CONFLICT(key) DO UPDATE SET file = ?2, size_bytes = ?3, file_count = ?4,"
         " created_ns = ?5, build_time_ns = ?6, verified = ?7, pinned = ?8, label = ?9,"
         " made_by = ?10",
-        "ssiiiiiiss", manifest->key, manifest->file, (int64_t)manifest_size_bytes(manifest), files,
-        manifest->created_ns, manifest->build_time_ns, (int64_t)verified, (int64_t)pinned,
-        manifest->name && template_name_is_valid(manifest->name) ? manifest->name : "", made_by);
+        "ssiiiiiissi", manifest->key, manifest->file, (int64_t)manifest_size_bytes(manifest), files,
+        manifest->created_ns, manifest->build_time_ns, (int64_t)verified,
+        (int64_t)pin_exists(store, manifest->key),
+        manifest->name && template_name_is_valid(manifest->name) ? manifest->name : "", made_by,
+        came_ns(store, manifest));
     if (r == 0 && manifest->name && template_name_is_valid(manifest->name))
         r = catalog_db_run(db,
                            "INSERT INTO names(name, key, since_ns) VALUES(?1, ?2, ?3)"
@@ -287,7 +304,7 @@ static int enter_template(int templates_fd, const char *key, unsigned char type 
     if (manifest_read(fd, shown, &manifest) < 0 || strcmp(manifest->key, key) != 0)
         return 0;
     rebuild->count++;
-    return catalog_db_enter(rebuild->db, manifest, false, pin_exists(rebuild->store, key));
+    return catalog_db_enter(rebuild->db, rebuild->store, manifest, false);
 }
 
 /* Makes catalog.db.new, whole, from the manifests. */

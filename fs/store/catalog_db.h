@@ -33,10 +33,13 @@ MUST_CHECK int catalog_db_open(const struct store *store, sqlite3 **ret_db,
 MUST_CHECK int catalog_db_rebuild(const struct store *store, const struct stat *seen,
                                   const char *why);
 
-/* Writes the row of one manifest, and its name unless a younger template has it. 0 or -errno,
- * unsaid. */
-MUST_CHECK int catalog_db_enter(sqlite3 *db, const struct manifest *manifest, bool verified,
-                                bool pinned);
+/*
+ * Writes the row of one manifest, with its pin, and its name unless a younger template has it. One
+ * that is new here counts as used when it came to this store, which for a template that a CI cache
+ * brought back is long after it was made. 0 or -errno, unsaid.
+ */
+MUST_CHECK int catalog_db_enter(sqlite3 *db, const struct store *store,
+                                const struct manifest *manifest, bool verified);
 
 /* Prepares and binds in order: 's' const char * or NULL, 'i' int64_t. 0 or -errno, unsaid. */
 MUST_CHECK int catalog_db_prepare(sqlite3 *db, sqlite3_stmt **ret_statement, const char *sql,

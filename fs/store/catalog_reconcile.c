@@ -9,7 +9,6 @@
 #include "fs/base/lock.h"
 #include "fs/store/catalog_db.h"
 #include "fs/store/catalog_parts.h"
-#include "fs/store/pin.h"
 #include "fs/store/strlist.h"
 #include "fs/store/sweep.h"
 #include "fs/store/template.h"
@@ -62,7 +61,7 @@ static int enter_key(sqlite3 *db, struct entering *entering, const char *key)
     if (fd < 0 || manifest_read(fd, shown, &manifest) < 0 || strcmp(manifest->key, key) != 0)
         return 0;
     entering->entered++;
-    return catalog_db_enter(db, manifest, false, pin_exists(entering->store, key));
+    return catalog_db_enter(db, entering->store, manifest, false);
 }
 
 static int enter_keys(sqlite3 *db, void *arguments)

@@ -99,7 +99,8 @@ int gc_candidates_read(const struct store *store, struct candidates *all)
 {
     struct locks_look look = {.store = store, .all = all};
     int r = catalog_reconcile(store->catalog, NULL, NULL);
-    if (r == 0)
+    /* On a full disk what the catalog has not met yet waits for the room that the others leave. */
+    if (r == 0 || r == -ENOSPC)
         r = catalog_each(store->catalog, gc_candidates_add, all);
     return r < 0 ? r : dir_each(store->locks_fd, note_use, &look);
 }
@@ -183,7 +184,6 @@ static int move_all(struct batch *batch, bool forced)
         evictions[count++] = (struct catalog_eviction){
             .key = row->key,
             .last_used_ns = forced ? -1 : row->last_used_ns,
-            .size_bytes = (int64_t)row->size_bytes,
         };
     }
     int r = catalog_evict(batch->store->catalog, evictions, count, move_aside, batch);
@@ -195,14 +195,20 @@ static int move_all(struct batch *batch, bool forced)
 
 static void remove_files(const struct batch *batch)
 {
+    uint64_t count = 0;
+    uint64_t bytes = 0;
     for (size_t i = 0; i < batch->count; i++) {
         const char *aside = batch->held[i].aside;
         int r = aside[0] ? dir_remove_tree(batch->store->building_fd, aside) : 0;
         if (r < 0)
             log_warning("cannot remove %s/v1/building/%s: %s; the next build or gc will",
                         batch->store->path, aside, strerror(-r));
+        count += aside[0] != '\0';
+        bytes += aside[0] ? batch->held[i].candidate->row.size_bytes : 0;
         progress_add(1);
     }
+    if (catalog_count_evicted(batch->store->catalog, count, bytes) < 0)
+        log_warning("what was evicted is not counted in mintfs stats");
 }
 
 /* Fills in the fates of batch->count candidates. */

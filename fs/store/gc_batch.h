@@ -35,8 +35,9 @@ MUST_CHECK int gc_candidates_add(const struct catalog_row *row, void *all);
 const struct candidate *gc_candidates_find(const struct candidates *all, const char *key);
 
 enum {
-    /* Locks are taken for so many at a time: a descriptor each. */
-    BATCH = 64,
+    /* Locks are taken for so many at a time: a descriptor each. Their names, and those below
+     * building/, fit into a directory's first block: on a full disk there is no second one. */
+    BATCH = 32,
     ASIDE_SIZE = SHA256_HEX_LENGTH + 16,
 };
 

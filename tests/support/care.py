@@ -1,5 +1,6 @@
 """What commands say with --json, by command, and what the tests of the cache's care share."""
 
+import contextlib
 import json
 import os
 import pty
@@ -193,7 +194,7 @@ def aged(store, count=6, size=1000, name=""):
     store.run("ls")
     keys = [make_template(store.path, i, name=name, size=size) for i in range(count)]
     store.run("ls")
-    with sqlite3.connect(store.path / "v1/catalog.db") as db:
+    with contextlib.closing(sqlite3.connect(store.path / "v1/catalog.db")) as db, db:
         db.execute("delete from names")
         (now,) = db.execute("select cast(strftime('%s', 'now') as integer) * 1000000000").fetchone()
         for i, key in enumerate(keys):

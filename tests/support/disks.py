@@ -1,0 +1,43 @@
+"""Small disks, and how they are filled."""
+
+import contextlib
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from support.basics import IS_ROOT, fails
+
+
+@contextlib.contextmanager
+def mounted_disk(disk: Path, kind="tmpfs", size="3m"):
+    """A file system of its own at `disk`, which is made."""
+    if not IS_ROOT:
+        pytest.skip("only root can mount a small disk")
+    disk.mkdir()
+    if kind == "tmpfs":
+        subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "mintfs-test", disk], check=True
+        )
+    else:
+        image = disk.with_name(f"{disk.name}.image")
+        subprocess.run(["truncate", "-s", size, image], check=True)
+        # Blocks as on any disk of a size that people use.
+        subprocess.run([f"mkfs.{kind}", "-q", "-b", "4096", image], check=True)
+        if subprocess.run(["mount", "-o", "loop", image, disk], capture_output=True).returncode:
+            pytest.skip("no loop device here")
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def fill_to_the_last_byte(disk: Path):
+    with open(disk / "filler", "ab", buffering=0) as file, fails("ENOSPC"):
+        while True:
+            for size in (65536, 4096, 1):
+                with contextlib.suppress(OSError):
+                    file.write(bytes(size))
+                    break
+            else:
+                file.write(b"x")

@@ -1,0 +1,63 @@
+"""Eviction on a disk without a byte left: that is when it matters most."""
+
+import json
+import shutil
+
+import pytest
+
+from support.care import aged, keys_of, read
+from support.disks import fill_to_the_last_byte, mounted_disk
+
+
+@pytest.fixture(params=["tmpfs", "ext4"])
+def full_store(request, store, place):
+    """Six templates, and nothing left of the disk that they lie on."""
+    if request.param == "ext4" and not shutil.which("mkfs.ext4"):
+        pytest.skip("no mkfs.ext4")
+    with mounted_disk(place / "disk", request.param, "8m") as disk:
+        store.path = disk / "store"
+        store.env["MINTFS_STORE"] = str(store.path)
+        store.keys = aged(store, size=200_000)
+        fill_to_the_last_byte(disk)
+        yield store
+
+
+def check_whole(store):
+    problems = json.loads(store.run("verify", "--all", "--json").stdout)["problems"]
+    assert problems == [] and store.leftovers() == []
+
+
+def test_gc_makes_room(full_store):
+    store = full_store
+    answer = read(store, "gc", "gc", "--max-size", "450000")
+    assert {row["key"] for row in answer["evicted"]} == set(store.keys[2:])
+    assert sorted(keys_of(store)) == sorted(store.keys[:2])
+    assert read(store, "stats", "stats")["total"]["evicted"] == 4
+    check_whole(store)
+
+
+def test_gc_of_all(full_store):
+    store = full_store
+    said = store.run("gc", "--max-size", "0").stderr
+    assert "evicted 6 templates" in said and said.count("\n") == 1
+    assert keys_of(store) == []
+    check_whole(store)
+
+
+def test_evict_makes_room(full_store):
+    store = full_store
+    assert store.run("evict", *store.keys[:3]).stdout.split() == store.keys[:3]
+    assert sorted(keys_of(store)) == sorted(store.keys[3:])
+    check_whole(store)
+
+
+def test_room_for_more_than_a_directory_holds(store, place):
+    """Locks and what is set aside: many at a time, and no room for a second block of names."""
+    with mounted_disk(place / "disk", "ext4", "16m") as disk:
+        store.path = disk / "store"
+        store.env["MINTFS_STORE"] = str(store.path)
+        aged(store, count=150)
+        fill_to_the_last_byte(disk)
+        answer = read(store, "gc", "gc", "--max-size", "0")
+        assert len(answer["evicted"]) == 150 and keys_of(store) == []
+        check_whole(store)
