@@ -1,5 +1,6 @@
 """A store that is not as it was: verify, its repairs, lost catalogs; and clean, which ends it."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -224,3 +225,25 @@ def test_a_later_catalog_is_refused_and_left_alone(store):
     for command in commands:
         assert "made by a later mintfs" in store.fail(*command, status=5)
     assert catalog.read_bytes() == before and store.template(key).exists()
+    assert not list((store.path / "v1").glob("pins/*"))
+
+
+def test_a_pin_that_is_refused_is_as_it_was(store):
+    key = store.build_app()
+    pins = store.path / "v1/pins"
+    store.run("pin", key)
+    with contextlib.closing(sqlite3.connect(store.path / "v1/catalog.db")) as db:
+        db.execute("pragma user_version = 99")
+        store.fail("unpin", key, status=5)
+        assert os.listdir(pins) == [key]
+        db.execute("pragma user_version = 1")
+        store.run("unpin", key)
+        db.execute("pragma user_version = 99")
+        store.fail("pin", key, status=5)
+        assert os.listdir(pins) == []
+        db.execute("pragma user_version = 1")
+    # One whose manifest nobody can read is no template to keep.
+    unreadable = make_template(store.path, 1)
+    (store.path / "v1/templates" / unreadable / "manifest.json").write_text("rubbish")
+    store.fail("pin", unreadable, status=3)
+    assert os.listdir(pins) == []

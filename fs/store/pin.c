@@ -34,8 +34,14 @@ static int set_file(const struct store *store, const char *key, bool pinned)
 
 int pin_set(const struct store *store, const char *key, bool pinned)
 {
+    bool was_pinned = pin_exists(store, key);
     int r = set_file(store, key, pinned);
     if (r < 0)
         return store_log_error(store->path, r, "v1/pins");
-    return catalog_pin(store->catalog, key, pinned);
+    r = catalog_pin(store->catalog, key, pinned);
+    /* What was refused has not happened; and what is no template has no pin, whoever wishes it. */
+    bool stays = was_pinned && r != -ENOENT;
+    if (r < 0 && stays != pinned && set_file(store, key, stays) < 0)
+        log_warning("%s/v1/pins/%.12s... could not be set back", store->path, key);
+    return r;
 }

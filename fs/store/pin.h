@@ -12,7 +12,8 @@
 
 bool pin_exists(const struct store *store, const char *key);
 
-/* Sets or takes away the pin of a template that is there. Errors are said. */
+/* Sets or takes away the pin of a template that is there; one that is refused stays as it was. Errors
+ * are said, but -ENOENT: the catalog knows no such template. */
 MUST_CHECK int pin_set(const struct store *store, const char *key, bool pinned);
 
 #endif
