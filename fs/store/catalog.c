@@ -11,12 +11,14 @@
 #include "fs/base/log.h"
 #include "fs/store/catalog_db.h"
 #include "fs/store/catalog_parts.h"
+#include "fs/store/catalog_wait.h"
 
 struct catalog {
     struct store *store;
     pthread_mutex_t mutex; /* over all below, and over each use of the connection */
     sqlite3 *db;           /* NULL: not open */
     struct stat opened;    /* the file that db is */
+    struct catalog_wait wait;
     pid_t owner;
 };
 
@@ -26,6 +28,7 @@ int catalog_new(struct store *store, struct catalog **ret_catalog)
     if (!catalog)
         return log_errno(ENOMEM, "catalog");
     catalog->store = store;
+    catalog->wait = (struct catalog_wait){.store = store};
     (void)pthread_mutex_init(&catalog->mutex, NULL);
     *ret_catalog = catalog;
     return 0;
@@ -80,7 +83,7 @@ static int ensure_open(struct catalog *catalog)
     if (catalog->db)
         return 0;
     catalog->owner = getpid();
-    return catalog_db_open(catalog->store, &catalog->db, &catalog->opened);
+    return catalog_db_open(catalog->store, &catalog->wait, &catalog->db, &catalog->opened);
 }
 
 static void roll_back(sqlite3 *db)
@@ -119,6 +122,8 @@ int catalog_use(struct catalog *catalog, catalog_operation *operate, void *argum
         if (r < 0)
             return r;
         r = run(catalog->db, operate, arguments);
+        if (r != -EBUSY)
+            catalog_wait_end(&catalog->wait);
         if (r >= 0 || r == -ENOENT)
             return r;
         roll_back(catalog->db);
@@ -127,6 +132,8 @@ int catalog_use(struct catalog *catalog, catalog_operation *operate, void *argum
         (void)fstatat(catalog->store->v1_fd, CATALOG_FILE, &seen, AT_SYMLINK_NOFOLLOW);
         /* Whatever it was that a file which has lost its name answered, the new one has its say. */
         bool is_replaced = !is_opened(catalog, &seen);
+        if (r == -EBUSY && !is_replaced)
+            return r; /* said */
         if ((r != -EBADMSG && !is_replaced) || attempt == CATALOG_ATTEMPTS) {
             log_warning("catalog %s/v1/%s: %s", catalog->store->path, CATALOG_FILE,
                         r == -EROFS ? "cannot be written, so this use is not counted"

@@ -9,6 +9,8 @@
  * On a full disk, where its journal cannot be written, that is kept in memory: who is killed then
  * may leave a damaged catalog, and who waits for room could not even evict.
  *
+ * One that another process keeps locked is waited for, with a line, and at last refused: -EBUSY, said.
+ *
  * Safe from several threads and processes at once; the catalog may be rebuilt by another process
  * at any moment. Its connection is opened with the first use and never carried over fork().
  */

@@ -25,7 +25,7 @@
 #include "fs/store/pin.h"
 #include "fs/store/template.h"
 
-enum { APPLICATION_ID = 0x6d696e74, SCHEMA_VERSION = 1, BUSY_TIMEOUT_MS = 20000 };
+enum { APPLICATION_ID = 0x6d696e74, SCHEMA_VERSION = 1 };
 
 static const char new_file[] = CATALOG_FILE ".new";
 static const char schema[] =
@@ -162,8 +162,6 @@ static int harden(sqlite3 *db)
 {
     int code = sqlite3_extended_result_codes(db, 1);
     if (code == SQLITE_OK)
-        code = sqlite3_busy_timeout(db, BUSY_TIMEOUT_MS);
-    if (code == SQLITE_OK)
         code = sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     if (code == SQLITE_OK)
         code = sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL);
@@ -191,7 +189,8 @@ static int open_file(const struct store *store, const char *name, int flags, sql
 }
 
 /* -ENOENT: no file; -EBADMSG: one that is no catalog; both unsaid. */
-static int open_existing(const struct store *store, sqlite3 **ret_db, struct stat *ret_status)
+static int open_existing(const struct store *store, struct catalog_wait *wait, sqlite3 **ret_db,
+                         struct stat *ret_status)
 {
     for (;;) {
         struct stat before;
@@ -202,6 +201,8 @@ static int open_existing(const struct store *store, sqlite3 **ret_db, struct sta
         *ret_status = before;
         AUTO_DB sqlite3 *db = NULL;
         int r = open_file(store, CATALOG_FILE, SQLITE_OPEN_READWRITE, &db);
+        if (r == 0)
+            r = catalog_wait_install(wait, db);
         if (r == 0)
             r = check_identity(store, db);
         if (fstatat(store->v1_fd, CATALOG_FILE, &after, AT_SYMLINK_NOFOLLOW) < 0 ||
@@ -379,11 +380,12 @@ int catalog_db_rebuild(const struct store *store, const struct stat *seen, const
     return 0;
 }
 
-int catalog_db_open(const struct store *store, sqlite3 **ret_db, struct stat *ret_status)
+int catalog_db_open(const struct store *store, struct catalog_wait *wait, sqlite3 **ret_db,
+                    struct stat *ret_status)
 {
     for (int attempt = 1;; attempt++) {
-        int r = open_existing(store, ret_db, ret_status);
-        if (r == 0 || r == -EPROTONOSUPPORT)
+        int r = open_existing(store, wait, ret_db, ret_status);
+        if (r == 0 || r == -EPROTONOSUPPORT || r == -EBUSY)
             return r;
         if ((r != -ENOENT && r != -EBADMSG) || attempt == CATALOG_ATTEMPTS)
             return log_errno(r, "catalog %s/v1/%s", store->path, CATALOG_FILE);

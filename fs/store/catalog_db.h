@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "fs/base/cleanup.h"
+#include "fs/store/catalog_wait.h"
 #include "fs/store/manifest.h"
 #include "fs/store/store.h"
 
@@ -22,11 +23,12 @@ MUST_CHECK int catalog_db_error(int code);
 
 /*
  * Opens v1/catalog.db, which is made, or rebuilt from the manifests, where it is missing, damaged
- * or not a catalog. Errors are said; -EPROTONOSUPPORT: of a later mintfs. `ret_status` is the file
+ * or not a catalog. Errors are said; -EPROTONOSUPPORT: of a later mintfs; -EBUSY: others kept it
+ * locked for longer than `wait` lasts. `ret_status` is the file
  * that was opened: another inode under the name means that it was replaced.
  */
-MUST_CHECK int catalog_db_open(const struct store *store, sqlite3 **ret_db,
-                               struct stat *ret_status);
+MUST_CHECK int catalog_db_open(const struct store *store, struct catalog_wait *wait,
+                               sqlite3 **ret_db, struct stat *ret_status);
 
 /* Replaces the catalog by one made from the manifests, unless another process has replaced or
  * changed the file `seen` since that was looked at. Said in one line, with `why`. */
