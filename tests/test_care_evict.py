@@ -1,8 +1,12 @@
 """Eviction: what goes first, what never goes, and the commands that let go by hand."""
 
+import contextlib
+import fcntl
+import json
 import os
 import shutil
 import sqlite3
+import struct
 import time
 
 import pytest
@@ -11,6 +15,12 @@ from support.basics import eventually
 from support.care import aged, keys_of, read, row_of
 from support.catalogs import DAY_NS, make_template
 from support.mounts import Mount
+
+
+def lock_it(file):
+    """An open file description lock, as fs/base/lock.h takes them."""
+    write_lock = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    fcntl.fcntl(file, 37, write_lock)  # F_OFD_SETLK
 
 
 def used(store, key, days_ago: float):
@@ -74,6 +84,11 @@ def test_pinned_templates_stay(store):
     store.run("pin", keys[2], keys[1][:12])
     said = read(store, "gc", "gc", "--max-size", "0")
     assert [row["key"] for row in said["evicted"]] == [keys[0]] and said["over"] is True
+    assert {(row["key"], row["reason"]) for row in said["kept"]} == {
+        (keys[1], "pinned"),
+        (keys[2], "pinned"),
+    }
+    assert "mintfs unpin" in said["kept"][0]["why"]
     assert f"template {keys[2][:12]} stays: pinned" in store.fail("evict", keys[2], status=4)
     # A pin outlives the catalog.
     (store.path / "v1/catalog.db").unlink()
@@ -88,7 +103,9 @@ def test_what_a_copy_uses_stays(copies):
     key = copies.build_app()
     copies.run("session", "new", "app", "one")
     said = read(copies, "gc", "gc", "--max-size", "0")
-    assert said["evicted"] == [] and "in use by a session" in said["kept"][0]["why"]
+    (kept,) = said["kept"]
+    assert said["evicted"] == [] and kept["reason"] == "in use"
+    assert "in use by a session" in kept["why"]
     assert "in use by a session" in copies.fail("evict", "app", status=4)
     copies.run("session", "reset", "one")
     copies.run("session", "rm", "one")
@@ -174,6 +191,37 @@ def test_a_scratch_that_is_gone_keeps_nothing(fuse, store, place):
     store.start = start
     shutil.rmtree(scratch)
     assert store.run("evict", "app").stdout == f"{key}\n"
+
+
+def test_what_was_over_a_limit_and_stays_is_told(copies):
+    """And why; what is within the limits is not looked at."""
+    keys = aged(copies, 6, name="unit")
+    copies.run("pin", keys[4])
+    with contextlib.ExitStack() as stack:
+        # As a builder has it while it works.
+        lock = copies.path / f"v1/locks/build-{keys[3]}"
+        builder = stack.enter_context(lock.open("w"))
+        lock_it(builder)
+        said = read(copies, "gc", "gc", "--max-size", "none", "--max-age", "12h", "--keep", "2")
+        assert {(row["key"], row["reason"]) for row in said["kept"]} == {
+            (keys[1], "kept"),
+            (keys[3], "building"),
+            (keys[4], "pinned"),
+        }
+        assert {row["key"] for row in said["evicted"]} == {keys[2], keys[5]}
+        assert (said["left"], said["over"]) == (4, False)
+        err = copies.run("gc", "--max-size", "none", "--max-age", "12h").stderr
+        assert f"kept {keys[3][:12]}: being built" in err
+        assert f"kept {keys[4][:12]}: pinned" in err
+
+
+def test_gc_of_a_name_that_there_is_not(store):
+    store.build_app()
+    said = 'no template has the name "nosuch"; mintfs ls lists them'
+    assert said in store.run("gc", "--name", "nosuch").stderr
+    done = store.run("gc", "-n", "nosuch", "--json")
+    assert said in done.stderr and json.loads(done.stdout)["evicted"] == []
+    assert "no template has" not in store.run("gc", "--name", "app").stderr
 
 
 def test_limits_are_held_after_each_build(copies):

@@ -6,16 +6,23 @@
 #include "fs/store/config.h"
 #include "tools/shown.h"
 
-int care_options(struct gc_options *ret_options)
+static int read_limit(enum setting setting, const char *flag, const char *text,
+                      uint64_t *ret_number)
+{
+    return text ? config_parse_number(setting, flag, text, ret_number)
+                : config_get_number(setting, ret_number);
+}
+
+int care_options(const struct care_limits *limits, struct gc_options *ret_options)
 {
     uint64_t size = 0;
     uint64_t age = 0;
     uint64_t keep = 0;
-    int r = config_get_number(SETTING_MAX_SIZE, &size);
+    int r = read_limit(SETTING_MAX_SIZE, "gc: --max-size", limits->max_size, &size);
     if (r == 0)
-        r = config_get_number(SETTING_MAX_AGE, &age);
+        r = read_limit(SETTING_MAX_AGE, "gc: --max-age", limits->max_age, &age);
     if (r == 0)
-        r = config_get_number(SETTING_KEEP, &keep);
+        r = read_limit(SETTING_KEEP, "gc: --keep", limits->keep, &keep);
     if (r < 0)
         return r;
     *ret_options = (struct gc_options){
@@ -33,7 +40,7 @@ void care_after_build(const struct store *store, const char *key)
     struct gc_result result = {0};
     char size[SHOWN_SIZE];
     char limit[SHOWN_SIZE];
-    int r = care_options(&options);
+    int r = care_options(&(struct care_limits){.max_size = NULL}, &options);
     /* What came from another machine counts for the limits as well. */
     if (r == 0)
         r = catalog_reconcile(store->catalog, NULL, NULL);
@@ -66,11 +73,31 @@ const char *care_fate(enum gc_fate fate)
                "them";
     case GC_BUILDING:
         return "being built";
+    case GC_KEPT:
+        return "among the newest of its name that --keep keeps";
     case GC_USED_NOW:
         return "used just now";
     case GC_GONE:
         return "gone already";
     default:
         return "not evicted";
+    }
+}
+
+const char *care_reason(enum gc_fate fate)
+{
+    switch (fate) {
+    case GC_PINNED:
+        return "pinned";
+    case GC_IN_USE:
+        return "in use";
+    case GC_BUILDING:
+        return "building";
+    case GC_KEPT:
+        return "kept";
+    case GC_USED_NOW:
+        return "used";
+    default:
+        return "failed";
     }
 }

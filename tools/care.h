@@ -8,14 +8,23 @@
 #include "fs/base/cleanup.h"
 #include "fs/store/gc.h"
 
-/* The limits as settings and variables say them, and everything that sessions use. */
-MUST_CHECK int care_options(struct gc_options *ret_options);
+/* Limits as a command line says them; NULL: the setting holds, which is then not looked at otherwise,
+ * so that a flag helps against a variable that nobody can read. */
+struct care_limits {
+    const char *max_size;
+    const char *max_age;
+    const char *keep;
+};
+
+/* The limits in force, and everything that sessions use. Errors are said. */
+MUST_CHECK int care_options(const struct care_limits *limits, struct gc_options *ret_options);
 
 /* After a build: holds the limits, with a line about what went. `key` stays. Failure is a warning:
  * the build has succeeded. */
 void care_after_build(const struct store *store, const char *key);
 
-/* "in use by a session" and so on. */
+/* "in use by a session" and so on, for people; and one word, for programs. */
 const char *care_fate(enum gc_fate fate);
+const char *care_reason(enum gc_fate fate);
 
 #endif

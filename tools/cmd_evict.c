@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "fs/base/log.h"
+#include "fs/overlay/uses.h"
 #include "fs/store/template.h"
 #include "tools/care.h"
 #include "tools/command.h"
@@ -44,10 +45,8 @@ static int may_rest(const struct store *store, const struct strlist *keys,
 
 static int evict(const struct store *store, const struct strlist *keys, enum gc_fate *fates)
 {
-    struct gc_options options;
-    int r = care_options(&options);
-    if (r == 0)
-        r = gc_evict(store, &options, keys, fates);
+    const struct gc_options options = {.uses = uses_gather};
+    int r = gc_evict(store, &options, keys, fates);
     for (int i = 0; r == 0 && i < REST_TRIES; i++) {
         AUTO_STRLIST struct strlist again = STRLIST_INIT;
         size_t of = 0;

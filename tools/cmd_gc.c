@@ -2,8 +2,8 @@
  * mintfs gc: evicts templates until the store is within its limits.
  *
  * `--json`: {"evicted": [{"key", "names", "size_bytes", "last_used_ns"}...], "evicted_bytes",
- * "kept": [{"key", "names", "size_bytes", "last_used_ns", "why"}...], "left", "left_bytes",
- * "over", "dry_run"}.
+ * "kept": [{"key", "names", "size_bytes", "last_used_ns", "reason", "why"}...], "left",
+ * "left_bytes", "over", "dry_run"}.
  */
 #include <getopt.h>
 #include <stdio.h>
@@ -11,7 +11,6 @@
 
 #include "fs/base/log.h"
 #include "fs/overlay/copies.h"
-#include "fs/store/config.h"
 #include "fs/store/template.h"
 #include "tools/at_rest.h"
 #include "tools/care.h"
@@ -56,8 +55,10 @@ static void tell(const struct catalog_row *row, enum gc_fate fate, void *context
         json_t *json = json_pack("{s:s, s:o, s:I, s:I}", "key", row->key, "names",
                                  shown_names(row->names), "size_bytes", (json_int_t)row->size_bytes,
                                  "last_used_ns", (json_int_t)row->last_used_ns);
-        if (json && !evicted)
+        if (json && !evicted) {
+            (void)json_object_set_new(json, "reason", json_string(care_reason(fate)));
             (void)json_object_set_new(json, "why", json_string(care_fate(fate)));
+        }
         (void)json_array_append_new(evicted ? telling->evicted : telling->kept, json);
         return;
     }
@@ -71,36 +72,37 @@ static void tell(const struct catalog_row *row, enum gc_fate fate, void *context
                shown_size(row->size_bytes, size), shown_age(row->last_used_ns, age));
 }
 
-static int read_option(int option, struct gc_options *wanted, struct telling *telling)
+struct asked {
+    struct care_limits limits;
+    const char *name;
+};
+
+static void take_option(int option, struct asked *asked, struct telling *telling)
 {
-    uint64_t number = 0;
     switch (option) {
     case OPTION_SIZE:
-        return config_parse_number(SETTING_MAX_SIZE, "gc: --max-size", optarg,
-                                   &wanted->max_size_bytes);
+        asked->limits.max_size = optarg;
+        break;
     case OPTION_AGE:
-        if (config_parse_number(SETTING_MAX_AGE, "gc: --max-age", optarg, &number) < 0)
-            return -EINVAL;
-        wanted->max_age_ns = number == UINT64_MAX ? GC_NO_AGE : (int64_t)number * 1000000000;
-        return 0;
+        asked->limits.max_age = optarg;
+        break;
     case OPTION_KEEP:
-        return config_parse_number(SETTING_KEEP, "gc: --keep", optarg, &wanted->keep);
+        asked->limits.keep = optarg;
+        break;
     case 'n':
-        wanted->name = optarg;
-        if (!template_name_is_valid(optarg))
-            return log_fail(EINVAL, "gc: --name: \"%s\" is no name", optarg);
-        return 0;
+        asked->name = optarg;
+        break;
     case 'd':
-        wanted->dry_run = telling->dry_run = true;
-        return 0;
+        telling->dry_run = true;
+        break;
     default:
         telling->as_json = true;
-        return 0;
+        break;
     }
 }
 
 /* EXIT_DONE, or the status to end with; -1 after --help. */
-static int read_arguments(int argc, char **argv, struct gc_options *wanted, struct telling *telling)
+static int read_arguments(int argc, char **argv, struct asked *asked, struct telling *telling)
 {
     opterr = 0;
     optind = 0;
@@ -111,12 +113,15 @@ static int read_arguments(int argc, char **argv, struct gc_options *wanted, stru
             return command_usage(argv[0], "%s wants a value", argv[optind - 1]);
         if (option == '?')
             return command_bad_option(argv[0], "", argv);
-        if (read_option(option, wanted, telling) < 0)
-            return EXIT_USAGE;
+        take_option(option, asked, telling);
     }
     if (optind < argc)
         return command_usage(argv[0], "takes no operand: %s; mintfs evict takes keys and names",
                              argv[optind]);
+    if (asked->name && !template_name_is_valid(asked->name)) {
+        log_error("gc: --name: \"%s\" is no name", asked->name);
+        return EXIT_USAGE;
+    }
     return EXIT_DONE;
 }
 
@@ -139,21 +144,18 @@ static int print_summary(const struct gc_result *result, struct telling *telling
     return 0;
 }
 
-int cmd_gc(int argc, char **argv)
+static int collect(const struct asked *asked, struct telling *telling)
 {
     struct gc_options wanted;
     struct gc_result result = {0};
-    CLEANUP(telling_fini)
-    struct telling telling = {.evicted = json_array(), .kept = json_array()};
-    int r = care_options(&wanted);
-    if (r < 0)
-        return command_status(r);
-    int status = read_arguments(argc, argv, &wanted, &telling);
-    if (status != EXIT_DONE)
-        return status < 0 ? command_help(argv[0]) : status;
-    wanted.report = tell;
-    wanted.context = &telling;
     AUTO_STORE struct store *store = NULL;
+    int r = care_options(&asked->limits, &wanted);
+    if (r < 0)
+        return r;
+    wanted.name = asked->name;
+    wanted.dry_run = telling->dry_run;
+    wanted.report = tell;
+    wanted.context = telling;
     r = store_open(&store);
     /* Sessions whose time is up, or whose owner is gone, no longer hold their template. Those of a
      * mount its daemon ends. */
@@ -163,7 +165,19 @@ int cmd_gc(int argc, char **argv)
         r = at_rest_sweep(store);
     if (r == 0)
         r = gc_run(store, &wanted, &result);
-    if (r == 0)
-        r = print_summary(&result, &telling);
+    if (r == 0 && wanted.name && result.left + result.evicted == 0)
+        log_info("no template has the name \"%s\"; mintfs ls lists them", wanted.name);
+    return r == 0 ? print_summary(&result, telling) : r;
+}
+
+int cmd_gc(int argc, char **argv)
+{
+    struct asked asked = {.name = NULL};
+    CLEANUP(telling_fini)
+    struct telling telling = {.evicted = json_array(), .kept = json_array()};
+    int status = read_arguments(argc, argv, &asked, &telling);
+    if (status != EXIT_DONE)
+        return status < 0 ? command_help(argv[0]) : status;
+    int r = collect(&asked, &telling);
     return r < 0 ? command_status(r) : command_flush();
 }

@@ -18,6 +18,7 @@
 #include "fs/base/lock.h"
 #include "fs/base/log.h"
 #include "fs/base/progress.h"
+#include "fs/overlay/uses.h"
 #include "fs/store/catalog.h"
 #include "fs/store/interrupt.h"
 #include "fs/store/pin.h"
@@ -159,8 +160,8 @@ static int settle_damaged(struct verifying *verifying)
 {
     size_t count = verifying->damaged.count;
     AUTO_FREE enum gc_fate *fates = calloc(count + 1, sizeof(*fates));
-    struct gc_options options;
-    int r = fates ? care_options(&options) : -ENOMEM;
+    const struct gc_options options = {.uses = uses_gather};
+    int r = fates ? 0 : -ENOMEM;
     for (size_t i = 0; r == 0 && i < verifying->untold.count; i++)
         add_problem(verifying, "damaged", verifying->untold.items[i], false);
     if (r == 0 && count && verifying->repair)

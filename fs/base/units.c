@@ -3,6 +3,8 @@
 #include <ctype.h>
 #include <string.h>
 
+enum { MILLION = 1000000 };
+
 /* The number at the start of text; *ret_rest is what follows. */
 static int parse_leading(const char *text, uint64_t *ret_number, const char **ret_rest)
 {
@@ -25,12 +27,33 @@ int units_parse_number(const char *text, uint64_t *ret_number)
     return r < 0 ? r : *rest ? -EINVAL : 0;
 }
 
+/* What stands behind a point, in millionths; more digits than that make no difference. */
+static int parse_millionths(const char **text, uint64_t *ret_millionths)
+{
+    uint64_t worth = MILLION;
+    const char *at = *text;
+    *ret_millionths = 0;
+    if (*at != '.')
+        return 0;
+    if (!isdigit((unsigned char)*++at))
+        return -EINVAL;
+    for (; isdigit((unsigned char)*at); at++) {
+        worth /= 10;
+        *ret_millionths += worth * (uint64_t)(*at - '0');
+    }
+    *text = at;
+    return 0;
+}
+
 int units_parse_size(const char *text, uint64_t *ret_bytes)
 {
     static const char units[] = "KMGT";
     const char *rest;
     uint64_t number;
+    uint64_t millionths = 0;
     int r = parse_leading(text, &number, &rest);
+    if (r == 0)
+        r = parse_millionths(&rest, &millionths);
     if (r < 0)
         return r;
     unsigned shift = 0;
@@ -41,9 +64,12 @@ int units_parse_size(const char *text, uint64_t *ret_bytes)
     }
     if (*rest && strcmp(rest, "B") != 0 && !(unit && !strcmp(rest, "iB")))
         return -EINVAL;
-    if (number > UINT64_MAX >> shift)
+    /* There is no half of a byte. */
+    if (millionths && !unit)
+        return -EINVAL;
+    if (number >= UINT64_MAX >> shift)
         return -ERANGE;
-    *ret_bytes = number << shift;
+    *ret_bytes = (number << shift) + (millionths << shift) / MILLION;
     return 0;
 }
 

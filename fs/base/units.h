@@ -10,7 +10,8 @@
 
 /* Decimal digits alone; -EINVAL, -ERANGE. */
 MUST_CHECK int units_parse_number(const char *text, uint64_t *ret_number);
-/* With K, M, G or T (powers of 1024), "B" or "iB" behind it allowed; without: bytes. */
+/* With K, M, G or T (powers of 1024), "B" or "iB" behind it allowed, and then also decimals: 1.5G;
+ * without: bytes. */
 MUST_CHECK int units_parse_size(const char *text, uint64_t *ret_bytes);
 /* With s, m, h or d behind it; without: seconds. */
 MUST_CHECK int units_parse_duration(const char *text, uint64_t *ret_seconds);

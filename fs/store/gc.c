@@ -92,18 +92,31 @@ static bool is_too_old(const struct candidate *candidate, const struct gc_option
     return options->max_age_ns >= 0 && now_ns - candidate->used_ns > options->max_age_ns;
 }
 
-static bool is_spared(const struct candidate *candidate, const struct gc_options *options)
+/* What keeps it, whoever uses it or not; GC_EVICTED: nothing. */
+static enum gc_fate spare(const struct candidate *candidate, const struct gc_options *options)
 {
-    return candidate->row.pinned || candidate->is_kept ||
-           (options->spare_key && !strcmp(candidate->row.key, options->spare_key));
+    if (candidate->row.pinned)
+        return GC_PINNED;
+    if (candidate->is_kept ||
+        (options->spare_key && !strcmp(candidate->row.key, options->spare_key)))
+        return GC_KEPT;
+    return GC_EVICTED;
 }
 
-static void account(const struct batch *batch, uint64_t *total, struct gc_result *result)
+static void report(const struct gc_options *options, const struct candidate *candidate)
+{
+    if (options->report)
+        options->report(&candidate->row, candidate->fate, options->context);
+}
+
+static void account(const struct gc_options *options, const struct batch *batch, uint64_t *total,
+                    struct gc_result *result)
 {
     for (size_t i = 0; i < batch->count; i++) {
         uint64_t bytes = batch->held[i].candidate->row.size_bytes;
-        switch (batch->held[i].fate) {
+        switch (batch->held[i].candidate->fate) {
         case GC_EVICTED:
+            report(options, batch->held[i].candidate);
             result->evicted++;
             result->evicted_bytes += bytes;
             __attribute__((fallthrough));
@@ -139,7 +152,7 @@ struct pass {
 static bool was_used_now(const struct batch *batch)
 {
     for (size_t i = 0; i < batch->count; i++)
-        if (batch->held[i].fate == GC_USED_NOW)
+        if (batch->held[i].candidate->fate == GC_USED_NOW)
             return true;
     return false;
 }
@@ -166,7 +179,8 @@ static int run_pass(struct pass *pass, bool by_size)
                 (!by_size && !is_too_old(candidate, options, pass->now_ns)))
                 continue;
             candidate->is_done = true;
-            if (is_spared(candidate, options)) {
+            candidate->fate = spare(candidate, options);
+            if (candidate->fate != GC_EVICTED) {
                 pass->result->spared++;
                 continue;
             }
@@ -176,10 +190,8 @@ static int run_pass(struct pass *pass, bool by_size)
         if (batch.count == 0)
             break;
         r = gc_batch_evict(&batch, options, false);
-        if (r == 0) {
-            gc_batch_report(options, &batch);
-            account(&batch, &pass->total, pass->result);
-        }
+        if (r == 0)
+            account(options, &batch, &pass->total, pass->result);
         if (r == 0 && by_size && was_used_now(&batch))
             return 1;
     }
@@ -203,8 +215,16 @@ static int hold_limits(const struct store *store, const struct gc_options *optio
     return r;
 }
 
-/* 1: start over. What was evicted is added to the result, the rest is set. */
-static int run_once(const struct store *store, const struct gc_options *options,
+/* What was over a limit and stays; told once, however often gc had to start over. */
+static void report_kept(const struct gc_options *options, const struct candidates *all)
+{
+    for (size_t i = 0; i < all->count; i++)
+        if (all->items[i].is_done && all->items[i].fate != GC_EVICTED)
+            report(options, &all->items[i]);
+}
+
+/* 1: start over, unless it is the last try. What was evicted is added to the result, the rest is set. */
+static int run_once(const struct store *store, const struct gc_options *options, bool is_last,
                     struct gc_result *result)
 {
     CLEANUP(gc_candidates_fini) struct candidates all = {.items = NULL};
@@ -225,7 +245,10 @@ static int run_once(const struct store *store, const struct gc_options *options,
     }
     if (all.count)
         qsort(all.items, all.count, sizeof(*all.items), compare_candidates);
-    return hold_limits(store, options, &all, total, result);
+    r = hold_limits(store, options, &all, total, result);
+    if (r == 0 || (r == 1 && is_last))
+        report_kept(options, &all);
+    return r;
 }
 
 int gc_run(const struct store *store, const struct gc_options *options,
@@ -242,7 +265,7 @@ int gc_run(const struct store *store, const struct gc_options *options,
     progress_start("evicting", 0);
     r = 1;
     for (int i = 0; r == 1 && i < TRIES; i++)
-        r = run_once(store, options, &result);
+        r = run_once(store, options, i + 1 == TRIES, &result);
     progress_stop();
     if (r < 0)
         return r;
@@ -283,21 +306,16 @@ int gc_evict(const struct store *store, const struct gc_options *options,
         CLEANUP(gc_batch_fini) struct batch batch = {.store = store};
         size_t of[BATCH] = {0};
         for (; i < keys->count && batch.count < BATCH; i++) {
-            const struct candidate *candidate = gc_candidates_find(&all, keys->items[i]);
+            struct candidate *candidate = gc_candidates_find(&all, keys->items[i]);
             ret_fates[i] = candidate && candidate->row.pinned ? GC_PINNED : GC_GONE;
-            if (!candidate || candidate->row.pinned || gc_batch_find(&batch, keys->items[i])) {
-                if (candidate && options->report)
-                    options->report(&candidate->row, ret_fates[i], options->context);
+            if (!candidate || candidate->row.pinned || gc_batch_find(&batch, keys->items[i]))
                 continue;
-            }
             of[batch.count] = i;
             gc_batch_add(&batch, candidate);
         }
         r = gc_batch_evict(&batch, options, true);
         for (size_t j = 0; r == 0 && j < batch.count; j++)
-            ret_fates[of[j]] = batch.held[j].fate;
-        if (r == 0)
-            gc_batch_report(options, &batch);
+            ret_fates[of[j]] = batch.held[j].candidate->fate;
     }
     progress_stop();
     return r;

@@ -34,12 +34,13 @@ enum gc_fate {
     GC_PINNED,   /* and so kept, as all that follow */
     GC_IN_USE,   /* a session stands on it */
     GC_BUILDING, /* it is being built, or another gc has it in hand */
+    GC_KEPT,     /* one of the newest of its name, or just built */
     GC_USED_NOW, /* a hit came between */
     GC_GONE,     /* another was faster */
     GC_FAILED,   /* said */
 };
 
-/* Told of each template that was looked at, in order. */
+/* Told of each template that was over a limit: of what goes as it goes, then of what stays. */
 typedef void gc_reporter(const struct catalog_row *row, enum gc_fate fate, void *context);
 
 #define GC_NO_SIZE UINT64_MAX
@@ -60,9 +61,9 @@ struct gc_options {
 struct gc_result {
     size_t evicted;
     uint64_t evicted_bytes;
-    size_t left;
+    size_t left; /* of those that are counted */
     uint64_t left_bytes;
-    size_t spared; /* were over a limit, and are in use, being built or pinned */
+    size_t spared; /* were over a limit, and are in use, being built, pinned or kept */
     bool over;     /* what is left is still over the size limit */
 };
 
@@ -78,7 +79,7 @@ MUST_CHECK int gc_is_due(const struct store *store, const struct gc_options *opt
 
 /*
  * Evicts these templates (64 digits each), whatever the limits say: ret_fates[i] tells of keys[i].
- * Of the options, uses, dry_run, report and context count.
+ * Of the options, uses and dry_run count.
  */
 MUST_CHECK int gc_evict(const struct store *store, const struct gc_options *options,
                         const struct strlist *keys, enum gc_fate *ret_fates);

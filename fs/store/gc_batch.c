@@ -69,7 +69,7 @@ static int64_t use_time_ns(const struct store *store, const char *key)
     return lock_time_ns(store, name);
 }
 
-const struct candidate *gc_candidates_find(const struct candidates *all, const char *key)
+struct candidate *gc_candidates_find(const struct candidates *all, const char *key)
 {
     for (size_t i = 0; i < all->count; i++)
         if (!strcmp(all->items[i].row.key, key))
@@ -87,8 +87,7 @@ static int note_use(int dirfd UNUSED, const char *name, unsigned char type UNUSE
     const struct locks_look *look = context;
     if (strncmp(name, use_prefix, strlen(use_prefix)) != 0)
         return 0;
-    struct candidate *candidate =
-        (struct candidate *)(uintptr_t)gc_candidates_find(look->all, name + strlen(use_prefix));
+    struct candidate *candidate = gc_candidates_find(look->all, name + strlen(use_prefix));
     int64_t used_ns = candidate ? lock_time_ns(look->store, name) : 0;
     if (candidate && used_ns > candidate->used_ns)
         candidate->used_ns = used_ns;
@@ -165,8 +164,8 @@ static void mark_used(struct batch *batch, const struct strlist *keys)
 {
     for (size_t i = 0; i < keys->count; i++) {
         struct held *held = gc_batch_find(batch, keys->items[i]);
-        if (held && held->fate == GC_EVICTED)
-            held->fate = GC_IN_USE;
+        if (held && held->candidate->fate == GC_EVICTED)
+            held->candidate->fate = GC_IN_USE;
     }
 }
 
@@ -178,7 +177,7 @@ static int move_all(struct batch *batch, bool forced)
     for (size_t i = 0; i < batch->count; i++) {
         struct held *held = &batch->held[i];
         const struct catalog_row *row = &held->candidate->row;
-        if (held->fate != GC_EVICTED)
+        if (held->candidate->fate != GC_EVICTED)
             continue;
         of[count] = held;
         evictions[count++] = (struct catalog_eviction){
@@ -189,7 +188,7 @@ static int move_all(struct batch *batch, bool forced)
     int r = catalog_evict(batch->store->catalog, evictions, count, move_aside, batch);
     for (size_t i = 0; r == 0 && i < count; i++)
         if (evictions[i].result < 0)
-            of[i]->fate = evictions[i].result == -EAGAIN ? GC_USED_NOW : GC_FAILED;
+            of[i]->candidate->fate = evictions[i].result == -EAGAIN ? GC_USED_NOW : GC_FAILED;
     return r;
 }
 
@@ -217,9 +216,9 @@ int gc_batch_evict(struct batch *batch, const struct gc_options *options, bool f
     AUTO_STRLIST struct strlist used = STRLIST_INIT;
     size_t locked = 0;
     for (size_t i = 0; i < batch->count; i++) {
-        batch->held[i].fate = lock_one(batch->store, &batch->held[i], forced);
-        locked += batch->held[i].fate == GC_EVICTED;
-        if (batch->held[i].fate != GC_EVICTED)
+        batch->held[i].candidate->fate = lock_one(batch->store, &batch->held[i], forced);
+        locked += batch->held[i].candidate->fate == GC_EVICTED;
+        if (batch->held[i].candidate->fate != GC_EVICTED)
             lock_release(&batch->held[i].use);
     }
     int r = locked && options->uses ? options->uses(batch->store, &used) : 0;
@@ -234,13 +233,7 @@ int gc_batch_evict(struct batch *batch, const struct gc_options *options, bool f
     return r;
 }
 
-void gc_batch_report(const struct gc_options *options, const struct batch *batch)
-{
-    for (size_t i = 0; options->report && i < batch->count; i++)
-        options->report(&batch->held[i].candidate->row, batch->held[i].fate, options->context);
-}
-
-void gc_batch_add(struct batch *batch, const struct candidate *candidate)
+void gc_batch_add(struct batch *batch, struct candidate *candidate)
 {
     batch->held[batch->count++] = (struct held){.candidate = candidate, .use = LOCK_INIT};
 }

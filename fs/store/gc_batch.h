@@ -14,7 +14,8 @@ struct candidate {
     int64_t used_ns;        /* last, as the catalog or a daemon's lock says */
     bool is_counted;        /* for the limits: of the name that was asked for */
     bool is_kept;           /* by `keep` */
-    bool is_done;           /* looked at */
+    bool is_done;           /* looked at, and `fate` is set */
+    enum gc_fate fate;
 };
 
 struct candidates {
@@ -32,7 +33,7 @@ void gc_candidates_fini(struct candidates *all);
 MUST_CHECK int gc_candidates_add(const struct catalog_row *row, void *all);
 
 /* Borrowed, or NULL. */
-const struct candidate *gc_candidates_find(const struct candidates *all, const char *key);
+struct candidate *gc_candidates_find(const struct candidates *all, const char *key);
 
 enum {
     /* Locks are taken for so many at a time: a descriptor each. Their names, and those below
@@ -42,9 +43,8 @@ enum {
 };
 
 struct held {
-    const struct candidate *candidate;
+    struct candidate *candidate; /* whose fate it is */
     struct lock use;
-    enum gc_fate fate;
     char aside[ASIDE_SIZE]; /* below building/; "" before it was moved */
 };
 
@@ -55,7 +55,7 @@ struct batch {
 };
 
 /* There must be room. */
-void gc_batch_add(struct batch *batch, const struct candidate *candidate);
+void gc_batch_add(struct batch *batch, struct candidate *candidate);
 void gc_batch_fini(struct batch *batch);
 
 /* Borrowed, or NULL. */
@@ -64,8 +64,5 @@ struct held *gc_batch_find(struct batch *batch, const char *key);
 /* Evicts what may go, and fills in the fates; `forced`: also what was used since it was read. Errors
  * are said. */
 MUST_CHECK int gc_batch_evict(struct batch *batch, const struct gc_options *options, bool forced);
-
-/* Tells options->report of each. */
-void gc_batch_report(const struct gc_options *options, const struct batch *batch);
 
 #endif

@@ -76,7 +76,7 @@ SCHEMAS = {
     "gc": {
         "evicted": [VICTIM],
         "evicted_bytes": "number",
-        "kept": [{**VICTIM, "why": "text"}],
+        "kept": [{**VICTIM, "reason": "text", "why": "text"}],
         "left": "number",
         "left_bytes": "number",
         "over": "flag",
