@@ -316,5 +316,56 @@ def test_a_bad_file_is_said_with_its_line(store, text, said):
     file = store.home / ".config/mintfs/mintfs.conf"
     file.parent.mkdir(parents=True)
     file.write_text(text)
-    for command in ("config", "gc", "ls"):
+    for command in ("gc", "ls"):
         assert said in store.fail(command, status=2)
+    shown = store.run("config", status=1)
+    assert said in shown.stderr and f"store     {store.path}" in shown.stdout
+
+
+def test_config_shows_what_is_good_and_names_what_is_not(store):
+    file = store.home / ".config/mintfs/mintfs.conf"
+    file.parent.mkdir(parents=True)
+    file.write_text("max-size = 7G\nmax-age = never\nkep = 3\nidle = 1h\n")
+    env = {"MINTFS_KEEP": "all"}
+    rows = settings(store, env=env, status=1)
+    assert (rows["max-size"]["value"], rows["max-size"]["where"]) == ("7G", f"{file}:1")
+    assert (rows["max-age"]["value"], rows["max-age"]["from"]) == ("30d", "default")
+    assert (rows["keep"]["value"], rows["keep"]["where"]) == (None, "MINTFS_KEEP")
+    assert (rows["idle"]["value"], rows["idle"]["where"]) == ("1h", f"{file}:4")
+    said = store.run("config", env=env, status=1).stderr
+    for part in (f'{file}:2: max-age is "never"', f'{file}:3: no setting "kep"', 'MINTFS_KEEP is "all"'):
+        assert said.count(part) == 1, said
+
+
+def test_home_in_the_file(store):
+    file = store.home / ".config/mintfs/mintfs.conf"
+    file.parent.mkdir(parents=True)
+    file.write_text("store = ~/a store\nmount = ~\n")
+    env = {"MINTFS_STORE": ""}
+    rows = settings(store, env=env)
+    assert rows["store"]["value"] == f"{store.home}/a store"
+    assert rows["mount"]["value"] == str(store.home)
+    store.run("build", "--", "sh", "-c", "echo x > $0", "{out}", env=env, cwd=store.home)
+    assert (store.home / "a store/v1/templates").is_dir() and not (store.home / "~").exists()
+    file.write_text("store = ~somebody/x\n")
+    assert f"{file}:1: store is \"~somebody/x\"" in store.fail("ls", status=2, env=env)
+
+
+def test_a_flag_helps_against_a_variable(store):
+    """What is not looked at blocks nothing; what is names the variable and the way out."""
+    store.build_app()
+    env = {"MINTFS_MAX_SIZE": "big", "MINTFS_MAX_AGE": "old", "MINTFS_KEEP": "all"}
+    store.run("gc", "--max-size", "1G", "--max-age", "1d", "--keep", "1", env=env)
+    said = store.fail("gc", "--max-size", "1G", "--keep", "1", env=env, status=2)
+    assert 'MINTFS_MAX_AGE is "old", not a time' in said and "unset the variable" in said
+    store.run("verify", "--repair", env=env)
+    key = store.run("build", "--", "sh", "-c", "echo x > $0", "{out}", env=env).stdout.strip()
+    assert store.run("evict", key, env=env).stdout == f"{key}\n"
+
+
+def test_sizes_with_decimals(store):
+    aged(store)
+    for size, left in (("4.9K", 5), ("2.5KiB", 2), ("0.98K", 1)):
+        assert read(store, "gc", "gc", "--max-size", size, "--max-age", "none")["left"] == left
+    for size in ("1.5", "1.5B", ".5K", "1.K", "1.5.5K"):
+        assert "not a size such as" in store.fail("gc", "--max-size", size, status=2)

@@ -2,7 +2,8 @@
  * mintfs config: each setting, its value, and where that comes from.
  *
  * With --json: {"file", "settings": [{"name", "value", "from": "default"|"file"|"variable",
- * "where", "variable", "meaning"}...]}; "where" is FILE:LINE or the variable, or null.
+ * "where", "variable", "meaning"}...]}; "where" is FILE:LINE or the variable, or null. A value that
+ * nobody can make sense of is null, said, and makes the status 1.
  */
 #include <getopt.h>
 #include <stdio.h>
@@ -31,9 +32,10 @@ static int describe(enum setting setting, json_t *rows)
     struct setting_value value;
     AUTO_FREE char *where = NULL;
     int r = config_get(setting, &value);
+    /* It is said; the others are shown all the same. */
     if (r < 0)
-        return r;
-    AUTO_FREE char *made_up = value.text ? NULL : computed(setting);
+        value = (struct setting_value){.origin = ORIGIN_VARIABLE};
+    AUTO_FREE char *made_up = r < 0 || value.text ? NULL : computed(setting);
     if (value.origin == ORIGIN_FILE && asprintf(&where, "%s:%d", config_path(), value.line) < 0)
         where = NULL;
     json_t *row =
@@ -46,7 +48,23 @@ static int describe(enum setting setting, json_t *rows)
                   : value.origin == ORIGIN_VARIABLE ? json_string(config_variable(setting))
                                                     : json_null(),
                   "variable", config_variable(setting), "meaning", config_meaning(setting));
-    return json_array_append_new(rows, row) < 0 ? log_errno(ENOMEM, "config") : 0;
+    return json_array_append_new(rows, row) < 0 ? log_errno(ENOMEM, "config") : r;
+}
+
+/* All of them; -EINVAL where one is not as it should be, which is said. */
+static int describe_all(json_t *rows)
+{
+    const struct strlist *faults = config_take_faults();
+    int first_error = faults->count ? -EINVAL : 0;
+    for (size_t i = 0; i < faults->count; i++)
+        log_error("%s", faults->items[i]);
+    for (size_t i = 0; i < SETTING_COUNT; i++) {
+        int r = describe((enum setting)i, rows);
+        if (r == -ENOMEM)
+            return r;
+        first_error = r < 0 ? r : first_error;
+    }
+    return first_error;
 }
 
 static const char *text(const json_t *row, const char *member)
@@ -93,9 +111,8 @@ int cmd_config(int argc, char **argv)
         return command_usage(argv[0], "takes no operand: %s; settings are changed in %s",
                              argv[optind], config_path() ? config_path() : "mintfs.conf");
     json_t *rows = json_array();
-    int r = rows ? 0 : -ENOMEM;
-    for (size_t i = 0; r == 0 && i < SETTING_COUNT; i++)
-        r = describe((enum setting)i, rows);
+    int problem = rows ? describe_all(rows) : -ENOMEM;
+    int r = problem == -ENOMEM ? problem : 0;
     if (r == 0 && as_json)
         r = shown_json(json_pack("{s:o, s:O}", "file",
                                  config_path() ? shown_text(config_path()) : json_null(),
@@ -105,5 +122,6 @@ int cmd_config(int argc, char **argv)
     if (r == 0 && !as_json && config_path())
         log_info("settings of your own stand in %s, as NAME = VALUE", config_path());
     json_decref(rows);
-    return r < 0 ? command_status(r) : command_flush();
+    int status = r < 0 ? command_status(r) : command_flush();
+    return status == EXIT_DONE && problem < 0 ? EXIT_FAILED : status;
 }

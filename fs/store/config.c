@@ -2,12 +2,14 @@
 
 #include <ctype.h>
 #include <fcntl.h>
-#include <pwd.h>
+#include <stdarg.h>
 #include <string.h>
 
 #include "fs/base/dir.h"
+#include "fs/base/home.h"
 #include "fs/base/log.h"
 #include "fs/base/units.h"
+#include "fs/store/strlist.h"
 
 enum { FILE_LIMIT_BYTES = 1 << 16 };
 
@@ -36,8 +38,11 @@ static const struct {
 
 static struct {
     bool is_read;
-    int result;
+    int result; /* of reading it: -ENOMEM */
     char *path;
+    struct strlist faults; /* what is wrong in it, each with its line */
+    bool are_faults_taken; /* or said */
+    bool is_refused;       /* for its faults */
     char *values[SETTING_COUNT];
     int lines[SETTING_COUNT];
 } file;
@@ -107,17 +112,11 @@ static int check(enum setting setting, const char *text)
 static char *find_path(void)
 {
     const char *config = getenv("XDG_CONFIG_HOME");
-    const char *home = getenv("HOME");
     char *path = NULL;
-    struct passwd entry;
-    struct passwd *found = NULL;
-    char buffer[4096];
     if (config && config[0] == '/')
         return asprintf(&path, "%s/mintfs/mintfs.conf", config) < 0 ? NULL : path;
-    if ((!home || home[0] != '/') &&
-        getpwuid_r(geteuid(), &entry, buffer, sizeof(buffer), &found) == 0 && found)
-        home = found->pw_dir;
-    if (!home || home[0] != '/')
+    AUTO_FREE char *home = home_directory();
+    if (!home)
         return NULL;
     return asprintf(&path, "%s/.config/mintfs/mintfs.conf", home) < 0 ? NULL : path;
 }
@@ -133,6 +132,48 @@ static char *trim(char *text)
     return text;
 }
 
+static int note_fault(const char *format, ...) PRINTF_LIKE(1, 2);
+
+static int note_fault(const char *format, ...)
+{
+    AUTO_FREE char *text = NULL;
+    va_list arguments;
+    va_start(arguments, format);
+    if (vasprintf(&text, format, arguments) < 0)
+        text = NULL;
+    va_end(arguments);
+    return text ? strlist_add(&file.faults, text) : -ENOMEM;
+}
+
+/* A copy, with the home directory in place of a leading ~/: no shell has read this file. NULL: there
+ * is none. */
+static char *expand(enum kind kind, const char *value)
+{
+    char *path = NULL;
+    if (kind != KIND_PATH || (strcmp(value, "~") != 0 && strncmp(value, "~/", 2) != 0))
+        return strdup(value);
+    AUTO_FREE char *home = home_directory();
+    return home && asprintf(&path, "%s%s", home, value + 1) >= 0 ? path : NULL;
+}
+
+static int take_value(enum setting setting, const char *value, int number)
+{
+    enum kind kind = settings[setting].kind;
+    const char *name = settings[setting].name;
+    if (check(setting, value) < 0 || !*value)
+        return note_fault("%s:%d: %s is \"%s\", not %s", file.path, number, name, value,
+                          wanted_of(kind));
+    AUTO_FREE char *copy = expand(kind, value);
+    if (!copy || (kind == KIND_PATH && *copy == '~'))
+        return note_fault(
+            "%s:%d: %s is \"%s\", and nothing says what ~ is there: write the path out", file.path,
+            number, name, value);
+    free(file.values[setting]);
+    file.values[setting] = steal_pointer(&copy);
+    file.lines[setting] = number;
+    return 0;
+}
+
 static int take_line(char *line, int number)
 {
     char *text = trim(line);
@@ -140,26 +181,15 @@ static int take_line(char *line, int number)
         return 0;
     char *equals = strchr(text, '=');
     if (!equals)
-        return log_fail(EINVAL, "%s:%d: not NAME = VALUE: %s", file.path, number, text);
+        return note_fault("%s:%d: not NAME = VALUE: %s", file.path, number, text);
     *equals = '\0';
     const char *name = trim(text);
     const char *value = trim(equals + 1);
-    for (size_t i = 0; i < SETTING_COUNT; i++) {
-        if (strcmp(name, settings[i].name) != 0)
-            continue;
-        if (check((enum setting)i, value) < 0 || !*value)
-            return log_fail(EINVAL, "%s:%d: %s is \"%s\", not %s", file.path, number, name, value,
-                            wanted_of(settings[i].kind));
-        char *copy = strdup(value);
-        if (!copy)
-            return -ENOMEM;
-        free(file.values[i]);
-        file.values[i] = copy;
-        file.lines[i] = number;
-        return 0;
-    }
-    return log_fail(EINVAL, "%s:%d: no setting \"%s\"; mintfs config lists them", file.path, number,
-                    name);
+    for (size_t i = 0; i < SETTING_COUNT; i++)
+        if (!strcmp(name, settings[i].name))
+            return take_value((enum setting)i, value, number);
+    return note_fault("%s:%d: no setting \"%s\"; mintfs config lists them", file.path, number,
+                      name);
 }
 
 static int read_file(void)
@@ -174,9 +204,9 @@ static int read_file(void)
     if (r == -ENOENT || r == -ENOTDIR || r == -EACCES)
         return 0;
     if (r < 0)
-        return log_errno(r, "%s", file.path);
+        return note_fault("%s: %s", file.path, strerror(-r));
     if (!text || strlen(text) != size)
-        return log_fail(EINVAL, "%s: not a text file", file.path);
+        return note_fault("%s: not a text file", file.path);
     int number = 0;
     for (char *line = text, *next; r == 0 && line; line = next) {
         next = strchr(line, '\n');
@@ -197,6 +227,25 @@ static int ensure_read(void)
     return file.result;
 }
 
+const struct strlist *config_take_faults(void)
+{
+    (void)ensure_read();
+    file.are_faults_taken = true;
+    return &file.faults;
+}
+
+/* Said once, all of them: whoever mends the file then need not come back for the next. */
+static int check_faults(void)
+{
+    AUTO_UNLOCK UNUSED pthread_mutex_t *held = mutex_hold(&mutex);
+    if (!file.are_faults_taken && file.faults.count) {
+        file.are_faults_taken = file.is_refused = true;
+        for (size_t i = 0; i < file.faults.count; i++)
+            log_error("%s", file.faults.items[i]);
+    }
+    return file.is_refused ? -EINVAL : 0;
+}
+
 const char *config_path(void)
 {
     (void)ensure_read();
@@ -206,12 +255,15 @@ const char *config_path(void)
 int config_get(enum setting setting, struct setting_value *ret_value)
 {
     int r = ensure_read();
+    if (r == 0)
+        r = check_faults();
     if (r < 0)
         return r;
     const char *variable = getenv(settings[setting].variable);
     if (variable && *variable) {
         if (check(setting, variable) < 0)
-            return log_fail(EINVAL, "%s is \"%s\", not %s", settings[setting].variable, variable,
+            return log_fail(EINVAL, "%s is \"%s\", not %s: unset the variable, or set it anew",
+                            settings[setting].variable, variable,
                             wanted_of(settings[setting].kind));
         *ret_value = (struct setting_value){.text = variable, .origin = ORIGIN_VARIABLE};
     } else if (file.values[setting]) {

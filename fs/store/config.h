@@ -9,7 +9,8 @@
  *     max-size = 20G
  *     max-age  = 90d
  *
- * It is read with the first question, once. An empty variable counts as unset.
+ * A path may begin with ~/, the home directory. The file is read with the first question, once. An
+ * empty variable counts as unset.
  */
 #ifndef MINTFS_STORE_CONFIG_H
 #define MINTFS_STORE_CONFIG_H
@@ -18,6 +19,7 @@
 #include <stdint.h>
 
 #include "fs/base/cleanup.h"
+#include "fs/store/strlist.h"
 
 enum setting {
     SETTING_STORE,
@@ -42,8 +44,13 @@ const char *config_name(enum setting setting);     /* "max-size" */
 const char *config_variable(enum setting setting); /* "MINTFS_MAX_SIZE" */
 const char *config_meaning(enum setting setting);  /* one line for people */
 
-/* Errors are said, with file and line, or with the variable: -EINVAL. */
+/* Errors are said, with file and line, or with the variable: -EINVAL. A file with a fault is refused,
+ * whatever is asked for. */
 MUST_CHECK int config_get(enum setting setting, struct setting_value *ret_value);
+
+/* What is wrong in the user's file, each with file and line; it is for the caller to say that, and
+ * config_get() answers with what is good in the file. To be called before that. */
+const struct strlist *config_take_faults(void);
 
 /* The path of the user's file, whether or not it is there; NULL where there is no home. */
 const char *config_path(void);

@@ -2,12 +2,12 @@
 
 #include <fcntl.h>
 #include <linux/magic.h>
-#include <pwd.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
 #include "fs/base/dir.h"
+#include "fs/base/home.h"
 #include "fs/base/io.h"
 #include "fs/base/log.h"
 #include "fs/base/sha256.h"
@@ -34,20 +34,6 @@ static const struct {
     {AFS_FS_MAGIC, "AFS"},     {CODA_SUPER_MAGIC, "Coda"}, {CEPH_SUPER_MAGIC, "Ceph"},
     {NCP_SUPER_MAGIC, "NCP"},  {0x0BD00BD0, "Lustre"},
 };
-
-/* The home directory; NULL where neither the environment nor the user database knows one. */
-static char *home_directory(void)
-{
-    const char *home = getenv("HOME");
-    if (home && home[0] == '/')
-        return strdup(home);
-    struct passwd entry;
-    struct passwd *found = NULL;
-    char buffer[4096];
-    if (getpwuid_r(geteuid(), &entry, buffer, sizeof(buffer), &found) != 0 || !found)
-        return NULL;
-    return found->pw_dir && found->pw_dir[0] == '/' ? strdup(found->pw_dir) : NULL;
-}
 
 int store_path(char **ret_path)
 {
