@@ -155,7 +155,7 @@ def test_clean_takes_all_away_and_leaves_what_is_not_ours(copies):
     (kept / "mintfs-kept").write_text(f"test_x\n..\n.\n../../..\n{kept}\n\ntest_gone\n")
     (copies.path / "v1/kept").mkdir()
     for i, directory in enumerate((kept, gone, copies.home)):
-        (copies.path / f"v1/kept/{i}").symlink_to(directory)
+        (copies.path / f"v1/kept/{i:016x}").symlink_to(directory)
     own = copies.path / "notes.txt"
     own.write_text("mine")
     listed = copies.run("clean", "--dry-run").stdout
@@ -166,8 +166,8 @@ def test_clean_takes_all_away_and_leaves_what_is_not_ours(copies):
     assert "--yes" in said.stderr and path.exists()
     assert in_terminal(copies, "clean", answer=b"n\n")[0] == 1 and path.exists()
     status, text = in_terminal(copies, "clean", answer=b"y\n")
-    assert status == 0 and "Remove all of it?" in text, text
-    assert "notes.txt, which mintfs did not put there" in text
+    assert status == 1 and "Remove all of it?" in text, text
+    assert f"{own} stays: mintfs did not put it there" in text
     assert not path.exists() and own.read_text() == "mine"
     # It is a store still, for the next build as for the next clean.
     assert copies.run("ls", "--json").returncode == 0
@@ -176,6 +176,61 @@ def test_clean_takes_all_away_and_leaves_what_is_not_ours(copies):
     assert not copies.path.exists()
     assert not kept.exists() and kept.parent.exists()
     assert "nothing to remove" in copies.run("clean", "-y").stderr
+
+
+FOREIGN = [
+    "notes",
+    "v1/notes",
+    "v1/building/notes",
+    f"v1/building/{'0' * 64}",
+    "v1/copies/notes",
+    "v1/kept/notes",
+    "v1/locks/notes",
+    "v1/locks/build-notes",
+    "v1/pins/notes",
+    "v1/scratches/notes",
+    "v1/sessions/notes",
+    "v1/sessions/logs/notes",
+    "v1/templates/notes",
+    "v1/templates/.notes.tmp",
+]
+
+
+def test_clean_leaves_what_mintfs_did_not_put_there(copies):
+    """Wherever in the store it lies; each is named, and a second clean takes the rest."""
+    key = copies.build_app()
+    copies.run("pin", key)
+    copies.run("session", "new", "app", "one")
+    before = {path for path in copies.path.rglob("*") if path.is_file()}
+    leftovers = [  # of mintfs processes that were killed
+        f"v1/building/{key}.01234567/out",
+        f"v1/locks/use-{key}",
+        "v1/locks/gc",
+        "v1/scratches/.0123456789abcdef.123.tmp",
+        "v1/sessions/logs/0123456789abcdef.new",
+        "v1/sessions/blocks",
+        "v1/copies/.unfinished-0123456789abcdef/app.db",
+        "v1/catalog.db-journal",
+    ]
+    for name in (*FOREIGN, *leftovers):
+        (copies.path / name).parent.mkdir(parents=True, exist_ok=True)
+        (copies.path / name).write_text("mine")
+    (copies.path / "v1/templates/directory").mkdir()
+    (copies.path / "v1/templates/directory/file").write_text("mine")
+    said = copies.run("clean", "--yes", status=1).stderr
+    for name in (*FOREIGN, "v1/templates/directory"):
+        assert f"{copies.path}/{name} stays: mintfs did not put it there\n" in said, name
+    assert said.count(" stays: ") == len(FOREIGN) + 1
+    there = {path for path in copies.path.rglob("*") if path.is_file()}
+    kept = {copies.path / name for name in (*FOREIGN, "v1/templates/directory/file")}
+    markers = {copies.path / "mintfs-store", copies.path / "CACHEDIR.TAG"}
+    assert there == kept | markers and before & there == markers
+    for path in kept:
+        assert path.read_text() == "mine"
+        path.unlink()
+    (copies.path / "v1/templates/directory").rmdir()
+    assert copies.run("clean", "--yes").stderr == "mintfs: removed\n"
+    assert not copies.path.exists()
 
 
 def test_clean_unmounts_first_and_not_what_is_in_use(mount, key):

@@ -24,32 +24,19 @@
 #include "fs/overlay/copies.h"
 #include "fs/overlay/uses.h"
 #include "fs/store/config.h"
+#include "tools/clean_store.h"
 #include "tools/command.h"
 #include "tools/inventory.h"
 #include "tools/kept.h"
 #include "tools/mounting.h"
 #include "tools/shown.h"
 
-static const char *const store_names[] = {"sessions",
-                                          "copies",
-                                          "kept",
-                                          "scratches",
-                                          "pins",
-                                          "building",
-                                          "templates",
-                                          "catalog.db",
-                                          "catalog.db-journal",
-                                          "catalog.db.new",
-                                          "catalog.db.new-journal",
-                                          "locks"};
-static const char *const scratch_names[] = {"blocks",  "logs", "reserve",
-                                            "serials", "lock", "mintfs-scratch"};
-
 struct cleaning {
     bool yes;
     bool dry_run;
     struct store *store;
     struct inventory inventory;
+    size_t foreign; /* what stays, since mintfs did not put it there */
 };
 
 static void cleaning_fini(struct cleaning *cleaning)
@@ -158,18 +145,7 @@ static int remove_copies(const struct cleaning *cleaning)
     return r;
 }
 
-static int remove_names(int dirfd, const char *const *names, size_t count, const char *shown)
-{
-    for (size_t i = 0; i < count; i++) {
-        int r = dir_remove_tree(dirfd, names[i]);
-        if (r < 0)
-            return log_errno(r, "cannot remove %s/%s", shown, names[i]);
-        progress_add(1);
-    }
-    return 0;
-}
-
-static int remove_scratch(const char *path, void *context UNUSED)
+static int remove_scratch(const char *path, void *context)
 {
     char holder[64];
     struct stat status;
@@ -184,8 +160,10 @@ static int remove_scratch(const char *path, void *context UNUSED)
     }
     if (lock_holder(fd, "lock", holder, sizeof(holder)) == 1)
         return log_fail(EBUSY, "%s is in use by another mintfs mount, process %s", path, holder);
-    int r = remove_names(fd, scratch_names, ARRAY_LENGTH(scratch_names), path);
-    if (r == 0 && rmdir(path) < 0)
+    size_t *foreign = context;
+    size_t before = *foreign;
+    int r = clean_scratch(fd, path, foreign);
+    if (r == 0 && *foreign == before && rmdir(path) < 0)
         log_warning("%s stays: %s", path, strerror(errno));
     return r;
 }
@@ -201,43 +179,6 @@ static void remove_mount_point(void)
         log_info("%s stays: %s", path, strerror(errno));
 }
 
-static const char *const marker_names[] = {"CACHEDIR.TAG", "mintfs-store"};
-
-/* 1: a name that mintfs did not give, which is said. */
-static int find_foreign(int dirfd UNUSED, const char *name, unsigned char type UNUSED, void *shown)
-{
-    for (size_t i = 0; i < ARRAY_LENGTH(marker_names); i++)
-        if (!strcmp(name, marker_names[i]))
-            return 0;
-    log_warning("%s stays, with %s, which mintfs did not put there", (const char *)shown, name);
-    return 1;
-}
-
-static int remove_store(const struct store *store)
-{
-    int r = remove_names(store->v1_fd, store_names, ARRAY_LENGTH(store_names), store->path);
-    AUTO_FD int fd = io_openat(AT_FDCWD, store->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-    if (r == 0 && fd < 0)
-        r = log_errno(fd, "%s", store->path);
-    if (r < 0)
-        return r;
-    r = io_unlinkat(fd, "v1", AT_REMOVEDIR);
-    if (r < 0 && r != -ENOENT)
-        return log_errno(r, "%s/v1 stays, with what mintfs did not put there", store->path);
-    r = dir_each(fd, find_foreign, store->path);
-    if (r != 0)
-        return r < 0 ? log_errno(r, "%s", store->path) : 0;
-    /* The marker goes last: until then a second clean can go on. */
-    r = 0;
-    for (size_t i = 0; i < ARRAY_LENGTH(marker_names) && (r == 0 || r == -ENOENT); i++)
-        r = io_unlinkat(fd, marker_names[i], 0);
-    if (r < 0 && r != -ENOENT)
-        return log_errno(r, "%s", store->path);
-    if (rmdir(store->path) < 0)
-        log_warning("%s stays: %s", store->path, strerror(errno));
-    return 0;
-}
-
 static int remove_all(struct cleaning *cleaning)
 {
     struct store *store = cleaning->store;
@@ -248,11 +189,11 @@ static int remove_all(struct cleaning *cleaning)
     if (r == 0)
         r = remove_copies(cleaning);
     if (r == 0)
-        r = uses_each_scratch(store, remove_scratch, NULL);
+        r = uses_each_scratch(store, remove_scratch, &cleaning->foreign);
     if (r == 0)
         r = kept_remove(store);
     if (r == 0)
-        r = remove_store(store);
+        r = clean_store(store, &cleaning->foreign);
     progress_stop();
     if (r == 0)
         remove_mount_point();
@@ -279,9 +220,12 @@ static int clean(struct cleaning *cleaning)
     }
     (void)fflush(stdout);
     r = remove_all(cleaning);
-    if (r == 0)
-        log_info("removed");
-    return r;
+    if (r < 0)
+        return r;
+    if (cleaning->foreign)
+        return log_fail(ENOTEMPTY, "removed all but what mintfs did not put there");
+    log_info("removed");
+    return 0;
 }
 
 int cmd_clean(int argc, char **argv)

@@ -122,7 +122,7 @@ static bool same_mount(const struct statx *a, const struct statx *b)
            (!ids || a->stx_mnt_id == b->stx_mnt_id);
 }
 
-static int open_to_empty(int dirfd, const char *name, const struct removal *removal)
+static int open_to_empty(int dirfd, const char *name, const struct statx *mount)
 {
     AUTO_FD int fd = io_openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
     if (fd == -EACCES && fchmodat(dirfd, name, 0700, AT_SYMLINK_NOFOLLOW) == 0)
@@ -131,11 +131,18 @@ static int open_to_empty(int dirfd, const char *name, const struct removal *remo
         return fd;
     struct statx status;
     int r = look(fd, &status);
-    if (r == 0 && !same_mount(&status, &removal->mount))
+    if (r == 0 && !same_mount(&status, mount))
         r = -EXDEV;
     if (r == 0 && (status.stx_mode & 0700) != 0700)
         r = io_fchmod(fd, 0700);
     return r < 0 ? r : steal_fd(&fd);
+}
+
+int dir_open_to_empty(int dirfd, const char *name)
+{
+    struct statx mount;
+    int r = look(dirfd, &mount);
+    return r < 0 ? r : open_to_empty(dirfd, name, &mount);
 }
 
 static int move_to_top(int dirfd, const char *name, struct removal *removal)
@@ -162,7 +169,7 @@ static int empty_directory(int fd, struct removal *removal)
 /* Empties and removes the directory NAME. */
 static int remove_directory(int dirfd, const char *name, struct removal *removal)
 {
-    AUTO_FD int fd = open_to_empty(dirfd, name, removal);
+    AUTO_FD int fd = open_to_empty(dirfd, name, &removal->mount);
     if (fd < 0)
         return fd;
     if (removal->depth == REMOVAL_DEPTH)

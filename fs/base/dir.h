@@ -30,6 +30,12 @@ MUST_CHECK int dir_make_parents(const char *path, mode_t mode);
  */
 MUST_CHECK int dir_remove_tree(int dirfd, const char *name);
 
+/*
+ * Opens the directory NAME of dirfd for somebody who is to remove what is in it: a mode that forbids
+ * that is mended; -EXDEV where another file system is mounted there. Returns the descriptor.
+ */
+MUST_CHECK int dir_open_to_empty(int dirfd, const char *name);
+
 /* 1: empty, 0: not, or a negative errno. */
 MUST_CHECK int dir_is_empty(int dirfd);
 
