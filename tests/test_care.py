@@ -285,8 +285,8 @@ def test_config_tells_values_and_where_they_come_from(store):
     (elsewhere / "mintfs/mintfs.conf").write_text(f"store = {store.home}/other\n")
     env = {"XDG_CONFIG_HOME": str(elsewhere), "MINTFS_STORE": ""}
     assert settings(store, env=env)["store"]["value"] == f"{store.home}/other"
-    store.run("ls", env=env)
-    assert (store.home / "other/v1").is_dir()
+    store.build("sh", "-c", "echo x > $0", "{out}")
+    assert f"no store at {store.home}/other yet" in store.run("ls", env=env).stderr
 
 
 def test_the_file_holds_for_gc_and_a_flag_holds_over_it(store):

@@ -152,4 +152,6 @@ def test_completion(store):
 
 def test_completion_makes_no_store(store):
     assert complete(store, "mintfs", "help", "g") == {"gc"}
+    assert complete(store, "mintfs", "show", "") == set()
+    assert complete(store, "mintfs", "session", "rm", "") == set()
     assert not store.path.exists()

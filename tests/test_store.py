@@ -222,7 +222,7 @@ def test_a_catalog_of_a_later_version_is_left_alone(project):
 def test_a_template_brought_by_tar(project, tmp_path):
     key = project.build("-n", "unit")
     env = {"MINTFS_STORE": str(tmp_path / "second")}
-    project.run("ls", env=env)
+    project.make_store(env=env)
     target = tmp_path / "second/v1/templates"
     pack = subprocess.run(
         ["tar", "-C", project.store / "v1/templates", "-c", key], check=True, capture_output=True
@@ -241,7 +241,7 @@ def test_a_template_brought_by_tar(project, tmp_path):
 def test_a_damaged_template_from_elsewhere_is_built_anew(project, tmp_path, how):
     key = project.build()
     env = {"MINTFS_STORE": str(tmp_path / "second")}
-    project.run("ls", env=env)
+    project.make_store(env=env)
     there = tmp_path / "second/v1/templates" / key
     shutil.copytree(project.template(key), there, symlinks=True)
     (there / "files").chmod(0o755)
@@ -274,8 +274,48 @@ def test_a_damaged_template_from_elsewhere_is_built_anew(project, tmp_path, how)
     assert list((tmp_path / "second/v1/building").iterdir()) == []
 
 
+LOOKING = [
+    (["ls"], 0),
+    (["stats"], 0),
+    (["name"], 0),
+    (["config"], 0),
+    (["gc"], 0),
+    (["verify"], 0),
+    (["session", "ls"], 0),
+    (["explain", "--", "true"], 0),
+    (["show", "app"], 3),
+    (["evict", "app"], 3),
+    (["pin", "app"], 3),
+    (["unpin", "app"], 3),
+    (["name", "new", "app"], 3),
+    (["verify", "app"], 3),
+    (["session", "rm", "one"], 3),
+    (["session", "reset", "one"], 3),
+]
+
+
+@pytest.mark.parametrize("has_directory", [False, True])
+@pytest.mark.parametrize("command, status", LOOKING, ids=lambda value: str(value)[:40])
+def test_who_only_looks_makes_no_store(project, command, status, has_directory):
+    if has_directory:
+        project.store.mkdir()
+    done = project.run(*command, status=status)
+    if command != ["config"]:
+        assert f"there is no store at {project.store} yet" in done.stderr
+    if status == 0:
+        at = 2 if command[0] == "session" else 1
+        json.loads(project.run(*command[:at], "--json", *command[at:]).stdout)
+    assert list(project.store.parent.glob("store/*")) == []
+    assert project.store.exists() == has_directory
+
+
+def test_doctor_makes_a_store_only_where_it_is_asked_to(project):
+    for words, is_made in ((["doctor"], False), (["doctor", "--fix"], True)):
+        project.start(*words).communicate(timeout=1500)
+        assert (project.store / "v1").is_dir() == project.store.exists() == is_made
+
+
 def test_ls_for_people(project):
-    assert "no templates in" in project.run("ls").stderr
     key = project.build("-n", "unit")
     head, line = project.run("ls").stdout.splitlines()
     assert head.split()[:3] == ["NAME", "KEY", "SIZE"]

@@ -180,10 +180,14 @@ static const struct {
     emptier *empty;
     knower *knows;
 } parts[] = {
-    {"sessions", clear_scratch, knows_scratch_file},   {"copies", clear, knows_copy},
-    {"kept", clear, knows_record},       {"scratches", clear, knows_record},
-    {"pins", clear, sha256_is_hex},      {"building", clear, knows_work},
-    {"templates", clear, sha256_is_hex}, {"locks", clear, knows_lock},
+    {"sessions", clear_scratch, knows_scratch_file},
+    {"copies", clear, knows_copy},
+    {"kept", clear, knows_record},
+    {"scratches", clear, knows_record},
+    {"pins", clear, sha256_is_hex},
+    {"building", clear, knows_work},
+    {"templates", clear, sha256_is_hex},
+    {"locks", clear, knows_lock},
 };
 
 static bool knows_part(const char *name)

@@ -107,7 +107,10 @@ int cmd_evict(int argc, char **argv)
     AUTO_STORE struct store *store = NULL;
     AUTO_STRLIST struct strlist keys = STRLIST_INIT;
     int first_error = 0;
-    int r = store_open(&store);
+    int r = store_open_existing(&store);
+    if (r == 0)
+        return EXIT_MISSING;
+    r = r < 0 ? r : 0;
     for (int i = optind; r == 0 && i < argc; i++) {
         char key[SHA256_HEX_LENGTH + 1];
         int one = template_resolve(store, argv[i], key);

@@ -58,13 +58,13 @@ static int run(const struct spec_request *request)
     AUTO_STORE struct store *store = NULL;
     AUTO_KEY struct key key = {.arguments = STRLIST_INIT};
     AUTO_EXPLANATION struct explanation explanation = {.items = NULL};
-    int r = store_open(&store);
-    if (r == 0)
+    int r = store_open_existing(&store);
+    if (r >= 0)
         r = key_compute(request->spec, &key);
-    if (r == 0)
+    if (r == 0 && store)
         r = catalog_reconcile(store->catalog, NULL, NULL);
-    bool is_hit = r == 0 && template_exists(store, key.hex);
-    if (r == 0 && !is_hit)
+    bool is_hit = r == 0 && store && template_exists(store, key.hex);
+    if (r == 0 && store && !is_hit)
         r = explain(store, request->spec, &key, &explanation);
     if (r < 0)
         return r;

@@ -156,7 +156,10 @@ static int collect(const struct asked *asked, struct telling *telling)
     wanted.dry_run = telling->dry_run;
     wanted.report = tell;
     wanted.context = telling;
-    r = store_open(&store);
+    r = store_open_existing(&store);
+    if (r == 0)
+        return print_summary(&result, telling);
+    r = r < 0 ? r : 0;
     /* Sessions whose time is up, or whose owner is gone, no longer hold their template. Those of a
      * mount its daemon ends. */
     if (r == 0 && !wanted.dry_run)

@@ -147,8 +147,8 @@ static int list(bool as_json)
 {
     AUTO_STORE struct store *store = NULL;
     AUTO_INVENTORY struct inventory inventory = {.templates = NULL};
-    int r = store_open(&store);
-    if (r == 0)
+    int r = store_open_existing(&store);
+    if (r >= 0)
         r = inventory_read(store, &inventory);
     if (r < 0)
         return r;
@@ -157,7 +157,7 @@ static int list(bool as_json)
                                     inventory.sessions));
     if (json_array_size(inventory.templates))
         r = print_templates(inventory.templates);
-    else
+    else if (store)
         log_info("no templates in %s yet", store->path);
     if (r == 0 && json_array_size(inventory.sessions)) {
         printf("\n");

@@ -27,12 +27,13 @@ static int add_row(const char *name, const char *key, void *context)
     return table_add(context, (const char *const[]){name, short_key});
 }
 
+/* `store`: NULL where there is none. */
 static int list(const struct store *store, bool as_json)
 {
     static const struct column columns[] = {{.title = "NAME", .cut = true}, {.title = "KEY"}};
     if (as_json) {
         json_t *rows = json_array();
-        int r = rows ? template_each_name(store, add_json, rows) : -ENOMEM;
+        int r = !rows ? -ENOMEM : store ? template_each_name(store, add_json, rows) : 0;
         if (r == 0)
             return shown_json(json_pack("{s:o}", "names", rows));
         json_decref(rows);
@@ -40,7 +41,7 @@ static int list(const struct store *store, bool as_json)
     }
     AUTO_TABLE struct table *table = NULL;
     int r = table_new(columns, ARRAY_LENGTH(columns), &table);
-    if (r == 0)
+    if (r == 0 && store)
         r = template_each_name(store, add_row, table);
     if (r == 0 && table_rows(table))
         table_print(table);
@@ -89,14 +90,16 @@ int cmd_name(int argc, char **argv)
         return command_usage(argv[0], "wants a new NAME and the KEY or NAME that it is to stand "
                                       "for, or nothing");
     AUTO_STORE struct store *store = NULL;
-    int r = store_open(&store);
-    int first_error = r;
-    if (r == 0 && deletes)
+    int r = store_open_existing(&store);
+    if (r == 0 && operands)
+        return EXIT_MISSING;
+    int first_error = r < 0 ? r : 0;
+    if (r > 0 && deletes)
         for (int i = optind; i < argc; i++) {
             r = drop(store, argv[i]);
             first_error = first_error ? first_error : r;
         }
-    else if (r == 0)
+    else if (r >= 0)
         first_error = operands ? set(store, argv[optind], argv[optind + 1]) : list(store, as_json);
     return first_error < 0 ? command_status(first_error) : command_flush();
 }

@@ -38,9 +38,11 @@ static int set_all(int argc, char **argv, bool pinned)
     if (optind == argc)
         return command_usage(argv[0], "wants the KEY or NAME of a template");
     AUTO_STORE struct store *store = NULL;
-    int r = store_open(&store);
-    int first_error = r;
-    for (int i = optind; r == 0 && i < argc; i++) {
+    int r = store_open_existing(&store);
+    if (r == 0)
+        return EXIT_MISSING;
+    int first_error = r < 0 ? r : 0;
+    for (int i = optind; r > 0 && i < argc; i++) {
         int one = set_one(store, argv[i], pinned);
         if (first_error == 0)
             first_error = one;

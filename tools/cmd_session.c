@@ -433,8 +433,8 @@ static int session_ls_command(int argc, char **argv)
         return command_usage("session", "ls takes no operand: %s", argv[optind]);
     AUTO_STORE struct store *store = NULL;
     AUTO_SESSIONS struct session_table table = {0};
-    int r = store_open(&store);
-    if (r == 0)
+    int r = store_open_existing(&store);
+    if (r > 0)
         r = sessions_read(store, &table);
     if (r == 0 && as_json)
         r = print_rows_json(&table);
@@ -469,8 +469,10 @@ static int for_each_operand(int argc, char **argv, const char *action,
         return command_usage("session", "%s wants the ID of a session", action);
     AUTO_STORE struct store *store = NULL;
     AUTO_SESSIONS struct session_table table = {0};
-    int r = store_open(&store);
+    int r = store_open_existing(&store);
     if (r == 0)
+        return EXIT_MISSING;
+    if (r > 0)
         r = sessions_read(store, &table);
     if (r < 0)
         return command_status(r);

@@ -252,8 +252,10 @@ int cmd_show(int argc, char **argv)
     AUTO_STORE struct store *store = NULL;
     char key[SHA256_HEX_LENGTH + 1];
     json_t *json = NULL;
-    int r = store_open(&store);
+    int r = store_open_existing(&store);
     if (r == 0)
+        return EXIT_MISSING;
+    if (r > 0)
         r = template_resolve(store, argv[optind], key);
     if (r == 0)
         r = describe(store, key, &json);

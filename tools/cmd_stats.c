@@ -187,12 +187,12 @@ static int tell(bool as_json)
     AUTO_STORE struct store *store = NULL;
     AUTO_INVENTORY struct inventory inventory = {.templates = NULL};
     json_t *days = json_array();
-    int r = days ? store_open(&store) : -ENOMEM;
-    if (r == 0)
+    int r = days ? store_open_existing(&store) : -ENOMEM;
+    if (r >= 0)
         r = inventory_read(store, &inventory);
-    if (r == 0)
+    if (r == 0 && store)
         r = catalog_each_day(store->catalog, add_day, days);
-    if (r == 0)
+    if (r == 0 && store)
         r = add_live(store, days);
     json_t *total = r == 0 ? sum_up(days) : NULL;
     json_t *now = r == 0 ? now_of(&inventory) : NULL;

@@ -309,6 +309,23 @@ static int check_leftovers(struct verifying *verifying)
 
 /* ---- the command ---- */
 
+static int tell_result(const struct verifying *verifying)
+{
+    char bytes[SHOWN_SIZE];
+    size_t problems = json_array_size(verifying->problems);
+    if (verifying->as_json)
+        return shown_json(
+            json_pack("{s:I, s:I, s:O}", "templates", (json_int_t)verifying->keys.count, "bytes",
+                      (json_int_t)verifying->read_bytes, "problems", verifying->problems));
+    log_info("%zu template%s looked at, %s read: %zu problem%s%s", verifying->keys.count,
+             verifying->keys.count == 1 ? "" : "s", shown_size(verifying->read_bytes, bytes),
+             problems, problems == 1 ? "" : "s",
+             verifying->unrepaired ? "; --repair mends what can be mended"
+             : problems            ? ", mended"
+                                   : "");
+    return 0;
+}
+
 static int verify(struct verifying *verifying, int argc, char **argv)
 {
     bool named = optind < argc;
@@ -331,21 +348,8 @@ static int verify(struct verifying *verifying, int argc, char **argv)
         r = settle_damaged(verifying);
     if (r == 0 && !named)
         r = check_leftovers(verifying);
-    if (r < 0)
-        return r;
-    char bytes[SHOWN_SIZE];
-    size_t problems = json_array_size(verifying->problems);
-    if (verifying->as_json)
-        r = shown_json(json_pack("{s:I, s:I, s:O}", "templates", (json_int_t)verifying->keys.count,
-                                 "bytes", (json_int_t)verifying->read_bytes, "problems",
-                                 verifying->problems));
-    else
-        log_info("%zu template%s looked at, %s read: %zu problem%s%s", verifying->keys.count,
-                 verifying->keys.count == 1 ? "" : "s", shown_size(verifying->read_bytes, bytes),
-                 problems, problems == 1 ? "" : "s",
-                 verifying->unrepaired ? "; --repair mends what can be mended"
-                 : problems            ? ", mended"
-                                       : "");
+    if (r == 0)
+        r = tell_result(verifying);
     if (r == 0 && verifying->unrepaired)
         r = -EBADMSG;
     return r < 0 ? r : first_error;
@@ -428,9 +432,13 @@ int cmd_verify(int argc, char **argv)
     if (status != EXIT_DONE)
         return status < 0 ? command_help(argv[0]) : status;
     AUTO_STORE struct store *store = NULL;
-    int r = store_open(&store);
+    int r = store_open_existing(&store);
     verifying.store = store;
+    if (r == 0 && (verifying.rebuild || optind < argc))
+        return EXIT_MISSING;
     if (r == 0)
+        r = tell_result(&verifying);
+    else if (r > 0)
         r = verifying.rebuild ? rebuild(&verifying) : verify(&verifying, argc, argv);
     (void)fflush(stdout);
     return r < 0 ? command_status(r) : command_flush();

@@ -224,8 +224,7 @@ static bool check_store(struct doctor *doctor)
         doctor_say(doctor, FINDING_BAD, "store", command, "%s", first_line(said));
         return false;
     }
-    struct stat status;
-    if (stat(doctor->store_path, &status) < 0 && errno == ENOENT) {
+    if (!store_is_there(doctor->store_path)) {
         check_missing_store(doctor);
         return false;
     }

@@ -129,10 +129,10 @@ int inventory_read(const struct store *store, struct inventory *ret_inventory)
     struct reading reading = {.store = store, .inventory = &inventory, .by_key = json_object()};
     if (!inventory.templates || !inventory.sessions || !reading.by_key)
         return log_errno(ENOMEM, "listing");
-    int r = catalog_reconcile(store->catalog, NULL, NULL);
-    if (r == 0)
+    int r = store ? catalog_reconcile(store->catalog, NULL, NULL) : 0;
+    if (r == 0 && store)
         r = catalog_each(store->catalog, add_template, &reading);
-    if (r == 0)
+    if (r == 0 && store)
         r = read_sessions(&reading);
     if (r < 0)
         return r;

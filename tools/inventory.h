@@ -26,7 +26,7 @@ struct inventory {
     json_t *sessions;
 };
 
-/* Errors are said. */
+/* Errors are said. Without a store (NULL) there is nothing in it. */
 MUST_CHECK int inventory_read(const struct store *store, struct inventory *ret_inventory);
 void inventory_fini(struct inventory *inventory);
 #define AUTO_INVENTORY CLEANUP(inventory_fini)

@@ -261,6 +261,33 @@ int store_open(struct store **ret_store)
     return 0;
 }
 
+static int find_any(int dirfd UNUSED, const char *name, unsigned char type UNUSED,
+                    void *context UNUSED)
+{
+    return strcmp(name, "lost+found") != 0;
+}
+
+/* Also where something is in the way that store_open() will complain of. */
+bool store_is_there(const char *path)
+{
+    AUTO_FD int fd = io_openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0);
+    return fd < 0 ? fd != -ENOENT : dir_each(fd, find_any, NULL) != 0;
+}
+
+int store_open_existing(struct store **ret_store)
+{
+    AUTO_FREE char *path = NULL;
+    int r = store_path(&path);
+    if (r < 0)
+        return r;
+    if (!store_is_there(path)) {
+        log_info("there is no store at %s yet; the first build makes it", path);
+        return 0;
+    }
+    r = store_open(ret_store);
+    return r < 0 ? r : 1;
+}
+
 void store_close(struct store *store)
 {
     if (!store)

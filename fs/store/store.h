@@ -16,6 +16,8 @@
 #ifndef MINTFS_STORE_STORE_H
 #define MINTFS_STORE_STORE_H
 
+#include <stdbool.h>
+
 #include "fs/base/cleanup.h"
 
 struct catalog;
@@ -42,6 +44,13 @@ MUST_CHECK int store_path(char **ret_path);
  * disk is an error whose message names the path and what mends it.
  */
 MUST_CHECK int store_open(struct store **ret_store);
+
+/* The same for whoever only looks: 1, or 0 where there is no store yet, which is said and not made. */
+MUST_CHECK int store_open_existing(struct store **ret_store);
+
+/* Whether there is a store at the path, or something in its way; an empty directory is neither. */
+bool store_is_there(const char *path);
+
 /*
  * Says what the disk refused at NAME of the store (NULL: at the store itself), with the way out,
  * and returns -|error|.

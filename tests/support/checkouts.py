@@ -72,6 +72,11 @@ class Project:
         assert "Sanitizer" not in err and "runtime error" not in err, err
         return subprocess.CompletedProcess(args, process.returncode, out, err)
 
+    def make_store(self, **kwargs):
+        """One without templates, of which the catalog has heard."""
+        self.start("doctor", "--fix", **kwargs).communicate(timeout=1500)
+        self.run("ls", **kwargs)
+
     def key(self, *options, builder=None, **kwargs) -> str:
         done = self.run(
             "key", "-i", "migrations", *options, "--", *(builder or self.builder()), **kwargs
