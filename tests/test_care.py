@@ -9,6 +9,7 @@ import pytest
 
 from support.care import SCHEMAS, aged, in_terminal, keys_of, read, row_of
 from support.catalogs import check_schema, fake_key, make_template
+from test_help import SECTIONS
 
 
 # ---- what is there ----
@@ -64,6 +65,40 @@ def test_tables_fit_the_terminal(copies, columns):
         lines = copies.run(*command, env=env).stdout.splitlines()
         assert lines and max(map(len, lines)) <= columns, lines
     assert copies.run("ls").stdout.count("a-name-of-some-length.for-the-unit-tests") == 1
+
+
+FITTING = [
+    ["ls"], ["stats"], ["name"], ["session", "ls"], ["config"], ["doctor"], ["verify", "-a"],
+    ["show", "app"], ["gc", "-d", "--max-size", "0"], ["gc", "-n", "nosuch"], ["gc", "--nosuch"],
+    ["explain", "-n", "app", "--salt", "other", "--", "true"], ["clean", "-d"], ["nosuch"],
+    ["pin", "nosuch"], ["help"], *(["help", name] for name in SECTIONS),
+]
+
+
+def test_everything_fits_the_terminal(copies):
+    """But for words that are longer than a line, which nobody could copy in pieces, and commands."""
+    copies.build_app()
+    copies.build_app(name="a-name-of-some-length.for-the-unit-tests-of-the-shop", salt="2")
+    copies.run("session", "new", "app")
+    for words in FITTING:
+        whole = copies.run(*words).stdout if words[0] == "help" else None
+        for columns in (40, 80):
+            _, text = in_terminal(copies, *words, columns=columns, env={"NO_COLOR": "1"})
+            lines = text.splitlines()
+            assert lines
+            for line in lines:
+                fits = len(line) <= columns or max(map(len, line.split())) > columns - 12
+                assert fits or (words == ["doctor"] and line.startswith(" " * 8)), (words, line)
+            assert whole is None or text.split() == whole.split()
+
+
+def test_a_pipe_is_as_wide_as_need_be(copies):
+    copies.build_app()
+    path = copies.run("session", "new", "app", "one").stdout.strip()
+    lines = copies.run("session", "ls").stdout.splitlines()
+    assert len(lines) == 2 and lines[1].split()[0] == "one" and lines[1].endswith(path)
+    _, text = in_terminal(copies, "session", "ls", columns=60)
+    assert re.search(r"(?m)^ID +one\r?$", text) and re.search(rf"(?m)^PATH +{path}\r?$", text), text
 
 
 def test_color_only_in_a_terminal_and_not_with_no_color(copies):

@@ -73,7 +73,7 @@ static int find_store(char **ret_path)
 static int list_scratch(const char *path, void *context UNUSED)
 {
     char size[SHOWN_SIZE];
-    printf("scratch at %s: %s\n", path, shown_size(inventory_disk_bytes(AT_FDCWD, path), size));
+    shown_line("scratch at %s: %s", path, shown_size(inventory_disk_bytes(AT_FDCWD, path), size));
     return 0;
 }
 
@@ -88,16 +88,16 @@ static int list(struct cleaning *cleaning)
     if (r < 0)
         return r;
     if (r == 1)
-        printf("mount at %s (process %d)\n", found.mount_point, found.pid);
-    printf("store at %s: %zu templates, %zu sessions, %s\n", store->path,
-           json_array_size(cleaning->inventory.templates),
-           json_array_size(cleaning->inventory.sessions),
-           shown_size(inventory_disk_bytes(AT_FDCWD, store->path), size));
+        shown_line("mount at %s (process %d)", found.mount_point, found.pid);
+    shown_line("store at %s: %zu templates, %zu sessions, %s", store->path,
+               json_array_size(cleaning->inventory.templates),
+               json_array_size(cleaning->inventory.sessions),
+               shown_size(inventory_disk_bytes(AT_FDCWD, store->path), size));
     for (size_t i = 0; i < json_array_size(cleaning->inventory.sessions); i++) {
         const json_t *row = json_array_get(cleaning->inventory.sessions, i);
         const char *path = json_string_value(json_object_get(row, "path"));
-        printf("session %s%s%s\n", json_string_value(json_object_get(row, "id")),
-               path ? " at " : " at rest", path ? path : "");
+        shown_line("session %s%s%s", json_string_value(json_object_get(row, "id")),
+                   path ? " at " : " at rest", path ? path : "");
     }
     r = uses_each_scratch(store, list_scratch, NULL);
     return r == 0 ? kept_list(store) : r;

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "fs/base/wrap.h"
 #include "tools/command.h"
 #include "tools/doctor.h"
 #include "tools/shown.h"
@@ -48,33 +49,13 @@ static int print_json(const struct doctor *doctor, bool good)
     return shown_json(root);
 }
 
-/* Words, broken before the last column, further lines below the first word. */
-static void print_wrapped(const char *text, size_t column, size_t indent, size_t width)
-{
-    bool first = true;
-    while (*text) {
-        size_t length = strcspn(text, " ");
-        if (!first && width && column + 1 + length > width - 1) {
-            printf("\n%*s", (int)indent, "");
-            column = indent;
-        } else if (!first) {
-            putchar(' ');
-            column++;
-        }
-        printf("%.*s", (int)length, text);
-        column += length;
-        text += length;
-        text += strspn(text, " ");
-        first = false;
-    }
-    putchar('\n');
-}
-
-static void print_finding(const struct finding *finding, size_t width)
+static void print_finding(const struct finding *finding, unsigned width)
 {
     enum { INDENT = 6 };
     printf("%-4s  %s: ", level_names[finding->level], finding->check);
-    print_wrapped(finding->text, INDENT + strlen(finding->check) + 2, INDENT, width);
+    wrap_print(stdout, finding->text, INDENT + (unsigned)strlen(finding->check) + 2, INDENT, width);
+    putchar('\n');
+    /* In one line, whatever the terminal makes of it: it is to be copied. */
     if (finding->command)
         printf("%*s%s\n", INDENT + 2, "", finding->command);
 }
@@ -113,7 +94,7 @@ int cmd_doctor(int argc, char **argv)
         if (r < 0)
             return command_status(r);
     } else {
-        size_t width = shown_columns();
+        unsigned width = shown_columns();
         for (size_t i = 0; i < doctor.count; i++)
             print_finding(&doctor.findings[i], width);
     }

@@ -49,7 +49,7 @@ static void print_text(const struct build_spec *spec, const struct key *key, boo
     for (size_t i = 0; i < explanation->count; i++) {
         const struct difference *item = &explanation->items[i];
         shown_clean(item->what);
-        printf("%s %s: %s\n", item->kind, item->change, item->what);
+        shown_line("%s %s: %s", item->kind, item->change, item->what);
     }
 }
 

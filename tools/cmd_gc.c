@@ -65,11 +65,11 @@ static void tell(const struct catalog_row *row, enum gc_fate fate, void *context
     if (!evicted)
         log_info("kept %.*s: %s", SHOWN_KEY, row->key, care_fate(fate));
     else
-        printf("%.*s  %s  %s  last used %s ago\n", SHOWN_KEY, row->key,
-               row->names[0]   ? row->names
-               : row->label[0] ? row->label
-                               : "-",
-               shown_size(row->size_bytes, size), shown_age(row->last_used_ns, age));
+        shown_line("%.*s  %s  %s  last used %s ago", SHOWN_KEY, row->key,
+                   row->names[0]   ? row->names
+                   : row->label[0] ? row->label
+                                   : "-",
+                   shown_size(row->size_bytes, size), shown_age(row->last_used_ns, age));
 }
 
 struct asked {

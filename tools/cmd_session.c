@@ -400,21 +400,29 @@ static int print_rows_json(const struct session_table *table)
     return shown_json(json_pack("{s:o}", "sessions", rows));
 }
 
-static void print_rows(const struct session_table *table)
+static int print_rows(const struct session_table *sessions)
 {
-    int width = 2;
-    for (size_t i = 0; i < table->count; i++)
-        width = (int)strlen(table->rows[i].id) > width ? (int)strlen(table->rows[i].id) : width;
-    printf("%-*s  %-12s  %-7s  %10s  %s\n", width, "ID", "KEY", "BACKEND", "BYTES", "PATH");
-    for (size_t i = 0; i < table->count; i++) {
-        const struct session_row *row = &table->rows[i];
-        char bytes[24] = "-";
+    static const struct column columns[] = {{.title = "ID"},
+                                            {.title = "KEY"},
+                                            {.title = "BACKEND"},
+                                            {.title = "BYTES", .right = true},
+                                            {.title = "PATH"}};
+    AUTO_TABLE struct table *table = NULL;
+    int r = table_new(columns, ARRAY_LENGTH(columns), &table);
+    for (size_t i = 0; r == 0 && i < sessions->count; i++) {
+        const struct session_row *row = &sessions->rows[i];
+        char key[SHOWN_KEY + 1];
+        char bytes[SHOWN_SIZE] = "-";
+        (void)snprintf(key, sizeof(key), "%.*s", SHOWN_KEY, row->key);
         if (row->bytes >= 0)
             (void)snprintf(bytes, sizeof(bytes), "%" PRId64, row->bytes);
-        printf("%-*s  %.12s  %-7s  %10s  %s\n", width, row->id, row->key,
-               backend_name(row->backend), bytes,
-               row->path ? row->path : "(at rest: mintfs mount shows it)");
+        const char *cells[] = {row->id, key, backend_name(row->backend), bytes,
+                               row->path ? row->path : "(at rest: mintfs mount shows it)"};
+        r = table_add(table, cells);
     }
+    if (r == 0)
+        table_print(table);
+    return r;
 }
 
 static int session_ls_command(int argc, char **argv)
@@ -439,7 +447,7 @@ static int session_ls_command(int argc, char **argv)
     if (r == 0 && as_json)
         r = print_rows_json(&table);
     else if (r == 0 && table.count)
-        print_rows(&table);
+        r = print_rows(&table);
     return r < 0 ? command_status(r) : command_flush();
 }
 

@@ -170,15 +170,9 @@ static int print_text(const json_t *days, const json_t *total, const json_t *now
     table_print(table);
     char bytes[SHOWN_SIZE];
     char own[SHOWN_SIZE];
-    AUTO_FREE char *line = NULL;
-    if (asprintf(&line, "now: %" PRId64 " templates, %s; %" PRId64 " sessions, %s of their own",
-                 number(now, "templates"), shown_size((uint64_t)number(now, "bytes"), bytes),
-                 number(now, "sessions"),
-                 shown_size((uint64_t)number(now, "own_bytes"), own)) < 0) {
-        line = NULL;
-        return -ENOMEM;
-    }
-    shown_wrapped(line, 0);
+    shown_line("now: %" PRId64 " templates, %s; %" PRId64 " sessions, %s of their own",
+               number(now, "templates"), shown_size((uint64_t)number(now, "bytes"), bytes),
+               number(now, "sessions"), shown_size((uint64_t)number(now, "own_bytes"), own));
     return 0;
 }
 

@@ -77,8 +77,8 @@ static int list_one(int links_fd, const char *link, unsigned char type UNUSED, v
     int r = each_name(fd, text, add_to_sum, &sum);
     shown_clean(path);
     if (r == 0 && sum.count)
-        printf("databases of failed tests kept in %s: %zu, %s\n", path, sum.count,
-               shown_size(sum.bytes, size));
+        shown_line("databases of failed tests kept in %s: %zu, %s", path, sum.count,
+                   shown_size(sum.bytes, size));
     return r;
 }
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "fs/base/log.h"
+#include "fs/base/wrap.h"
 #include "help_text.h"
 #include "tools/command.h"
 #include "tools/shown.h"
@@ -58,11 +59,20 @@ static int print_version(void)
 
 static int print_help(FILE *stream)
 {
-    fputs("usage: mintfs COMMAND [OPTION]... [ARGUMENT]...\n\n", stream);
-    for (size_t i = 0; i < ARRAY_LENGTH(commands); i++)
-        fprintf(stream, "  %-9s %s\n", commands[i].name, commands[i].summary);
-    fputs("\nmintfs help COMMAND tells more of one; mintfs --version says which this is.\n",
-          stream);
+    enum { INDENT = 12 };
+    unsigned width = stream == stdout ? shown_columns() : wrap_columns(STDERR_FILENO);
+    wrap_print(stream, "usage: mintfs COMMAND [OPTION]... [ARGUMENT]...", 0, INDENT, width);
+    fputs("\n\n", stream);
+    for (size_t i = 0; i < ARRAY_LENGTH(commands); i++) {
+        fprintf(stream, "  %-9s ", commands[i].name);
+        wrap_print(stream, commands[i].summary, INDENT, INDENT, width);
+        fputc('\n', stream);
+    }
+    fputc('\n', stream);
+    wrap_print(stream,
+               "mintfs help COMMAND tells more of one; mintfs --version says which this is.", 0, 0,
+               width);
+    fputc('\n', stream);
     return stream == stdout ? command_flush() : EXIT_USAGE;
 }
 
@@ -118,8 +128,10 @@ int command_help(const char *command)
     putchar('\n');
     shown_wrapped(row->summary, 0);
     for (size_t i = 0; i < ARRAY_LENGTH(help_texts); i++)
-        if (!strcmp(help_texts[i].command, row->name))
-            printf("\n%s", help_texts[i].text);
+        if (!strcmp(help_texts[i].command, row->name)) {
+            putchar('\n');
+            shown_paragraphs(help_texts[i].text);
+        }
     return command_flush();
 }
 

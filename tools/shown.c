@@ -2,15 +2,16 @@
 
 #include <ctype.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <time.h>
 
 #include "fs/base/log.h"
+#include "fs/base/wrap.h"
 #include "fs/store/catalog.h"
 
-enum { COLUMNS_MAX = 16, GAP = 2, CUT_MIN = 6 };
+enum { COLUMNS_MAX = 16, GAP = 2, CUT_MIN = 16, PROSE_MAX = 80 };
 
 static const int64_t second_ns = 1000000000;
 
@@ -133,34 +134,69 @@ json_t *shown_names(const char *names)
 unsigned shown_columns(void)
 {
     const char *asked = getenv("COLUMNS");
-    struct winsize window = {0};
     int columns = asked ? atoi(asked) : 0;
-    if (columns > 0)
-        return (unsigned)columns;
-    if (isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &window) == 0)
-        return window.ws_col;
-    return 0;
+    return columns > 0 ? (unsigned)columns : wrap_columns(STDOUT_FILENO);
 }
 
 void shown_wrapped(const char *text, unsigned indent)
 {
-    unsigned width = shown_columns();
-    unsigned at = 0;
-    while (*text) {
-        size_t length = strcspn(text, " ");
-        /* A word that fits no line is not helped by a line of its own: the terminal breaks it. */
-        if (at && width && at + 1 + length > width && indent + length <= width) {
-            printf("\n%*s", (int)indent, "");
-            at = indent;
-        } else if (at) {
-            putchar(' ');
-            at++;
-        }
-        printf("%.*s", (int)length, text);
-        at += (unsigned)length;
-        text += length + (text[length] == ' ');
-    }
+    wrap_print(stdout, text, 0, indent, shown_columns());
     putchar('\n');
+}
+
+void shown_line(const char *format, ...)
+{
+    enum { INDENT = 2 };
+    AUTO_FREE char *text = NULL;
+    va_list arguments;
+    va_start(arguments, format);
+    if (vasprintf(&text, format, arguments) < 0)
+        text = NULL;
+    va_end(arguments);
+    shown_wrapped(text ? text : "", INDENT);
+}
+
+/* The lines from here that are indented alike, as one; *ret_rest is what follows. */
+static char *join_lines(const char *text, size_t indent, const char **ret_rest)
+{
+    char *joined = NULL;
+    size_t size = 0;
+    FILE *stream = open_memstream(&joined, &size);
+    for (bool first = true; stream && (first || strspn(text, " ") == indent); first = false) {
+        size_t length = strcspn(text, "\n");
+        if (length <= indent)
+            break;
+        (void)fprintf(stream, "%s%.*s", first ? "" : " ", (int)(length - indent), text + indent);
+        text += length + (text[length] == '\n');
+    }
+    *ret_rest = text;
+    if (stream && fclose(stream) == 0)
+        return joined;
+    free(joined);
+    return NULL;
+}
+
+void shown_paragraphs(const char *text)
+{
+    unsigned width = shown_columns();
+    if (!width) {
+        (void)fputs(text, stdout);
+        return;
+    }
+    width = width < PROSE_MAX ? width : PROSE_MAX;
+    while (*text) {
+        if (*text == '\n') {
+            putchar(*text++);
+            continue;
+        }
+        unsigned indent = (unsigned)strspn(text, " ");
+        AUTO_FREE char *joined = join_lines(text, indent, &text);
+        if (!joined)
+            return;
+        printf("%*s", (int)indent, "");
+        wrap_print(stdout, joined, indent, indent, width);
+        putchar('\n');
+    }
 }
 
 /* ---- tables ---- */
@@ -336,6 +372,26 @@ static bool may_color(void)
     return isatty(STDOUT_FILENO) && !(off && *off) && kind && strcmp(kind, "dumb") != 0;
 }
 
+/* Where no row fits a line: a row is a paragraph, and a cell a line of it. */
+static void print_records(const struct table *table)
+{
+    unsigned indent = 0;
+    for (size_t i = 0; i < table->count; i++) {
+        unsigned width = width_of(table->columns[i].title) + GAP;
+        indent = width > indent ? width : indent;
+    }
+    for (size_t i = 0; i < table->rows * table->count; i++) {
+        const char *title = table->columns[i % table->count].title;
+        if (i && i % table->count == 0)
+            putchar('\n');
+        if (!*table->cells[i])
+            continue;
+        printf("%s%*s", title, (int)(indent - width_of(title)), "");
+        wrap_print(stdout, table->cells[i], indent, indent, shown_columns());
+        putchar('\n');
+    }
+}
+
 void table_print(const struct table *table)
 {
     struct layout layout = {.width = {0}};
@@ -351,6 +407,10 @@ void table_print(const struct table *table)
     unsigned columns = shown_columns();
     if (columns)
         fit(table, &layout, columns);
+    if (columns && total_width(table, &layout) > columns) {
+        print_records(table);
+        return;
+    }
     bool color = may_color();
     fputs(color ? "\033[1m" : "", stdout);
     print_row(table, &layout, titles);

@@ -36,7 +36,8 @@ json_t *shown_names(const char *names);
 
 /*
  * A table. Columns that do not fit go, those of the highest `rank` first; rank 0 stays. Of what is
- * left the column that may be cut is cut. Without a terminal and COLUMNS nothing is left out.
+ * left the column that may be cut is cut. Where that does not fit either, each row becomes a
+ * paragraph with all its cells. Without a terminal and COLUMNS nothing is left out.
  */
 struct column {
     const char *title;
@@ -56,6 +57,13 @@ void table_freep(struct table **table);
 
 /* Columns of the terminal, or of $COLUMNS; 0: as wide as need be. */
 unsigned shown_columns(void);
+
+/* Prints a line on stdout, broken at blanks to fit; lines but the first begin with two blanks. */
+void shown_line(const char *format, ...) PRINTF_LIKE(1, 2);
+
+/* Prints lines on stdout, those that are indented alike as one paragraph, filled to fit a terminal;
+ * as they are where there is none. */
+void shown_paragraphs(const char *text);
 
 /* Prints text on stdout, broken at blanks to fit; lines but the first begin with `indent` blanks. */
 void shown_wrapped(const char *text, unsigned indent);

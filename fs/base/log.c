@@ -7,11 +7,30 @@
 #include <syslog.h>
 
 #include "fs/base/progress.h"
+#include "fs/base/wrap.h"
 
 static atomic_int quiet_info;
 static atomic_int uses_syslog;
 
 /* One write per line, so that lines of processes that share a terminal do not mix. */
+static void write_line(const char *line)
+{
+    enum { INDENT = 2 };
+    AUTO_FREE char *wrapped = NULL;
+    size_t size = 0;
+    FILE *stream = open_memstream(&wrapped, &size);
+    if (!stream)
+        return;
+    wrap_print(stream, line, 0, INDENT, wrap_columns(STDERR_FILENO));
+    (void)fputc('\n', stream);
+    if (fclose(stream) != 0)
+        return;
+    (void)fflush(stderr);
+    progress_hide();
+    if (write(STDERR_FILENO, wrapped, size) < 0)
+        return;
+}
+
 PRINTF_LIKE(2, 0)
 static void emit(const char *kind, const char *format, va_list arguments, const char *reason)
 {
@@ -29,16 +48,12 @@ static void emit(const char *kind, const char *format, va_list arguments, const 
         syslog(LOG_WARNING, "%s%s%s%s", kind, text, reason ? ": " : "", reason ? reason : "");
         return;
     }
-    int length =
-        asprintf(&line, "mintfs: %s%s%s%s\n", kind, text, reason ? ": " : "", reason ? reason : "");
-    if (length < 0) {
+    if (asprintf(&line, "mintfs: %s%s%s%s", kind, text, reason ? ": " : "", reason ? reason : "") <
+        0) {
         line = NULL;
         return;
     }
-    (void)fflush(stderr);
-    progress_hide();
-    if (write(STDERR_FILENO, line, (size_t)length) < 0)
-        return;
+    write_line(line);
 }
 
 void log_info(const char *format, ...)

@@ -1,11 +1,14 @@
 """What commands say with --json, by command, and what the tests of the cache's care share."""
 
 import contextlib
+import fcntl
 import json
 import os
 import pty
 import sqlite3
+import struct
 import subprocess
+import termios
 
 from support.catalogs import DAY_NS, check_schema, make_template
 
@@ -163,9 +166,10 @@ def row_of(store, key) -> dict:
     return next(row for row in read(store, "ls", "ls")["templates"] if row["key"] == key)
 
 
-def in_terminal(store, *args, answer=None, env=None) -> tuple:
+def in_terminal(store, *args, answer=None, env=None, columns=0) -> tuple:
     """Runs a command in a terminal; its status and all that it wrote there."""
     main, other = pty.openpty()
+    fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", 25, columns, 0, 0))
     process = subprocess.Popen(
         store.command(*args),
         env={**store.env, "TERM": "xterm", **(env or {})},
