@@ -14,6 +14,7 @@
 #include "fs/store/store.h"
 #include "tools/command.h"
 #include "tools/shown.h"
+#include "tools/table.h"
 
 /* What the default comes to, where that depends on the machine. */
 static char *computed(enum setting setting)

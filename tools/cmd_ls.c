@@ -13,6 +13,7 @@
 #include "tools/command.h"
 #include "tools/inventory.h"
 #include "tools/shown.h"
+#include "tools/table.h"
 
 static const struct option options[] = {
     {"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};

@@ -12,6 +12,7 @@
 #include "fs/store/template.h"
 #include "tools/command.h"
 #include "tools/shown.h"
+#include "tools/table.h"
 
 static int add_json(const char *name, const char *key, void *context)
 {

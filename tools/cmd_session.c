@@ -35,6 +35,7 @@
 #include "tools/command.h"
 #include "tools/sessions.h"
 #include "tools/shown.h"
+#include "tools/table.h"
 
 /* ---- new ---- */
 

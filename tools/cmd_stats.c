@@ -18,6 +18,7 @@
 #include "tools/command.h"
 #include "tools/inventory.h"
 #include "tools/shown.h"
+#include "tools/table.h"
 
 static const char *const sums[] = {"hits",     "misses",      "builds",  "build_time_ns",
                                    "saved_ns", "built_bytes", "evicted", "evicted_bytes",

@@ -1,5 +1,5 @@
 /*
- * How results are shown to people: sizes and times as they read them, and tables that fit their
+ * How results are shown to people: sizes and times as they read them, and lines that fit their
  * terminal. With --json everything is exact instead.
  */
 #ifndef MINTFS_TOOLS_SHOWN_H
@@ -33,27 +33,6 @@ MUST_CHECK int shown_json(json_t *json);
 json_t *shown_text(const char *text);
 
 json_t *shown_names(const char *names);
-
-/*
- * A table. Columns that do not fit go, those of the highest `rank` first; rank 0 stays. Of what is
- * left the column that may be cut is cut. Where that does not fit either, each row becomes a
- * paragraph with all its cells. Without a terminal and COLUMNS nothing is left out.
- */
-struct column {
-    const char *title;
-    unsigned rank;
-    bool right; /* aligned */
-    bool cut;   /* may be shortened, with ".." at its end */
-};
-struct table;
-MUST_CHECK int table_new(const struct column *columns, size_t count, struct table **ret_table);
-/* One row: `count` texts, which are copied. */
-MUST_CHECK int table_add(struct table *table, const char *const *cells);
-size_t table_rows(const struct table *table);
-void table_print(const struct table *table);
-void table_free(struct table *table);
-void table_freep(struct table **table);
-#define AUTO_TABLE CLEANUP(table_freep)
 
 /* Columns of the terminal, or of $COLUMNS; 0: as wide as need be. */
 unsigned shown_columns(void);
