@@ -159,7 +159,7 @@ def test_clean_takes_all_away_and_leaves_what_is_not_ours(copies):
     own = copies.path / "notes.txt"
     own.write_text("mine")
     listed = copies.run("clean", "--dry-run").stdout
-    assert f"store at {copies.path}: 1 templates, 1 sessions" in listed
+    assert f"store at {copies.path}: 1 template, 1 session, " in listed
     assert f"databases of failed tests kept in {kept}: 1, " in listed and listed.count("kept") == 1
     assert path.exists()
     said = copies.run("clean", status=2)

@@ -82,6 +82,8 @@ static int list(struct cleaning *cleaning)
     AUTO_SERVE_FOUND struct serve_found found = {0};
     struct store *store = cleaning->store;
     char size[SHOWN_SIZE];
+    char templates[SHOWN_SIZE];
+    char sessions[SHOWN_SIZE];
     int r = inventory_read(store, &cleaning->inventory);
     if (r == 0)
         r = serve_find(store, &found);
@@ -89,9 +91,9 @@ static int list(struct cleaning *cleaning)
         return r;
     if (r == 1)
         shown_line("mount at %s (process %d)", found.mount_point, found.pid);
-    shown_line("store at %s: %zu templates, %zu sessions, %s", store->path,
-               json_array_size(cleaning->inventory.templates),
-               json_array_size(cleaning->inventory.sessions),
+    shown_line("store at %s: %s, %s, %s", store->path,
+               shown_count(json_array_size(cleaning->inventory.templates), "template", templates),
+               shown_count(json_array_size(cleaning->inventory.sessions), "session", sessions),
                shown_size(inventory_disk_bytes(AT_FDCWD, store->path), size));
     for (size_t i = 0; i < json_array_size(cleaning->inventory.sessions); i++) {
         const json_t *row = json_array_get(cleaning->inventory.sessions, i);

@@ -129,14 +129,15 @@ static int print_summary(const struct gc_result *result, struct telling *telling
 {
     char bytes[SHOWN_SIZE];
     char left[SHOWN_SIZE];
+    char evicted[SHOWN_SIZE];
     if (telling->as_json)
         return shown_json(json_pack(
             "{s:O, s:I, s:O, s:I, s:I, s:b, s:b}", "evicted", telling->evicted, "evicted_bytes",
             (json_int_t)result->evicted_bytes, "kept", telling->kept, "left",
             (json_int_t)result->left, "left_bytes", (json_int_t)result->left_bytes, "over",
             result->over, "dry_run", telling->dry_run));
-    log_info("%s %zu template%s, %s; %zu left, %s", telling->dry_run ? "would evict" : "evicted",
-             result->evicted, result->evicted == 1 ? "" : "s",
+    log_info("%s %s, %s; %zu left, %s", telling->dry_run ? "would evict" : "evicted",
+             shown_count(result->evicted, "template", evicted),
              shown_size(result->evicted_bytes, bytes), result->left,
              shown_size(result->left_bytes, left));
     if (result->over)

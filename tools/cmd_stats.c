@@ -169,11 +169,15 @@ static int print_text(const json_t *days, const json_t *total, const json_t *now
     if (r < 0)
         return r;
     table_print(table);
+    char templates[SHOWN_SIZE];
+    char sessions[SHOWN_SIZE];
     char bytes[SHOWN_SIZE];
     char own[SHOWN_SIZE];
-    shown_line("now: %" PRId64 " templates, %s; %" PRId64 " sessions, %s of their own",
-               number(now, "templates"), shown_size((uint64_t)number(now, "bytes"), bytes),
-               number(now, "sessions"), shown_size((uint64_t)number(now, "own_bytes"), own));
+    shown_line("now: %s, %s; %s, %s of their own",
+               shown_count((uint64_t)number(now, "templates"), "template", templates),
+               shown_size((uint64_t)number(now, "bytes"), bytes),
+               shown_count((uint64_t)number(now, "sessions"), "session", sessions),
+               shown_size((uint64_t)number(now, "own_bytes"), own));
     return 0;
 }
 

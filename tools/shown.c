@@ -27,6 +27,12 @@ const char *shown_size(uint64_t bytes, char ret_text[SHOWN_SIZE])
     return ret_text;
 }
 
+const char *shown_count(uint64_t count, const char *what, char ret_text[SHOWN_SIZE])
+{
+    (void)snprintf(ret_text, SHOWN_SIZE, "%" PRIu64 " %s%s", count, what, count == 1 ? "" : "s");
+    return ret_text;
+}
+
 const char *shown_time(int64_t ns, char ret_text[SHOWN_SIZE])
 {
     time_t seconds = (time_t)(ns / second_ns);

@@ -18,6 +18,8 @@ enum { SHOWN_SIZE = 32, SHOWN_KEY = 12 };
 const char *shown_size(uint64_t bytes, char ret_text[SHOWN_SIZE]);
 /* "2026-11-22 14:05", local time; "-" for 0 */
 const char *shown_time(int64_t ns, char ret_text[SHOWN_SIZE]);
+/* "1 template", "3 templates" */
+const char *shown_count(uint64_t count, const char *what, char ret_text[SHOWN_SIZE]);
 /* How long ago: "5 s", "3 min", "7 h", "12 d" */
 const char *shown_age(int64_t ns, char ret_text[SHOWN_SIZE]);
 /* How long: "0.2 s", "3 min", "1.5 h" */

@@ -177,8 +177,11 @@ static int build_cold(struct store *store, const struct template *cached, const 
     if (setenv("MINTFS_STORE", path, 1) < 0)
         return -errno;
     int r = store_open(&cold);
+    /* That a cold store has no template is no news. */
+    log_set_quiet(true);
     if (r == 0)
         r = build_template(cold, spec, &result);
+    log_set_quiet(false);
     if (r == 0)
         r = template_open(cold, result.key, &fresh);
     if (r == 0)
