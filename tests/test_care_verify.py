@@ -240,8 +240,8 @@ def test_clean_unmounts_first_and_not_what_is_in_use(mount, key):
     assert session.exists()
     mount.store.run("clean", "--yes")
     assert not mount.store.path.exists()
-    assert mount.process.wait() == 0
-    mount.process.communicate()
+    _, err = mount.process.communicate(timeout=1500)
+    assert mount.process.returncode == 0, err
 
 
 # ---- a catalog that is not as it was ----
