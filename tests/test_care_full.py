@@ -51,6 +51,32 @@ def test_evict_makes_room(full_store):
     check_whole(store)
 
 
+@pytest.mark.parametrize("harm", ["missing", "damaged"])
+def test_a_lost_catalog_keeps_nobody_from_making_room(full_store, harm):
+    """There is no room for another one either: it is made in memory, until there is."""
+    store = full_store
+    catalog = store.path / "v1/catalog.db"
+    if harm == "missing":
+        catalog.unlink()
+    else:
+        catalog.write_bytes(b"rubbish")
+    fill_to_the_last_byte(store.path.parent)
+    assert len(keys_of(store)) == 6
+    said = store.run("gc", "--max-size", "450000").stderr
+    assert f"is {harm} and cannot be rebuilt" in said and "in memory for this command" in said
+    assert "evicted 4 templates" in said
+    again = store.run("ls", "--json").stderr
+    assert f"was {harm}: rebuilt from 2 manifests" in again
+    check_whole(store)
+
+
+def test_clean_on_a_full_disk(full_store):
+    (full_store.path / "v1/catalog.db").unlink()
+    fill_to_the_last_byte(full_store.path.parent)
+    full_store.run("clean", "--yes")
+    assert not full_store.path.exists()
+
+
 def test_room_for_more_than_a_directory_holds(store, place):
     """Locks and what is set aside: many at a time, and no room for a second block of names."""
     with mounted_disk(place / "disk", "ext4", "16m") as disk:

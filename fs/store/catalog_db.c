@@ -308,13 +308,10 @@ static int enter_template(int templates_fd, const char *key, unsigned char type 
     return catalog_db_enter(rebuild->db, rebuild->store, manifest, false);
 }
 
-/* Makes catalog.db.new, whole, from the manifests. */
-static int fill_new(struct rebuild *rebuild)
+/* Makes an empty database a catalog, whole, from the manifests. */
+static int fill(struct rebuild *rebuild, sqlite3 *db)
 {
-    AUTO_DB sqlite3 *db = NULL;
-    int r = open_file(rebuild->store, new_file, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, &db);
-    if (r == 0)
-        r = catalog_db_error(sqlite3_exec(db, "BEGIN", NULL, NULL, NULL));
+    int r = catalog_db_error(sqlite3_exec(db, "BEGIN", NULL, NULL, NULL));
     if (r == 0)
         r = catalog_db_error(sqlite3_exec(db, schema, NULL, NULL, NULL));
     rebuild->db = db;
@@ -325,20 +322,53 @@ static int fill_new(struct rebuild *rebuild)
     return r;
 }
 
+static int fill_new(struct rebuild *rebuild)
+{
+    AUTO_DB sqlite3 *db = NULL;
+    int r = open_file(rebuild->store, new_file, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, &db);
+    return r == 0 ? fill(rebuild, db) : r;
+}
+
+/* For one command on a full disk, so that gc and evict can make the room that a file takes. */
+static int open_in_memory(const struct store *store, sqlite3 **ret_db)
+{
+    AUTO_DB sqlite3 *db = NULL;
+    struct rebuild rebuild = {.store = store};
+    int r = catalog_db_error(
+        sqlite3_open_v2(":memory:", &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_EXRESCODE, NULL));
+    if (r == 0)
+        r = harden(db);
+    if (r == 0)
+        r = fill(&rebuild, db);
+    if (r < 0)
+        return log_errno(r, "catalog %s/v1/%s", store->path, CATALOG_FILE);
+    log_info("it is made anew from %zu manifest%s, in memory for this command", rebuild.count,
+             rebuild.count == 1 ? "" : "s");
+    *ret_db = steal_pointer(&db);
+    return 0;
+}
+
 static int remove_if_there(int dirfd, const char *name)
 {
     int r = io_unlinkat(dirfd, name, 0);
     return r == -ENOENT ? 0 : r;
 }
 
+static int remove_new(int v1_fd)
+{
+    int r = remove_if_there(v1_fd, CATALOG_FILE ".new-journal");
+    return r == 0 ? remove_if_there(v1_fd, new_file) : r;
+}
+
 static int replace(struct rebuild *rebuild)
 {
     int v1_fd = rebuild->store->v1_fd;
-    int r = remove_if_there(v1_fd, CATALOG_FILE ".new-journal");
-    if (r == 0)
-        r = remove_if_there(v1_fd, new_file);
+    int r = remove_new(v1_fd);
     if (r == 0)
         r = fill_new(rebuild);
+    /* What was written of it takes room that others need. */
+    if (r < 0)
+        (void)!remove_new(v1_fd);
     /* A hot journal of the old file would be played into the new one. */
     if (r == 0)
         r = remove_if_there(v1_fd, CATALOG_FILE "-journal");
@@ -390,6 +420,8 @@ int catalog_db_open(const struct store *store, struct catalog_wait *wait, sqlite
         if ((r != -ENOENT && r != -EBADMSG) || attempt == CATALOG_ATTEMPTS)
             return log_errno(r, "catalog %s/v1/%s", store->path, CATALOG_FILE);
         r = catalog_db_rebuild(store, ret_status, r == -ENOENT ? "missing" : "damaged");
+        if (r == -ENOSPC)
+            return open_in_memory(store, ret_db);
         if (r < 0)
             return r;
     }

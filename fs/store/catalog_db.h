@@ -23,7 +23,7 @@ MUST_CHECK int catalog_db_error(int code);
 
 /*
  * Opens v1/catalog.db, which is made, or rebuilt from the manifests, where it is missing, damaged
- * or not a catalog. Errors are said; -EPROTONOSUPPORT: of a later mintfs; -EBUSY: others kept it
+ * or not a catalog; on a full disk that is done in memory. Errors are said; -EPROTONOSUPPORT: of a later mintfs; -EBUSY: others kept it
  * locked for longer than `wait` lasts. `ret_status` is the file
  * that was opened: another inode under the name means that it was replaced.
  */
