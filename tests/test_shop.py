@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,11 +12,9 @@ import pytest
 from support import users
 from support.basics import IS_ROOT
 from support.mounts import Mount
+from support.shops import MIGRATIONS, assemble
 from support.stores import Store, binary_for_all, make_home
 
-PROJECTS = Path(__file__).parent / "projects"
-MADE = (".nox", "build", "__pycache__", ".pytest_cache", "shop.db")
-MIGRATIONS = len(list((PROJECTS / "shop/migrations/versions").glob("*.py")))
 NOX_SECONDS = 1700
 
 
@@ -26,7 +23,7 @@ class Checkout:
 
     def __init__(self, store: Store, path: Path, project="shop"):
         self.store, self.path = store, path
-        shutil.copytree(PROJECTS / project, path, ignore=shutil.ignore_patterns(*MADE))
+        assemble(project, path)
         tools = store.home / "bin"
         if not tools.exists():
             tools.mkdir()

@@ -1,55 +1,68 @@
-"""shop and shop-usual are one project, and mintfs is all that differs."""
-import difflib
+"""The shops are one project, and the way to a database is all that differs."""
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from support.shops import MADE, OVERLAYS, PROJECTS, assemble, contents, differences
+from support.wheels import PACKAGE
+
 HERE = Path(__file__).resolve().parent
-MADE = {".nox", "build", "__pycache__", ".pytest_cache", "shop.db"}
 
-# What takes a file of the usual project to its like on mintfs, in lines put in at most.
-CODE = {"noxfile.py": 10, "tests/databases.py": 10}
-AROUND = {
-    ".forgejo/workflows/ci.yml": 35,
-    "features/ci_workflow_validation.feature": 20,
-    "features/steps/ci_workflow.py": 30,
+# What takes a file of the usual project to its like, in lines put in at most.
+CHANGED = {
+    "shop": {
+        "noxfile.py": 10,
+        "tests/databases.py": 10,
+        ".forgejo/workflows/ci.yml": 35,
+        "features/ci_workflow_validation.feature": 20,
+        "features/steps/ci_workflow.py": 30,
+    },
+    "shop-python": {
+        "noxfile.py": 3,
+        "tests/conftest.py": 2,
+        "tests/databases.py": 5,
+        "features/environment.py": 6,
+        ".forgejo/workflows/ci.yml": 12,
+        "features/ci_workflow_validation.feature": 8,
+        "features/steps/ci_workflow.py": 10,
+    },
+    "shop-cached": {"noxfile.py": 20, ".forgejo/workflows/ci.yml": 10},
 }
-ONLY_ON_MINTFS = {"tests/e2e/test_template_key.py"}
+ADDED = {
+    "shop": {"tests/e2e/test_template_key.py"},
+    "shop-python": {"tests/e2e/test_template_key.py", "mintfs.conf"},
+    "shop-cached": set(),
+}
 
 
-def files(project: str) -> "dict[str, bytes]":
-    found = {}
-    for folder, folders, names in os.walk(HERE / project):
-        folders[:] = [name for name in folders if name not in MADE]
-        for name in set(names) - MADE:
-            path = Path(folder, name)
-            found[path.relative_to(HERE / project).as_posix()] = path.read_bytes()
-    return found
-
-
-def lines_put_in(usual: bytes, on_mintfs: bytes) -> int:
-    lines = difflib.ndiff(usual.decode().splitlines(), on_mintfs.decode().splitlines())
-    return sum(line.startswith("+ ") for line in lines)
-
-
-def test_mintfs_is_all_that_differs():
-    usual, on_mintfs = files("shop-usual"), files("shop")
+@pytest.mark.parametrize("project", CHANGED)
+def test_the_way_to_a_database_is_all_that_differs(project):
+    usual, other = contents("shop-usual"), contents(project)
     assert len(usual) > 100
-    assert set(on_mintfs) - set(usual) == ONLY_ON_MINTFS
-    assert set(usual) - set(on_mintfs) == set()
-    different = {name for name in usual if usual[name] != on_mintfs[name]}
-    assert different == {*CODE, *AROUND}
-    for name, most in {**CODE, **AROUND}.items():
-        assert lines_put_in(usual[name], on_mintfs[name]) <= most, name
+    assert set(other) - set(usual) == ADDED[project]
+    assert set(usual) - set(other) == set()
+    changed = {name: put_in for name, (put_in, _) in differences(project).items() if name in usual}
+    assert set(changed) == set(CHANGED[project])
+    for name, most in CHANGED[project].items():
+        assert changed[name] <= most, name
+
+
+@pytest.mark.parametrize("project", OVERLAYS)
+def test_an_overlay_holds_what_differs_and_nothing_else(project):
+    held = {
+        path.relative_to(PROJECTS / project).as_posix()
+        for path in (PROJECTS / project).rglob("*")
+        if path.is_file() and not set(path.parts) & set(MADE)
+    }
+    assert held == set(differences(project, OVERLAYS[project]))
 
 
 def test_nothing_is_a_link():
     """Either project can be copied away as it is."""
-    for project in ("shop", "shop-usual"):
+    for project in ("shop-usual", *CHANGED):
         for folder, folders, names in os.walk(HERE / project):
             folders[:] = [name for name in folders if name not in MADE]
             assert not [name for name in names + folders if Path(folder, name).is_symlink()]
@@ -59,22 +72,34 @@ def validate_workflow(project: Path) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [sys.executable, "-m", "behave", "-f", "plain", "features/ci_workflow_validation.feature"],
         cwd=project,
+        env={**os.environ, "PYTHONPATH": str(PACKAGE)},
         capture_output=True,
         text=True,
     )
 
 
-@pytest.mark.parametrize("step", [None, "Cache the template", "Compute the template's key"])
-def test_without_its_cache_step_the_workflow_is_refused(tmp_path, step):
-    ignore = shutil.ignore_patterns(*MADE)
-    project = Path(shutil.copytree(HERE / "shop", tmp_path / "shop", ignore=ignore))
-    if step is not None:
-        workflow = project / ".forgejo/workflows/ci.yml"
-        before, name, after = workflow.read_text().partition(f"      - name: {step}\n")
+STEPS = {
+    "shop": {
+        "Cache the template": "no step caches the template under its key",
+        "Compute the template's key": "no step caches the template under its key",
+    },
+    "shop-python": {
+        "Restore or build the template": "no step restores the template",
+        "Save the template": "no step saves the template, always",
+    },
+}
+
+
+@pytest.mark.parametrize("project", STEPS)
+def test_without_its_cache_step_the_workflow_is_refused(tmp_path, project):
+    checkout = assemble(project, tmp_path / "shop")
+    done = validate_workflow(checkout)
+    assert done.returncode == 0, done.stdout + done.stderr
+    workflow = checkout / ".forgejo/workflows/ci.yml"
+    whole = workflow.read_text()
+    for step, refusal in STEPS[project].items():
+        before, name, after = whole.partition(f"      - name: {step}\n")
         assert name
-        rest = after.partition("\n\n")[2]
-        workflow.write_text(before + rest)
-    done = validate_workflow(project)
-    assert (done.returncode == 0) == (step is None), done.stdout + done.stderr
-    refusal = "no step caches the template under its key"
-    assert step is None or refusal in done.stdout
+        workflow.write_text(before + after.partition("\n\n")[2])
+        done = validate_workflow(checkout)
+        assert done.returncode != 0 and refusal in done.stdout, done.stdout + done.stderr

@@ -1,0 +1,54 @@
+"""The example projects as whole checkouts: some are kept as what differs from another."""
+
+import difflib
+import os
+import shutil
+from pathlib import Path
+
+PROJECTS = Path(__file__).resolve().parent.parent / "projects"
+MADE = (".nox", "build", "__pycache__", ".pytest_cache", "shop.db")
+MIGRATIONS = len(list((PROJECTS / "shop/migrations/versions").glob("*.py")))
+
+# Files that lie over those of another project.
+OVERLAYS = {"shop-python": "shop-usual", "shop-cached": "shop-usual"}
+
+
+def files(folder: Path) -> dict:
+    """The files below it by their names, without what runs have made."""
+    found = {}
+    for directory, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if name not in MADE]
+        for name in set(names) - set(MADE):
+            path = Path(directory, name)
+            found[path.relative_to(folder).as_posix()] = path.read_bytes()
+    return found
+
+
+def assemble(project: str, path: Path) -> Path:
+    """A checkout of the project at `path`, where nothing is yet."""
+    ignore = shutil.ignore_patterns(*MADE)
+    for part in filter(None, (OVERLAYS.get(project), project)):
+        shutil.copytree(PROJECTS / part, path, ignore=ignore, dirs_exist_ok=True)
+    return path
+
+
+def contents(project: str) -> dict:
+    """What assemble() would write, by name."""
+    base = OVERLAYS.get(project)
+    return {**(files(PROJECTS / base) if base else {}), **files(PROJECTS / project)}
+
+
+def lines_changed(old: bytes, new: bytes) -> tuple:
+    """How many lines are put in, and how many taken out."""
+    lines = list(difflib.ndiff(old.decode().splitlines(), new.decode().splitlines()))
+    return sum(line.startswith("+ ") for line in lines), sum(line.startswith("- ") for line in lines)
+
+
+def differences(project: str, base: str = "shop-usual") -> dict:
+    """{name: (lines put in, lines taken out)} of the files that differ from the base."""
+    old, new = contents(base), contents(project)
+    return {
+        name: lines_changed(old.get(name, b""), new.get(name, b""))
+        for name in sorted({*old, *new})
+        if old.get(name) != new.get(name)
+    }
