@@ -229,6 +229,26 @@ def test_leftovers_are_listed_and_removed(mount, store, key):
     again.stop(said=DEAD)
 
 
+def test_a_session_is_not_shown_over_another_template(mount, store):
+    """One that was damaged meanwhile is made anew, and its builder makes each time another."""
+    random = "head -c 9000 /dev/urandom >data"
+    key = store.build_tree(random)
+    (mount.new(key, "one") / "own").write_text("own")
+    store.run("session", "reset", f"{key}/one")
+    mount.stop()
+    made = store.template(key, "data")
+    made.chmod(0o644)
+    made.write_bytes(b"damage")
+    assert store.build_tree(random) == key
+    again = mounts.Mount(store, mount.point)
+    assert os.listdir(again.sessions / key) == []
+    again.new(key, "one")
+    again.stop(said=(f"discarded the session one of template {key[:12]} .*: its template was built",))
+    last = mounts.Mount(store, mount.point)
+    assert os.listdir(last.sessions / key) == ["one"]
+    last.stop()
+
+
 def test_gc_removes_what_is_over(mount, store, key):
     """Where no daemon looks after it; what is not over stays."""
     owner = sleeper()

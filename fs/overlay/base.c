@@ -30,6 +30,7 @@ struct base {
     atomic_uint refs;
     const struct store *store;
     struct template *template;
+    uint8_t digest[SHA256_SIZE_BYTES];
     uint64_t first_number;
     pthread_mutex_t sessions; /* guards the three below */
     unsigned session_count;
@@ -117,6 +118,34 @@ static int index_tree(struct base *base)
     return 0;
 }
 
+static int hash_text(struct sha256 *hash, const char *text)
+{
+    return sha256_update(hash, text, strlen(text) + 1);
+}
+
+static int hash_entry(struct sha256 *hash, const struct manifest_entry *entry)
+{
+    const uint64_t numbers[] = {entry->type, entry->size_bytes, entry->starts_in_wal};
+    int r = hash_text(hash, entry->path);
+    if (r == 0)
+        r = sha256_update(hash, numbers, sizeof(numbers));
+    if (r == 0 && entry->type == ENTRY_SYMLINK)
+        r = hash_text(hash, entry->target);
+    if (r == 0 && entry->type == ENTRY_FILE)
+        r = sha256_update(hash, entry->digest, sizeof(entry->digest));
+    return r;
+}
+
+static int digest_tree(struct base *base)
+{
+    const struct manifest *manifest = base->template->manifest;
+    AUTO_SHA256 struct sha256 *hash = sha256_new();
+    int r = hash ? 0 : -ENOMEM;
+    for (size_t i = 0; r == 0 && i < manifest->entry_count; i++)
+        r = hash_entry(hash, &manifest->entries[i]);
+    return r < 0 ? r : sha256_final(hash, base->digest);
+}
+
 int base_open(const struct store *store, const char *key, struct base **ret_base)
 {
     struct base *base = calloc(1, sizeof(*base));
@@ -130,6 +159,8 @@ int base_open(const struct store *store, const char *key, struct base **ret_base
     int r = template_open(store, key, &base->template);
     if (r == 0)
         r = index_tree(base);
+    if (r == 0)
+        r = digest_tree(base);
     if (r == 0)
         base->first_number =
             atomic_fetch_add(&next_number, base->template->manifest->entry_count + 1);
@@ -239,6 +270,11 @@ void base_rest(struct base *base)
 const char *base_key(const struct base *base)
 {
     return base->template->key;
+}
+
+const uint8_t *base_digest(const struct base *base)
+{
+    return base->digest;
 }
 
 const struct manifest *base_manifest(const struct base *base)

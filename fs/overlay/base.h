@@ -44,6 +44,12 @@ void base_let_go(struct base *base);
 void base_rest(struct base *base);
 
 const char *base_key(const struct base *base);
+/*
+ * Over all of the template that sessions build on: the paths, in their order, and what is there,
+ * but for modes. A template that was built anew under its key, by a builder that does not make the
+ * same twice, has another.
+ */
+const uint8_t *base_digest(const struct base *base);
 const struct manifest *base_manifest(const struct base *base);
 /* The entry; not for BASE_ROOT. */
 const struct manifest_entry *base_entry(const struct base *base, uint32_t entry);

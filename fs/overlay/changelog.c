@@ -87,6 +87,13 @@ void frame_add_header(struct frame *frame, const struct session_header *header)
     add(frame, RECORD_HEADER, 0, &disk, sizeof(disk), header->id);
 }
 
+void frame_add_template(struct frame *frame, const struct template_record *record)
+{
+    struct template_disk disk;
+    memcpy(disk.digest, record->digest, sizeof(disk.digest));
+    add(frame, RECORD_TEMPLATE, 0, &disk, sizeof(disk), NULL);
+}
+
 void frame_add_identity(struct frame *frame, const struct identity_record *record)
 {
     struct identity_disk disk = {
@@ -153,7 +160,7 @@ static int write_frame(int fd, uint64_t offset, const struct frame *frame)
     if (payload > UINT32_MAX)
         return -EFBIG;
     struct frame_disk head = {
-        .magic = FRAME_MAGIC,
+        .magic = offset == 0 ? LOG_MAGIC : FRAME_MAGIC,
         .size = (uint32_t)payload,
         .crc = frame_checksum(offset, frame->data + sizeof(head), payload),
     };

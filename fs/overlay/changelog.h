@@ -35,6 +35,11 @@ struct session_header {
     char id[SESSION_ID_MAX + 1];
 };
 
+/* What the session stands on: another template of the same key is not it. */
+struct template_record {
+    uint8_t digest[SHA256_SIZE_BYTES]; /* of base_digest() */
+};
+
 /* What may change about a session itself: its ID (by a rename) and its lease. */
 struct identity_record {
     char id[SESSION_ID_MAX + 1];
@@ -82,6 +87,7 @@ void frame_fini(struct frame *frame);
 #define AUTO_FRAME CLEANUP(frame_fini)
 
 void frame_add_header(struct frame *frame, const struct session_header *header);
+void frame_add_template(struct frame *frame, const struct template_record *record);
 void frame_add_identity(struct frame *frame, const struct identity_record *record);
 void frame_add_node(struct frame *frame, const struct node_record *record, const char *target);
 void frame_add_extent(struct frame *frame, const struct extent_record *record);
@@ -115,6 +121,7 @@ void changelog_rest(struct changelog *log);
 /* NULL, but for header: records of that kind are passed over. */
 struct changelog_visitor {
     int (*header)(const struct session_header *header, void *context);
+    int (*template)(const struct template_record *record, void *context);
     int (*identity)(const struct identity_record *record, void *context);
     int (*node)(const struct node_record *record, const char *target, void *context);
     int (*extent)(const struct extent_record *record, void *context);
@@ -136,5 +143,13 @@ MUST_CHECK int changelog_open_to_read(int dirfd, const char *name);
  */
 MUST_CHECK int changelog_replay(int fd, const struct changelog_visitor *visitor, void *context,
                                 uint64_t *ret_size);
+
+/* What a log tells of its session as a whole. */
+struct log_summary {
+    struct session_header header; /* with the ID that it has now */
+    struct session_lease lease;
+};
+/* As changelog_replay(), without its 1. With header_only the rest is not read. */
+MUST_CHECK int changelog_summarize(int fd, bool header_only, struct log_summary *ret_summary);
 
 #endif

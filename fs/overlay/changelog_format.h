@@ -1,7 +1,7 @@
 /*
  * The log is a sequence of frames:
  *
- *     u32 magic   "mfl1"
+ *     u32 magic   "mfl2" in the first frame, "mfl1" in the others
  *     u32 size    of the payload, in bytes, a multiple of 8
  *     u32 crc     CRC-32 (zlib) of the payload, begun with the frame's offset in the file
  *     u32 check   the same of the three words before, so that the size can be trusted
@@ -14,7 +14,9 @@
  *     tail: a name or a link's target, without a NUL, padded with zeros to 8 bytes
  *
  * all in the byte order of the machine: a log is of use only on the boot that wrote it. The first
- * record of the first frame is the header. "mfl1" becomes "mfl2" when this changes.
+ * record of the first frame is the header. The first frame's magic tells the log's version, and
+ * "mfl2" becomes "mfl3" when this changes. A log that begins with "mfl1" has no RECORD_TEMPLATE, is
+ * read all the same, and stays one until a compaction writes it anew.
  */
 #ifndef MINTFS_OVERLAY_CHANGELOG_FORMAT_H
 #define MINTFS_OVERLAY_CHANGELOG_FORMAT_H
@@ -22,6 +24,7 @@
 #include "fs/overlay/changelog.h"
 
 #define FRAME_MAGIC ((uint32_t)0x316c666d)      /* "mfl1" */
+#define LOG_MAGIC ((uint32_t)0x326c666d)        /* "mfl2" */
 #define FRAME_MAGIC_KIND ((uint32_t)0x006c666d) /* any version of it */
 
 enum record_type {
@@ -31,6 +34,7 @@ enum record_type {
     RECORD_LINK = 4,
     RECORD_UNLINK = 5,
     RECORD_IDENTITY = 6,
+    RECORD_TEMPLATE = 7,
 };
 
 struct frame_disk {
@@ -59,6 +63,10 @@ struct identity_disk {
     uint64_t owner_start;
     int32_t owner_pid;
     uint32_t renamed;
+};
+
+struct template_disk {
+    uint8_t digest[SHA256_SIZE_BYTES];
 };
 
 struct node_disk {

@@ -44,6 +44,17 @@ static int replay_header(struct cursor *cursor, const struct changelog_visitor *
     return visitor->header ? visitor->header(&header, context) : 0;
 }
 
+static int replay_template(struct cursor *cursor, const struct changelog_visitor *visitor,
+                           void *context)
+{
+    struct template_disk disk;
+    struct template_record record;
+    if (!take(cursor, &disk, sizeof(disk)))
+        return -EBADMSG;
+    memcpy(record.digest, disk.digest, sizeof(record.digest));
+    return visitor->template ? visitor->template(&record, context) : 0;
+}
+
 static int replay_identity(struct cursor *cursor, const struct changelog_visitor *visitor,
                            void *context)
 {
@@ -137,6 +148,9 @@ static int replay_payload(const char *payload, size_t size, bool *seen_header,
         case RECORD_HEADER:
             r = replay_header(&cursor, visitor, context);
             break;
+        case RECORD_TEMPLATE:
+            r = replay_template(&cursor, visitor, context);
+            break;
         case RECORD_IDENTITY:
             r = replay_identity(&cursor, visitor, context);
             break;
@@ -165,10 +179,10 @@ static int read_head(int fd, uint64_t offset, struct frame_disk *ret_head)
     int r = io_pread_exact(fd, ret_head, sizeof(*ret_head), (off_t)offset);
     if (r < 0)
         return r;
-    if (offset == 0 && ret_head->magic != FRAME_MAGIC &&
-        (ret_head->magic & 0x00ffffff) == FRAME_MAGIC_KIND)
+    bool is_known = ret_head->magic == FRAME_MAGIC || (offset == 0 && ret_head->magic == LOG_MAGIC);
+    if (offset == 0 && !is_known && (ret_head->magic & 0x00ffffff) == FRAME_MAGIC_KIND)
         return -EPROTONOSUPPORT;
-    if (ret_head->magic != FRAME_MAGIC ||
+    if (!is_known ||
         ret_head->check != frame_checksum(offset, ret_head, offsetof(struct frame_disk, check)))
         return -EBADMSG;
     return 0;
@@ -224,4 +238,39 @@ int changelog_replay(int fd, const struct changelog_visitor *visitor, void *cont
         return -EBADMSG;
     *ret_size = offset;
     return is_damaged;
+}
+
+struct summing_up {
+    struct log_summary *summary;
+    bool header_only;
+};
+
+static int take_header(const struct session_header *header, void *context)
+{
+    const struct summing_up *summing_up = context;
+    summing_up->summary->header = *header;
+    return summing_up->header_only ? -ECANCELED : 0;
+}
+
+static int take_identity(const struct identity_record *record, void *context)
+{
+    const struct summing_up *summing_up = context;
+    struct log_summary *summary = summing_up->summary;
+    memcpy(summary->header.id, record->id, sizeof(summary->header.id));
+    summary->lease = record->lease;
+    return 0;
+}
+
+int changelog_summarize(int fd, bool header_only, struct log_summary *ret_summary)
+{
+    static const struct changelog_visitor visitor = {.header = take_header,
+                                                     .identity = take_identity};
+    struct log_summary summary = {.lease = {.ends_ns = 0}};
+    struct summing_up summing_up = {.summary = &summary, .header_only = header_only};
+    uint64_t size;
+    int r = changelog_replay(fd, &visitor, &summing_up, &size);
+    if (r < 0 && r != -ECANCELED)
+        return r;
+    *ret_summary = summary;
+    return 0;
 }

@@ -209,8 +209,9 @@ struct recovery {
     void *context;
 };
 /*
- * -ESTALE: of another boot; -ENOENT: its template is gone; -EBADMSG: damaged; -EPROTONOSUPPORT. 1: it
- * is there, but for its last change, which was damaged.
+ * -ESTALE: of another boot; -ENOENT: its template is gone; -EXDEV: another was built under its key
+ * since; -EBADMSG: damaged; -EPROTONOSUPPORT. 1: it is there, but for its last change, which was
+ * damaged.
  */
 MUST_CHECK int session_recover(const struct recovery *recovery, struct session **ret_session);
 /* Of a log that cannot be recovered now: what it tells of is kept from use, where it is free. */

@@ -126,6 +126,14 @@ static int replay_header(const struct session_header *header, void *context)
     return r;
 }
 
+/* The numbers and blocks that follow are of the template that the session was made on. */
+static int replay_template(const struct template_record *record, void *context)
+{
+    const struct replay *replay = context;
+    const uint8_t *digest = base_digest(replay->session->base);
+    return memcmp(record->digest, digest, sizeof(record->digest)) == 0 ? 0 : -EXDEV;
+}
+
 static int replay_identity(const struct identity_record *record, void *context)
 {
     struct replay *replay = context;
@@ -456,6 +464,7 @@ static int recover(struct replay *replay)
 {
     static const struct changelog_visitor visitor = {
         .header = replay_header,
+        .template = replay_template,
         .identity = replay_identity,
         .node = replay_node,
         .extent = replay_extent,

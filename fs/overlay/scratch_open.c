@@ -35,7 +35,14 @@ static int find_base_for_recovery(const char *key, struct base **ret_base, void 
 /* A log that tells of no session any more goes away, with a line. */
 static int drop_log(struct scratch *scratch, const char *name, const char *reason)
 {
-    log_info("discarded the session of %s/logs/%s: %s", scratch->path, name, reason);
+    struct log_summary told;
+    AUTO_FD int fd = changelog_open_to_read(scratch->logs_fd, name);
+    if (fd >= 0 && changelog_summarize(fd, false, &told) == 0 &&
+        session_id_is_valid(told.header.id) && sha256_is_hex(told.header.key))
+        log_info("discarded the session %s of template %.12s (%s/logs/%s): %s", told.header.id,
+                 told.header.key, scratch->path, name, reason);
+    else
+        log_info("discarded the session of %s/logs/%s: %s", scratch->path, name, reason);
     return io_unlinkat(scratch->logs_fd, name, 0);
 }
 
@@ -87,6 +94,8 @@ static int recover_one(struct scratch *scratch, const char *name)
         return drop_log(scratch, name, "the machine was started anew since");
     case -ENOENT:
         return drop_log(scratch, name, "its template is gone");
+    case -EXDEV:
+        return drop_log(scratch, name, "its template was built anew since, and came out otherwise");
     case -ENODATA: /* killed before mkdir was answered */
         return io_unlinkat(scratch->logs_fd, name, 0);
     case -EBADMSG:

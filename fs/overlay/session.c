@@ -92,12 +92,15 @@ void session_add_header(const struct session *session, struct frame *frame)
 {
     struct session_header header = {
         .serial = session->serial, .uid = session->uid, .gid = session->gid};
+    struct template_record template;
     struct identity_record identity = {.renamed = session->renamed, .lease = session->lease};
     (void)snprintf(identity.id, sizeof(identity.id), "%s", session->id);
     memcpy(header.boot_id, session->boot_id, sizeof(header.boot_id));
     (void)snprintf(header.key, sizeof(header.key), "%s", session_key(session));
     (void)snprintf(header.id, sizeof(header.id), "%s", session->id);
+    memcpy(template.digest, base_digest(session->base), sizeof(template.digest));
     frame_add_header(frame, &header);
+    frame_add_template(frame, &template);
     if (session->renamed || session->lease.ends_ns || session->lease.owner_pid)
         frame_add_identity(frame, &identity);
 }

@@ -102,48 +102,24 @@ static int read_boot_id(char ret_boot_id[BOOT_ID_SIZE + 1])
     return 0;
 }
 
-/* What a log says of its session. */
-struct told {
-    bool header_only; /* it ends the replay: the key never changes */
-    struct session_header header;
-    struct session_lease lease;
-};
-
-static int take_header(const struct session_header *header, void *context)
-{
-    struct told *told = context;
-    told->header = *header;
-    return told->header_only ? -ECANCELED : 0;
-}
-
-static int take_identity(const struct identity_record *record, void *context)
-{
-    struct told *told = context;
-    (void)snprintf(told->header.id, sizeof(told->header.id), "%s", record->id);
-    told->lease = record->lease;
-    return 0;
-}
-
 static int visit_log(int dirfd, const char *name, unsigned char type UNUSED, void *context)
 {
-    static const struct changelog_visitor visitor = {.header = take_header,
-                                                     .identity = take_identity};
     const struct reading *reading = context;
     if (strlen(name) != LOG_NAME_LENGTH || strspn(name, "0123456789abcdef") != LOG_NAME_LENGTH)
         return 0;
     AUTO_FD int fd = changelog_open_to_read(dirfd, name);
     if (fd == -ENOENT)
         return 0;
-    struct told told = {.header_only = !reading->at_rest};
-    uint64_t size;
-    int r = fd < 0 ? fd : changelog_replay(fd, &visitor, &told, &size);
+    struct log_summary told;
+    /* The key never changes. */
+    int r = fd < 0 ? fd : changelog_summarize(fd, !reading->at_rest, &told);
     if (r == -EPROTONOSUPPORT)
         return log_fail(r, "%s/logs/%s was written by a later mintfs; use that one",
                         reading->scratch, name);
     /* One that recovery could not read either is no session. */
     if (r == -EBADMSG || r == -ENODATA)
         return 0;
-    if (r < 0 && r != -ECANCELED)
+    if (r < 0)
         return log_errno(r, "cannot read %s/logs/%s", reading->scratch, name);
     if (strcmp(told.header.boot_id, reading->boot_id) != 0 || !sha256_is_hex(told.header.key))
         return 0;

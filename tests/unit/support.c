@@ -300,20 +300,15 @@ static void write_sample(int files_fd, const struct sample *sample, struct manif
     }
 }
 
-void place_template(struct place *place, const struct sample *samples, size_t count,
-                    char ret_key[SHA256_HEX_LENGTH + 1])
+static void write_template(const struct place *place, const struct sample *samples, size_t count,
+                           const char *key)
 {
-    static unsigned templates_made;
-    open_store(place);
     AUTO_FREE struct sample *sorted = calloc(count + 1, sizeof(*sorted));
     AUTO_MANIFEST struct manifest *manifest = calloc(1, sizeof(*manifest));
     CHECK(sorted && manifest);
     memcpy(sorted, samples, count * sizeof(*samples));
     qsort(sorted, count, sizeof(*sorted), compare_samples);
-    uint8_t digest[SHA256_SIZE_BYTES];
-    digest_of(&templates_made, sizeof(templates_made), digest);
-    templates_made++;
-    sha256_to_hex(digest, manifest->key);
+    memcpy(manifest->key, key, sizeof(manifest->key));
     manifest->file = strdup("app.db");
     manifest->created_ns = 1700000000123456789;
     manifest->entries = calloc(count + 1, sizeof(*manifest->entries));
@@ -326,7 +321,25 @@ void place_template(struct place *place, const struct sample *samples, size_t co
         write_sample(files_fd, &sorted[manifest->entry_count],
                      &manifest->entries[manifest->entry_count]);
     CHECK_EQ(manifest_write(fd, manifest), 0);
-    memcpy(ret_key, manifest->key, sizeof(manifest->key));
+}
+
+void place_template(struct place *place, const struct sample *samples, size_t count,
+                    char ret_key[SHA256_HEX_LENGTH + 1])
+{
+    static unsigned templates_made;
+    open_store(place);
+    uint8_t digest[SHA256_SIZE_BYTES];
+    digest_of(&templates_made, sizeof(templates_made), digest);
+    templates_made++;
+    sha256_to_hex(digest, ret_key);
+    write_template(place, samples, count, ret_key);
+}
+
+void place_template_anew(const struct place *place, const struct sample *samples, size_t count,
+                         const char *key)
+{
+    CHECK_EQ(dir_remove_tree(place->store->templates_fd, key), 0);
+    write_template(place, samples, count, key);
 }
 
 /* ---- sessions ---- */

@@ -107,6 +107,9 @@ struct sample {
 /* Opens the place's store and publishes a template of these entries under a key of its own. */
 void place_template(struct place *place, const struct sample *samples, size_t count,
                     char ret_key[SHA256_HEX_LENGTH + 1]);
+/* The same under a key that a template has, which goes. */
+void place_template_anew(const struct place *place, const struct sample *samples, size_t count,
+                         const char *key);
 /* The bytes of a sample without data. */
 void sample_fill(const char *path, void *buffer, size_t size);
 

@@ -42,6 +42,21 @@ char *world_reopen_said(struct world *world)
     return world_open_said(world);
 }
 
+void world_rebuild_template(const struct world *world, bool otherwise)
+{
+    struct sample again[ARRAY_LENGTH(samples)];
+    char byte;
+    memcpy(again, samples, sizeof(samples));
+    for (size_t i = 0; otherwise && i < ARRAY_LENGTH(again); i++) {
+        if (strcmp(again[i].path, "d/g") != 0)
+            continue;
+        sample_fill(again[i].path, &byte, 1);
+        byte ^= 1;
+        again[i].data = &byte;
+    }
+    place_template_anew(world->place, again, ARRAY_LENGTH(again), world->key);
+}
+
 void world_end(struct world *world)
 {
     scratch_close(world->scratch);

@@ -22,6 +22,8 @@ void world_reopen(struct world *world);
 /* Opens it, again or after scratch_close(); returns the text that was said. */
 char *world_open_said(struct world *world);
 char *world_reopen_said(struct world *world);
+/* Its template, built anew while no scratch is open; otherwise: with another byte in d/g. */
+void world_rebuild_template(const struct world *world, bool otherwise);
 void world_end(struct world *world);
 
 bool has_session(const struct world *world, const char *id);

@@ -24,6 +24,15 @@ static int tell_header(const struct session_header *header, void *context)
     return 0;
 }
 
+static int tell_template(const struct template_record *record, void *context)
+{
+    struct story *story = context;
+    char hex[SHA256_HEX_LENGTH + 1];
+    sha256_to_hex(record->digest, hex);
+    (void)fprintf(story->stream, "template %s\n", hex);
+    return 0;
+}
+
 static int tell_identity(const struct identity_record *record, void *context)
 {
     struct story *story = context;
@@ -69,6 +78,7 @@ static int tell_unlink(uint32_t parent, const char *name, void *context)
 
 static const struct changelog_visitor teller = {
     .header = tell_header,
+    .template = tell_template,
     .identity = tell_identity,
     .node = tell_node,
     .extent = tell_extent,
@@ -134,6 +144,8 @@ static const struct session_header a_header = {
     .gid = 1001,
 };
 
+static const struct template_record a_template = {.digest = {0x12, 0xff, [31] = 0x80}};
+
 static const struct identity_record an_identity = {
     .id = "another-id",
     .renamed = true,
@@ -163,6 +175,7 @@ static void add_some(struct frame *frame)
     char longest[NAME_BYTES_MAX + 1];
     memset(longest, 0xfe, NAME_BYTES_MAX);
     longest[NAME_BYTES_MAX] = '\0';
+    frame_add_template(frame, &a_template);
     frame_add_identity(frame, &an_identity);
     frame_add_node(frame, &a_node, NULL);
     frame_add_extent(frame, &an_extent);
@@ -269,6 +282,7 @@ static void test_round_trip(void **state)
         if (i == 0)
             CHECK_EQ(tell_header(&a_header, &expected), 0);
         if (i % 2 == 0) {
+            CHECK_EQ(tell_template(&a_template, &expected), 0);
             CHECK_EQ(tell_identity(&an_identity, &expected), 0);
             CHECK_EQ(tell_node(&a_node, "", &expected), 0);
             CHECK_EQ(tell_extent(&an_extent, &expected), 0);
@@ -420,7 +434,7 @@ static void test_a_later_version(void **state)
     sample_log_init(place, &sample);
     AUTO_STORY struct story story;
     uint64_t size;
-    sample.bytes[3] = '2';
+    sample.bytes[3] = '3';
     AUTO_FD int fd = bytes_fd(sample.bytes, sample.size);
     CHECK_EQ(replay_fd(fd, &story, &size), -EPROTONOSUPPORT);
     CHECK_EQ(story.size, 0);
