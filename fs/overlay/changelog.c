@@ -8,7 +8,6 @@
 #include <zlib.h>
 
 #include "fs/base/io.h"
-#include "fs/base/log.h"
 #include "fs/overlay/changelog_format.h"
 
 enum {
@@ -200,22 +199,46 @@ static void set_size(struct changelog *log, uint64_t size)
     log->compact_at = size * 2 > COMPACT_FROM_BYTES ? size * 2 : COMPACT_FROM_BYTES;
 }
 
+/*
+ * Writes the frame to a file beside the log and gives it the log's name by `rename`: whatever has
+ * that name begins with a whole frame. What a killed daemon leaves beside it recovery sweeps.
+ */
+static int write_whole(struct changelog *log, const struct frame *frame,
+                       int (*rename)(int from_dirfd, const char *from, int to_dirfd,
+                                     const char *to))
+{
+    AUTO_FREE char *beside = NULL;
+    if (asprintf(&beside, "%s.new", log->name) < 0) {
+        beside = NULL;
+        return -ENOMEM;
+    }
+    AUTO_FD int fd = io_openat(log->dirfd, beside, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return fd;
+    int r = write_frame(fd, 0, frame);
+    if (r == 0)
+        r = rename(log->dirfd, beside, log->dirfd, log->name);
+    if (r < 0) {
+        (void)unlinkat(log->dirfd, beside, 0);
+        return r;
+    }
+    set_fd(log, steal_fd(&fd));
+    set_size(log, frame->size);
+    log->torn = false;
+    return 0;
+}
+
 int changelog_create(int dirfd, const char *name, const struct frame *first,
                      struct changelog **ret_log)
 {
     struct changelog *log = changelog_new(dirfd, name);
     if (!log)
         return -ENOMEM;
-    int fd = io_openat(dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
-    set_fd(log, fd);
-    int r = fd < 0 ? fd : write_frame(fd, 0, first);
+    int r = write_whole(log, first, io_renameat_new);
     if (r < 0) {
-        if (fd >= 0 && changelog_unlink(log) < 0)
-            log_warning("an unfinished change log stays behind: %s", name);
         changelog_close(log);
         return r;
     }
-    set_size(log, first->size);
     *ret_log = log;
     return 0;
 }
@@ -290,26 +313,11 @@ bool changelog_is_long(struct changelog *log)
 int changelog_replace(struct changelog *log, const struct frame *whole)
 {
     AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&log->mutex);
-    AUTO_FREE char *beside = NULL;
-    if (asprintf(&beside, "%s.new", log->name) < 0) {
-        beside = NULL;
-        return -ENOMEM;
-    }
-    AUTO_FD int fd = io_openat(log->dirfd, beside, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600);
-    int r = fd < 0 ? fd : write_frame(fd, 0, whole);
-    if (r == 0)
-        r = io_renameat(log->dirfd, beside, log->dirfd, log->name);
-    if (r < 0) {
-        /* Tried again only when it has grown as much again; recovery sweeps what stays behind. */
+    int r = write_whole(log, whole, io_renameat);
+    /* Tried again only when it has grown as much again. */
+    if (r < 0)
         log->compact_at = log->size * 2;
-        if (fd >= 0)
-            (void)unlinkat(log->dirfd, beside, 0);
-        return r;
-    }
-    set_fd(log, steal_fd(&fd));
-    set_size(log, whole->size);
-    log->torn = false;
-    return 0;
+    return r;
 }
 
 void changelog_rest(struct changelog *log)

@@ -96,7 +96,8 @@ void frame_add_unlink(struct frame *frame, uint32_t parent, const char *name);
 
 struct changelog;
 
-/* Makes the log NAME below dirfd with a first frame; dirfd stays the caller's. */
+/* Makes the log NAME below dirfd with a first frame, both at once (NAME.new until then); dirfd stays
+ * the caller's. -EEXIST. */
 MUST_CHECK int changelog_create(int dirfd, const char *name, const struct frame *first,
                                 struct changelog **ret_log);
 /* Opens one that is there, cut to `size_bytes`, what changelog_replay() returned, for appending. */
@@ -137,9 +138,8 @@ MUST_CHECK int changelog_open_to_read(int dirfd, const char *name);
 /*
  * Reads a log frame by frame; the first negative answer ends it and is returned. *ret_size is
  * where the last whole frame ends. 1: the last frame has its length, but not its bytes, and was
- * left out; a write that was torn is shorter, and no news. -ENODATA: not even the first frame is
- * whole, so that the session never began; -EBADMSG: no log of ours or damaged; -EPROTONOSUPPORT: of
- * a later version.
+ * left out; a write that was torn is shorter, and no news. -EBADMSG: no log of ours or damaged, as
+ * is one without a whole first frame; -EPROTONOSUPPORT: of a later version.
  */
 MUST_CHECK int changelog_replay(int fd, const struct changelog_visitor *visitor, void *context,
                                 uint64_t *ret_size);

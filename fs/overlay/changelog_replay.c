@@ -232,8 +232,6 @@ int changelog_replay(int fd, const struct changelog_visitor *visitor, void *cont
             return r;
         offset = next;
     }
-    if (offset == 0)
-        return -ENODATA;
     if (!seen_header)
         return -EBADMSG;
     *ret_size = offset;

@@ -96,8 +96,6 @@ static int recover_one(struct scratch *scratch, const char *name)
         return drop_log(scratch, name, "its template is gone");
     case -EXDEV:
         return drop_log(scratch, name, "its template was built anew since, and came out otherwise");
-    case -ENODATA: /* killed before mkdir was answered */
-        return io_unlinkat(scratch->logs_fd, name, 0);
     case -EBADMSG:
         return put_log_aside(scratch, name);
     case -EPROTONOSUPPORT:

@@ -117,7 +117,7 @@ static int visit_log(int dirfd, const char *name, unsigned char type UNUSED, voi
         return log_fail(r, "%s/logs/%s was written by a later mintfs; use that one",
                         reading->scratch, name);
     /* One that recovery could not read either is no session. */
-    if (r == -EBADMSG || r == -ENODATA)
+    if (r == -EBADMSG)
         return 0;
     if (r < 0)
         return log_errno(r, "cannot read %s/logs/%s", reading->scratch, name);

@@ -325,21 +325,45 @@ static void test_unfinished_work(void **state)
     struct world world;
     world_begin(&world, *state);
     make_marked(&world, "a", "mark-a");
-    AUTO_FREE char *bytes = NULL;
     size_t size = 0;
     char name[32];
     log_name(name, serial_of(&world, "a"));
-    CHECK_EQ(dir_read_file(world.logs_fd, name, 1 << 20, &bytes, &size), 0);
-    CHECK_EQ(dir_write_file(world.logs_fd, "00000000000003e8", "", 0, 0600), 0);
-    CHECK_EQ(dir_write_file(world.logs_fd, "00000000000003e9", bytes, 7, 0600), 0);
-    CHECK_EQ(dir_write_file(world.logs_fd, "00000000000003ea", bytes, 100, 0600), 0);
+    AUTO_FREE char *bytes = read_log(&world, name, &size);
+    CHECK_EQ(dir_write_file(world.logs_fd, "00000000000003e8.new", "", 0, 0600), 0);
+    CHECK_EQ(dir_write_file(world.logs_fd, "00000000000003e9.new", bytes, 7, 0600), 0);
     CHECK_EQ(dir_write_file(world.logs_fd, "0000000000000001.new", bytes, size, 0600), 0);
     AUTO_FREE char *said = world_reopen_said(&world);
     CHECK(!strcmp(said, ""));
     check_listing(&world, "a ");
-    CHECK(!has_log(&world, "00000000000003e8") && !has_log(&world, "00000000000003e9"));
-    CHECK(!has_log(&world, "00000000000003ea") && !has_log(&world, "0000000000000001.new"));
+    CHECK(!has_log(&world, "00000000000003e8.new") && !has_log(&world, "00000000000003e9.new"));
+    CHECK(!has_log(&world, "0000000000000001.new"));
     check_marked(&world, "a", "mark-a");
+    world_end(&world);
+}
+
+/* A log appears with its first frame: one without was cut by somebody else. */
+static void test_logs_that_were_cut(void **state)
+{
+    struct world world;
+    world_begin(&world, *state);
+    make_marked(&world, "a", "mark-a");
+    size_t size;
+    char name[32];
+    log_name(name, serial_of(&world, "a"));
+    AUTO_FREE char *bytes = read_log(&world, name, &size);
+    static const size_t sizes[] = {0, 7, 100};
+    for (size_t i = 0; i < ARRAY_LENGTH(sizes); i++) {
+        char cut[32];
+        char aside[64];
+        log_name(cut, 1000 + i);
+        (void)snprintf(aside, sizeof(aside), "%s.damaged", cut);
+        CHECK_EQ(dir_write_file(world.logs_fd, cut, bytes, sizes[i], 0600), 0);
+        AUTO_FREE char *said = world_reopen_said(&world);
+        CHECK(strstr(said, cut) && strstr(said, "damaged"));
+        CHECK(!has_log(&world, cut) && has_log(&world, aside));
+        check_listing(&world, "a ");
+        check_marked(&world, "a", "mark-a");
+    }
     world_end(&world);
 }
 
@@ -571,6 +595,7 @@ int main(void)
         TEST(test_one_id_twice),
         TEST(test_a_later_version),
         TEST(test_unfinished_work),
+        TEST(test_logs_that_were_cut),
         TEST(test_any_log),
     };
     return cmocka_run_group_tests_name("overlay-damage", tests, NULL, NULL);
