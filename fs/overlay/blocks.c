@@ -241,11 +241,16 @@ static void return_run(struct blocks *blocks, block_t first, uint32_t count, boo
         blocks->hint = first / WORD_BITS;
 }
 
-/* With nothing taken the file is emptied at once, and the bit maps with it. */
+/*
+ * With nothing taken the file is emptied at once, and the bit maps with it. Its length stays: what
+ * lies behind it was never anybody's, and a log that tells of blocks given back since is no lie.
+ */
 static bool trim_all(struct blocks *blocks)
 {
     AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&blocks->mutex);
-    if (blocks->taken_count || io_ftruncate(blocks->fd, 0) < 0)
+    struct stat status;
+    if (blocks->taken_count || fstat(blocks->fd, &status) < 0 || io_ftruncate(blocks->fd, 0) < 0 ||
+        io_ftruncate(blocks->fd, status.st_size) < 0)
         return false;
     free(blocks->taken);
     free(blocks->stored);

@@ -413,6 +413,27 @@ static void test_killed(void **state)
     world_end(&world);
 }
 
+/* Its log tells of blocks behind what is left of the storage. */
+static void test_a_large_file_that_is_gone(void **state)
+{
+    enum { SIZE = 9 << 20 };
+    struct world world;
+    world_begin(&world, *state);
+    struct node *root = session_made(world.scratch, world.key, "one");
+    struct node *file = file_made(root, "large-one");
+    AUTO_FREE char *bytes = calloc(1, SIZE);
+    CHECK(bytes);
+    CHECK_EQ(file_write(file, bytes, SIZE, 0), 0);
+    node_unref(file, 1);
+    CHECK_EQ(session_unlink(root, "large-one"), 0);
+    node_unref(root, 1);
+    CHECK_EQ(stored_bytes(&world), 0);
+    AUTO_FREE char *said = world_reopen_said(&world);
+    CHECK(!strcmp(said, ""));
+    check_listing(&world, "one ");
+    world_end(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -424,6 +445,7 @@ int main(void)
         TEST(test_discard_while_in_use),
         TEST(test_reset_keeps_the_id),
         TEST(test_many_sessions),
+        TEST(test_a_large_file_that_is_gone),
         TEST(test_killed),
     };
     return cmocka_run_group_tests_name("overlay-scratch", tests, NULL, NULL);
