@@ -9,6 +9,7 @@
 
 enum {
     WORD_BITS = 64,
+    WORDS_MAX = BLOCK_LIMIT / WORD_BITS,
     /* Free blocks that keep their storage, for the journals to come: some, and a share of what is
      * taken. */
     SLACK_BLOCKS = 64,
@@ -21,6 +22,10 @@ struct blocks {
     uint64_t *taken;  /* one bit a block */
     uint64_t *stored; /* one bit a block that may have storage */
     size_t words;
+    uint64_t inherited; /* so many blocks the file had at first */
+    /* Up to here blocks behind the words may have storage, too, which is in no map: nobody has
+     * named one, and a trim takes them at once, however many there are. */
+    uint64_t tail_end;
     size_t hint; /* no word before this one has a free bit */
     uint64_t taken_count;
     uint64_t stored_count;
@@ -68,34 +73,28 @@ static int grow(struct blocks *blocks, size_t words)
     size_t to = blocks->words ? blocks->words : 16;
     while (to < words)
         to *= 2;
-    if (to > BLOCK_LIMIT / WORD_BITS)
-        to = BLOCK_LIMIT / WORD_BITS;
+    if (to > WORDS_MAX)
+        to = WORDS_MAX;
     if (to < words)
         return -ENOSPC;
     int r = grow_one(&blocks->taken, blocks->words, to);
     if (r == 0)
         r = grow_one(&blocks->stored, blocks->words, to);
-    if (r == 0)
-        blocks->words = to;
-    return r;
-}
-
-/* What a former daemon left has storage, until a trim finds that nobody claimed it. */
-static int note_stored(struct blocks *blocks)
-{
-    struct stat status;
-    if (fstat(blocks->fd, &status) < 0)
-        return -errno;
-    uint64_t count = ((uint64_t)status.st_size + BLOCK_SIZE_BYTES - 1) / BLOCK_SIZE_BYTES;
-    if (count >= BLOCK_LIMIT)
-        return -EFBIG;
-    int r = grow(blocks, (size_t)(count / WORD_BITS) + 1);
     if (r < 0)
         return r;
-    for (block_t block = 0; block < count; block++)
-        set(blocks->stored, block);
-    blocks->stored_count = count;
+    /* What a former daemon left has storage, until a trim finds that nobody claimed it. */
+    for (uint64_t block = blocks->words * WORD_BITS;
+         block < to * WORD_BITS && block < blocks->tail_end; block++) {
+        set(blocks->stored, (block_t)block);
+        blocks->stored_count++;
+    }
+    blocks->words = to;
     return 0;
+}
+
+static bool has_tail(const struct blocks *blocks)
+{
+    return blocks->tail_end > blocks->words * WORD_BITS;
 }
 
 int blocks_new(int fd, struct blocks **ret_blocks)
@@ -103,16 +102,16 @@ int blocks_new(int fd, struct blocks **ret_blocks)
     struct blocks *blocks = calloc(1, sizeof(*blocks));
     if (!blocks)
         return -ENOMEM;
-    blocks->fd = fd;
-    pthread_mutex_init(&blocks->mutex, NULL);
-    int r = note_stored(blocks);
-    if (r < 0) {
-        pthread_mutex_destroy(&blocks->mutex);
-        free(blocks->taken);
-        free(blocks->stored);
+    struct stat status;
+    if (fstat(fd, &status) < 0) {
+        int error = errno;
         free(blocks);
-        return r;
+        return -error;
     }
+    blocks->fd = fd;
+    blocks->inherited = ((uint64_t)status.st_size + BLOCK_SIZE_BYTES - 1) / BLOCK_SIZE_BYTES;
+    blocks->tail_end = blocks->inherited;
+    pthread_mutex_init(&blocks->mutex, NULL);
     *ret_blocks = blocks;
     return 0;
 }
@@ -150,15 +149,20 @@ int blocks_take(struct blocks *blocks, uint32_t want, block_t *ret_first)
 bool blocks_exist(struct blocks *blocks, block_t first, uint32_t count)
 {
     AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&blocks->mutex);
-    return (uint64_t)first + count <= blocks->words * WORD_BITS;
+    return (uint64_t)first + count <= blocks->inherited;
 }
 
 int blocks_claim(struct blocks *blocks, block_t first, uint32_t count)
 {
     AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&blocks->mutex);
     uint64_t end = (uint64_t)first + count;
-    if (end > blocks->words * WORD_BITS)
+    if (end > blocks->inherited || end > (uint64_t)WORDS_MAX * WORD_BITS)
         return -EBADMSG;
+    if (end > blocks->words * WORD_BITS) {
+        int r = grow(blocks, (size_t)((end + WORD_BITS - 1) / WORD_BITS));
+        if (r < 0)
+            return r;
+    }
     for (block_t block = first; block < end; block++)
         if (test(blocks->taken, block) || !test(blocks->stored, block))
             return -EBADMSG;
@@ -192,6 +196,8 @@ bool blocks_wants_trim(struct blocks *blocks)
 {
     AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&blocks->mutex);
     uint64_t idle = blocks->stored_count - blocks->taken_count;
+    if (has_tail(blocks))
+        return true;
     if (blocks->taken_count == 0)
         return idle > 0;
     return idle > SLACK_BLOCKS + blocks->taken_count / SLACK_SHARE;
@@ -257,15 +263,28 @@ static bool trim_all(struct blocks *blocks)
     blocks->taken = NULL;
     blocks->stored = NULL;
     blocks->words = 0;
+    blocks->tail_end = 0;
     blocks->hint = 0;
     blocks->stored_count = 0;
     return true;
+}
+
+static void trim_tail(struct blocks *blocks)
+{
+    AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&blocks->mutex);
+    uint64_t from = blocks->words * WORD_BITS;
+    if (has_tail(blocks) &&
+        io_fallocate(blocks->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                     (off_t)(from * BLOCK_SIZE_BYTES),
+                     (off_t)((blocks->tail_end - from) * BLOCK_SIZE_BYTES)) == 0)
+        blocks->tail_end = 0;
 }
 
 void blocks_trim(struct blocks *blocks)
 {
     if (trim_all(blocks))
         return;
+    trim_tail(blocks);
     block_t at = 0;
     block_t first;
     uint32_t count;
@@ -281,7 +300,7 @@ void blocks_trim(struct blocks *blocks)
 bool blocks_make_room(struct blocks *blocks)
 {
     (void)pthread_mutex_lock(&blocks->mutex);
-    bool idle = blocks->stored_count > blocks->taken_count;
+    bool idle = blocks->stored_count > blocks->taken_count || has_tail(blocks);
     (void)pthread_mutex_unlock(&blocks->mutex);
     if (idle)
         blocks_trim(blocks);

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/resource.h>
 
 #include "fs/base/io.h"
 #include "fs/overlay/blocks.h"
@@ -246,6 +247,45 @@ static void test_claims(void **state)
     blocks_free(blocks);
 }
 
+/* A file that somebody made long costs no more than what is claimed of it. */
+static void test_a_tail_that_nobody_claims(void **state)
+{
+    const struct place *place = *state;
+    struct blocks *blocks = blocks_of(place);
+    block_t first;
+    CHECK_EQ(blocks_take(blocks, 9, &first), 9);
+    write_block(blocks, 8);
+    CHECK_EQ(io_ftruncate(blocks_fd(blocks), (off_t)8 << 40), 0);
+    blocks_free(blocks);
+    struct rusage before;
+    CHECK_EQ(getrusage(RUSAGE_SELF, &before), 0);
+
+    blocks = blocks_of(place);
+    CHECK_EQ(blocks_claim(blocks, 8, 1), 0);
+    CHECK(blocks_wants_trim(blocks));
+    blocks_trim(blocks);
+    CHECK(!blocks_wants_trim(blocks));
+    struct rusage after;
+    CHECK_EQ(getrusage(RUSAGE_SELF, &after), 0);
+    CHECK(after.ru_maxrss < before.ru_maxrss + (100 << 10));
+    check_block(blocks, 8);
+    CHECK_EQ(blocks_take(blocks, 100, &first), 8);
+    CHECK_EQ(first, 0);
+    blocks_release(blocks, 0, 9);
+    blocks_trim(blocks);
+    CHECK_EQ(stored_bytes(blocks), 0);
+    blocks_free(blocks);
+
+    /* What has storage there goes as well. */
+    blocks = blocks_of(place);
+    write_block(blocks, 1 << 20);
+    CHECK_EQ(blocks_claim(blocks, 8, 1), 0);
+    CHECK(stored_bytes(blocks) > 0);
+    blocks_trim(blocks);
+    CHECK_EQ(stored_bytes(blocks), 0);
+    blocks_free(blocks);
+}
+
 /* ---- threads ---- */
 
 enum { THREADS = 4, ROUNDS = 3000, HELD_RUNS = 24 };
@@ -334,6 +374,7 @@ int main(void)
         TEST(test_trim_gives_storage_back),
         TEST(test_trim_that_fails_loses_nothing),
         TEST(test_claims),
+        TEST(test_a_tail_that_nobody_claims),
         TEST(test_threads),
     };
     return cmocka_run_group_tests_name("overlay-blocks", tests, NULL, NULL);

@@ -170,6 +170,25 @@ static void test_a_log_of_before(void **state)
     world_end(&world);
 }
 
+static void test_blocks_that_nobody_named(void **state)
+{
+    struct world world;
+    world_begin(&world, *state);
+    make_marked(&world, "a", "mark-a");
+    scratch_close(world.scratch);
+    int sessions_fd = world.place->store->sessions_fd;
+    AUTO_FD int fd = openat(sessions_fd, "blocks", O_RDWR | O_CLOEXEC);
+    CHECK_EQ(io_ftruncate(fd, (off_t)8 << 40), 0);
+    AUTO_FREE char *said = world_open_said(&world);
+    CHECK(!strcmp(said, ""));
+    check_marked(&world, "a", "mark-a");
+    make_marked(&world, "b", "mark-b");
+    world_reopen(&world);
+    check_marked(&world, "a", "mark-a");
+    check_marked(&world, "b", "mark-b");
+    world_end(&world);
+}
+
 static void flip(const struct world *world, const char *name, off_t offset, char bit)
 {
     AUTO_FD int fd = openat(world->logs_fd, name, O_RDWR | O_CLOEXEC);
@@ -590,6 +609,7 @@ int main(void)
         TEST(test_a_template_that_is_gone),
         TEST(test_a_template_that_was_built_anew),
         TEST(test_a_log_of_before),
+        TEST(test_blocks_that_nobody_named),
         TEST(test_damaged_logs),
         TEST(test_logs_that_lie),
         TEST(test_one_id_twice),
