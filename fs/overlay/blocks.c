@@ -255,8 +255,9 @@ static bool trim_all(struct blocks *blocks)
 {
     AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&blocks->mutex);
     struct stat status;
-    if (blocks->taken_count || fstat(blocks->fd, &status) < 0 || io_ftruncate(blocks->fd, 0) < 0 ||
-        io_ftruncate(blocks->fd, status.st_size) < 0)
+    if (blocks->taken_count || fstat(blocks->fd, &status) < 0 ||
+        (status.st_size && io_fallocate(blocks->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+                                        status.st_size) < 0))
         return false;
     free(blocks->taken);
     free(blocks->stored);
