@@ -20,7 +20,7 @@ from support.mounts import Mount
 def lock_it(file):
     """An open file description lock, as fs/base/lock.h takes them."""
     write_lock = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-    fcntl.fcntl(file, 37, write_lock)  # F_OFD_SETLK
+    fcntl.fcntl(file, fcntl.F_OFD_SETLK, write_lock)
 
 
 def used(store, key, days_ago: float):

@@ -284,6 +284,7 @@ LOOKING = [
     (["session", "ls"], 0),
     (["explain", "--", "true"], 0),
     (["show", "app"], 3),
+    (["umount"], 3),
     (["evict", "app"], 3),
     (["pin", "app"], 3),
     (["unpin", "app"], 3),

@@ -20,8 +20,11 @@ int cmd_umount(int argc, char **argv)
     if (argc - optind > 1)
         return command_usage(argv[0], "takes one mount point, not also %s", argv[optind + 1]);
     AUTO_STORE struct store *store = NULL;
-    int r = store_open(&store);
-    if (r == 0)
+    /* What is named may be another store's mount. */
+    int r = optind < argc ? store_open(&store) : store_open_existing(&store);
+    if (r == 0 && !store)
+        return EXIT_MISSING;
+    if (r >= 0)
         r = mounting_take_away(store, optind < argc ? argv[optind] : NULL);
     return command_status(r);
 }

@@ -1,12 +1,18 @@
 """Small disks, and how they are filled."""
 
 import contextlib
+import os
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from support.basics import IS_ROOT, fails
+
+
+# Containers have none: what wants an image is no test there, like what wants another kernel.
+HAS_EXT4 = os.access("/dev/loop-control", os.W_OK) and shutil.which("mkfs.ext4") is not None
 
 
 @contextlib.contextmanager
@@ -24,8 +30,7 @@ def mounted_disk(disk: Path, kind="tmpfs", size="3m"):
         subprocess.run(["truncate", "-s", size, image], check=True)
         # Blocks as on any disk of a size that people use.
         subprocess.run([f"mkfs.{kind}", "-q", "-b", "4096", image], check=True)
-        if subprocess.run(["mount", "-o", "loop", image, disk], capture_output=True).returncode:
-            pytest.skip("no loop device here")
+        subprocess.run(["mount", "-o", "loop", image, disk], check=True)
     try:
         yield disk
     finally:
