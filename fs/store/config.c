@@ -203,7 +203,7 @@ static int read_file(void)
     int r = real ? dir_read_file(AT_FDCWD, real, FILE_LIMIT_BYTES, &text, &size) : -errno;
     if (r == -ENOENT || r == -ENOTDIR || r == -EACCES)
         return 0;
-    if (r < 0)
+    if (r < 0 || !text)
         return note_fault("%s: %s", file.path, strerror(-r));
     if (!text || strlen(text) != size)
         return note_fault("%s: not a text file", file.path);
