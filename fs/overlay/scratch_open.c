@@ -46,6 +46,10 @@ static int drop_log(struct scratch *scratch, const char *name, const char *reaso
     return io_unlinkat(scratch->logs_fd, name, 0);
 }
 
+/*
+ * For whoever wants to know what happened. Not its blocks: which are its own only a whole log tells,
+ * and nothing would ever free them.
+ */
 static int put_log_aside(struct scratch *scratch, const char *name)
 {
     AUTO_FREE char *aside = NULL;
@@ -53,8 +57,9 @@ static int put_log_aside(struct scratch *scratch, const char *name)
         aside = NULL;
         return -ENOMEM;
     }
-    log_warning("%s/logs/%s is damaged: its session is lost, the log is kept as %s", scratch->path,
-                name, aside);
+    log_warning("%s/logs/%s is damaged: its session is lost; the log is kept as %s, but not the "
+                "bytes of its files",
+                scratch->path, name, aside);
     return io_renameat(scratch->logs_fd, name, scratch->logs_fd, aside);
 }
 
