@@ -220,6 +220,7 @@ def test_leftovers_are_listed_and_removed(mount, store, key):
         rows = json.loads(store.run(*words).stdout)["sessions"]
         assert sorted((row["id"], row["path"]) for row in rows) == [("by-path", None), ("left", None)]
     assert "at rest" in store.run("session", "ls").stdout
+    store.fail("session", "new", key, "left", status=4, env={"MINTFS_BACKEND": "copy"})
     store.fail("session", "reset", "left", status=3)
     store.run("session", "rm", session)
     again = mounts.Mount(store, mount.point)

@@ -24,6 +24,7 @@
 #include "fs/mount/serve.h"
 #include "fs/overlay/copies.h"
 #include "fs/overlay/scratch.h"
+#include "fs/overlay/uses.h"
 #include "fs/store/build.h"
 #include "fs/store/catalog.h"
 #include "fs/store/conf.h"
@@ -33,6 +34,7 @@
 #include "tools/backend.h"
 #include "tools/care.h"
 #include "tools/command.h"
+#include "tools/mounting.h"
 #include "tools/sessions.h"
 #include "tools/shown.h"
 #include "tools/table.h"
@@ -119,15 +121,47 @@ static int find_key(struct store *store, const char *template, char ret_key[SHA2
     return template_resolve(store, template, ret_key);
 }
 
-/* An ID stands for one session of a template, wherever that lies. */
-static int check_is_free(const struct store *store, const struct made_session *made)
+static int is_this_id(const struct session_at_rest *session, void *context)
 {
-    AUTO_SESSIONS struct session_table table = {0};
-    int r = sessions_read(store, &table);
-    for (size_t i = 0; r == 0 && i < table.count; i++)
-        if (!strcmp(table.rows[i].id, made->id) && !strcmp(table.rows[i].key, made->key))
-            r = say_exists(made);
-    return r;
+    const struct made_session *made = context;
+    return !strcmp(session->id, made->id) && !strcmp(session->key, made->key);
+}
+
+/* 1: the store's mount shows a session of that ID. One that is out of reach has its own. */
+static int is_mounted(const struct store *store, const struct made_session *made)
+{
+    AUTO_SERVE_FOUND struct serve_found found = {0};
+    AUTO_FREE char *path = NULL;
+    int r = mounting_find(store, &found);
+    if (r <= 0)
+        return r;
+    if (asprintf(&path, "%s/sessions/%s/%s", found.mount_point, made->key, made->id) < 0) {
+        path = NULL;
+        return -ENOMEM;
+    }
+    return access(path, F_OK) == 0;
+}
+
+static int is_copied(const struct store *store, const struct made_session *made)
+{
+    int r = copies_have(store, made->key, made->id);
+    if (r <= 0)
+        return r;
+    /* Its time may be up. */
+    r = copies_sweep(store);
+    return r < 0 ? r : copies_have(store, made->key, made->id);
+}
+
+/*
+ * An ID stands for one session of a template, wherever that lies. The chosen backend finds out by
+ * itself whether it has one; asked are the other, and scratches that no daemon has open.
+ */
+static int check_elsewhere(const struct store *store, const struct made_session *made)
+{
+    int r = made->choice.backend == BACKEND_COPY ? is_mounted(store, made) : is_copied(store, made);
+    if (r == 0)
+        r = uses_each_at_rest(store, is_this_id, (void *)(uintptr_t)made);
+    return r > 0 ? say_exists(made) : r;
 }
 
 static int make_mounted(const char *mount_point, struct made_session *made)
@@ -211,7 +245,7 @@ static int say_damage(const struct store *store, const struct made_session *made
 }
 
 /* A mount that goes away just now is chosen against once more. */
-static int make_on_backend(const struct store *store, struct made_session *made)
+static int make_on_backend(const struct store *store, struct made_session *made, bool is_own_id)
 {
     enum { TRIES = 3 };
     int r = -ESHUTDOWN;
@@ -220,6 +254,8 @@ static int make_on_backend(const struct store *store, struct made_session *made)
         free(made->path);
         made->path = NULL;
         r = backend_choose(store, made->key, &found, &made->choice);
+        if (r == 0 && is_own_id)
+            r = check_elsewhere(store, made);
         if (r < 0)
             return r;
         if (made->choice.backend == BACKEND_COPY)
@@ -238,9 +274,7 @@ static int make_on_backend(const struct store *store, struct made_session *made)
 static int make_session(const struct store *store, const struct new_request *request,
                         struct made_session *made)
 {
-    int r = request->id ? check_is_free(store, made) : 0;
-    if (r == 0)
-        r = make_on_backend(store, made);
+    int r = make_on_backend(store, made, request->id);
     if (r == 0 && (request->ttl_seconds || request->owner_pid))
         r = set_lease(store, request, made);
     return r;

@@ -117,9 +117,7 @@ int sessions_read(const struct store *store, struct session_table *ret_table)
     r = uses_each_at_rest(store, add_at_rest, &table);
     if (r < 0)
         return r;
-    if (copies_sweep(store) < 0)
-        log_warning("copies whose time is up could not be removed");
-    r = copies_each(store, add_copy, &table);
+    r = copies_sweep_each(store, add_copy, &table);
     if (r < 0)
         return log_errno(r, "cannot list the copies of %s", store->path);
     *ret_table = table;

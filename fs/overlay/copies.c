@@ -194,16 +194,17 @@ static int fill_unfinished_name(char name[UNFINISHED_NAME_LENGTH + 1])
     return 0;
 }
 
-/* Removes what a killed process left of a copy. */
-static int sweep_unfinished(int dirfd, const char *name, unsigned char type UNUSED,
-                            void *context UNUSED)
+static bool is_unfinished(const char *name)
 {
-    if (strncmp(name, unfinished_prefix, strlen(unfinished_prefix)) != 0)
-        return 0;
+    return strncmp(name, unfinished_prefix, strlen(unfinished_prefix)) == 0;
+}
+
+/* Removes what a killed process left of a copy. */
+static void sweep_unfinished(int dirfd, const char *name)
+{
     AUTO_FD int fd = io_openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-    if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
-        return 0;
-    return dir_remove_tree(dirfd, name);
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0 && dir_remove_tree(dirfd, name) < 0)
+        log_warning("files of a copy stay behind: %s", name);
 }
 
 static int keep_mode(int key_fd, const char *id, int fd)
@@ -272,17 +273,6 @@ static int choose_root(const struct store *store, const struct template *templat
     return 0;
 }
 
-struct wanted {
-    const char *key;
-    const char *id;
-};
-
-static int is_wanted(const struct copy *copy, void *context)
-{
-    const struct wanted *wanted = context;
-    return !strcmp(copy->key, wanted->key) && !strcmp(copy->id, wanted->id);
-}
-
 static int copy_below(const struct store *store, const struct template *template, const char *id,
                       char **ret_path)
 {
@@ -333,8 +323,7 @@ int copies_new(const struct store *store, const char *key, const char *id, char 
         return log_fail(EINVAL,
                         "\"%s\" is no session ID: 1 to %d of [A-Za-z0-9._-], no leading dot", id,
                         SESSION_ID_MAX);
-    struct wanted wanted = {.key = key, .id = id};
-    int r = copies_each(store, is_wanted, &wanted);
+    int r = copies_have(store, key, id);
     if (r < 0)
         return log_errno(r, "cannot look for a session %s", id);
     if (r > 0)
@@ -352,41 +341,7 @@ int copies_new(const struct store *store, const char *key, const char *id, char 
     return make_copy(store, key, id, ret_path);
 }
 
-/* ---- listing and removing ---- */
-
-struct visiting {
-    const struct root *root;
-    copies_visitor *visit;
-    void *context;
-    const char *key;
-};
-
-static int visit_id(int dirfd UNUSED, const char *name, unsigned char type UNUSED, void *context)
-{
-    const struct visiting *visiting = context;
-    if (!session_id_is_valid(name))
-        return 0;
-    AUTO_FREE char *path = NULL;
-    if (asprintf(&path, "%s/%s/%s", visiting->root->path, visiting->key, name) < 0) {
-        path = NULL;
-        return -ENOMEM;
-    }
-    struct copy copy = {.id = name, .path = path};
-    (void)snprintf(copy.key, sizeof(copy.key), "%s", visiting->key);
-    return visiting->visit(&copy, visiting->context);
-}
-
-static int visit_key(int dirfd, const char *name, unsigned char type UNUSED, void *context)
-{
-    struct visiting *visiting = context;
-    if (!sha256_is_hex(name))
-        return 0;
-    AUTO_FD int fd = io_openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-    if (fd < 0)
-        return fd == -ENOENT ? 0 : fd;
-    visiting->key = name;
-    return dir_each(fd, visit_id, visiting);
-}
+/* ---- finding one ---- */
 
 /* Opens each root that exists. */
 static int each_root(const struct store *store,
@@ -403,18 +358,10 @@ static int each_root(const struct store *store,
     return r;
 }
 
-static int visit_root(const struct root *root, void *context)
-{
-    struct visiting visiting = *(const struct visiting *)context;
-    visiting.root = root;
-    return dir_each(root->fd, visit_key, &visiting);
-}
-
-int copies_each(const struct store *store, copies_visitor *visit, void *context)
-{
-    struct visiting visiting = {.visit = visit, .context = context};
-    return each_root(store, visit_root, &visiting);
-}
+struct wanted {
+    const char *key;
+    const char *id;
+};
 
 /* The directory that holds a session's: its descriptor, or -ENOENT. */
 struct place {
@@ -440,6 +387,15 @@ static int open_place(const struct store *store, const char *key, const char *id
     struct place place = {.wanted = {.key = key, .id = id}, .key_fd = -1};
     int r = each_root(store, find_place, &place);
     return r < 0 ? r : r == 0 ? -ENOENT : place.key_fd;
+}
+
+int copies_have(const struct store *store, const char *key, const char *id)
+{
+    int key_fd = open_place(store, key, id);
+    if (key_fd < 0)
+        return key_fd == -ENOENT ? 0 : key_fd;
+    (void)close(key_fd);
+    return 1;
 }
 
 int copies_reset(const struct store *store, const char *key, const char *id)
@@ -480,60 +436,104 @@ int copies_set_lease(const struct store *store, const char *key, const char *id,
     return dir_write_file(key_fd, name, text, (size_t)length, 0600);
 }
 
-static int end_if_over(const struct copy *copy, void *context)
+static bool is_over(int key_fd, const char *id)
 {
-    const struct store *store = context;
-    AUTO_FD int key_fd = open_place(store, copy->key, copy->id);
     char name[LEASE_NAME_MAX + 1];
-    fill_lease_name(name, copy->id);
+    fill_lease_name(name, id);
     AUTO_FREE char *text = NULL;
     struct session_lease lease = {0};
-    if (key_fd < 0 || dir_read_file(key_fd, name, LEASE_TEXT_MAX, &text, NULL) < 0 ||
+    if (dir_read_file(key_fd, name, LEASE_TEXT_MAX, &text, NULL) < 0 ||
         sscanf(text, "%" SCNd64 " %" SCNd32 " %" SCNu64, &lease.ends_ns, &lease.owner_pid,
                &lease.owner_start) != 3)
-        return 0;
-    bool over = (lease.ends_ns && session_lease_left_ns(&lease, 0) <= 0) ||
-                !session_lease_owner_lives(&lease);
-    int r = over ? copies_remove(store, copy->key, copy->id) : 0;
-    return r == -ENOENT ? 0 : r;
+        return false;
+    return (lease.ends_ns && session_lease_left_ns(&lease, 0) <= 0) ||
+           !session_lease_owner_lives(&lease);
 }
 
-static int sweep_key(int dirfd, const char *name, unsigned char type UNUSED, void *context UNUSED)
+/* ---- listing and removing ---- */
+
+static int remove_copy(const struct root *root, const char *key, int key_fd, const char *id)
 {
+    char lease[LEASE_NAME_MAX + 1];
+    fill_lease_name(lease, id);
+    int r = dir_remove_tree(key_fd, lease);
+    if (r == 0)
+        r = dir_remove_tree(key_fd, id);
+    return r < 0 ? log_errno(r, "cannot remove %s/%s/%s", root->path, key, id) : 0;
+}
+
+struct visiting {
+    copies_visitor *visit; /* or NULL */
+    void *context;
+    bool sweeps;
+    bool removed; /* something was, by that */
+    const struct root *root;
+    const char *key;
+};
+
+static int visit_id(int key_fd, const char *name, unsigned char type UNUSED, void *context)
+{
+    struct visiting *visiting = context;
+    if (visiting->sweeps && is_unfinished(name))
+        sweep_unfinished(key_fd, name);
+    if (!session_id_is_valid(name))
+        return 0;
+    if (visiting->sweeps && is_over(key_fd, name) &&
+        remove_copy(visiting->root, visiting->key, key_fd, name) == 0) {
+        visiting->removed = true;
+        return 0;
+    }
+    if (!visiting->visit)
+        return 0;
+    AUTO_FREE char *path = NULL;
+    if (asprintf(&path, "%s/%s/%s", visiting->root->path, visiting->key, name) < 0) {
+        path = NULL;
+        return -ENOMEM;
+    }
+    struct copy copy = {.id = name, .path = path};
+    (void)snprintf(copy.key, sizeof(copy.key), "%s", visiting->key);
+    return visiting->visit(&copy, visiting->context);
+}
+
+static int visit_key(int dirfd, const char *name, unsigned char type UNUSED, void *context)
+{
+    struct visiting *visiting = context;
+    if (!sha256_is_hex(name))
+        return 0;
     AUTO_FD int fd = io_openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-    int r = fd < 0 ? 0 : dir_each(fd, sweep_unfinished, NULL);
-    if (r == 0 && io_unlinkat(dirfd, name, AT_REMOVEDIR) < 0)
+    if (fd < 0)
+        return fd == -ENOENT ? 0 : fd;
+    visiting->key = name;
+    int r = dir_each(fd, visit_id, visiting);
+    if (r == 0 && visiting->sweeps && io_unlinkat(dirfd, name, AT_REMOVEDIR) < 0)
         return 0; /* a session is in it */
     return r;
 }
 
-static int sweep_root(const struct root *root, void *context UNUSED)
+static int visit_root(const struct root *root, void *context)
 {
-    return dir_each(root->fd, sweep_key, NULL);
+    struct visiting *visiting = context;
+    visiting->root = root;
+    return dir_each(root->fd, visit_key, visiting);
 }
 
-int copies_sweep(const struct store *store)
+int copies_each(const struct store *store, copies_visitor *visit, void *context)
 {
-    int r = copies_each(store, end_if_over, (void *)(uintptr_t)store);
-    return r < 0 ? r : each_root(store, sweep_root, NULL);
+    struct visiting visiting = {.visit = visit, .context = context};
+    return each_root(store, visit_root, &visiting);
 }
 
 static int remove_from_root(const struct root *root, void *context)
 {
     const struct wanted *wanted = context;
-    AUTO_FD int fd = io_openat(root->fd, wanted->key, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-    if (fd < 0)
-        return fd == -ENOENT ? 0 : fd;
-    struct stat status;
-    if (fstatat(fd, wanted->id, &status, AT_SYMLINK_NOFOLLOW) < 0)
-        return errno == ENOENT ? 0 : -errno;
-    char lease[LEASE_NAME_MAX + 1];
-    fill_lease_name(lease, wanted->id);
-    int r = dir_remove_tree(fd, lease);
-    if (r == 0)
-        r = dir_remove_tree(fd, wanted->id);
+    struct place place = {.wanted = *wanted, .key_fd = -1};
+    int r = find_place(root, &place);
+    if (r <= 0)
+        return r;
+    AUTO_FD int key_fd = place.key_fd;
+    r = remove_copy(root, wanted->key, key_fd, wanted->id);
     if (r < 0)
-        return log_errno(r, "cannot remove %s/%s/%s", root->path, wanted->key, wanted->id);
+        return r;
     r = io_unlinkat(root->fd, wanted->key, AT_REMOVEDIR);
     return r == 0 || r == -ENOTEMPTY || r == -EEXIST ? 1 : r;
 }
@@ -559,4 +559,18 @@ int copies_remove(const struct store *store, const char *key, const char *id)
     int r = each_root(store, remove_from_root, &wanted);
     leave_memory(store);
     return r == 1 ? 0 : r == 0 ? -ENOENT : r;
+}
+
+int copies_sweep_each(const struct store *store, copies_visitor *visit, void *context)
+{
+    struct visiting visiting = {.visit = visit, .context = context, .sweeps = true};
+    int r = each_root(store, visit_root, &visiting);
+    if (visiting.removed)
+        leave_memory(store);
+    return r;
+}
+
+int copies_sweep(const struct store *store)
+{
+    return copies_sweep_each(store, NULL, NULL);
 }

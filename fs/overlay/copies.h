@@ -31,9 +31,6 @@ MUST_CHECK int copies_reset(const struct store *store, const char *key, const ch
  */
 MUST_CHECK int copies_set_lease(const struct store *store, const char *key, const char *id,
                                 const struct session_lease *lease);
-/* Removes the copies whose time is up or whose owner's process is gone, and unfinished ones. */
-MUST_CHECK int copies_sweep(const struct store *store);
-
 struct copy {
     char key[65];
     const char *id;
@@ -42,6 +39,14 @@ struct copy {
 /* Stops at the first non-zero answer and returns it. */
 typedef int copies_visitor(const struct copy *copy, void *context);
 MUST_CHECK int copies_each(const struct store *store, copies_visitor *visit, void *context);
+
+/* Removes the copies whose time is up or whose owner's process is gone, and unfinished ones; what
+ * cannot be removed is said. The second visits those that stay. */
+MUST_CHECK int copies_sweep(const struct store *store);
+MUST_CHECK int copies_sweep_each(const struct store *store, copies_visitor *visit, void *context);
+
+/* 1 where there is one, else 0. */
+MUST_CHECK int copies_have(const struct store *store, const char *key, const char *id);
 
 /* Whether there ever was one: what is to be said once was said then. */
 bool copies_were_made(const struct store *store);

@@ -158,7 +158,7 @@ static int read_all(struct reading *reading)
     int r = read_boot_id(reading->boot_id);
     if (r == 0)
         r = visit_scratch(own, reading);
-    return r < 0 ? r : uses_each_scratch(reading->store, visit_scratch, reading);
+    return r ? r : uses_each_scratch(reading->store, visit_scratch, reading);
 }
 
 int uses_each_at_rest(const struct store *store, uses_visitor *visit, void *context)
