@@ -1,12 +1,16 @@
 """Builders that fail, and those that leave what cannot be a template."""
 
 import os
+import shlex
+import signal
 import sqlite3
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from support.basics import MINTFS, eventually, needs_root
+from support.basics import MINTFS, PATIENCE_SECONDS, eventually, is_alive, needs_root
 from support.checkouts import children_gone, rows, shell
 
 
@@ -123,6 +127,32 @@ def test_a_process_that_goes_on_writing(project):
     message = project.fail("build", "--", *shell(script))
     assert "app.db: a process still has it open for writing" in message
     eventually(lambda: children_gone(project), "the process to be gone")
+    assert project.templates() == [] and project.leftovers() == []
+
+
+def test_a_guard_that_is_killed_alone(project):
+    """What the builder started ends all the same; what ran below mintfs before it stays."""
+    family = (
+        "sleep 1000 & echo $! >>../children; setsid sh -c 'echo $$ >>../children; sleep 1000' &"
+        "while test $(wc -l <../children) -lt 2; do sleep 0.01; done; echo >../started; wait"
+    )
+    command = shlex.join([str(MINTFS), "build", "--", *shell(family)])
+    process = subprocess.Popen(
+        ["sh", "-c", f"sleep 1000 >/dev/null 2>&1 & echo $! >before; exec {command}"],
+        cwd=project.root,
+        env=project.env,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    eventually((project.root.parent / "started").exists, "the builder's family")
+    before = int((project.root / "before").read_text())
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    (guard,) = {int(child) for child in children} - {before}
+    os.kill(guard, signal.SIGKILL)
+    said = process.communicate(timeout=PATIENCE_SECONDS)[1]
+    assert process.returncode == 137 and "ended by signal 9" in said
+    assert children_gone(project) and is_alive(before)
+    os.kill(before, signal.SIGKILL)
     assert project.templates() == [] and project.leftovers() == []
 
 

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
@@ -30,22 +31,68 @@ struct report {
     int value; /* a wait status, or an errno */
 };
 
-/* ---- the guard ---- */
+/* ---- children ---- */
 
-/* Kills what is below this process; orphans of what dies come up as its own children. */
-static void kill_children(pid_t builder)
+/* Their PIDs with spaces between, or NULL where the kernel does not tell. */
+static char *list_children(void)
 {
     char path[64];
+    char *list = NULL;
+    size_t size = 0;
     (void)snprintf(path, sizeof(path), "/proc/self/task/%d/children", getpid());
-    do {
-        AUTO_FILE FILE *children = fopen(path, "re");
-        int pid;
-        while (children && fscanf(children, "%d", &pid) == 1)
-            (void)kill(pid, SIGKILL);
-        if (!children && builder > 0)
-            (void)kill(-builder, SIGKILL);
-    } while (waitpid(-1, NULL, 0) > 0 || errno == EINTR);
+    AUTO_FILE FILE *children = fopen(path, "re");
+    if (children && getdelim(&list, &size, '\0', children) < 0) {
+        free(list);
+        list = strdup("");
+    }
+    return list;
 }
+
+/* The next PID of a list, and *at behind it; 0 at the end. */
+static pid_t next_child(const char **at)
+{
+    char *end = NULL;
+    pid_t pid = *at ? (pid_t)strtol(*at, &end, 10) : 0;
+    *at = end;
+    return pid;
+}
+
+static bool is_listed(const char *list, pid_t wanted)
+{
+    pid_t pid;
+    while ((pid = next_child(&list)) > 0 && pid != wanted)
+        ;
+    return pid > 0;
+}
+
+/*
+ * Kills the children of this process that are not `spared`, and all below them: orphans of what
+ * dies come up as children of whoever adopts them. False where the kernel does not tell of them.
+ */
+static bool kill_children(const char *spared)
+{
+    for (bool any = true; any;) {
+        AUTO_FREE char *children = list_children();
+        any = false;
+        if (!children)
+            return false;
+        const char *at = children;
+        for (pid_t pid; (pid = next_child(&at)) > 0;)
+            if (!is_listed(spared, pid))
+                (void)kill(pid, SIGKILL);
+        at = children;
+        for (pid_t pid; (pid = next_child(&at)) > 0;) {
+            if (is_listed(spared, pid))
+                continue;
+            while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+                ;
+            any = true;
+        }
+    }
+    return true;
+}
+
+/* ---- the guard ---- */
 
 static void send_report(int fd, enum report_kind kind, int value)
 {
@@ -149,7 +196,8 @@ static void guard_main(int fd, char *const argv[], char *const environment[])
         if (builder > 0)
             (void)kill(-builder, order);
     }
-    kill_children(builder);
+    if (!kill_children(NULL) && builder > 0)
+        (void)kill(-builder, SIGKILL);
     _exit(0);
 }
 
@@ -162,12 +210,23 @@ static void order(const struct builder *builder, int number)
         return; /* the guard is dead, which its end of the stream tells */
 }
 
+/* Returns what it was before. */
+static bool set_reaper(bool on)
+{
+    int was = 0;
+    (void)prctl(PR_GET_CHILD_SUBREAPER, &was);
+    (void)prctl(PR_SET_CHILD_SUBREAPER, on);
+    return was;
+}
+
 int builder_start(char *const argv[], char *const environment[], struct builder *ret_builder)
 {
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
         return log_errno(errno, "cannot start the builder");
     (void)fflush(stdout);
+    AUTO_FREE char *others = list_children();
+    bool is_reaper = set_reaper(true);
     /* Where a parent ignored it, the kernel would reap our children before we could ask. */
     (void)signal(SIGCHLD, SIG_DFL);
     pid_t guard = fork();
@@ -179,9 +238,11 @@ int builder_start(char *const argv[], char *const environment[], struct builder 
     (void)close(ends[1]);
     if (guard < 0) {
         (void)close(ends[0]);
+        (void)set_reaper(is_reaper);
         return log_errno(error, "cannot start the builder");
     }
-    *ret_builder = (struct builder){.guard = guard, .fd = ends[0]};
+    *ret_builder = (struct builder){
+        .guard = guard, .fd = ends[0], .others = steal_pointer(&others), .was_reaper = is_reaper};
     return 0;
 }
 
@@ -237,7 +298,8 @@ int builder_wait(struct builder *builder, const char *program, int *ret_status)
         if (interrupt_pending())
             return -EINTR;
         if (size != sizeof(report)) {
-            /* Somebody killed the guard, and the kernel the builder with it. */
+            /* Somebody killed the guard, and the kernel the builder with it; builder_end() the
+             * rest. */
             builder->signal = SIGKILL;
             *ret_status = 128 + SIGKILL;
             return 0;
@@ -250,9 +312,19 @@ void builder_end(struct builder *builder, bool spare)
 {
     if (builder->fd < 0)
         return;
+    /* What is spared is not to become ours when the guard goes. */
+    if (spare)
+        (void)set_reaper(builder->was_reaper);
     order(builder, spare ? ORDER_SPARE : ORDER_KILL);
-    while (waitpid(builder->guard, NULL, 0) < 0 && errno == EINTR)
+    int status = 0;
+    while (waitpid(builder->guard, &status, 0) < 0 && errno == EINTR)
         ;
+    if (!spare) {
+        if (WIFSIGNALED(status))
+            (void)kill_children(builder->others);
+        (void)set_reaper(builder->was_reaper);
+    }
+    free(builder->others);
     (void)close(builder->fd);
     *builder = (struct builder)BUILDER_INIT;
 }

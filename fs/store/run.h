@@ -5,6 +5,7 @@
  *
  * The guard is a fork of mintfs that adopts orphans (PR_SET_CHILD_SUBREAPER). When mintfs dies,
  * however it dies, the guard ends everything below it, and with that frees what locks it shares.
+ * When somebody kills the guard alone, mintfs adopts what it leaves, and ends that.
  * The builder has a process group of its own; signals that reach mintfs are passed on to it.
  */
 #ifndef MINTFS_STORE_RUN_H
@@ -17,8 +18,10 @@
 
 struct builder {
     pid_t guard;
-    int fd;     /* to the guard; -1: none */
-    int signal; /* that ended the builder, once it was waited for; 0: it exited */
+    int fd;          /* to the guard; -1: none */
+    char *others;    /* children that mintfs had before, as when it was started by an exec */
+    bool was_reaper; /* it adopted orphans before */
+    int signal;      /* that ended the builder, once it was waited for; 0: it exited */
 };
 #define BUILDER_INIT                                                                               \
     {                                                                                              \
