@@ -1,0 +1,64 @@
+/*
+ * A session's tree and its model, a real directory: both are begun alike, compared whole, and ended.
+ */
+#ifndef MINTFS_TESTS_SUPPORT_TREE_H
+#define MINTFS_TESTS_SUPPORT_TREE_H
+
+#include "tests/unit/support.h"
+
+#include "fs/base/table.h"
+
+enum {
+    NAMES = 6,
+    PATHS_MAX = 512,
+    PATH_BYTES = 512,
+    DEPTH_MAX = 10,
+    HANDLES = 8,
+    FILE_BYTES_MAX = 20000,
+    IDENTITY_BYTES = 64,
+};
+
+/* Files of the model, by file handle, and the inode numbers that the session shows for them. */
+struct identity {
+    unsigned char key[IDENTITY_BYTES];
+    uint64_t ino;
+    UT_hash_handle hh;
+};
+
+struct handle {
+    struct node *node; /* NULL: not in use */
+    int fd;            /* of the same in the model */
+};
+
+struct world {
+    struct place *place;
+    struct rng *rng;
+    char key[SHA256_HEX_LENGTH + 1];
+    struct scratch *scratch;
+    struct node *root;
+    int model;
+    bool model_counts_directories;
+    char paths[PATHS_MAX][PATH_BYTES];
+    unsigned path_count;
+    struct handle handles[HANDLES];
+    struct identity *identities;
+    bool trace;
+};
+
+/* Both sides have the same files then. */
+void tree_begin(struct world *world, struct place *place, struct rng *rng);
+/* Gives all references back; the session and the model stay. */
+void tree_close(struct world *world);
+/* Checks that what the session took is given back to the last block. */
+void tree_end(struct world *world);
+
+/* The same thing on both sides? fd is of the model, opened with O_PATH. */
+void tree_check_same(struct world *world, struct node *node, int fd);
+/* Both trees, whole; notes their paths, and checks what the handles hold. */
+void tree_check(struct world *world);
+/* A path for later calls to begin from. */
+void tree_note(struct world *world, const char *path);
+
+void tree_close_handle(struct handle *handle);
+
+#endif
