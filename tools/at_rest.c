@@ -43,12 +43,6 @@ int at_rest_remove(const struct store *store, const struct session_row *row)
 
 /* ---- those that are over ---- */
 
-static bool is_over(const struct session_lease *lease)
-{
-    return (lease->ends_ns && session_lease_left_ns(lease, 0) <= 0) ||
-           !session_lease_owner_lives(lease);
-}
-
 struct over {
     uint64_t serial;
     char key[SHA256_HEX_LENGTH + 1];
@@ -60,7 +54,7 @@ static bool find_over(const struct session *session, void *context)
     struct over *over = context;
     struct session_lease lease;
     session_get_lease((struct session *)(uintptr_t)session, &lease);
-    if (!is_over(&lease))
+    if (!session_lease_is_over(&lease))
         return true;
     over->serial = session_serial(session);
     (void)snprintf(over->key, sizeof(over->key), "%s", session_key(session));
@@ -89,7 +83,7 @@ static int sweep_scratch(const struct store *store, const char *path)
 static int note_scratch(const struct session_at_rest *session, void *context)
 {
     struct strlist *scratches = context;
-    if (!is_over(&session->lease) ||
+    if (!session_lease_is_over(&session->lease) ||
         (scratches->count && !strcmp(scratches->items[scratches->count - 1], session->scratch)))
         return 0;
     return strlist_add(scratches, session->scratch);

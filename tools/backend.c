@@ -58,11 +58,9 @@ static const char *why_not_mount(const struct store *store, const char *key)
     AUTO_TEMPLATE struct template *template = NULL;
     if (template_open(store, key, &template) < 0)
         return "the store is not mounted";
-    uint64_t bytes = 0;
-    for (size_t i = 0; i < template->manifest->entry_count; i++)
-        bytes += template->manifest->entries[i].size_bytes;
-    return bytes > pays ? NULL
-                        : "the store is not mounted, and a copy of so small a template is cheaper";
+    return manifest_size_bytes(template->manifest) > pays
+               ? NULL
+               : "the store is not mounted, and a copy of so small a template is cheaper";
 }
 
 int backend_choose(const struct store *store, const char *key, struct serve_found *ret_found,

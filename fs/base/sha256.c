@@ -46,25 +46,39 @@ int sha256_final(struct sha256 *hash, uint8_t ret_digest[SHA256_SIZE_BYTES])
     return EVP_DigestFinal_ex(hash->context, ret_digest, NULL) == 1 ? 0 : -ENOMEM;
 }
 
-int sha256_of_fd(int fd, uint8_t ret_digest[SHA256_SIZE_BYTES])
+int sha256_of_bytes(const void *data, size_t size, uint8_t ret_digest[SHA256_SIZE_BYTES])
 {
-    enum { CHUNK = 1 << 18 };
     AUTO_SHA256 struct sha256 *hash = sha256_new();
-    AUTO_FREE char *buffer = malloc(CHUNK);
-    if (!hash || !buffer)
+    int r = hash ? sha256_update(hash, data, size) : -ENOMEM;
+    return r < 0 ? r : sha256_final(hash, ret_digest);
+}
+
+int sha256_of_fd_by(int fd, void *buffer, size_t room, uint8_t ret_digest[SHA256_SIZE_BYTES])
+{
+    AUTO_SHA256 struct sha256 *hash = sha256_new();
+    if (!hash)
         return -ENOMEM;
-    (void)posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
     for (off_t offset = 0;;) {
-        ssize_t n = io_pread(fd, buffer, CHUNK, offset);
+        ssize_t n = io_pread(fd, buffer, room, offset);
         if (n < 0)
             return (int)n;
         int r = sha256_update(hash, buffer, (size_t)n);
         if (r < 0)
             return r;
-        if (n < CHUNK)
+        if ((size_t)n < room)
             return sha256_final(hash, ret_digest);
         offset += n;
     }
+}
+
+int sha256_of_fd(int fd, uint8_t ret_digest[SHA256_SIZE_BYTES])
+{
+    enum { CHUNK = 1 << 18 };
+    AUTO_FREE char *buffer = malloc(CHUNK);
+    if (!buffer)
+        return -ENOMEM;
+    (void)posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+    return sha256_of_fd_by(fd, buffer, CHUNK, ret_digest);
 }
 
 void sha256_to_hex(const uint8_t digest[SHA256_SIZE_BYTES], char ret_hex[SHA256_HEX_LENGTH + 1])

@@ -24,8 +24,13 @@ MUST_CHECK int sha256_update(struct sha256 *hash, const void *data, size_t size)
 /* Ends the hash; the object can only be freed afterwards. */
 MUST_CHECK int sha256_final(struct sha256 *hash, uint8_t ret_digest[SHA256_SIZE_BYTES]);
 
-/* The whole file, from its start, whatever its offset. */
+MUST_CHECK int sha256_of_bytes(const void *data, size_t size,
+                               uint8_t ret_digest[SHA256_SIZE_BYTES]);
+/* The whole file, from its start, whatever its offset; the second through the caller's buffer, where
+ * small files are many. */
 MUST_CHECK int sha256_of_fd(int fd, uint8_t ret_digest[SHA256_SIZE_BYTES]);
+MUST_CHECK int sha256_of_fd_by(int fd, void *buffer, size_t room,
+                               uint8_t ret_digest[SHA256_SIZE_BYTES]);
 
 void sha256_to_hex(const uint8_t digest[SHA256_SIZE_BYTES], char ret_hex[SHA256_HEX_LENGTH + 1]);
 /* 64 lower-case hexadecimal digits and nothing else; else -EINVAL. */

@@ -395,18 +395,6 @@ static int list_templates(const struct tree *tree, uint64_t cookie, session_visi
     return r;
 }
 
-static mode_t type_of_entry(const struct base *base, uint32_t entry)
-{
-    switch (base_entry(base, entry)->type) {
-    case ENTRY_DIRECTORY:
-        return S_IFDIR;
-    case ENTRY_SYMLINK:
-        return S_IFLNK;
-    default:
-        return S_IFREG;
-    }
-}
-
 static void list_entries(const struct inode *inode, uint64_t cookie, session_visitor *visit,
                          void *context)
 {
@@ -415,7 +403,7 @@ static void list_entries(const struct inode *inode, uint64_t cookie, session_vis
         if (entry == BASE_NONE)
             return;
         if (!visit(base_name(inode->base, entry), TEMPLATE_INO + base_number(inode->base, entry),
-                   type_of_entry(inode->base, entry), COOKIE_FIRST + i, context))
+                   base_entry_type(inode->base, entry), COOKIE_FIRST + i, context))
             return;
     }
 }

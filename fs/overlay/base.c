@@ -287,6 +287,18 @@ const struct manifest_entry *base_entry(const struct base *base, uint32_t entry)
     return &base->template->manifest->entries[entry];
 }
 
+mode_t base_entry_type(const struct base *base, uint32_t entry)
+{
+    switch (base_entry(base, entry)->type) {
+    case ENTRY_DIRECTORY:
+        return S_IFDIR;
+    case ENTRY_SYMLINK:
+        return S_IFLNK;
+    default:
+        return S_IFREG;
+    }
+}
+
 const char *base_name(const struct base *base, uint32_t entry)
 {
     return node_of(base, entry)->name;

@@ -53,6 +53,8 @@ const uint8_t *base_digest(const struct base *base);
 const struct manifest *base_manifest(const struct base *base);
 /* The entry; not for BASE_ROOT. */
 const struct manifest_entry *base_entry(const struct base *base, uint32_t entry);
+/* S_IFREG, S_IFDIR or S_IFLNK. */
+mode_t base_entry_type(const struct base *base, uint32_t entry);
 /* The last component of its path. */
 const char *base_name(const struct base *base, uint32_t entry);
 

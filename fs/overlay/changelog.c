@@ -8,6 +8,7 @@
 #include <zlib.h>
 
 #include "fs/base/io.h"
+#include "fs/base/log.h"
 #include "fs/overlay/changelog_format.h"
 
 enum {
@@ -27,6 +28,17 @@ struct changelog {
     uint64_t compact_at;
     char name[];
 };
+
+int changelog_read_boot_id(char ret_boot_id[BOOT_ID_SIZE + 1])
+{
+    static const char path[] = "/proc/sys/kernel/random/boot_id";
+    AUTO_FD int fd = io_openat(AT_FDCWD, path, O_RDONLY, 0);
+    int r = fd < 0 ? fd : io_pread_exact(fd, ret_boot_id, BOOT_ID_SIZE, 0);
+    if (r < 0)
+        return log_errno(r, "cannot read %s", path);
+    ret_boot_id[BOOT_ID_SIZE] = '\0';
+    return 0;
+}
 
 void frame_init(struct frame *frame)
 {

@@ -25,6 +25,9 @@
 
 enum { BOOT_ID_SIZE = 36, NAME_BYTES_MAX = 255, TARGET_BYTES_MAX = 4095 };
 
+/* Of the machine as it runs; said on an error. */
+MUST_CHECK int changelog_read_boot_id(char ret_boot_id[BOOT_ID_SIZE + 1]);
+
 /* What begins every log. */
 struct session_header {
     uint64_t serial;

@@ -78,13 +78,8 @@ static int open_disk_root(const struct store *store, bool make, struct root *ret
 
 static int store_digits(const struct store *store, char ret_digits[SHA256_HEX_LENGTH + 1])
 {
-    AUTO_SHA256 struct sha256 *hash = sha256_new();
     uint8_t digest[SHA256_SIZE_BYTES];
-    if (!hash)
-        return -ENOMEM;
-    int r = sha256_update(hash, store->path, strlen(store->path));
-    if (r == 0)
-        r = sha256_final(hash, digest);
+    int r = sha256_of_bytes(store->path, strlen(store->path), digest);
     if (r < 0)
         return r;
     sha256_to_hex(digest, ret_digits);
@@ -119,14 +114,6 @@ static int open_memory_root(const struct store *store, bool make, struct root *r
 }
 
 /* ---- copying ---- */
-
-static uint64_t template_bytes(const struct manifest *manifest)
-{
-    uint64_t sum = 0;
-    for (size_t i = 0; i < manifest->entry_count; i++)
-        sum += manifest->entries[i].size_bytes;
-    return sum;
-}
 
 static bool has_room(const struct root *root, uint64_t bytes)
 {
@@ -266,7 +253,7 @@ static int choose_root(const struct store *store, const struct template *templat
         return r;
     bool use_memory = !can_reflink(template, &disk) &&
                       open_memory_root(store, true, &memory) == 0 &&
-                      has_room(&memory, template_bytes(template->manifest));
+                      has_room(&memory, manifest_size_bytes(template->manifest));
     struct root *chosen = use_memory ? &memory : &disk;
     *ret_root = *chosen;
     *chosen = (struct root)ROOT_INIT;
@@ -446,8 +433,7 @@ static bool is_over(int key_fd, const char *id)
         sscanf(text, "%" SCNd64 " %" SCNd32 " %" SCNu64, &lease.ends_ns, &lease.owner_pid,
                &lease.owner_start) != 3)
         return false;
-    return (lease.ends_ns && session_lease_left_ns(&lease, 0) <= 0) ||
-           !session_lease_owner_lives(&lease);
+    return session_lease_is_over(&lease);
 }
 
 /* ---- listing and removing ---- */

@@ -63,3 +63,9 @@ int64_t session_lease_left_ns(const struct session_lease *lease, int64_t used_ns
     return lease->ends_ns ? lease->ends_ns - node_now_ns()
                           : used_ns + idle_limit_ns - session_lease_clock_ns();
 }
+
+bool session_lease_is_over(const struct session_lease *lease)
+{
+    return (lease->ends_ns && session_lease_left_ns(lease, 0) <= 0) ||
+           !session_lease_owner_lives(lease);
+}

@@ -86,14 +86,17 @@ static void count_subdirectory(struct node *directory, int by)
     node_set_nlink(directory, (uint32_t)((int64_t)directory->nlink + by));
 }
 
+static int find_here(struct node *directory, const char *name, struct node **ret_node)
+{
+    int r = check_place(directory, name);
+    return r < 0 ? r : node_child(directory, name, ret_node);
+}
+
 int session_lookup(struct node *directory, const char *name, struct node **ret_node)
 {
     AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&directory->session->names);
-    int r = check_place(directory, name);
-    if (r < 0)
-        return r;
     struct node *node;
-    r = node_child(directory, name, &node);
+    int r = find_here(directory, name, &node);
     if (r < 0)
         return r;
     node_ref_held(node);
@@ -229,11 +232,8 @@ int session_link(struct node *node, struct node *directory, const char *name)
 
 static int remove_held(struct node *directory, const char *name, bool want_directory)
 {
-    int r = check_place(directory, name);
-    if (r < 0)
-        return r;
     struct node *node;
-    r = node_child(directory, name, &node);
+    int r = find_here(directory, name, &node);
     if (r < 0)
         return r;
     if (node_is_directory(node) != want_directory)
@@ -429,18 +429,6 @@ static uint64_t entry_ino(const struct node *directory, uint32_t entry)
     return directory->session->serial << 32 | (NODE_FIRST_ENTRY + entry);
 }
 
-static mode_t entry_type_bits(const struct node *directory, uint32_t entry)
-{
-    switch (base_entry(directory->session->base, entry)->type) {
-    case ENTRY_DIRECTORY:
-        return S_IFDIR;
-    case ENTRY_SYMLINK:
-        return S_IFLNK;
-    default:
-        return S_IFREG;
-    }
-}
-
 /* The names that the template has here, from a position on. */
 static bool list_base(const struct node *directory, uint64_t cookie, session_visitor *visit,
                       void *context)
@@ -454,7 +442,8 @@ static bool list_base(const struct node *directory, uint64_t cookie, session_vis
         if (dentry && !dentry->node)
             continue;
         uint64_t ino = dentry ? node_ino(dentry->node) : entry_ino(directory, entry);
-        mode_t type = dentry ? dentry->node->type : entry_type_bits(directory, entry);
+        mode_t type =
+            dentry ? dentry->node->type : base_entry_type(directory->session->base, entry);
         if (!visit(base_name(tree, entry), ino, type, COOKIE_FIRST + position, context))
             return false;
     }

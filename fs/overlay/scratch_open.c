@@ -193,17 +193,6 @@ static int recover_all(struct scratch *scratch)
 
 /* ---- opening and closing ---- */
 
-static int read_boot_id(char ret_boot_id[BOOT_ID_SIZE + 1])
-{
-    static const char path[] = "/proc/sys/kernel/random/boot_id";
-    AUTO_FD int fd = io_openat(AT_FDCWD, path, O_RDONLY, 0);
-    int r = fd < 0 ? fd : io_pread_exact(fd, ret_boot_id, BOOT_ID_SIZE, 0);
-    if (r < 0)
-        return log_errno(r, "cannot read %s", path);
-    ret_boot_id[BOOT_ID_SIZE] = '\0';
-    return 0;
-}
-
 /* DIR/mintfs-UID, so that a shared place such as /dev/shm can be named. */
 static int open_named_place(struct scratch *scratch, const char *place)
 {
@@ -342,7 +331,7 @@ static int open_parts(struct scratch *scratch)
 
 static int open_scratch(struct scratch *scratch, const struct scratch_options *options)
 {
-    int r = read_boot_id(scratch->boot_id);
+    int r = changelog_read_boot_id(scratch->boot_id);
     if (r == 0)
         r = options->place ? open_named_place(scratch, options->place) : open_store_place(scratch);
     if (r == 0)

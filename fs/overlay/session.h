@@ -47,6 +47,8 @@ bool session_lease_owner_lives(const struct session_lease *lease);
  */
 int64_t session_lease_left_ns(const struct session_lease *lease, int64_t used_ns);
 int64_t session_lease_clock_ns(void);
+/* For a session that no daemon has: whether what was set has ended it, a time or its owner. */
+bool session_lease_is_over(const struct session_lease *lease);
 
 void session_get_lease(struct session *session, struct session_lease *ret_lease);
 MUST_CHECK int session_set_lease(struct session *session, const struct session_lease *lease);

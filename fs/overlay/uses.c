@@ -20,14 +20,9 @@ enum { RECORD_NAME_LENGTH = 16, LOG_NAME_LENGTH = 16 };
 
 static int fill_record_name(const char *path, char ret_name[RECORD_NAME_LENGTH + 1])
 {
-    AUTO_SHA256 struct sha256 *hash = sha256_new();
     uint8_t digest[SHA256_SIZE_BYTES];
     char hex[SHA256_HEX_LENGTH + 1];
-    if (!hash)
-        return -ENOMEM;
-    int r = sha256_update(hash, path, strlen(path));
-    if (r == 0)
-        r = sha256_final(hash, digest);
+    int r = sha256_of_bytes(path, strlen(path), digest);
     if (r < 0)
         return r;
     sha256_to_hex(digest, hex);
@@ -91,17 +86,6 @@ struct reading {
     bool at_rest; /* those alone, whole: no daemon has the scratch open */
 };
 
-static int read_boot_id(char ret_boot_id[BOOT_ID_SIZE + 1])
-{
-    static const char path[] = "/proc/sys/kernel/random/boot_id";
-    AUTO_FD int fd = io_openat(AT_FDCWD, path, O_RDONLY, 0);
-    int r = fd < 0 ? fd : io_pread_exact(fd, ret_boot_id, BOOT_ID_SIZE, 0);
-    if (r < 0)
-        return log_errno(r, "cannot read %s", path);
-    ret_boot_id[BOOT_ID_SIZE] = '\0';
-    return 0;
-}
-
 static int visit_log(int dirfd, const char *name, unsigned char type UNUSED, void *context)
 {
     const struct reading *reading = context;
@@ -155,7 +139,7 @@ static int read_all(struct reading *reading)
         own = NULL;
         return -ENOMEM;
     }
-    int r = read_boot_id(reading->boot_id);
+    int r = changelog_read_boot_id(reading->boot_id);
     if (r == 0)
         r = visit_scratch(own, reading);
     return r ? r : uses_each_scratch(reading->store, visit_scratch, reading);

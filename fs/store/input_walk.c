@@ -166,8 +166,11 @@ static int log_odd_type(const char *path, mode_t mode)
     return log_fail(EINVAL, "input %s: %s; an input is a file or a directory", path, what);
 }
 
-/* A symbolic link that counts: `state` goes on below it if it leads to a directory. */
-static int take_link(struct walk *walk, const char *path, glob_state state)
+/*
+ * A file or directory that is there under just this text, or that a symbolic link of this text leads
+ * to: `state` goes on below a directory.
+ */
+static int take(struct walk *walk, const char *path, glob_state state)
 {
     AUTO_FREE char *real = NULL;
     int r = resolve(walk, path, &real);
@@ -180,7 +183,8 @@ static int take_link(struct walk *walk, const char *path, glob_state state)
         return add_found(walk, path, real, false);
     if (!S_ISDIR(status.st_mode))
         return log_odd_type(path, status.st_mode);
-    r = add_found(walk, path, real, true);
+    if (strcmp(real, path) != 0)
+        r = add_found(walk, path, real, true);
     return r < 0 ? r : add_errand(walk, real, state);
 }
 
@@ -213,7 +217,7 @@ static int take_entry(struct level *level, int dirfd, const char *name, const ch
     if (S_ISDIR(mode))
         return walk_directory(level->walk, dirfd, name, path, 0, level->depth + 1);
     if (S_ISLNK(mode))
-        return take_link(level->walk, path, 0);
+        return take(level->walk, path, 0);
     return log_odd_type(path, mode);
 }
 
@@ -285,27 +289,6 @@ static int run_errands(struct walk *walk)
     return r;
 }
 
-/* A path that is there under just this text. */
-static int take_path(struct walk *walk, const char *path)
-{
-    if (is_excluded_anywhere(walk, path))
-        return 0;
-    AUTO_FREE char *real = NULL;
-    int r = resolve(walk, path, &real);
-    if (r < 0 || !real)
-        return r;
-    struct stat status;
-    if (fstatat(walk->root_fd, real, &status, 0) < 0)
-        return log_errno(errno, "input %s", path);
-    if (S_ISREG(status.st_mode))
-        return add_found(walk, path, real, false);
-    if (!S_ISDIR(status.st_mode))
-        return log_odd_type(path, status.st_mode);
-    if (strcmp(real, path) != 0)
-        r = add_found(walk, path, real, true);
-    return r < 0 ? r : add_errand(walk, real, 0);
-}
-
 /*
  * Starts a pattern in the directory that its literal beginning names: one for migrations
  * must not read the whole project.
@@ -375,7 +358,7 @@ static int take_input(struct walk *walk)
         return log_errno(errno, "input %s", walk->input);
     CLEANUP(glob_fini) struct glob glob = {.text = NULL};
     if (is_there) {
-        r = take_path(walk, path);
+        r = is_excluded_anywhere(walk, path) ? 0 : take(walk, path, 0);
     } else if (glob_is_pattern(path)) {
         r = glob_compile(path, &glob);
         if (r == -EINVAL)

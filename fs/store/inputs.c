@@ -9,26 +9,8 @@
 #include "fs/base/log.h"
 #include "fs/store/input_walk.h"
 
+/* One for all files: thousands of small ones are the common case. */
 enum { BUFFER_BYTES = 256 << 10 };
-
-/* One buffer for all files: thousands of small ones are the common case. */
-static int digest_file(int fd, char *buffer, uint8_t ret_digest[SHA256_SIZE_BYTES])
-{
-    AUTO_SHA256 struct sha256 *hash = sha256_new();
-    if (!hash)
-        return -ENOMEM;
-    for (off_t offset = 0;;) {
-        ssize_t n = io_pread(fd, buffer, BUFFER_BYTES, offset);
-        if (n < 0)
-            return (int)n;
-        int r = sha256_update(hash, buffer, (size_t)n);
-        if (r < 0)
-            return r;
-        if (n < BUFFER_BYTES)
-            return sha256_final(hash, ret_digest);
-        offset += n;
-    }
-}
 
 /* A link to a directory counts with the place that it leads to. */
 static int digest_link(const char *real, uint8_t ret_digest[SHA256_SIZE_BYTES])
@@ -57,7 +39,7 @@ static int read_input(int root_fd, const struct found_input *found, char *buffer
         return log_errno(errno, "input %s", found->path);
     if (!S_ISREG(status.st_mode))
         return log_fail(EINVAL, "input %s: not a regular file any more", found->path);
-    int r = digest_file(fd, buffer, ret_digest);
+    int r = sha256_of_fd_by(fd, buffer, BUFFER_BYTES, ret_digest);
     return r < 0 ? log_errno(r, "input %s", found->path) : 0;
 }
 

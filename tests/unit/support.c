@@ -256,14 +256,6 @@ static void open_store(struct place *place)
     CHECK_EQ(catalog_is_verified(place->store->catalog, ""), 0);
 }
 
-static void digest_of(const void *data, size_t size, uint8_t ret_digest[SHA256_SIZE_BYTES])
-{
-    AUTO_SHA256 struct sha256 *hash = sha256_new();
-    CHECK(hash);
-    CHECK_EQ(sha256_update(hash, data, size), 0);
-    CHECK_EQ(sha256_final(hash, ret_digest), 0);
-}
-
 static int compare_samples(const void *a, const void *b)
 {
     return strcmp(((const struct sample *)a)->path, ((const struct sample *)b)->path);
@@ -296,7 +288,7 @@ static void write_sample(int files_fd, const struct sample *sample, struct manif
         CHECK_EQ(io_pwrite(fd, bytes, sample->size, 0), 0);
         CHECK_EQ(fchmod(fd, 0444), 0);
         entry->size_bytes = sample->size;
-        digest_of(bytes, sample->size, entry->digest);
+        CHECK_EQ(sha256_of_bytes(bytes, sample->size, entry->digest), 0);
     }
 }
 
@@ -329,7 +321,7 @@ void place_template(struct place *place, const struct sample *samples, size_t co
     static unsigned templates_made;
     open_store(place);
     uint8_t digest[SHA256_SIZE_BYTES];
-    digest_of(&templates_made, sizeof(templates_made), digest);
+    CHECK_EQ(sha256_of_bytes(&templates_made, sizeof(templates_made), digest), 0);
     templates_made++;
     sha256_to_hex(digest, ret_key);
     write_template(place, samples, count, ret_key);
