@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+import sqlalchemy
 
 import mintfs
 
@@ -203,11 +205,7 @@ def test_a_session_that_somebody_else_removed(here):
     subprocess.run([*remove, db.directory], check=True)
     with pytest.raises(mintfs.Error):
         db.reset()
-    if here.name == "none":
-        with pytest.raises(FileNotFoundError):
-            db.close()
-    else:
-        db.close()
+    db.close()
 
 
 @pytest.mark.on_ways("mount")
@@ -245,10 +243,14 @@ def test_several_databases(here, project):
         assert rows(db.path("app.db")) == 0
         assert db.url("log.db") == f"sqlite:///{db.directory}/log.db"
         assert db.path("notes").exists()
-        for ask in (db.path, lambda: str(db.url), lambda: db.url.startswith("x"), db.uri, db.url):
+        for ask in (db.path, lambda: str(db.url), lambda: f"{db.url}", db.uri, db.url):
             with pytest.raises(mintfs.SeveralDatabases, match="app.db, log.db") as caught:
                 ask()
             assert caught.value.names == ("app.db", "log.db")
+        # Who takes it as it is, as text, gets text that tells.
+        assert isinstance(db.url, str) and "app.db, log.db" in repr(db.url)
+        with pytest.raises((sqlalchemy.exc.ArgumentError, mintfs.SeveralDatabases), match="log.db"):
+            sqlalchemy.create_engine(db.url)
         with pytest.raises(mintfs.NotFound, match="no other.db in .*: app.db, log.db"):
             db.path("other.db")
         for bad in ("../x", "/etc/passwd"):
@@ -325,6 +327,39 @@ def test_memory(here):
         one.execute("DELETE FROM goods")
         assert one.execute("SELECT count(*) FROM goods").fetchone() == (0,)
         assert two.execute("SELECT count(*) FROM goods").fetchone() == (2,)
+
+
+def test_memory_of_one_of_several(here, project):
+    (project.path / "two.py").write_text(
+        CREATE_DB + "sqlite3.connect(sys.argv[1][:-6] + 'log.db').execute('CREATE TABLE log(a)')\n"
+    )
+    key = mintfs.template(builder="python3 two.py {out}", inputs="migrations")
+    with closing(mintfs.memory(key, "log.db")) as log:
+        assert log.execute("SELECT * FROM log").fetchall() == []
+    with pytest.raises(mintfs.SeveralDatabases):
+        mintfs.memory(key)
+
+
+@pytest.mark.on_ways("mount", "copy")
+def test_a_store_that_the_builders_environment_names(here, place):
+    """What was built there is taken from there."""
+    other = {**os.environ, "MINTFS_STORE": str(place / "other"), "MINTFS_BACKEND": "copy"}
+    key = mintfs.template(environ=other)
+    assert (place / "other/v1/templates" / key).is_dir()
+    sealed = mintfs.sealed(key)
+    assert place / "other" in sealed.directory.parents
+
+
+@pytest.mark.on_ways("none")
+def test_what_a_test_made_read_only_or_took_away(here):
+    with mintfs.database() as db:
+        closed = db.directory / "closed"
+        closed.mkdir()
+        (closed / "file").touch(0o400)
+        closed.chmod(0)
+        db.reset()
+        assert [path.name for path in db.directory.iterdir()] == ["app.db"]
+        shutil.rmtree(db.directory)
 
 
 def test_urls_are_text(here):

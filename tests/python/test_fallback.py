@@ -1,6 +1,7 @@
 """Without the mintfs command: once per test run, shared, and gone with it."""
 
 import os
+import shutil
 import signal
 import sqlite3
 import stat
@@ -120,7 +121,8 @@ def test_a_killed_run_goes_with_the_next(way, project):
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert killed.exists()
-    memory = Path(f"/dev/shm/{killed.parent.name}-{killed.name}")
+    memory = _run.memory_of(killed)
+    assert memory.exists() == os.path.ismount(_run.SHARED_MEMORY)
     way.script("import mintfs; mintfs.database().close()", cwd=project.path)
     assert not killed.exists() and not memory.exists()
 
@@ -146,11 +148,21 @@ def test_a_killed_builder_leaves_the_next_one_free(way, project):
 
 def test_one_that_was_cleaned_away_begins_anew(here, project):
     mintfs.template()
-    _run.shutil.rmtree(_run.base())
+    shutil.rmtree(_run.base())
     mintfs.template()
     assert project.runs() == 2
-    _run.shutil.rmtree(_run.base())
+    shutil.rmtree(_run.base())
     _run.leave()
+
+
+def test_one_name_in_two_temporary_directories(here, place, monkeypatch):
+    """The environment hands the run's name down; a child with a TMPDIR of its own is another run."""
+    with mintfs.database() as db:
+        (place / "elsewhere").mkdir()
+        script = "import mintfs; mintfs.database()"
+        env = {**here.env, "TMPDIR": str(place / "elsewhere"), "MINTFS_RUN": os.environ["MINTFS_RUN"]}
+        subprocess.run([sys.executable, "-c", script], env=env, check=True, capture_output=True)
+        assert db.path().exists()
 
 
 def test_a_place_that_others_made(here):

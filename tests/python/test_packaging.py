@@ -113,11 +113,14 @@ def test_the_wheel(place):
     test.write_text("def test_it(mintfs_db): assert mintfs_db.exists()\n")
     (place / "mintfs.conf").write_text("[app]\nbuilder = sh -c ': >\"$0\"' {out}\n")
     env = {**env, "MINTFS_BINARY": "", "TMPDIR": str(place)}
-    done = subprocess.run(
-        [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", test],
-        cwd=place,
-        env=env,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0 and "mintfs: 0 hits, 1 built" in done.stdout, done.stdout
+    # By its entry point; named besides, it is the same plugin.
+    for words in ([], ["-p", "mintfs.pytest_plugin"]):
+        done = subprocess.run(
+            [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *words, test],
+            cwd=place,
+            env=env,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0 and "mintfs: 0 hits, 1 built" in done.stdout, done.stdout
+        (place / "conftest.py").write_text("pytest_plugins = ['mintfs.pytest_plugin']\n")

@@ -382,6 +382,108 @@ def test_without_the_option_nothing_is_kept(way, project):
     assert kept(done) == {} and not (project.path / ".pytest_cache").exists()
 
 
+# ---- others' pytest ----
+
+
+def test_pytest_within_pytest(way, project):
+    """As plugins test themselves: the inner run leaves the outer's databases alone."""
+    project.write(
+        conftest="pytest_plugins = ['pytester']\n",
+        test_it="""
+import shutil
+from orders import order, rows
+
+def test_outer(mintfs_db, mintfs_db_session, pytester, request):
+    order(mintfs_db)
+    shutil.copytree(request.config.rootpath / "migrations", pytester.path / "migrations")
+    for name in ("create_db.py", "mintfs.conf"):
+        shutil.copy(request.config.rootpath / name, pytester.path)
+    pytester.makepyfile("def test_inner(mintfs_db): assert not mintfs_db.exists()")
+    result = pytester.inline_run("-p", "mintfs.pytest_plugin", "--mintfs-keep-failed")
+    result.assertoutcome(failed=1)
+    assert rows(mintfs_db) == 1
+
+def test_after(mintfs_db_session):
+    assert rows(mintfs_db_session) == 0
+""",
+    )
+    done = way.pytest(project, "-q")
+    assert counts(done) == {"passed": 2}, done.stdout
+
+
+PARAMETERS = """
+import mintfs, pytest
+
+def template(salt):
+    return mintfs.template(builder="python3 create_db.py {{out}}", inputs="migrations", salt=salt)
+
+@pytest.fixture(scope="session", {how})
+def mintfs_template(request):
+    return template(request.param)
+"""
+
+
+def test_a_template_with_parameters(way, project):
+    project.write(
+        conftest=PARAMETERS.format(how="params=['a', 'b']"),
+        test_it="""
+import pytest
+from conftest import template
+
+seen = set()
+
+def test_it(mintfs_database):
+    seen.add(mintfs_database.key)
+
+def test_by_name_too(mintfs_template, mintfs_memory):
+    assert mintfs_template in seen
+
+@pytest.fixture
+def through(mintfs_db_class):
+    return mintfs_db_class
+
+def test_through_another(through):
+    assert through.exists()
+
+@pytest.mark.parametrize("mintfs_template", ["c"], indirect=True)
+def test_of_its_own(mintfs_database):
+    assert mintfs_database.key == template("c") not in seen
+
+@pytest.mark.mintfs_from_nothing
+def test_nothing(mintfs_db):
+    assert len(seen) == 2 and not mintfs_db.exists()
+""",
+    )
+    done = way.pytest(project, "-q")
+    assert counts(done) == {"passed": 8}, done.stdout
+
+
+def test_a_template_for_one_test(way, project):
+    project.write(
+        test_it="""
+import mintfs, pytest
+OTHER = dict(builder="python3 create_db.py {out}", inputs="migrations", salt="other")
+
+@pytest.fixture(scope="session")
+def other():
+    return mintfs.template(**OTHER)
+
+class TestOther:
+    @pytest.fixture(scope="class")
+    def mintfs_template(self, other):
+        return other
+
+    def test_it(self, mintfs_database):
+        assert mintfs_database.key == mintfs.template(**OTHER)
+
+def test_it(mintfs_database):
+    assert mintfs_database.key == mintfs.template()
+""",
+    )
+    done = way.pytest(project, "-q")
+    assert counts(done) == {"passed": 2}, done.stdout
+
+
 # ---- pytest-xdist ----
 
 MANY = 500

@@ -59,6 +59,12 @@ def sealed(template_key: _Optional[str] = None) -> Sealed:
     return _database.sealed(template() if template_key is None else template_key)
 
 
-def memory(template_key: _Optional[str] = None, **options: _Any) -> _Connection:
-    """A :memory: connection with the template's contents; options are sqlite3.connect()'s."""
-    return _database.fill_memory(template() if template_key is None else template_key, **options)
+def memory(
+    template_key: _Optional[str] = None, file: _Optional[str] = None, **options: _Any
+) -> _Connection:
+    """A :memory: connection with the contents of the template's one database, or of that file.
+
+    Options are those of sqlite3.connect().
+    """
+    key = template() if template_key is None else template_key
+    return _database.fill_memory(key, file, **options)

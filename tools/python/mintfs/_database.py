@@ -7,7 +7,7 @@ import sqlite3
 import tempfile
 from pathlib import Path, PurePath
 from types import TracebackType
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Type, cast
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Type
 
 from . import _command, _run
 from ._conf import DEFAULT_DATABASE
@@ -43,21 +43,15 @@ class Url(str):
         return str, (str(self),)
 
 
-class _NoUrl:
-    """What `url` is where there are several databases: it can be called; used as text, it names
-    them."""
-
-    def __init__(self, make: Callable[..., str]) -> None:
-        self.make = make
-
-    def __call__(self, *args: Any, **options: Any) -> str:
-        return self.make(*args, **options)
-
-    def __getattr__(self, name: str) -> str:
-        return self.make()
+class _NoUrl(Url):
+    """What `url` is where there are several databases: it can be called; whoever makes text of it is
+    told which there are, and whoever takes it for text reads that."""
 
     def __str__(self) -> str:
-        return self.make()
+        return self._make()
+
+    def __format__(self, how: str) -> str:
+        return self._make()
 
 
 class Files:
@@ -99,8 +93,8 @@ class Files:
         """For create_engine(): `url`, or `url("app.db")`, or `url(driver="aiosqlite")`."""
         try:
             return Url(self._url(), self._url)
-        except SeveralDatabases:
-            return cast(Url, _NoUrl(self._url))
+        except SeveralDatabases as several:
+            return _NoUrl(str(several), self._url)
 
     def _url(
         self, file: Optional[str] = None, driver: Optional[str] = None, **options: Option
@@ -198,14 +192,19 @@ def source() -> Source:
         tell(found.why_not)
         where: Tuple[Optional[str], ...] = (None, _run.current().token)
         return _sources.setdefault(where, FallbackSource(found.why_not))
-    store = {name: os.environ.get(name) for name in STORE_VARIABLES}
-    where = (found.path, os.environ.get(BACKEND_VARIABLE), *store.values())
+    return _command_source(os.environ)
+
+
+def _command_source(environ: Mapping[str, str]) -> Source:
+    store = {name: environ.get(name) for name in STORE_VARIABLES}
+    where = (_command.find().path, os.environ.get(BACKEND_VARIABLE), *store.values())
     return _sources.setdefault(where, CommandSource(store))
 
 
-def note_built(key: str) -> None:
-    """From now on this template is looked for where it was built, whatever a test makes of HOME."""
-    _built[_place_of(key)] = source()
+def note_built(key: str, environ: Mapping[str, str]) -> None:
+    """From now on this template is looked for in the store that this environment names, where it was
+    built, whatever a test makes of HOME."""
+    _built[_place_of(key)] = _command_source(environ)
 
 
 def _place_of(template: str) -> Tuple[Optional[str], ...]:
@@ -228,11 +227,11 @@ def sealed(template: str) -> Sealed:
     return Sealed(_source_of(template), template)
 
 
-def fill_memory(template: str, **options: Any) -> sqlite3.Connection:
+def fill_memory(template: str, file: Optional[str], **options: Any) -> sqlite3.Connection:
     files = sealed(template)
     keys_used[files.key] = _source_of(template)
     connection = sqlite3.connect(":memory:", **options)
-    original = sqlite3.connect(files.uri(), uri=True)
+    original = sqlite3.connect(files.uri(file), uri=True)
     try:
         original.backup(connection)
     finally:

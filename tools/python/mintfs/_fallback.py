@@ -22,7 +22,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Dict, List, Mapping
 
-from . import _command, _conf, _run
+from . import _command, _conf, _run, _trees
 from ._errors import BuilderFailed, Corrupt, Error, NotFound
 from ._locks import held
 from ._sessions import BACKEND_VARIABLE, Session, Source, Template, choose_databases, new_id
@@ -231,14 +231,17 @@ class FallbackSource(Source):
         try:
             directory.rename(old)
         except FileNotFoundError:
-            shutil.rmtree(fresh)
+            _trees.remove(fresh)
             raise NotFound(f"no session at {directory}") from None
         fresh.rename(directory)
-        shutil.rmtree(old)
+        _trees.remove(old)
 
     def remove(self, session: Session) -> None:
-        # On Windows an open file stays, and goes with the run.
-        shutil.rmtree(session.directory, ignore_errors=sys.platform == "win32")
+        try:
+            _trees.remove(session.directory)
+        except PermissionError:  # pragma: no cover
+            if sys.platform != "win32":
+                raise  # there, an open file stays, and goes with the run
 
     def _describe(self, template: str) -> Template:
         key = _resolve(template)

@@ -9,8 +9,8 @@ sessions of nox. Whoever leaves last removes the directory; what killed runs lef
 next run.
 """
 
+import hashlib
 import os
-import shutil
 import stat
 import sys
 import tempfile
@@ -19,6 +19,7 @@ import uuid
 from pathlib import Path
 from typing import Optional
 
+from . import _trees
 from ._errors import Error
 from ._locks import held, take
 
@@ -33,7 +34,7 @@ class Run:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         #: The same in memory, for databases; made when first used.
-        self.memory = SHARED_MEMORY / f"{base().name}-{directory.name}"
+        self.memory = memory_of(directory)
         self.pid = os.getpid()
         #: Of this joining alone.
         self.token = f"{self.pid}-{uuid.uuid4().hex}"
@@ -69,6 +70,12 @@ def base() -> Path:
         return Path(tempfile.gettempdir(), "mintfs-runs")
     else:
         return Path(tempfile.gettempdir(), f"mintfs-runs-{os.getuid()}")
+
+
+def memory_of(directory: Path) -> Path:
+    """Runs of one name can be two, where one of them has another temporary directory."""
+    digest = hashlib.sha256(os.fsencode(directory.absolute())).hexdigest()
+    return SHARED_MEMORY / f"{directory.parent.name}-{digest[:16]}"
 
 
 def current() -> Run:
@@ -141,7 +148,10 @@ def _remove_if_dead(directory: Path) -> None:
         if fd is None:
             return
         os.close(fd)
-    shutil.rmtree(directory, ignore_errors=True)
-    memory = SHARED_MEMORY / f"{base().name}-{directory.name}"
-    if memory.is_dir() and not memory.is_symlink():
-        shutil.rmtree(memory, ignore_errors=True)
+    memory = memory_of(directory)
+    for place in (directory, memory):
+        if place.is_dir() and not place.is_symlink():
+            try:
+                _trees.remove(place)
+            except OSError:
+                pass  # the next run sweeps again

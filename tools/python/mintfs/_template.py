@@ -59,8 +59,9 @@ def template(
     if _command.find().path is not None:
         arguments = _arguments(spec, builder is not None, to)
         store = {n: os.environ[n] for n in _sessions.STORE_VARIABLES if n in os.environ}
-        key = _command.build(arguments, str(place), {**store, **variables})
-        _database.note_built(key)
+        variables = {**store, **variables}
+        key = _command.build(arguments, str(place), variables)
+        _database.note_built(key, variables)
         return key
     return _without_command(spec, builder is not None, place, to, variables)
 

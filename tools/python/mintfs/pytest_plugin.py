@@ -27,6 +27,15 @@ import mintfs
 from . import _command, _conf, _database, _kept, _run, _template
 
 MARKER = "mintfs_from_nothing"
+TEMPLATE = "mintfs_template"
+ON_TEMPLATE = {
+    "mintfs_database",
+    "mintfs_db",
+    "mintfs_db_class",
+    "mintfs_db_module",
+    "mintfs_db_session",
+    "mintfs_memory",
+}
 KEPT = "mintfs_kept"  # the property of a report that says where
 NAME_LENGTH = 80
 BACKENDS = {"fuse": "on a mount", "copy": "copied", "none": "copied without the command"}
@@ -45,7 +54,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini("mintfs_template", "the section of mintfs.conf that mintfs_template stands for")
 
 
+#: Those of this process that are not over: pytest can be run inside a test.
+_running: List[pytest.Config] = []
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    _running.append(config)
     config.addinivalue_line(
         "markers",
         f"{MARKER}(file='{_conf.DEFAULT_DATABASE}'): "
@@ -57,7 +71,38 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    _database.close_all()
+    if config in _running:
+        _running.remove(config)
+    if not _running:
+        _database.close_all()
+
+
+@pytest.hookimpl(tryfirst=True)  # type: ignore[misc]
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Fixtures ask for mintfs_template when the test runs, too late for one that has parameters."""
+    names = metafunc.fixturenames
+    if TEMPLATE in names or not ON_TEMPLATE & set(names):
+        return
+    if metafunc.definition.get_closest_marker(MARKER):
+        return
+    marks = metafunc.definition.iter_markers("parametrize")
+    if any(TEMPLATE in str(mark.args[:1]) for mark in marks):
+        names.append(TEMPLATE)  # and pytest does the rest
+        return
+    fixture = _fixture_of(metafunc.definition)
+    if fixture is not None and fixture.params is not None:
+        names.append(TEMPLATE)
+        metafunc.parametrize(
+            TEMPLATE, fixture.params, indirect=True, ids=fixture.ids, scope=fixture.scope
+        )
+
+
+def _fixture_of(item: Any) -> Any:
+    """Of the fixtures called mintfs_template that which counts for a test."""
+    # pytest has no public way to ask; version 8 wants the node where those before want its name.
+    node = item if int(pytest.__version__.split(".")[0]) >= 8 else item.nodeid
+    found = item.session._fixturemanager.getfixturedefs(TEMPLATE, node)
+    return found[-1] if found else None
 
 
 # ---- fixtures ----
@@ -153,6 +198,9 @@ class Recorder:
         self.memory: Optional[sqlite3.Connection] = None
         self._finished: List[mintfs.Database] = []
         self._kept: Set[str] = set()
+        #: Those of a run of pytest around this one are not ours to keep or to count.
+        self._others = _database.live()
+        self._made_before = dict(_database.made)
         self._of_workers: List[Dict[str, Any]] = []
         # Before there are workers, so that all of them are part of one run.
         if not self.is_worker and _has_no_command():
@@ -189,7 +237,8 @@ class Recorder:
             self._finished.clear()
 
     def _keep(self, item: pytest.Item, report: pytest.TestReport) -> None:
-        databases = [database for database in _database.live() if self._concerns(item, database)]
+        live = [database for database in _database.live() if database not in self._others]
+        databases = [database for database in live if self._concerns(item, database)]
         if not databases and self.memory is None:
             return
         self._kept.add(item.nodeid)
@@ -248,7 +297,9 @@ class Recorder:
             except mintfs.Error:
                 continue  # it was evicted meanwhile
             templates[key] = (described.created_ns, described.build_time_ns)
-        return {"made": dict(_database.made), "templates": templates}
+        before = self._made_before
+        made = {name: n - before.get(name, 0) for name, n in _database.made.items()}
+        return {"made": {name: n for name, n in made.items() if n}, "templates": templates}
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         kept = {}
