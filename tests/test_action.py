@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from support.basics import MINTFS
+from support import users
+from support.basics import IS_ROOT, MINTFS
 
 ROOT = Path(__file__).resolve().parent.parent
 CI = ROOT / "tools/action/ci.sh"
@@ -231,6 +232,55 @@ def test_install_unpacks_a_tarball(machines, place):
         env = {"PYTHONPATH": python, "PYTHONDONTWRITEBYTECODE": "1"}
         subprocess.run([sys.executable, "-c", "import mintfs"], env=env, check=True)
     (place / "mintfs").rename(machine.home / "bin/mintfs")
+
+
+def bring(machine, place, program: str):
+    """A tarball with that program as mintfs, for a machine that has none."""
+    (machine.home / "bin/mintfs").unlink()
+    tree = place / "other/bin"
+    tree.mkdir(parents=True)
+    (tree / "mintfs").write_text(program)
+    (tree / "mintfs").chmod(0o755)
+    with tarfile.open(place / "other.tar.gz", "w:gz") as tar:
+        tar.add(tree, arcname="bin")
+    return {"MINTFS_TARBALL": str(place / "other.tar.gz"), "PATH": "/usr/bin:/bin"}
+
+
+@pytest.fixture
+def bare(machines, place):
+    """A machine without mintfs, and what brings it one that cannot run there."""
+    if shutil.which("mintfs", path="/usr/bin:/bin"):
+        pytest.skip("mintfs is installed in /usr/bin")
+    machine = machines("one")
+    given = bring(machine, place, "#!/nonexistent/ld-linux.so.2\n")
+    yield machine, given
+    (machine.home / "bin/mintfs").symlink_to(MINTFS)
+
+
+def test_a_binary_for_another_machine_is_explained(bare):
+    machine, given = bare
+    machine.step("install", status=1, **given)
+    assert "does not run on this machine (" in machine.said and "glibc" in machine.said
+
+
+@pytest.mark.parametrize("made", ["open to all", "a link", "another user's"])
+def test_nothing_is_installed_where_others_may_write(bare, place, made):
+    machine, given = bare
+    there = place / f"mintfs-bin-{os.geteuid()}"
+    if made == "a link":
+        (place / "theirs").mkdir(mode=0o700)
+        there.symlink_to(place / "theirs")
+    else:
+        there.mkdir(mode=0o700)
+    if made == "open to all":
+        there.chmod(0o777)
+    elif made == "another user's":
+        if not IS_ROOT:
+            pytest.skip("only root gives directories away")
+        os.chown(there, users.NOBODY, users.NOBODY)
+    machine.step("install", status=1, **given, RUNNER_TEMP=str(place))
+    assert f"{there} is not this user's alone" in machine.said
+    assert not (there / "bin").exists()
 
 
 def test_an_unknown_step_is_explained(machines):

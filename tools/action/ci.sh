@@ -81,6 +81,29 @@ announce() { # BIN
     printf '%s\n' "$1"
 }
 
+# A directory of that name may be another user's, who would then choose what we run.
+make_own() { # DIRECTORY
+    mkdir -p "${1%/*}"
+    if ! mkdir -m 700 "$1" 2>/dev/null &&
+        [ -z "$(find "$1" -prune -type d -user "$(id -u)" -perm 0700)" ]; then
+        say "$1 is not this user's alone (mode 0700): remove it, or set RUNNER_TEMP"
+        exit 1
+    fi
+}
+
+see_it_run() { # PROGRAM
+    status=0
+    said=$("$1" --version 2>&1) || status=$?
+    printf '%s\n' "$said" >&2
+    if [ "$status" -ne 0 ]; then
+        libc=$(getconf GNU_LIBC_VERSION 2>/dev/null || echo "another C library")
+        say "the mintfs of $MINTFS_TARBALL does not run on this machine ($(uname -m), $libc): it wants" \
+            "the processor and a glibc as new as those of the machine where scripts/package made it"
+        say "without it, the Python package still gives databases: see its README"
+        exit 1
+    fi
+}
+
 install_step() {
     if command -v mintfs >/dev/null; then
         say "$(mintfs --version) is here already"
@@ -93,9 +116,9 @@ install_step() {
         exit 1
     fi
     place=${RUNNER_TEMP:-${TMPDIR:-/tmp}}/mintfs-bin-$(id -u)
-    (umask 077 && mkdir -p "$place")
+    make_own "$place"
     tar -xzf "$MINTFS_TARBALL" -C "$place"
-    "$place/bin/mintfs" --version >&2
+    see_it_run "$place/bin/mintfs"
     if [ -n "${GITHUB_PATH-}" ]; then
         printf '%s\n' "$place/bin" >>"$GITHUB_PATH"
     fi
