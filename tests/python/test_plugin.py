@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from support.basics import eventually
+from support.basics import eventually, is_alive
 from support.mounts import Mount
 
 from .ways import last_line
@@ -536,6 +536,36 @@ def test_too(mintfs_db, mintfs_db_session):
         eventually(lambda: way.sessions() == [], "the daemon to notice")
     else:  # the next one sweeps
         project.write(test_it="def test_it(mintfs_db): pass\n")
+        way.pytest(project)
+
+
+def test_killed_amid_five_hundred(way, project):
+    """The controller alone: its workers lose their pipe, and end with what they have."""
+    project.write(
+        test_many=f"""
+import os
+import pytest
+from orders import order
+
+@pytest.mark.parametrize("n", range({MANY}))
+def test_it(mintfs_db, n):
+    order(mintfs_db, n)
+    with open("done-" + os.environ["PYTEST_XDIST_WORKER"], "a") as log:
+        log.write(f"{{os.getpid()}}\\n")
+"""
+    )
+    words = ["-m", "pytest", "-p", "mintfs.pytest_plugin", "-n", "2", "-p", "no:cacheprovider"]
+    process = way.start(*words, cwd=project.path)
+    logs = [project.path / f"done-{name}" for name in ("gw0", "gw1")]
+    eventually(lambda: all(log.exists() and len(log.read_text().split()) > 20 for log in logs))
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    workers = [int(log.read_text().split()[0]) for log in logs]
+    eventually(lambda: not any(is_alive(pid) for pid in workers), "the workers' end")
+    if way.name == "mount":
+        eventually(lambda: way.sessions() == [], "the daemon to notice")
+    else:  # the next one sweeps
+        (project.path / "test_many.py").write_text("def test_it(mintfs_db): pass\n")
         way.pytest(project)
 
 
