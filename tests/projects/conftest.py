@@ -5,4 +5,4 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for support/, from here too
 
-collect_ignore = ["shop", "shop-cached", "shop-python", "shop-usual"]
+collect_ignore = ["notes", "shop", "shop-cached", "shop-python", "shop-usual"]

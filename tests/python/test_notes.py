@@ -1,0 +1,23 @@
+"""tests/projects/notes: one global engine on a fixed path, a reset for each test, pytest and behave."""
+
+import re
+import shutil
+
+import pytest
+from support.shops import MADE, PROJECTS
+
+FOLDERS = ["notes", "zwei Wörter #1 100%25 & 数据", "what?"]
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_both_suites_on_one_template(way, place, folder):
+    checkout = place / folder
+    shutil.copytree(PROJECTS / "notes", checkout, ignore=shutil.ignore_patterns(*MADE))
+    way.temporary = way.store.home / f"tmp {folder}"  # where copies lie, and so their URLs
+    way.temporary.mkdir()
+    way.env["TMPDIR"] = str(way.temporary)
+    done = way.run("-m", "nox", cwd=checkout)
+    said = done.stdout + done.stderr
+    assert re.search(r"^7 passed", said, re.MULTILINE), said
+    assert "4 scenarios passed, 0 failed" in said and said.count("created\n") == 1, said
+    assert re.search(r"mintfs: 0 hits, 1 built, \d databases? ", said), said
