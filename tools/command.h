@@ -48,6 +48,7 @@ int cmd_key(int argc, char **argv);
 int cmd_ls(int argc, char **argv);
 int cmd_mount(int argc, char **argv);
 int cmd_session(int argc, char **argv);
+int cmd_session_new(int argc, char **argv); /* argv[0] is "new" */
 int cmd_umount(int argc, char **argv);
 
 /* The row of that name, or NULL. */

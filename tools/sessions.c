@@ -4,10 +4,12 @@
 #include <jansson.h>
 #include <limits.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "fs/base/io.h"
 #include "fs/base/log.h"
 #include "fs/overlay/copies.h"
+#include "fs/overlay/scratch.h"
 #include "fs/overlay/uses.h"
 #include "fs/store/template.h"
 #include "tools/mounting.h"
@@ -200,4 +202,24 @@ int sessions_find(const struct store *store, const struct session_table *table, 
         return -ENOMEM;
     int r = template_resolve(store, template, key);
     return r < 0 ? r : find_id(table, key, slash + 1, ret_row);
+}
+
+int sessions_make_id(const char *wanted, char ret_id[SESSION_ID_MAX + 1])
+{
+    unsigned char random[8];
+    if (wanted) {
+        if (!session_id_is_valid(wanted))
+            return log_fail(EINVAL,
+                            "\"%.200s\" is no session ID: 1 to %d of [A-Za-z0-9._-], no leading "
+                            "dot",
+                            wanted, SESSION_ID_MAX);
+        (void)snprintf(ret_id, SESSION_ID_MAX + 1, "%s", wanted);
+        return 0;
+    }
+    if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
+        return log_errno(errno, "cannot make up an ID");
+    (void)snprintf(ret_id, SESSION_ID_MAX + 1, "s-");
+    for (size_t i = 0; i < sizeof(random); i++)
+        (void)snprintf(ret_id + 2 + 2 * i, 3, "%02x", random[i]);
+    return 0;
 }

@@ -44,4 +44,7 @@ void sessions_fini(struct session_table *table);
 MUST_CHECK int sessions_find(const struct store *store, const struct session_table *table,
                              const char *text, const struct session_row **ret_row);
 
+/* The ID that was asked for, if it is one, else a random one. Errors are said. */
+MUST_CHECK int sessions_make_id(const char *wanted_or_null, char ret_id[SESSION_ID_MAX + 1]);
+
 #endif
