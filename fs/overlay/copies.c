@@ -520,8 +520,9 @@ static int remove_from_root(const struct root *root, void *context)
     r = remove_copy(root, wanted->key, key_fd, wanted->id);
     if (r < 0)
         return r;
+    /* Another's sweep may have taken the empty directory already. */
     r = io_unlinkat(root->fd, wanted->key, AT_REMOVEDIR);
-    return r == 0 || r == -ENOTEMPTY || r == -EEXIST ? 1 : r;
+    return r == 0 || r == -ENOENT || r == -ENOTEMPTY || r == -EEXIST ? 1 : r;
 }
 
 /* A store without copies leaves nothing in memory: only empty directories go. */
