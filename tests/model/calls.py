@@ -91,11 +91,11 @@ class Side:
     def store(self, slot, offset, size, seed):
         """By a shared mapping, within the file."""
         fd = self.files[slot]
+        if not self._is_regular(slot):  # a directory's size is each file system's own
+            return "no file"
         end = os.fstat(fd).st_size
         if offset + size > end:
             return "beyond the end"
-        if not self._is_regular(slot):
-            return "no file"
         with mmap.mmap(fd, end) as mapped:
             before = mapped[offset : offset + size]
             mapped[offset : offset + size] = pattern(seed, size)
