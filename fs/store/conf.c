@@ -151,10 +151,7 @@ static int parse(struct parser *parser, char *text)
     static const char byte_order_mark[] = "\xef\xbb\xbf";
     if (!strncmp(text, byte_order_mark, strlen(byte_order_mark)))
         text += strlen(byte_order_mark);
-    for (char *line = text, *next; line; line = next) {
-        next = strchr(line, '\n');
-        if (next)
-            *next++ = '\0';
+    for (char *line; (line = strsep(&text, "\n"));) {
         parser->line++;
         int r = add_line(parser, line);
         if (r < 0)

@@ -208,12 +208,9 @@ static int read_file(void)
     if (!text || strlen(text) != size)
         return note_fault("%s: not a text file", file.path);
     int number = 0;
-    for (char *line = text, *next; r == 0 && line; line = next) {
-        next = strchr(line, '\n');
-        if (next)
-            *next++ = '\0';
+    char *rest = text;
+    for (char *line; r == 0 && (line = strsep(&rest, "\n"));)
         r = take_line(line, ++number);
-    }
     return r;
 }
 
