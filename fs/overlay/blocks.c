@@ -28,6 +28,7 @@ struct blocks {
     uint64_t tail_end;
     size_t hint; /* no word before this one has a free bit */
     uint64_t taken_count;
+    uint64_t borrowed_count; /* taken in the map by a trim that punches them, and by nobody else */
     uint64_t stored_count;
 };
 
@@ -192,10 +193,16 @@ int blocks_write(struct blocks *blocks, block_t first, uint32_t within, const vo
     return io_pwrite(blocks->fd, buffer, size, (off_t)first * BLOCK_SIZE_BYTES + within);
 }
 
+/* Free blocks with storage; called with the mutex held. */
+static uint64_t idle_count(const struct blocks *blocks)
+{
+    return blocks->stored_count - blocks->taken_count - blocks->borrowed_count;
+}
+
 bool blocks_wants_trim(struct blocks *blocks)
 {
     AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&blocks->mutex);
-    uint64_t idle = blocks->stored_count - blocks->taken_count;
+    uint64_t idle = idle_count(blocks);
     if (has_tail(blocks))
         return true;
     if (blocks->taken_count == 0)
@@ -224,7 +231,7 @@ static bool borrow_idle_run(struct blocks *blocks, block_t *at, block_t *ret_fir
     *ret_first = block;
     while (block < end && test(blocks->stored, block) && !test(blocks->taken, block)) {
         set(blocks->taken, block);
-        blocks->taken_count++;
+        blocks->borrowed_count++;
         block++;
     }
     *ret_count = block - *ret_first;
@@ -240,7 +247,7 @@ static void return_run(struct blocks *blocks, block_t first, uint32_t count, boo
         if (punched)
             clear(blocks->stored, block);
     }
-    blocks->taken_count -= count;
+    blocks->borrowed_count -= count;
     if (punched)
         blocks->stored_count -= count;
     if (first / WORD_BITS < blocks->hint)
@@ -255,7 +262,7 @@ static bool trim_all(struct blocks *blocks)
 {
     AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&blocks->mutex);
     struct stat status;
-    if (blocks->taken_count || fstat(blocks->fd, &status) < 0 ||
+    if (blocks->taken_count || blocks->borrowed_count || fstat(blocks->fd, &status) < 0 ||
         (status.st_size && io_fallocate(blocks->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
                                         status.st_size) < 0))
         return false;
@@ -301,7 +308,7 @@ void blocks_trim(struct blocks *blocks)
 bool blocks_make_room(struct blocks *blocks)
 {
     (void)pthread_mutex_lock(&blocks->mutex);
-    bool idle = blocks->stored_count > blocks->taken_count || has_tail(blocks);
+    bool idle = idle_count(blocks) > 0 || has_tail(blocks);
     (void)pthread_mutex_unlock(&blocks->mutex);
     if (idle)
         blocks_trim(blocks);

@@ -367,6 +367,41 @@ static void test_threads(void **state)
     free(shared);
 }
 
+struct trimmer {
+    struct blocks *blocks;
+    atomic_bool over;
+};
+
+static void *trim_on(void *context)
+{
+    struct trimmer *trimmer = context;
+    while (!atomic_load(&trimmer->over))
+        blocks_trim(trimmer->blocks);
+    return NULL;
+}
+
+/* What a trim holds while it punches is nobody's, and is not counted as if it were. */
+static void test_a_trim_is_not_counted(void **state)
+{
+    struct trimmer trimmer = {.blocks = blocks_of(*state)};
+    block_t kept;
+    CHECK_EQ(blocks_take(trimmer.blocks, 1, &kept), 1);
+    pthread_t thread;
+    CHECK_EQ(pthread_create(&thread, NULL, trim_on, &trimmer), 0);
+    for (int round = 0; round < ROUNDS; round++) {
+        block_t first;
+        int count = blocks_take(trimmer.blocks, 20, &first);
+        CHECK(count > 0);
+        write_block(trimmer.blocks, first);
+        CHECK_EQ(blocks_taken(trimmer.blocks), 1 + count);
+        blocks_release(trimmer.blocks, first, (uint32_t)count);
+        CHECK_EQ(blocks_taken(trimmer.blocks), 1);
+    }
+    atomic_store(&trimmer.over, true);
+    CHECK_EQ(pthread_join(thread, NULL), 0);
+    blocks_free(trimmer.blocks);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -376,6 +411,7 @@ int main(void)
         TEST(test_claims),
         TEST(test_a_tail_that_nobody_claims),
         TEST(test_threads),
+        TEST(test_a_trim_is_not_counted),
     };
     return cmocka_run_group_tests_name("overlay-blocks", tests, NULL, NULL);
 }
