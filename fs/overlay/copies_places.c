@@ -1,0 +1,166 @@
+#include "fs/overlay/copies_places.h"
+
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+#include "fs/base/dir.h"
+#include "fs/base/io.h"
+#include "fs/base/log.h"
+#include "fs/base/sha256.h"
+#include "fs/overlay/copies.h"
+
+static const char shared_memory[] = "/dev/shm";
+static const char disk_root[] = "copies";
+
+enum { STORE_DIGITS = 16 };
+
+void root_fini(struct root *root)
+{
+    if (root->fd >= 0)
+        (void)close(root->fd);
+    free(root->path);
+}
+
+/* A directory of ours alone, whatever others put into a place that all can write to. */
+static int open_private(int dirfd, const char *name, bool make)
+{
+    AUTO_FD int fd = make ? dir_ensure(dirfd, name, 0700)
+                          : io_openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    struct stat status;
+    if (fd < 0)
+        return fd;
+    if (fstat(fd, &status) < 0)
+        return -errno;
+    if (status.st_uid != geteuid() || (status.st_mode & 077))
+        return -EPERM;
+    return steal_fd(&fd);
+}
+
+int root_open_disk(const struct store *store, bool make, struct root *ret_root)
+{
+    ret_root->fd = open_private(store->v1_fd, disk_root, make);
+    if (ret_root->fd == -ENOENT && !make)
+        return -ENOENT;
+    if (ret_root->fd < 0)
+        return log_errno(ret_root->fd, "cannot use %s/v1/%s", store->path, disk_root);
+    if (asprintf(&ret_root->path, "%s/v1/%s", store->path, disk_root) < 0) {
+        ret_root->path = NULL;
+        return -ENOMEM;
+    }
+    return 0;
+}
+
+static int store_digits(const struct store *store, char ret_digits[SHA256_HEX_LENGTH + 1])
+{
+    uint8_t digest[SHA256_SIZE_BYTES];
+    int r = sha256_of_bytes(store->path, strlen(store->path), digest);
+    if (r < 0)
+        return r;
+    sha256_to_hex(digest, ret_digits);
+    ret_digits[STORE_DIGITS] = '\0';
+    return 0;
+}
+
+int root_open_memory(const struct store *store, bool make, struct root *ret_root)
+{
+    char digits[SHA256_HEX_LENGTH + 1];
+    char user[64];
+    int r = store_digits(store, digits);
+    if (r < 0)
+        return r;
+    (void)snprintf(user, sizeof(user), "mintfs-copies-%u", (unsigned)geteuid());
+    AUTO_FD int memory = io_openat(AT_FDCWD, shared_memory, O_RDONLY | O_DIRECTORY, 0);
+    struct statfs status;
+    if (memory < 0 || fstatfs(memory, &status) < 0 || status.f_type != TMPFS_MAGIC)
+        return -EOPNOTSUPP;
+    AUTO_FD int parent = open_private(memory, user, make);
+    if (parent < 0)
+        return -EOPNOTSUPP;
+    ret_root->fd = open_private(parent, digits, make);
+    if (ret_root->fd < 0)
+        return -EOPNOTSUPP;
+    if (asprintf(&ret_root->path, "%s/%s/%s", shared_memory, user, digits) < 0) {
+        ret_root->path = NULL;
+        return -ENOMEM;
+    }
+    return 0;
+}
+
+int root_each(const struct store *store, root_visitor *visit, void *context)
+{
+    AUTO_ROOT struct root disk = ROOT_INIT;
+    AUTO_ROOT struct root memory = ROOT_INIT;
+    int r = root_open_disk(store, false, &disk);
+    if (r < 0 && r != -ENOENT)
+        return r;
+    r = r == 0 ? visit(&disk, context) : 0;
+    if (r == 0 && root_open_memory(store, false, &memory) == 0)
+        r = visit(&memory, context);
+    return r;
+}
+
+void root_leave_memory(const struct store *store)
+{
+    char digits[SHA256_HEX_LENGTH + 1];
+    char path[128];
+    if (store_digits(store, digits) < 0)
+        return;
+    (void)snprintf(path, sizeof(path), "%s/mintfs-copies-%u", shared_memory, (unsigned)geteuid());
+    AUTO_FD int parent = io_openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    if (parent < 0 || io_unlinkat(parent, digits, AT_REMOVEDIR) < 0)
+        return;
+    if (rmdir(path) < 0)
+        return; /* of use to another store */
+}
+
+/* ---- finding a copy ---- */
+
+int root_find_copy(const struct root *root, const char *key, const char *id, int *ret_key_fd)
+{
+    struct stat status;
+    AUTO_FD int fd = io_openat(root->fd, key, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    if (fd < 0)
+        return fd == -ENOENT ? 0 : fd;
+    if (fstatat(fd, id, &status, AT_SYMLINK_NOFOLLOW) < 0)
+        return errno == ENOENT ? 0 : -errno;
+    *ret_key_fd = steal_fd(&fd);
+    return 1;
+}
+
+struct wanted {
+    const char *key;
+    const char *id;
+    int key_fd;
+};
+
+static int find_wanted(const struct root *root, void *context)
+{
+    struct wanted *wanted = context;
+    return root_find_copy(root, wanted->key, wanted->id, &wanted->key_fd);
+}
+
+int copies_open_place(const struct store *store, const char *key, const char *id)
+{
+    struct wanted wanted = {.key = key, .id = id, .key_fd = -1};
+    int r = root_each(store, find_wanted, &wanted);
+    return r < 0 ? r : r == 0 ? -ENOENT : wanted.key_fd;
+}
+
+/* The directory on disk stays, whichever root is chosen: it tells the first from the rest. */
+bool copies_were_made(const struct store *store)
+{
+    struct stat status;
+    return fstatat(store->v1_fd, disk_root, &status, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+int copies_have(const struct store *store, const char *key, const char *id)
+{
+    int key_fd = copies_open_place(store, key, id);
+    if (key_fd < 0)
+        return key_fd == -ENOENT ? 0 : key_fd;
+    (void)close(key_fd);
+    return 1;
+}

@@ -1,0 +1,48 @@
+/*
+ * Where copies lie (copies.h): the two roots, and a session's place below one of them. For
+ * copies.c, which makes copies, and copies_list.c, which lists and removes them.
+ */
+#ifndef MINTFS_OVERLAY_COPIES_PLACES_H
+#define MINTFS_OVERLAY_COPIES_PLACES_H
+
+#include <stdbool.h>
+
+#include "fs/base/cleanup.h"
+#include "fs/store/store.h"
+
+/* A directory that holds KEY/ID. */
+struct root {
+    int fd;
+    char *path; /* absolute; owned */
+};
+#define ROOT_INIT                                                                                  \
+    {                                                                                              \
+        .fd = -1                                                                                   \
+    }
+
+void root_fini(struct root *root);
+#define AUTO_ROOT CLEANUP(root_fini)
+
+/* The one in the store; errors are said, but -ENOENT where it is not to be made. */
+MUST_CHECK int root_open_disk(const struct store *store, bool make, struct root *ret_root);
+/* -EOPNOTSUPP where there is no such place: unsaid, since there is another. */
+MUST_CHECK int root_open_memory(const struct store *store, bool make, struct root *ret_root);
+
+/* Stops at the first non-zero answer and returns it. */
+typedef int root_visitor(const struct root *root, void *context);
+/* Opens each root that exists. */
+MUST_CHECK int root_each(const struct store *store, root_visitor *visit, void *context);
+
+/* A store without copies leaves nothing in memory: only empty directories go. */
+void root_leave_memory(const struct store *store);
+
+/* 1 where ID lies below KEY of this root, whose descriptor the caller then owns; else 0. */
+MUST_CHECK int root_find_copy(const struct root *root, const char *key, const char *id,
+                              int *ret_key_fd);
+/* The directory KEY that holds ID, in whichever root: its descriptor, or -ENOENT. */
+MUST_CHECK int copies_open_place(const struct store *store, const char *key, const char *id);
+
+/* A copy that has no name yet lies beside those that have, under ".unfinished-" and 16 digits. */
+#define UNFINISHED_PREFIX ".unfinished-"
+
+#endif
