@@ -127,35 +127,39 @@ def _drop_pages(path: Path):
     os.close(fd)
 
 
-def scan(places, args) -> dict:
-    times = {"plain, cold": [], "plain, again": [], "session, cold": [], "session, again": []}
+SCAN_READS = {"1 MiB": 1 << 20, "4 KiB, as SQLite": 4096}
 
-    def read(label, path, user):
-        times[label].append(int(run(DRIVER, "scan", path, user=user)) / 1e9)
+
+def scan(places, args) -> dict:
+    times = {reads: {"plain": ([], []), "session": ([], [])} for reads in SCAN_READS}
+
+    def read_twice(reads, where, path, user):
+        for column in times[reads][where]:
+            column.append(int(run(DRIVER, "scan", path, SCAN_READS[reads], user=user)) / 1e9)
 
     with contextlib.ExitStack() as stack:
         mount, key, template = _mounted(places, stack, args.scan_mb, "scan")
         stored = mount.store / "v1/templates" / key / "files/app.db"
         size = template.path.stat().st_size
         for number in range(5):
-            _drop_pages(template.path)
-            read("plain, cold", template.path, False)
-            read("plain, again", template.path, False)
-            _drop_pages(stored)
-            session = mount.sessions(key) / f"scan{number}"
-            run("mkdir", session, user=True)
-            read("session, cold", session / "app.db", True)
-            read("session, again", session / "app.db", True)
-            run("rmdir", session, user=True)
+            for reads in SCAN_READS:
+                _drop_pages(template.path)
+                read_twice(reads, "plain", template.path, False)
+                _drop_pages(stored)
+                session = mount.sessions(key) / f"scan{number}"
+                run("mkdir", session, user=True)
+                read_twice(reads, "session", session / "app.db", True)
+                run("rmdir", session, user=True)
         template.drop()
-    found = {label: statistics.median(column) for label, column in times.items()}
+    found = {reads: {where: [statistics.median(column) for column in columns]
+                     for where, columns in row.items()} for reads, row in times.items()}
     print(f"a scan of {size / 1e6:.0f} MB, MB/s (medians of 5)")
-    whens = ("cold", "again")
-    report.print_table(["", "first", "again"], [
-        ["plain file on disk", *(size / 1e6 / found[f"plain, {when}"] for when in whens)],
-        ["in a session", *(size / 1e6 / found[f"session, {when}"] for when in whens)],
-        ["ratio", *(f"{found[f'plain, {when}'] / found[f'session, {when}']:.2f}"
-                    for when in whens)]])
+    report.print_table(
+        ["", "session: first", "again", "file on disk: first", "again", "ratio: first", "again"],
+        [[f"reads of {reads}",
+          *(size / 1e6 / seconds for where in ("session", "plain") for seconds in row[where]),
+          *(f"{plain / ours:.2f}" for plain, ours in zip(row["plain"], row["session"]))]
+         for reads, row in found.items()])
     return found
 
 

@@ -8,8 +8,8 @@
  *     session_bench many DIRECTORY COUNT TRANSACTIONS
  *         as many sessions, made and used one after the other and kept: a line "make work" each,
  *         an empty line; waits for a line; then all are discarded: a line "discard" each
- *     session_bench scan FILE
- *         reads it from end to end; prints the nanoseconds
+ *     session_bench scan FILE BYTES
+ *         reads it from end to end, so much at a time; prints the nanoseconds
  *
  * The ways are those of ways.c; EXTRA is what one of them wants besides.
  */
@@ -128,12 +128,13 @@ static int make_many(int argc, char **argv)
 static int scan(int argc, char **argv)
 {
     static char buffer[1 << 20];
-    if (argc != 3)
+    size_t size = argc == 4 ? strtoul(argv[3], NULL, 10) : 0;
+    if (size == 0 || size > sizeof(buffer))
         return 2;
     int64_t start = now_ns();
     AUTO_FD int fd = open(argv[2], O_RDONLY | O_CLOEXEC);
     ssize_t n = fd;
-    while (n >= 0 && (n = read(fd, buffer, sizeof(buffer))) > 0)
+    while (n >= 0 && (n = read(fd, buffer, size)) > 0)
         continue;
     if (n < 0)
         fail(argv[2]);
