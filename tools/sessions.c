@@ -100,7 +100,12 @@ static int read_mounted(const struct store *store, struct session_table *table)
     }
     if (fd < 0)
         return log_errno(fd, "cannot read %s", path);
-    json_t *status = json_loadfd(fd, 0, &error);
+    /* Buffered: json_loadfd() would ask the mount for each byte. */
+    AUTO_FILE FILE *file = fdopen(fd, "r");
+    if (!file)
+        return -errno;
+    (void)steal_fd(&fd);
+    json_t *status = json_loadf(file, 0, &error);
     if (!status)
         return log_fail(EIO, "cannot read %s: %s", path, error.text);
     const json_t *rows = json_object_get(status, "sessions");
