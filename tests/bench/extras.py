@@ -280,7 +280,9 @@ def _run_project(name: str, project: Path, environment: dict) -> float:
     template = project / "build/.template-migrated.db"
     options = {"cwd": project, "env": environment}
     start = time.monotonic()
-    if name == "shop":
+    if name == "shop-python":
+        run(MINTFS, "build", "--to", template, **options)
+    elif name == "shop":
         inputs = [word for path in SHOP_INPUTS for word in ("-i", path)]
         key = run(MINTFS, "build", *inputs, "--to", template, "--", project.parent / "python",
                   "template_db.py", "{out}", **options)
@@ -288,27 +290,32 @@ def _run_project(name: str, project: Path, environment: dict) -> float:
     else:
         template.unlink(missing_ok=True)
         run(sys.executable, "template_db.py", template, **options)
-    run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests", **options)
+    plugin = ["-p", "mintfs.pytest_plugin"] if name == "shop-python" else []
+    run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *plugin, "tests", **options)
     return time.monotonic() - start
 
 
 def shop(places, _args) -> dict:
     """The whole pytest run, the template's making included: in a new checkout, then again."""
-    found = {"shop-usual": [], "shop": []}
+    found = {"shop-usual": [], "shop": [], "shop-python": []}
     with contextlib.ExitStack() as stack:
         where = places.make(places.disk, "projects")
         stack.callback(shutil.rmtree, where, ignore_errors=True)
         for name in found:
-            shutil.copytree(SHOP.parent / name, where / name,
-                            ignore=shutil.ignore_patterns("__pycache__", "build", ".nox"))
+            # That on the Python package has only what differs.
+            for layer in {"shop-python": ["shop", "shop-python"]}.get(name, [name]):
+                shutil.copytree(SHOP.parent / layer, where / name, dirs_exist_ok=True,
+                                ignore=shutil.ignore_patterns("__pycache__", "build", ".nox"))
             (where / name / "build").mkdir()
         environment = {
             **os.environ, "MINTFS_STORE": str(where / "store"),
             "MINTFS_MOUNT": str(where / "mnt"), "PYTHONDONTWRITEBYTECODE": "1",
-            "PATH": f"{Path(MINTFS).parent}:{os.environ['PATH']}"}
+            "PYTHONPATH": str(SHOP.parents[2] / "tools/python"),
+            "PATH": f"{where}:{Path(MINTFS).parent}:{os.environ['PATH']}"}
         (where / "mnt").mkdir()
-        # By the name that the project's own checks know it by: it is part of the key.
-        (where / "python").symlink_to(sys.executable)
+        # By the names that the projects' own checks know it by: they are part of the keys.
+        for name in ("python", "python3"):
+            (where / name).symlink_to(sys.executable)
         run(MINTFS, "ls", env=environment)
         stack.callback(_unmount, environment)
         with uring_offered():
