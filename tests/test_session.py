@@ -271,6 +271,19 @@ def test_ls_for_people(backend, key):
         assert key[:12] in line and path in line and backend.name in line
 
 
+def test_the_command_asks_the_mount_in_blocks(mount, store, key):
+    """Not a byte a request: a test suite makes and removes a session for each test."""
+
+    def reads() -> int:
+        return mount.status()["counters"]["requests"].get("READ", 0)
+
+    store.run("session", "new", key, "one")
+    before = reads()
+    store.run("session", "ls")
+    store.run("session", "rm", "one")
+    assert reads() - before < 20
+
+
 def test_rm_by_all_that_names_a_session(backend, key):
     for i, name in enumerate(("path", "id", "key/id", "short/id", "name/id", "slash", "dots")):
         path = backend.new("app", f"s{i}")
