@@ -41,7 +41,7 @@ struct controller {
     struct server *server;
     pthread_t thread;
     pthread_t loop;
-    void (*ready)(void *context); /* NULL once it was called */
+    void (*ready)(void *context);
     void *context;
 };
 
@@ -151,9 +151,7 @@ static void *control(void *context)
     (void)pthread_mutex_unlock(&server->mutex);
     if (ended)
         return NULL;
-    if (controller->ready)
-        controller->ready(controller->context);
-    controller->ready = NULL;
+    controller->ready(controller->context);
     sigset_t signals;
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
@@ -293,7 +291,6 @@ static int open_session(struct server *server)
     return 0;
 }
 
-/* 1 where io_uring, which the kernel had offered, was refused after all. */
 static int run_loop(struct server *server)
 {
     struct fuse_loop_config *config = fuse_loop_cfg_create();
@@ -303,8 +300,6 @@ static int run_loop(struct server *server)
     /* Positive where a signal ended it, which is as good an end as an unmount. */
     int r = fuse_session_loop_mt(server->fuse, config);
     fuse_loop_cfg_destroy(config);
-    if (r == -EOPNOTSUPP && !server->options->no_uring)
-        return !atomic_load(&server->stopping);
     return r < 0 ? log_errno(r, "the mount at %s failed", server->options->mount_point) : 0;
 }
 
@@ -397,17 +392,23 @@ static void count_use(struct server *server, const struct store *store)
         log_warning("the use of this mount is not counted");
 }
 
-/* From an empty server to none; returns as run_loop(). */
-static int serve_once(const struct store *store, const struct serve_options *options,
-                      struct controller *controller)
+int serve(const struct store *store, const struct serve_options *options,
+          void (*ready)(void *context), void *context)
 {
     struct server server = {.options = options};
-    controller->server = &server;
+    struct controller controller = {.server = &server, .ready = ready, .context = context};
+    AUTO_LOCK struct lock lock = LOCK_INIT;
+    fuse_set_log_func(note_complaint);
+    set_up_signals();
+    int r = take_store(&lock, store, options);
+    if (r < 0)
+        return r;
+    raise_descriptor_limit();
     init_server(&server);
     server_touch(&server);
-    int r = open_parts(&server, store);
+    r = open_parts(&server, store);
     if (r == 0)
-        r = start_and_loop(&server, controller);
+        r = start_and_loop(&server, &controller);
     if (server.fuse)
         fuse_session_destroy(server.fuse);
     tree_free(server.tree);
@@ -416,25 +417,4 @@ static int serve_once(const struct store *store, const struct serve_options *opt
     pthread_mutex_destroy(&server.mutex);
     pthread_cond_destroy(&server.changed);
     return r;
-}
-
-int serve(const struct store *store, const struct serve_options *options,
-          void (*ready)(void *context), void *context)
-{
-    struct controller controller = {.ready = ready, .context = context};
-    AUTO_LOCK struct lock lock = LOCK_INIT;
-    fuse_set_log_func(note_complaint);
-    set_up_signals();
-    int r = take_store(&lock, store, options);
-    if (r < 0)
-        return r;
-    raise_descriptor_limit();
-    r = serve_once(store, options, &controller);
-    if (r <= 0)
-        return r;
-    /* Root switched the kernel's enable_uring off between its offer and our rings: libfuse gives
-     * up. */
-    struct serve_options plain = *options;
-    plain.no_uring = true;
-    return serve_once(store, &plain, &controller);
 }
