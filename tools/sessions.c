@@ -103,7 +103,7 @@ static int read_mounted(const struct store *store, struct session_table *table)
     /* Buffered: json_loadfd() would ask the mount for each byte. */
     AUTO_FILE FILE *file = fdopen(fd, "r");
     if (!file)
-        return -errno;
+        return log_errno(errno, "cannot read %s", path);
     (void)steal_fd(&fd);
     json_t *status = json_loadf(file, 0, &error);
     if (!status)

@@ -300,6 +300,10 @@ static int run_loop(struct server *server)
     /* Positive where a signal ended it, which is as good an end as an unmount. */
     int r = fuse_session_loop_mt(server->fuse, config);
     fuse_loop_cfg_destroy(config);
+    /* Root switched enable_uring off between the kernel's offer and our rings: the kernel came
+     * through /dev/fuse then, and libfuse tells of its rings only at the end. */
+    if (r == -EOPNOTSUPP && !server->options->no_uring)
+        r = 0;
     return r < 0 ? log_errno(r, "the mount at %s failed", server->options->mount_point) : 0;
 }
 

@@ -36,10 +36,11 @@ MUST_CHECK int root_each(const struct store *store, root_visitor *visit, void *c
 /* A store without copies leaves nothing in memory: only empty directories go. */
 void root_leave_memory(const struct store *store);
 
-/* 1 where ID lies below KEY of this root, whose descriptor the caller then owns; else 0. */
+/* 1 and the descriptor of KEY, which the caller then owns, where ID lies below it; 0 where there is
+ * none; or another -errno. */
 MUST_CHECK int root_find_copy(const struct root *root, const char *key, const char *id,
                               int *ret_key_fd);
-/* The directory KEY that holds ID, in whichever root: its descriptor, or -ENOENT. */
+/* The directory KEY that holds ID, in whichever root: its descriptor, -ENOENT, or another error. */
 MUST_CHECK int copies_open_place(const struct store *store, const char *key, const char *id);
 
 /* A copy that has no name yet lies beside those that have, under ".unfinished-" and 16 digits. */
