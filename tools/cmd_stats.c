@@ -17,6 +17,7 @@
 #include "fs/store/catalog.h"
 #include "tools/command.h"
 #include "tools/inventory.h"
+#include "tools/mounting.h"
 #include "tools/shown.h"
 #include "tools/table.h"
 
@@ -66,18 +67,15 @@ static json_t *find_today(json_t *days)
 static int add_live(const struct store *store, json_t *days)
 {
     AUTO_SERVE_FOUND struct serve_found found = {0};
-    AUTO_FREE char *path = NULL;
     int r = serve_find(store, &found);
     if (r <= 0)
         return r;
-    if (asprintf(&path, "%s/.mintfs/status.json", found.mount_point) < 0) {
-        path = NULL;
-        return -ENOMEM;
-    }
-    json_t *status = json_load_file(path, 0, NULL);
+    json_t *status;
+    if (mounting_read_status(found.mount_point, &status, NULL) < 0)
+        return 0;
     const json_t *counters = json_object_get(status, "counters");
     json_t *requests = json_object_get(counters, "requests");
-    json_t *today = status ? find_today(days) : NULL;
+    json_t *today = find_today(days);
     const char *kind;
     json_t *count;
     if (today) {

@@ -14,6 +14,7 @@
 #include "fs/store/store.h"
 #include "tools/backend.h"
 #include "tools/doctor.h"
+#include "tools/mounting.h"
 
 enum {
     /* Less than this and the next build may not fit. */
@@ -264,9 +265,8 @@ static int check_dead_mount(const char *path, const char *type, void *context)
 /* Whether the mount's requests come through io_uring, for the one line about it. */
 static const char *describe_requests(const char *mount_point)
 {
-    AUTO_FREE char *path = doctor_text("%s/.mintfs/status.json", mount_point);
-    json_t *status = path ? json_load_file(path, 0, NULL) : NULL;
-    if (!status)
+    json_t *status;
+    if (mounting_read_status(mount_point, &status, NULL) < 0)
         return "; it does not answer to you";
     bool uring = json_is_true(json_object_get(json_object_get(status, "options"), "io_uring"));
     json_decref(status);

@@ -33,6 +33,25 @@ int mounting_say_unreachable(const struct store *store, const struct serve_found
                     store->path, found->mount_point, found->pid);
 }
 
+int mounting_read_status(const char *mount_point, json_t **ret_status, json_error_t *ret_error)
+{
+    AUTO_FREE char *path = NULL;
+    if (asprintf(&path, "%s" MOUNT_STATUS, mount_point) < 0) {
+        path = NULL;
+        return -ENOMEM;
+    }
+    AUTO_FD int fd = io_openat(AT_FDCWD, path, O_RDONLY, 0);
+    if (fd < 0)
+        return fd;
+    /* Buffered: json_loadfd() would ask the mount for each byte. */
+    AUTO_FILE FILE *file = fdopen(fd, "r");
+    if (!file)
+        return -errno;
+    (void)steal_fd(&fd);
+    *ret_status = json_loadf(file, 0, ret_error);
+    return *ret_status ? 0 : -EBADMSG;
+}
+
 static int is_store_lock(int dirfd, const char *name, unsigned char type UNUSED, void *context)
 {
     char target[PATH_MAX];

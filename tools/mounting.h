@@ -4,6 +4,8 @@
 #ifndef MINTFS_TOOLS_MOUNTING_H
 #define MINTFS_TOOLS_MOUNTING_H
 
+#include <jansson.h>
+
 #include "fs/base/cleanup.h"
 #include "fs/base/lock.h"
 #include "fs/mount/serve.h"
@@ -31,6 +33,15 @@ MUST_CHECK int mounting_find(const struct store *store, struct serve_found *ret_
 MUST_CHECK int mounting_find_started(const struct store *store, struct serve_found *ret_found);
 /* -EIO. */
 int mounting_say_unreachable(const struct store *store, const struct serve_found *found);
+
+/*
+ * What the mount says of itself, in the file behind its path (fs/mount/status.c); the caller owns it.
+ * Nothing is said: -EBADMSG where it is no JSON, with the reason in ret_error if that is not NULL,
+ * else why it cannot be opened.
+ */
+#define MOUNT_STATUS "/.mintfs/status.json"
+MUST_CHECK int mounting_read_status(const char *mount_point, json_t **ret_status,
+                                    json_error_t *ret_error);
 
 /*
  * Mounts a store for which mounting_find() found nothing, at the default place; the mount goes by

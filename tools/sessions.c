@@ -1,12 +1,10 @@
 #include "tools/sessions.h"
 
-#include <fcntl.h>
 #include <jansson.h>
 #include <limits.h>
 #include <string.h>
 #include <sys/random.h>
 
-#include "fs/base/io.h"
 #include "fs/base/log.h"
 #include "fs/overlay/copies.h"
 #include "fs/overlay/scratch.h"
@@ -86,33 +84,23 @@ static int read_mounted(const struct store *store, struct session_table *table)
                     found.mount_point, found.pid);
     if (r <= 0)
         return r;
-    AUTO_FREE char *path = NULL;
-    if (asprintf(&path, "%s/.mintfs/status.json", found.mount_point) < 0) {
-        path = NULL;
-        return -ENOMEM;
-    }
+    json_t *status;
     json_error_t error;
-    AUTO_FD int fd = io_openat(AT_FDCWD, path, O_RDONLY, 0);
-    if (fd == -ESHUTDOWN || fd == -ENOTCONN) {
+    r = mounting_read_status(found.mount_point, &status, &error);
+    if (r == -ESHUTDOWN || r == -ENOTCONN) {
         log_warning("the mount at %s is about to end: its sessions are not listed",
                     found.mount_point);
         return 0;
     }
-    if (fd < 0)
-        return log_errno(fd, "cannot read %s", path);
-    /* Buffered: json_loadfd() would ask the mount for each byte. */
-    AUTO_FILE FILE *file = fdopen(fd, "r");
-    if (!file)
-        return log_errno(errno, "cannot read %s", path);
-    (void)steal_fd(&fd);
-    json_t *status = json_loadf(file, 0, &error);
-    if (!status)
-        return log_fail(EIO, "cannot read %s: %s", path, error.text);
+    if (r == -EBADMSG)
+        return log_fail(EIO, "cannot read %s" MOUNT_STATUS ": %s", found.mount_point, error.text);
+    if (r < 0)
+        return log_errno(r, "cannot read %s" MOUNT_STATUS, found.mount_point);
     const json_t *rows = json_object_get(status, "sessions");
     for (size_t i = 0; r >= 0 && i < json_array_size(rows); i++)
         r = add_mounted(table, found.mount_point, json_array_get(rows, i));
     json_decref(status);
-    return r < 0 ? log_errno(r, "cannot make sense of %s", path) : 0;
+    return r < 0 ? log_errno(r, "cannot make sense of %s" MOUNT_STATUS, found.mount_point) : 0;
 }
 
 int sessions_read(const struct store *store, struct session_table *ret_table)
