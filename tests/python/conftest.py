@@ -5,7 +5,7 @@ import tempfile
 
 import pytest
 
-from .ways import BACKENDS, PACKAGE, Project, Way
+from .ways import BACKENDS, ORDERS, PACKAGE, Project, Way
 
 sys.path.insert(0, str(PACKAGE))
 
@@ -34,6 +34,12 @@ def way(request, place):
 @pytest.fixture
 def project(place):
     return Project(place / "project")
+
+
+@pytest.fixture
+def orders(project):
+    """The project's tests import what they need as orders; its conftest.py makes it found."""
+    project.write(orders=ORDERS, conftest="")
 
 
 @pytest.fixture

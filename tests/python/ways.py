@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -34,6 +35,18 @@ CONF = """\
 input   = migrations
           create_db.py
 builder = python3 create_db.py {out}
+"""
+ORDERS = """\
+import sqlite3
+from contextlib import closing
+
+def order(path, item="mug"):
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("INSERT INTO orders(item) VALUES (?)", (item,))
+
+def rows(path):
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute("SELECT count(*) FROM orders").fetchone()[0]
 """
 
 
@@ -131,6 +144,12 @@ class Way:
 
     def backend_variable(self) -> dict:
         return {"MINTFS_BACKEND": "copy"} if self.name == "copy" else {}
+
+
+def counts(done) -> dict:
+    """{"passed": 3, ...} of the last line."""
+    found = re.findall(r"(\d+) (passed|failed|errors?|skipped)", done.stdout.splitlines()[-1])
+    return {what: int(number) for number, what in found}
 
 
 def last_line(text: str, start: str = "mintfs: ") -> Optional[str]:
