@@ -23,6 +23,7 @@
 #include "fs/mount/serve.h"
 #include "fs/overlay/copies.h"
 #include "fs/overlay/uses.h"
+#include "fs/store/catalog.h"
 #include "fs/store/config.h"
 #include "tools/clean_store.h"
 #include "tools/command.h"
@@ -194,6 +195,7 @@ static int remove_all(struct cleaning *cleaning)
         r = uses_each_scratch(store, remove_scratch, &cleaning->foreign);
     if (r == 0)
         r = kept_remove(store);
+    catalog_close(store->catalog);
     if (r == 0)
         r = clean_store(store, &cleaning->foreign);
     progress_stop();

@@ -1,6 +1,7 @@
 #include "fs/base/io.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/fs.h>
 #include <linux/openat2.h>
 #include <stdatomic.h>
@@ -108,7 +109,17 @@ int io_pwrite(int fd, const void *buffer, size_t size, off_t offset)
 
 int io_fsync(int fd)
 {
-    return (int)SEAM_CALL(fsync(fd));
+    struct stat status;
+    int r = (int)SEAM_CALL(fsync(fd));
+    /* Some file systems have no fsync of directories; their rename(2) is as durable as it gets. */
+    if (r == -EINVAL && fstat(fd, &status) == 0 && S_ISDIR(status.st_mode))
+        return 0;
+    return r;
+}
+
+int io_syncfs(int fd)
+{
+    return (int)SEAM_CALL(syncfs(fd));
 }
 
 int io_ftruncate(int fd, off_t size)
@@ -126,14 +137,54 @@ int io_renameat(int from_dirfd, const char *from, int to_dirfd, const char *to)
     return (int)SEAM_CALL(renameat(from_dirfd, from, to_dirfd, to));
 }
 
+/* How bindfs, mergerfs, encfs, ntfs-3g, OpenZFS before 2.2 and others refuse renameat2's flags. */
+static bool lacks_rename_flags(int error)
+{
+    return error == -EINVAL || error == -ENOSYS || error == -EOPNOTSUPP;
+}
+
+/*
+ * rename(2) replaces no directory but an empty one, so nothing that another process puts there
+ * between the look and the call is lost. A file could be: link(2) and unlink(2) would rule that out,
+ * but FUSE file systems by path, as bindfs is one, then keep two inodes of the file that is open,
+ * each with a cache of its own.
+ */
+static int rename_new_by_steps(int from_dirfd, const char *from, int to_dirfd, const char *to)
+{
+    struct stat status;
+    if (fstatat(to_dirfd, to, &status, AT_SYMLINK_NOFOLLOW) == 0)
+        return -EEXIST;
+    if (errno != ENOENT)
+        return -errno;
+    int r = io_renameat(from_dirfd, from, to_dirfd, to);
+    return r == -ENOTEMPTY ? -EEXIST : r;
+}
+
 int io_renameat_new(int from_dirfd, const char *from, int to_dirfd, const char *to)
 {
-    return (int)SEAM_CALL(renameat2(from_dirfd, from, to_dirfd, to, RENAME_NOREPLACE));
+    int r = (int)SEAM_CALL(renameat2(from_dirfd, from, to_dirfd, to, RENAME_NOREPLACE));
+    return lacks_rename_flags(r) ? rename_new_by_steps(from_dirfd, from, to_dirfd, to) : r;
+}
+
+/* For a moment `b` does not exist, and a process that is killed then leaves it as A.old. */
+static int exchange_by_steps(int a_dirfd, const char *a, int b_dirfd, const char *b)
+{
+    char aside[NAME_MAX + 1];
+    if (snprintf(aside, sizeof(aside), "%s.old", a) >= (int)sizeof(aside))
+        return -ENAMETOOLONG;
+    int r = io_renameat_new(b_dirfd, b, a_dirfd, aside);
+    if (r < 0)
+        return r;
+    r = io_renameat(a_dirfd, a, b_dirfd, b);
+    if (r < 0 && renameat(a_dirfd, aside, b_dirfd, b) < 0)
+        return -errno;
+    return r < 0 ? r : io_renameat(a_dirfd, aside, a_dirfd, a);
 }
 
 int io_renameat_exchange(int a_dirfd, const char *a, int b_dirfd, const char *b)
 {
-    return (int)SEAM_CALL(renameat2(a_dirfd, a, b_dirfd, b, RENAME_EXCHANGE));
+    int r = (int)SEAM_CALL(renameat2(a_dirfd, a, b_dirfd, b, RENAME_EXCHANGE));
+    return lacks_rename_flags(r) ? exchange_by_steps(a_dirfd, a, b_dirfd, b) : r;
 }
 
 int io_link_fd(int fd, int dirfd, const char *name)

@@ -28,13 +28,22 @@ MUST_CHECK int io_pread_exact(int fd, void *buffer, size_t size, off_t offset);
 /* Writes all of it or fails. */
 MUST_CHECK int io_pwrite(int fd, const void *buffer, size_t size, off_t offset);
 
+/* Of a directory, too, where the file system can sync those. */
 MUST_CHECK int io_fsync(int fd);
+/* Writes back all of the file system that fd is on, and reports its errors. */
+MUST_CHECK int io_syncfs(int fd);
 MUST_CHECK int io_ftruncate(int fd, off_t size);
 MUST_CHECK int io_fallocate(int fd, int mode, off_t offset, off_t length);
 MUST_CHECK int io_renameat(int from_dirfd, const char *from, int to_dirfd, const char *to);
-/* Fails with -EEXIST where `to` exists. */
+/*
+ * Fails with -EEXIST where `to` exists. Where the file system lacks RENAME_NOREPLACE, that is looked
+ * at first: callers give files a name that nobody else gives, and directories something inside.
+ */
 MUST_CHECK int io_renameat_new(int from_dirfd, const char *from, int to_dirfd, const char *to);
-/* Both must exist; each gets the other's name. */
+/*
+ * Both must exist; each gets the other's name: in one step, or, where the file system lacks
+ * RENAME_EXCHANGE, in three, and a process that is killed in between leaves `b` under the name A.old.
+ */
 MUST_CHECK int io_renameat_exchange(int a_dirfd, const char *a, int b_dirfd, const char *b);
 /* Gives a file that was opened with O_TMPFILE its name. */
 MUST_CHECK int io_link_fd(int fd, int dirfd, const char *name);

@@ -42,6 +42,12 @@ static void drop(struct catalog *catalog)
     catalog->db = NULL;
 }
 
+void catalog_close(struct catalog *catalog)
+{
+    AUTO_UNLOCK UNUSED pthread_mutex_t *held = mutex_hold(&catalog->mutex);
+    drop(catalog);
+}
+
 void catalog_free(struct catalog *catalog)
 {
     if (!catalog)

@@ -31,6 +31,10 @@ struct catalog;
 MUST_CHECK int catalog_new(struct store *store, struct catalog **ret_catalog);
 void catalog_free(struct catalog *catalog);
 
+/* Closes the database until its next use: some file systems keep a file that is open when it is
+ * removed, so that its directory cannot go. */
+void catalog_close(struct catalog *catalog);
+
 /* CLOCK_REALTIME in nanoseconds, as all times here. */
 int64_t catalog_now_ns(void);
 

@@ -41,6 +41,69 @@ static void test_names(void **state)
     CHECK_EQ(io_symlinkat("x", place->fd, "d/l"), 0);
 }
 
+/* As on a file system without the flags of renameat2(2). */
+static void test_names_by_steps(void **state)
+{
+    static const int errors[] = {EINVAL, ENOSYS, EOPNOTSUPP};
+    const struct place *place = *state;
+    place_write(place, "b", "b", 1);
+    CHECK_EQ(io_mkdirat(place->fd, "full", 0700), 0);
+    CHECK_EQ(io_mkdirat(place->fd, "full/in", 0700), 0);
+    for (size_t i = 0; i < ARRAY_LENGTH(errors); i++) {
+        support_context("%s", strerror(errors[i]));
+        place_write(place, "a", "a", 1);
+        CHECK_EQ(io_mkdirat(place->fd, "d", 0700), 0);
+        io_fault_arm(1, errors[i], false);
+        CHECK_EQ(io_renameat_new(place->fd, "a", place->fd, "b"), -EEXIST);
+        io_fault_arm(1, errors[i], false);
+        CHECK_EQ(io_renameat_new(place->fd, "d", place->fd, "full"), -EEXIST);
+        io_fault_arm(1, errors[i], false);
+        CHECK_EQ(io_renameat_new(place->fd, "no", place->fd, "c"), -ENOENT);
+        io_fault_arm(1, errors[i], false);
+        CHECK_EQ(io_renameat_new(place->fd, "a", place->fd, "c"), 0);
+        io_fault_arm(1, errors[i], false);
+        CHECK_EQ(io_renameat_exchange(place->fd, "d", place->fd, "full"), 0);
+        CHECK_EQ(faccessat(place->fd, "d/in", F_OK, 0), 0);
+        io_fault_arm(1, errors[i], false);
+        CHECK_EQ(io_renameat_exchange(place->fd, "full", place->fd, "d"), 0);
+        CHECK_EQ(faccessat(place->fd, "full/in", F_OK, 0), 0);
+        CHECK_EQ(io_unlinkat(place->fd, "c", 0), 0);
+        CHECK_EQ(io_unlinkat(place->fd, "d", AT_REMOVEDIR), 0);
+    }
+    io_fault_arm(0, 0, false);
+}
+
+/* Where a step fails, both names are as they were. */
+static void test_exchange_by_steps_that_fails(void **state)
+{
+    const struct place *place = *state;
+    CHECK_EQ(io_mkdirat(place->fd, "x", 0700), 0);
+    CHECK_EQ(io_mkdirat(place->fd, "x/in", 0700), 0);
+    CHECK_EQ(io_renameat_exchange(place->fd, "missing", place->fd, "x"), -ENOENT);
+    io_fault_arm(1, EINVAL, false);
+    CHECK_EQ(io_renameat_exchange(place->fd, "missing", place->fd, "x"), -ENOENT);
+    io_fault_arm(1, EINVAL, true);
+    CHECK_EQ(io_renameat_exchange(place->fd, "missing", place->fd, "x"), -EINVAL);
+    io_fault_arm(0, 0, false);
+    CHECK_EQ(faccessat(place->fd, "x/in", F_OK, 0), 0);
+    CHECK_EQ(faccessat(place->fd, "missing.old", F_OK, 0), -1);
+}
+
+/* Some file systems cannot sync a directory; a file that cannot be synced is an error. */
+static void test_fsync_of_a_directory(void **state)
+{
+    const struct place *place = *state;
+    AUTO_FD int fd = file_in(place, "file");
+    io_fault_arm(1, EINVAL, true);
+    CHECK_EQ(io_fsync(place->fd), 0);
+    CHECK_EQ(io_fsync(fd), -EINVAL);
+    io_fault_arm(1, EIO, true);
+    CHECK_EQ(io_fsync(place->fd), -EIO);
+    CHECK_EQ(io_syncfs(place->fd), -EIO);
+    io_fault_arm(0, 0, false);
+    CHECK_EQ(io_syncfs(place->fd), 0);
+}
+
 static void check_copy(const struct place *place, const char *bytes, size_t size)
 {
     AUTO_FD int from = file_in(place, "from");
@@ -137,8 +200,14 @@ static void test_fault_seam(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_read_and_write),   TEST(test_names),      TEST(test_copy_file),
-        TEST(test_copy_file_faults), TEST(test_fault_seam),
+        TEST(test_read_and_write),
+        TEST(test_names),
+        TEST(test_copy_file),
+        TEST(test_copy_file_faults),
+        TEST(test_fault_seam),
+        TEST(test_names_by_steps),
+        TEST(test_exchange_by_steps_that_fails),
+        TEST(test_fsync_of_a_directory),
     };
     return cmocka_run_group_tests_name("base-io", tests, NULL, NULL);
 }
