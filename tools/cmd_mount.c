@@ -11,7 +11,9 @@
 #include "fs/base/io.h"
 #include "fs/base/lock.h"
 #include "fs/base/log.h"
+#include "fs/base/spawn.h"
 #include "fs/base/units.h"
+#include "fs/mount/limits.h"
 #include "fs/mount/mountpoint.h"
 #include "fs/mount/serve.h"
 #include "tools/command.h"
@@ -199,9 +201,22 @@ static void report_ready(void *context)
     report->fd = -1;
 }
 
+/* What the starter ignored or blocked, as a shell's trap '' TERM does, does not hold here. */
+static void reset_signals(void)
+{
+    static const int asking[] = {SIGTERM, SIGINT, SIGHUP};
+    sigset_t none;
+    for (size_t i = 0; i < ARRAY_LENGTH(asking); i++)
+        (void)signal(asking[i], SIG_DFL);
+    sigemptyset(&none);
+    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
 static int run_daemon(const struct store *store, const struct mount_request *request, int fd)
 {
     struct report report = {.fd = fd};
+    reset_signals();
+    limits_take_own_priority();
     /* No terminal, no directory; standard input and output go at once, errors when all is well. */
     if (setsid() < 0 || chdir("/") < 0)
         return command_status(log_errno(errno, "cannot become a daemon"));
@@ -244,7 +259,7 @@ static int start_daemon(const struct store *store, struct mount_request *request
     AUTO_FD int write_end = ends[1];
     pid_t pid = fork();
     if (pid < 0)
-        return command_status(log_errno(errno, "cannot start the daemon"));
+        return command_status(spawn_log_error(errno, "the daemon"));
     if (pid == 0) {
         (void)close(steal_fd(&read_end));
         lock_forget(&request->starting); /* the starter's */

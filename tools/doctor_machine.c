@@ -12,6 +12,7 @@
 #include <sys/utsname.h>
 
 #include "fs/base/io.h"
+#include "fs/mount/limits.h"
 #include "fs/mount/probe.h"
 #include "fs/store/catalog.h"
 #include "fs/store/config.h"
@@ -217,6 +218,18 @@ static void check_mounting_itself(struct doctor *doctor)
         strerror(-r));
 }
 
+static void check_limits(struct doctor *doctor)
+{
+    char limit[96];
+    if (!limits_are_too_low(limit, sizeof(limit)))
+        return;
+    set_no_mount(doctor, "this process has too low a limit on ", limit);
+    doctor_say(doctor, FINDING_HINT, "limits", NULL,
+               "a daemon would keep this process's limit on %s: mount where it is not set; until "
+               "then sessions are copies",
+               limit);
+}
+
 static void check_mounting(struct doctor *doctor, int device_error)
 {
     doctor->mounts_itself = has_sys_admin("CapEff");
@@ -376,6 +389,7 @@ void doctor_check_machine(struct doctor *doctor)
     int kernel = check_kernel(doctor);
     check_libraries(doctor);
     check_mounting(doctor, check_device(doctor));
+    check_limits(doctor);
     check_allow_other(doctor);
     check_apparmor(doctor);
     check_uring(doctor, kernel);

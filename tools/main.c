@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -181,6 +182,8 @@ static void fill_standard_descriptors(void)
 int main(int argc, char **argv)
 {
     fill_standard_descriptors();
+    /* Where the parent ignores it, a child's status is lost before waitpid(2) asks for it. */
+    (void)signal(SIGCHLD, SIG_DFL);
     if (argc < 2)
         return print_help(stderr);
     if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V"))

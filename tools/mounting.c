@@ -13,6 +13,7 @@
 #include "fs/base/dir.h"
 #include "fs/base/io.h"
 #include "fs/base/log.h"
+#include "fs/base/spawn.h"
 #include "fs/mount/mountpoint.h"
 #include "fs/store/config.h"
 #include "tools/command.h"
@@ -244,7 +245,7 @@ static int run_mount(char *option, bool quiet)
     int error = posix_spawn(&pid, "/proc/self/exe", &actions, NULL, arguments, environ);
     posix_spawn_file_actions_destroy(&actions);
     if (error)
-        return log_errno(error, "cannot run mintfs mount");
+        return spawn_log_error(error, "mintfs mount");
     char complaint[2048];
     (void)close(steal_fd(&write_end));
     read_complaint(read_end, complaint, sizeof(complaint));

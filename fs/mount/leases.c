@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "fs/base/log.h"
+#include "fs/base/spawn.h"
 #include "fs/mount/mountpoint.h"
 #include "fs/mount/server.h"
 
@@ -205,13 +206,13 @@ int lease_keeper_start(struct server *server)
         return -ENOMEM;
     keeper->server = server;
     keeper->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    int error =
-        keeper->wake_fd < 0 ? errno : pthread_create(&keeper->thread, NULL, keep_leases, keeper);
-    if (error) {
+    int r = keeper->wake_fd < 0 ? log_errno(errno, "cannot watch over leases")
+                                : spawn_thread(&keeper->thread, keep_leases, keeper);
+    if (r < 0) {
         if (keeper->wake_fd >= 0)
             (void)close(keeper->wake_fd);
         free(keeper);
-        return -error;
+        return r;
     }
     server->lease_keeper = keeper;
     return 0;

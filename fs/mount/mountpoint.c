@@ -273,7 +273,7 @@ static int run_fusermount(const char *path, bool lazy)
     int error = posix_spawnp(&pid, arguments[0], &actions, NULL, arguments, environ);
     posix_spawn_file_actions_destroy(&actions);
     if (error)
-        return -error;
+        return error == EAGAIN ? -ENOMEM : -error;
     int status;
     while (waitpid(pid, &status, 0) < 0)
         if (errno != EINTR)

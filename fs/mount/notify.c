@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/queue.h>
 
+#include "fs/base/spawn.h"
 #include "fs/mount/server.h"
 
 /* A name that a session lost when it was discarded; see scratch_options. */
@@ -95,10 +96,10 @@ int notifier_start(struct server *server)
     STAILQ_INIT(&notifier->lost);
     pthread_mutex_init(&notifier->mutex, NULL);
     pthread_cond_init(&notifier->wanted, NULL);
-    int error = pthread_create(&notifier->thread, NULL, run, notifier);
-    if (error) {
+    int r = spawn_thread(&notifier->thread, run, notifier);
+    if (r < 0) {
         free(notifier);
-        return -error;
+        return r;
     }
     server->notifier = notifier;
     return 0;

@@ -2,13 +2,14 @@
 
 #include <signal.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 
 #include "fs/base/io.h"
 #include "fs/base/lock.h"
 #include "fs/base/log.h"
+#include "fs/base/spawn.h"
+#include "fs/mount/limits.h"
 #include "fs/mount/mountpoint.h"
 #include "fs/mount/server.h"
 #include "fs/store/catalog.h"
@@ -140,6 +141,17 @@ static void stop(struct controller *controller)
     end_loop(controller);
 }
 
+/* What the controller waits for; SIGXCPU comes some time before the kernel ends the process. */
+static void fill_signals(sigset_t *ret_signals)
+{
+    sigemptyset(ret_signals);
+    sigaddset(ret_signals, SIGTERM);
+    sigaddset(ret_signals, SIGINT);
+    sigaddset(ret_signals, SIGHUP);
+    sigaddset(ret_signals, SIGXCPU);
+    sigaddset(ret_signals, SIGNAL_WAKE);
+}
+
 static void *control(void *context)
 {
     struct controller *controller = context;
@@ -153,14 +165,14 @@ static void *control(void *context)
         return NULL;
     controller->ready(controller->context);
     sigset_t signals;
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGHUP);
-    sigaddset(&signals, SIGNAL_WAKE);
+    fill_signals(&signals);
     int signal;
     while (sigwait(&signals, &signal) == 0 && !has_ended(server, 0))
         if (signal != SIGNAL_WAKE) {
+            if (signal == SIGXCPU)
+                log_warning("%s ends: the daemon has used the CPU time that it may have (ulimit "
+                            "-t); run mintfs mount where that limit is not set",
+                            server->options->mount_point);
             stop(controller);
             break;
         }
@@ -178,11 +190,7 @@ static void set_up_signals(void)
     (void)sigaction(SIGNAL_WAKE, &wake, NULL);
     (void)signal(SIGPIPE, SIG_IGN);
     sigset_t blocked;
-    sigemptyset(&blocked);
-    sigaddset(&blocked, SIGTERM);
-    sigaddset(&blocked, SIGINT);
-    sigaddset(&blocked, SIGHUP);
-    sigaddset(&blocked, SIGNAL_WAKE);
+    fill_signals(&blocked);
     (void)pthread_sigmask(SIG_BLOCK, &blocked, NULL);
 }
 
@@ -252,16 +260,6 @@ static int take_store(struct lock *lock, const struct store *store,
 
 /* ---- serving ---- */
 
-/* Each template in use and each active session wants a descriptor or two. */
-static void raise_descriptor_limit(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-        limit.rlim_cur = limit.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &limit);
-    }
-}
-
 static int open_session(struct server *server)
 {
     const struct serve_options *options = server->options;
@@ -304,7 +302,13 @@ static int run_loop(struct server *server)
      * through /dev/fuse then, and libfuse tells of its rings only at the end. */
     if (r == -EOPNOTSUPP && !server->options->no_uring)
         r = 0;
-    return r < 0 ? log_errno(r, "the mount at %s failed", server->options->mount_point) : 0;
+    if (r >= 0)
+        return 0;
+    /* libfuse reports a thread that cannot be started by a line of its own and -1. */
+    if (last_complaint[0])
+        return log_fail(EIO, "the mount at %s failed: %s", server->options->mount_point,
+                        last_complaint);
+    return log_errno(r, "the mount at %s failed", server->options->mount_point);
 }
 
 /*
@@ -333,7 +337,7 @@ static int start_and_loop(struct server *server, struct controller *controller)
         r = lease_keeper_start(server);
     if (r == 0) {
         controller->loop = pthread_self();
-        r = -pthread_create(&controller->thread, NULL, control, controller);
+        r = spawn_thread(&controller->thread, control, controller);
         if (r == 0) {
             r = run_loop(server);
             (void)pthread_mutex_lock(&server->mutex);
@@ -404,10 +408,11 @@ int serve(const struct store *store, const struct serve_options *options,
     AUTO_LOCK struct lock lock = LOCK_INIT;
     fuse_set_log_func(note_complaint);
     set_up_signals();
-    int r = take_store(&lock, store, options);
+    int r = limits_take_own();
+    if (r == 0)
+        r = take_store(&lock, store, options);
     if (r < 0)
         return r;
-    raise_descriptor_limit();
     init_server(&server);
     server_touch(&server);
     r = open_parts(&server, store);

@@ -3,6 +3,7 @@
  */
 #include <time.h>
 
+#include "fs/base/spawn.h"
 #include "fs/overlay/scratch_parts.h"
 
 enum { IDLE_SECONDS = 1 };
@@ -62,9 +63,9 @@ int scratch_start_caretaker(struct scratch *scratch)
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_cond_init(&scratch->care_wanted, &attributes);
     pthread_condattr_destroy(&attributes);
-    int error = pthread_create(&scratch->caretaker, NULL, take_care, scratch);
-    scratch->caretaker_runs = error == 0;
-    return -error;
+    int r = spawn_thread(&scratch->caretaker, take_care, scratch);
+    scratch->caretaker_runs = r == 0;
+    return r;
 }
 
 void scratch_stop_caretaker(struct scratch *scratch)

@@ -16,6 +16,7 @@
 #include <time.h>
 
 #include "fs/base/log.h"
+#include "fs/base/spawn.h"
 #include "fs/store/interrupt.h"
 
 enum {
@@ -239,7 +240,7 @@ int builder_start(char *const argv[], char *const environment[], struct builder 
     if (guard < 0) {
         (void)close(ends[0]);
         (void)set_reaper(is_reaper);
-        return log_errno(error, "cannot start the builder");
+        return spawn_log_error(error, "the builder");
     }
     *ret_builder = (struct builder){
         .guard = guard, .fd = ends[0], .others = steal_pointer(&others), .was_reaper = is_reaper};

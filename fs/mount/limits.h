@@ -1,0 +1,40 @@
+/*
+ * The limits that a daemon runs with: its own, not those of the process that happened to start it.
+ *
+ * The daemon serves every process that has a session on the mount, and may be started by any of
+ * them: by a test under `ulimit -t`, a build step under `nice`, a shell with a limit on file sizes.
+ */
+#ifndef MINTFS_MOUNT_LIMITS_H
+#define MINTFS_MOUNT_LIMITS_H
+
+#include <stdbool.h>
+
+#include "fs/base/cleanup.h"
+
+/*
+ * Raises all resource limits of this process: soft ones to the hard ones, and the hard ones that
+ * would end a daemon or its sessions, where the process may (CAP_SYS_RESOURCE). To be called before
+ * the first thread is started.
+ *
+ * A hard limit that stays is logged as a warning. One that is so low that the sessions would fail
+ * is an error: -EPERM, logged with the way out. Where the limit on CPU time stays, SIGXCPU comes
+ * CPU_RESERVE_SECONDS before the kernel ends the process. SIGXFSZ is ignored: write(2) reports
+ * EFBIG.
+ */
+enum { LIMITS_CPU_RESERVE_SECONDS = 20 };
+MUST_CHECK int limits_take_own(void);
+
+/*
+ * Whether limits_take_own() would fail, and for which limit: "file sizes (1 MiB, ulimit -f)". Raises
+ * this process's limits where it may.
+ */
+bool limits_are_too_low(char *ret_text, size_t size);
+
+/*
+ * For a process in the background: no niceness, idle scheduling class, CPU affinity, raised score
+ * for the out-of-memory killer or file creation mask of its starter's. What the kernel refuses
+ * stays as it is.
+ */
+void limits_take_own_priority(void);
+
+#endif

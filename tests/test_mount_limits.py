@@ -1,0 +1,160 @@
+"""The daemon's limits and priority are its own, not those of the process that started it."""
+
+import json
+import os
+import resource
+import shutil
+import signal
+
+import pytest
+
+from support.basics import IS_ROOT
+from support.mounts import Daemon, Mount, mount_lines
+from support.stores import Store, binary_for_all, make_home
+from support.users import NOBODY, as_user
+
+CAP_SYS_RESOURCE = 24
+MIB = 1 << 20
+
+# What `ulimit` would set, and so low that a mount could not be served with it.
+LOW = {
+    resource.RLIMIT_FSIZE: (MIB, "ulimit -f"),
+    resource.RLIMIT_CPU: (5, "ulimit -t"),
+    resource.RLIMIT_AS: (300 * MIB, "ulimit -v"),
+    resource.RLIMIT_DATA: (100 * MIB, "ulimit -d"),
+}
+each_low_limit = pytest.mark.parametrize(
+    "kind", LOW, ids=["file-size", "cpu-time", "address-space", "data"]
+)
+
+
+def limits_of(pid) -> dict:
+    return {kind: resource.prlimit(pid, kind) for kind in (*LOW, resource.RLIMIT_NOFILE)}
+
+
+def status_of(pid, field) -> str:
+    with open(f"/proc/{pid}/status") as file:
+        (line,) = [line for line in file if line.startswith(f"{field}:")]
+    return line.split(":", 1)[1].strip()
+
+
+def may_raise_limits() -> bool:
+    return bool(int(status_of("self", "CapEff"), 16) >> CAP_SYS_RESOURCE & 1)
+
+
+def test_soft_limits_of_the_starter_are_not_kept(fuse, store, key):
+    def lower():
+        for kind, (value, _) in LOW.items():
+            resource.setrlimit(kind, (value, resource.getrlimit(kind)[1]))
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, most))
+        resource.setrlimit(resource.RLIMIT_STACK, (1 << 17, resource.getrlimit(resource.RLIMIT_STACK)[1]))
+
+    daemon = Daemon(store, store.home / "mnt", preexec_fn=lower)
+    for kind, (soft, hard) in limits_of(daemon.pid).items():
+        assert soft == hard, kind
+        assert hard == resource.RLIM_INFINITY or kind not in LOW
+    # More than any of them allows.
+    session = store.home / "mnt/sessions" / key / "one"
+    session.mkdir()
+    (session / "large").write_bytes(os.urandom(MIB) * 3)
+    assert (session / "large").stat().st_size == 3 * MIB
+    daemon.stop()
+
+
+@each_low_limit
+def test_a_hard_limit_is_raised_or_refused(fuse, store, kind):
+    """Where it stays, nobody's session depends on it: the message says how to mount without it."""
+    value, flag = LOW[kind]
+
+    def lower():
+        resource.setrlimit(kind, (value, value))
+
+    if may_raise_limits():
+        daemon = Daemon(store, store.home / "mnt", preexec_fn=lower)
+        assert limits_of(daemon.pid)[kind] == (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+        daemon.stop()
+        return
+    said = store.fail("mount", store.home / "mnt", status=1, preexec_fn=lower)
+    assert flag in said and "MINTFS_BACKEND=copy" in said
+    assert not mount_lines(store.home / "mnt") and store.leftovers() == []
+    checks = json.loads(store.run("doctor", "--json", preexec_fn=lower).stdout)["checks"]
+    assert [row for row in checks if row["check"] == "limits" and flag in row["text"]]
+
+
+def test_a_higher_hard_limit_gives_a_warning(fuse, store):
+    """Half of the address space is enough to serve with, and is shared by all sessions."""
+    size = 4096 * MIB
+
+    def lower():
+        resource.setrlimit(resource.RLIMIT_AS, (size, size))
+
+    daemon = Daemon(store, store.home / "mnt", preexec_fn=lower)
+    if not may_raise_limits():
+        assert "4096 MiB, ulimit -v" in daemon.said.stderr
+        assert limits_of(daemon.pid)[resource.RLIMIT_AS] == (size, size)
+    daemon.stop()
+
+
+def test_a_session_under_a_low_limit_is_a_copy(fuse, store, key):
+    """As long as nobody else has mounted the store."""
+    if may_raise_limits():
+        env = {"MINTFS_BACKEND": "copy"}
+    else:
+        env = {"MINTFS_BACKEND": "auto", "MINTFS_MOUNT": str(store.home / "mnt")}
+        large = store.build("sh", "-c", 'head -c 9000000 /dev/zero >"$0"', "{out}", name="large")
+        key = large
+
+    def lower():
+        resource.setrlimit(resource.RLIMIT_CPU, (5, 5))
+
+    done = store.run("session", "new", key, env=env, preexec_fn=lower)
+    assert "/sessions/" not in done.stdout and os.path.isdir(done.stdout.strip())
+    assert not mount_lines(store.home / "mnt")
+    store.run("session", "rm", done.stdout.strip(), env=env)
+
+
+def test_cpu_time_that_runs_out_ends_the_mount_in_order(mount, key):
+    """SIGXCPU comes before the kernel's SIGKILL: what is open is served on for its time."""
+    path = mount.new(key, "one") / "app.db"
+    before = path.read_bytes()
+    mount.stop(signal.SIGXCPU, said=["used the CPU time .*ulimit -t"])
+    again = Mount(mount.store, mount.point)
+    assert path.read_bytes() == before
+    again.stop()
+
+
+def test_signals_and_priority_of_the_starter_are_not_kept(fuse, store):
+    def lower():
+        os.nice(5)
+        os.umask(0o777)
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+            signal.signal(number, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGCHLD, signal.SIGALRM})
+
+    # A file creation mask of 0777 would not let the command make its own store.
+    store.build_app()
+    daemon = Daemon(store, store.home / "mnt", preexec_fn=lower)
+    if IS_ROOT:
+        assert os.getpriority(os.PRIO_PROCESS, daemon.pid) == 0
+    assert os.sched_getaffinity(daemon.pid) >= os.sched_getaffinity(0)
+    assert status_of(daemon.pid, "Umask") == "0077"
+    ignored = int(status_of(daemon.pid, "SigIgn"), 16)
+    assert ignored >> (signal.SIGXFSZ - 1) & 1, "write(2) is to report EFBIG"
+    daemon.stop()
+
+
+def test_a_mount_that_cannot_start_its_threads_says_so(fuse, place):
+    """Status 4 would mean that the store is mounted already."""
+    uid = NOBODY if IS_ROOT else os.geteuid()
+    home = make_home(place, uid)
+    store = Store(home)
+    store.binary = binary_for_all(home)
+    limited = ["prlimit", "--nproc=1", str(store.binary)]
+    store.command = lambda *words: [*as_user(uid), *limited, *map(str, words)]
+    for words in (["-f"], []):
+        said = store.fail("mount", *words, home / "mnt", status=1)
+        assert "cannot start" in said and "ulimit -u" in said
+    assert store.leftovers() == []
+    shutil.rmtree(store.path)
