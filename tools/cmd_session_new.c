@@ -13,7 +13,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "fs/base/log.h"
@@ -175,7 +174,7 @@ static int set_lease(const struct store *store, const struct new_request *reques
     } else {
         struct session_lease lease = {0};
         if (request->ttl_seconds)
-            lease.ends_ns = ((int64_t)time(NULL) + (int64_t)request->ttl_seconds) * 1000000000;
+            session_lease_set_ttl(&lease, request->ttl_seconds);
         if (request->owner_pid)
             r = session_lease_set_owner(&lease, (int)request->owner_pid);
         if (r == 0)
@@ -187,6 +186,14 @@ static int set_lease(const struct store *store, const struct new_request *reques
     if (r == -ESRCH)
         return log_fail(ESRCH, "there is no process %" PRIu64 " to own the session",
                         request->owner_pid);
+    if (r == -EXDEV)
+        return log_fail(EXDEV,
+                        "--owner %" PRIu64 ": %s; say how long the session may live instead, as in "
+                        "--ttl 1h",
+                        request->owner_pid,
+                        made->choice.backend == BACKEND_FUSE
+                            ? "the daemon of the mount cannot look into this PID namespace"
+                            : "/proc shows another PID namespace than this one");
     return log_errno(r, "cannot set how long the session %s may live", made->path);
 }
 

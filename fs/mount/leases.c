@@ -1,9 +1,9 @@
 /*
  * Ends sessions whose time is up, or whose owner's process is gone, unless a file in them is open;
- * and the mount itself, where that is asked for, when nobody uses it.
+ * and the mount itself, where that is asked for, when nobody uses it and no session is left on it.
  *
  * A thread waits for what comes first: an owner's end (pidfd_open(2)), the earliest time, or a
- * changed lease. Then it looks at all sessions anew. It is no request's thread and holds no lock,
+ * changed lease. Then it looks at all sessions again. It is no request's thread and holds no lock,
  * so it may tell the kernel to forget a session's name.
  */
 #include <limits.h>
@@ -24,20 +24,30 @@ enum {
     OWNERS_MAX = 4096,
 };
 
+/* An owner, found out about once in each look; its descriptor is kept from one look to the next. */
+struct watched {
+    struct process_id id;
+    int pidfd; /* -1: there is none: it is asked for again and again */
+    enum process_state state;
+    bool is_owner; /* of a session that this look has found */
+};
+
 struct lease_keeper {
     struct server *server;
     pthread_t thread;
     int wake_fd;
     atomic_bool stopping;
+    struct watched *watched; /* OWNERS_MAX of them; the thread's own */
+    size_t watched_count;
 };
 
 /* What one look at all sessions finds. */
 struct look {
+    struct lease_keeper *keeper;
     bool failed;     /* no memory: looked again soon */
     int64_t left_ns; /* until the next one ends */
     bool retry;
-    struct session_lease *owners; /* each process once */
-    size_t owner_count;
+    bool found_live; /* a session that is not over */
     struct over {
         uint64_t serial;
         bool unused; /* nobody set its time: worth a line */
@@ -48,16 +58,73 @@ struct look {
     size_t over_room;
 };
 
-static bool note_owner(struct look *look, const struct session_lease *lease)
+/* ---- owners ---- */
+
+static bool is_same(const struct process_id *a, const struct process_id *b)
 {
-    for (size_t i = 0; i < look->owner_count; i++)
-        if (look->owners[i].owner_pid == lease->owner_pid)
-            return true;
-    if (look->owner_count == OWNERS_MAX)
-        return false;
-    look->owners[look->owner_count++] = *lease;
-    return true;
+    return a->pid == b->pid && a->start == b->start && a->pid_namespace == b->pid_namespace &&
+           a->time_namespace == b->time_namespace;
 }
+
+static enum process_state ask(const struct watched *watched)
+{
+    struct pollfd poll_fd = {.fd = watched->pidfd, .events = POLLIN};
+    if (watched->pidfd < 0)
+        return process_look(&watched->id);
+    return poll(&poll_fd, 1, 0) == 1 ? PROCESS_GONE : PROCESS_LIVES;
+}
+
+/* That it still is the owner after the descriptor was opened tells whose the descriptor is. */
+static void watch(struct watched *watched)
+{
+    watched->pidfd = (int)syscall(SYS_pidfd_open, watched->id.pid, 0);
+    watched->state = process_look(&watched->id);
+}
+
+static enum process_state owner_state(struct look *look, const struct process_id *owner)
+{
+    struct lease_keeper *keeper = look->keeper;
+    enum process_state state;
+    /* Sessions that were made one after another tend to have one owner. */
+    for (size_t i = keeper->watched_count; i-- > 0;) {
+        struct watched *watched = &keeper->watched[i];
+        if (!is_same(&watched->id, owner))
+            continue;
+        if (!watched->is_owner)
+            watched->state = ask(watched);
+        watched->is_owner = true;
+        return watched->state;
+    }
+    state = process_look(owner);
+    if (state != PROCESS_LIVES)
+        return state;
+    if (keeper->watched_count == OWNERS_MAX) {
+        look->retry = true;
+        return state;
+    }
+    struct watched *watched = &keeper->watched[keeper->watched_count++];
+    *watched = (struct watched){.id = *owner, .is_owner = true};
+    watch(watched);
+    return watched->state;
+}
+
+/* Keeps those that own a session and live. */
+static void forget_others(struct lease_keeper *keeper)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < keeper->watched_count; i++) {
+        struct watched *watched = &keeper->watched[i];
+        if (watched->is_owner && watched->state == PROCESS_LIVES)
+            keeper->watched[kept++] = *watched;
+        else if (watched->pidfd >= 0)
+            (void)close(watched->pidfd);
+    }
+    keeper->watched_count = kept;
+    for (size_t i = 0; i < kept; i++)
+        keeper->watched[i].is_owner = false;
+}
+
+/* ---- sessions ---- */
 
 static void note_over(struct look *look, const struct session *session, bool unused)
 {
@@ -83,18 +150,19 @@ static bool look_at(const struct session *session, void *context)
     struct look *look = context;
     struct session_lease lease;
     session_get_lease((struct session *)(uintptr_t)session, &lease);
-    int64_t used = session_used_ns(session);
-    int64_t left = session_lease_left_ns(&lease, used);
-    bool over = left <= 0 || !session_lease_owner_lives(&lease);
+    enum process_state owner = lease.owner.pid ? owner_state(look, &lease.owner) : PROCESS_UNSEEN;
+    bool by_idleness = !lease.ends_ns && owner != PROCESS_LIVES;
+    int64_t left = by_idleness ? session_lease_idle_left_ns(session_used_ns(session))
+                               : session_lease_time_left_ns(&lease);
+    bool over = left <= 0 || owner == PROCESS_GONE;
     if (over && session_open_files(session) == 0) {
-        note_over(look, session, left <= 0 && !lease.ends_ns);
+        note_over(look, session, by_idleness && owner != PROCESS_GONE);
         return true;
     }
+    look->found_live = true;
     look->retry |= over;
     if (!over && left < look->left_ns)
         look->left_ns = left;
-    if (!over && lease.owner_pid && !note_owner(look, &lease))
-        look->retry = true;
     return true;
 }
 
@@ -122,10 +190,11 @@ static bool end_session(struct server *server, const struct over *over)
 }
 
 /*
- * Takes the mount away when nobody has asked for anything for long: a plain unmount, which fails
- * while it is in use. How long to wait until the next try; -1: no need.
+ * Takes the mount away when nobody has asked for anything for long and no session would go with it:
+ * a test that computes for ten minutes finds its database where it was. A plain unmount, which fails
+ * while the mount is in use. How long to wait until the next try; -1: no need.
  */
-static int try_idle_exit(struct server *server)
+static int try_idle_exit(struct server *server, bool found_live)
 {
     int64_t limit_ns = (int64_t)server->options->idle_seconds * 1000000000;
     if (!limit_ns)
@@ -134,8 +203,10 @@ static int try_idle_exit(struct server *server)
     (void)clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
     int64_t now_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
     int64_t left_ns = atomic_load(&server->used_ns) + limit_ns - now_ns;
+    if (left_ns <= 0 && found_live)
+        left_ns = limit_ns;
     if (left_ns > 0)
-        return (int)(left_ns / 1000000) + 1;
+        return left_ns / 1000000 < INT_MAX ? (int)(left_ns / 1000000) + 1 : INT_MAX;
     if (atomic_load(&server->open_files) == 0 &&
         mountpoint_unmount(server->options->mount_point, false) == 0)
         return -1;
@@ -156,28 +227,22 @@ static int timeout_ms(const struct look *look)
 /* Waits for an owner's end, the next time, or a call. */
 static void await_event(const struct lease_keeper *keeper, const struct look *look)
 {
-    size_t count = look->owner_count + 1;
+    size_t count = keeper->watched_count + 1;
     AUTO_FREE struct pollfd *fds = calloc(count, sizeof(*fds));
     if (!fds)
         return;
-    fds[0] = (struct pollfd){.fd = keeper->wake_fd, .events = POLLIN};
-    for (size_t i = 1; i < count; i++)
-        /* A process that has ended since: -1, which poll(2) passes over; the time-out finds it. */
-        fds[i] = (struct pollfd){
-            .fd = (int)syscall(SYS_pidfd_open, look->owners[i - 1].owner_pid, 0),
-            .events = POLLIN,
-        };
     int wait_ms = timeout_ms(look);
-    int idle_ms = try_idle_exit(keeper->server);
+    int idle_ms = try_idle_exit(keeper->server, look->found_live);
     if (idle_ms >= 0 && (wait_ms < 0 || idle_ms < wait_ms))
         wait_ms = idle_ms;
-    for (size_t i = 1; i < count; i++)
+    fds[0] = (struct pollfd){.fd = keeper->wake_fd, .events = POLLIN};
+    for (size_t i = 1; i < count; i++) {
+        /* poll(2) passes over -1. */
+        fds[i] = (struct pollfd){.fd = keeper->watched[i - 1].pidfd, .events = POLLIN};
         if (fds[i].fd < 0 && (wait_ms < 0 || wait_ms > RETRY_MS))
             wait_ms = RETRY_MS;
-    (void)poll(fds, count, wait_ms);
-    for (size_t i = 1; i < count; i++)
-        if (fds[i].fd >= 0)
-            (void)close(fds[i].fd);
+    }
+    (void)poll(fds, (nfds_t)count, wait_ms);
     uint64_t calls;
     if ((fds[0].revents & POLLIN) && read(keeper->wake_fd, &calls, sizeof(calls)) < 0)
         return;
@@ -187,15 +252,18 @@ static void *keep_leases(void *context)
 {
     struct lease_keeper *keeper = context;
     struct server *server = keeper->server;
-    AUTO_FREE struct session_lease *owners = calloc(OWNERS_MAX, sizeof(*owners));
-    while (owners && !atomic_load(&keeper->stopping)) {
-        struct look look = {.left_ns = INT64_MAX, .owners = owners};
+    while (!atomic_load(&keeper->stopping)) {
+        struct look look = {.keeper = keeper, .left_ns = INT64_MAX};
         scratch_each(server->scratch, NULL, 0, look_at, &look);
+        forget_others(keeper);
         for (size_t i = 0; i < look.over_count; i++)
             look.retry |= end_session(server, &look.over[i]);
         free(look.over);
         await_event(keeper, &look);
     }
+    for (size_t i = 0; i < keeper->watched_count; i++)
+        if (keeper->watched[i].pidfd >= 0)
+            (void)close(keeper->watched[i].pidfd);
     return NULL;
 }
 
@@ -204,6 +272,11 @@ int lease_keeper_start(struct server *server)
     struct lease_keeper *keeper = calloc(1, sizeof(*keeper));
     if (!keeper)
         return -ENOMEM;
+    keeper->watched = calloc(OWNERS_MAX, sizeof(*keeper->watched));
+    if (!keeper->watched) {
+        free(keeper);
+        return -ENOMEM;
+    }
     keeper->server = server;
     keeper->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     int r = keeper->wake_fd < 0 ? log_errno(errno, "cannot watch over leases")
@@ -211,6 +284,7 @@ int lease_keeper_start(struct server *server)
     if (r < 0) {
         if (keeper->wake_fd >= 0)
             (void)close(keeper->wake_fd);
+        free(keeper->watched);
         free(keeper);
         return r;
     }
@@ -234,6 +308,7 @@ void lease_keeper_stop(struct server *server)
     wake(keeper);
     (void)pthread_join(keeper->thread, NULL);
     (void)close(keeper->wake_fd);
+    free(keeper->watched);
     free(keeper);
     server->lease_keeper = NULL;
 }
@@ -243,7 +318,15 @@ void lease_keeper_wake(struct server *server)
     wake(server->lease_keeper);
 }
 
-int lease_set(struct node *node, const char *name, const char *value, size_t size)
+/* The owner as the caller counts processes; the lease gets it as the daemon does. */
+static int set_owner(struct session_lease *lease, int caller, uint64_t number)
+{
+    int pid;
+    int r = number > INT_MAX ? -ESRCH : process_translate(caller, (int)number, &pid);
+    return r < 0 ? r : session_lease_set_owner(lease, pid);
+}
+
+int lease_set(struct node *node, int caller, const char *name, const char *value, size_t size)
 {
     char digits[24];
     if (strcmp(name, LEASE_TTL_ATTRIBUTE) != 0 && strcmp(name, LEASE_OWNER_ATTRIBUTE) != 0)
@@ -259,13 +342,11 @@ int lease_set(struct node *node, const char *name, const char *value, size_t siz
     struct session_lease lease;
     session_get_lease(session, &lease);
     if (!strcmp(name, LEASE_OWNER_ATTRIBUTE)) {
-        int r = number > INT_MAX ? -ESRCH : session_lease_set_owner(&lease, (int)number);
+        int r = set_owner(&lease, caller, number);
         return r < 0 ? r : session_set_lease(session, &lease);
     }
     if (number == 0 || number > INT32_MAX)
         return -EINVAL;
-    struct timespec now;
-    (void)clock_gettime(CLOCK_REALTIME, &now);
-    lease.ends_ns = ((int64_t)now.tv_sec + (int64_t)number) * 1000000000 + now.tv_nsec;
+    session_lease_set_ttl(&lease, number);
     return session_set_lease(session, &lease);
 }

@@ -344,7 +344,7 @@ void handle_setxattr(fuse_req_t req, fuse_ino_t id, const char *name, const char
     if (target.node && node_is_root(target.node)) {
         r = access_node(req, target.node, W_OK);
         if (r == 0)
-            r = lease_set(target.node, name, value, size);
+            r = lease_set(target.node, fuse_req_ctx(req)->pid, name, value, size);
         if (r == 0)
             lease_keeper_wake(server);
     }

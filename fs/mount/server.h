@@ -124,8 +124,13 @@ MUST_CHECK int lease_keeper_start(struct server *server);
 void lease_keeper_stop(struct server *server);
 /* A lease has changed. */
 void lease_keeper_wake(struct server *server);
-/* SETXATTR user.mintfs.ttl (seconds) and user.mintfs.owner (a process) of a session's directory. */
-MUST_CHECK int lease_set(struct node *node, const char *name, const char *value, size_t size);
+/*
+ * SETXATTR user.mintfs.ttl (seconds) and user.mintfs.owner (a process) of a session's directory.
+ * `caller` is the request's, from whose PID namespace the owner's number is. -EXDEV where the daemon
+ * cannot look into that; -ESRCH.
+ */
+MUST_CHECK int lease_set(struct node *node, int caller, const char *name, const char *value,
+                         size_t size);
 
 /* ---- the handlers, for the table in policy.c ---- */
 

@@ -8,7 +8,6 @@
 #include <zlib.h>
 
 #include "fs/base/io.h"
-#include "fs/base/log.h"
 #include "fs/overlay/changelog_format.h"
 
 enum {
@@ -24,21 +23,11 @@ struct changelog {
     int dirfd;
     int fd;    /* -1: at rest */
     bool torn; /* behind `size` stands a part of a frame */
+    bool old;  /* an earlier version wrote it */
     uint64_t size;
     uint64_t compact_at;
     char name[];
 };
-
-int changelog_read_boot_id(char ret_boot_id[BOOT_ID_SIZE + 1])
-{
-    static const char path[] = "/proc/sys/kernel/random/boot_id";
-    AUTO_FD int fd = io_openat(AT_FDCWD, path, O_RDONLY, 0);
-    int r = fd < 0 ? fd : io_pread_exact(fd, ret_boot_id, BOOT_ID_SIZE, 0);
-    if (r < 0)
-        return log_errno(r, "cannot read %s", path);
-    ret_boot_id[BOOT_ID_SIZE] = '\0';
-    return 0;
-}
 
 void frame_init(struct frame *frame)
 {
@@ -107,10 +96,13 @@ void frame_add_template(struct frame *frame, const struct template_record *recor
 
 void frame_add_identity(struct frame *frame, const struct identity_record *record)
 {
+    const struct process_id *owner = &record->lease.owner;
     struct identity_disk disk = {
         .ends_ns = record->lease.ends_ns,
-        .owner_start = record->lease.owner_start,
-        .owner_pid = record->lease.owner_pid,
+        .owner_start = owner->start,
+        .owner_pid_namespace = owner->pid_namespace,
+        .owner_time_namespace = owner->time_namespace,
+        .owner_pid = owner->pid,
         .renamed = record->renamed,
     };
     add(frame, RECORD_IDENTITY, 0, &disk, sizeof(disk), record->id);
@@ -236,7 +228,7 @@ static int write_whole(struct changelog *log, const struct frame *frame,
     }
     set_fd(log, steal_fd(&fd));
     set_size(log, frame->size);
-    log->torn = false;
+    log->torn = log->old = false;
     return 0;
 }
 
@@ -262,14 +254,23 @@ int changelog_open(int dirfd, const char *name, uint64_t size_bytes, struct chan
         return -ENOMEM;
     int fd = io_openat(dirfd, name, O_RDWR | O_NOFOLLOW, 0);
     set_fd(log, fd);
+    struct frame_disk head;
     int r = fd < 0 ? fd : io_ftruncate(fd, (off_t)size_bytes);
+    if (r == 0)
+        r = io_pread_exact(fd, &head, sizeof(head), 0);
     if (r < 0) {
         changelog_close(log);
         return r;
     }
     set_size(log, size_bytes);
+    log->old = head.magic != LOG_MAGIC;
     *ret_log = log;
     return 0;
+}
+
+bool changelog_is_old(const struct changelog *log)
+{
+    return log->old;
 }
 
 int changelog_unlink(struct changelog *log)

@@ -23,10 +23,7 @@
 #include "fs/overlay/blockmap.h"
 #include "fs/overlay/session.h"
 
-enum { BOOT_ID_SIZE = 36, NAME_BYTES_MAX = 255, TARGET_BYTES_MAX = 4095 };
-
-/* Of the machine as it runs; said on an error. */
-MUST_CHECK int changelog_read_boot_id(char ret_boot_id[BOOT_ID_SIZE + 1]);
+enum { NAME_BYTES_MAX = 255, TARGET_BYTES_MAX = 4095 };
 
 /* What begins every log. */
 struct session_header {
@@ -106,6 +103,8 @@ MUST_CHECK int changelog_create(int dirfd, const char *name, const struct frame 
 /* Opens one that is there, cut to `size_bytes`, what changelog_replay() returned, for appending. */
 MUST_CHECK int changelog_open(int dirfd, const char *name, uint64_t size_bytes,
                               struct changelog **ret_log);
+/* Whether an earlier version wrote it. A compaction replaces it. */
+bool changelog_is_old(const struct changelog *log);
 /* Removes the file: recovery finds the session no more. */
 MUST_CHECK int changelog_unlink(struct changelog *log);
 void changelog_close(struct changelog *log);

@@ -1,7 +1,7 @@
 /*
  * The log is a sequence of frames:
  *
- *     u32 magic   "mfl2" in the first frame, "mfl1" in the others
+ *     u32 magic   "mfl3" in the first frame, "mfl1" in the others
  *     u32 size    of the payload, in bytes, a multiple of 8
  *     u32 crc     CRC-32 (zlib) of the payload, begun with the frame's offset in the file
  *     u32 check   the same of the three words before, so that the size can be trusted
@@ -15,8 +15,11 @@
  *
  * all in the byte order of the machine: a log is of use only on the boot that wrote it. The first
  * record of the first frame is the header. The first frame's magic tells the log's version, and
- * "mfl2" becomes "mfl3" when this changes. A log that begins with "mfl1" has no RECORD_TEMPLATE, is
- * read all the same, and stays one until a compaction writes it anew.
+ * "mfl3" becomes "mfl4" when this changes. Earlier versions are read, and such a log is rewritten
+ * when its session is recovered:
+ *
+ *     mfl2   has RECORD_OLD_IDENTITY: an owner without its namespaces
+ *     mfl1   has no RECORD_TEMPLATE either
  */
 #ifndef MINTFS_OVERLAY_CHANGELOG_FORMAT_H
 #define MINTFS_OVERLAY_CHANGELOG_FORMAT_H
@@ -24,7 +27,8 @@
 #include "fs/overlay/changelog.h"
 
 #define FRAME_MAGIC ((uint32_t)0x316c666d)      /* "mfl1" */
-#define LOG_MAGIC ((uint32_t)0x326c666d)        /* "mfl2" */
+#define LOG_MAGIC ((uint32_t)0x336c666d)        /* "mfl3" */
+#define LOG_MAGIC_2 ((uint32_t)0x326c666d)      /* "mfl2" */
 #define FRAME_MAGIC_KIND ((uint32_t)0x006c666d) /* any version of it */
 
 enum record_type {
@@ -33,8 +37,9 @@ enum record_type {
     RECORD_EXTENT = 3,
     RECORD_LINK = 4,
     RECORD_UNLINK = 5,
-    RECORD_IDENTITY = 6,
+    RECORD_OLD_IDENTITY = 6,
     RECORD_TEMPLATE = 7,
+    RECORD_IDENTITY = 8,
 };
 
 struct frame_disk {
@@ -59,6 +64,15 @@ struct header_disk {
 };
 
 struct identity_disk {
+    int64_t ends_ns;
+    uint64_t owner_start;
+    uint64_t owner_pid_namespace;
+    uint64_t owner_time_namespace;
+    int32_t owner_pid;
+    uint32_t renamed;
+};
+
+struct old_identity_disk {
     int64_t ends_ns;
     uint64_t owner_start;
     int32_t owner_pid;

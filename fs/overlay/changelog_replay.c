@@ -64,8 +64,26 @@ static int replay_identity(struct cursor *cursor, const struct changelog_visitor
     struct identity_record record = {
         .renamed = disk.renamed,
         .lease = {.ends_ns = disk.ends_ns,
-                  .owner_pid = disk.owner_pid,
-                  .owner_start = disk.owner_start},
+                  .owner = {.pid = disk.owner_pid,
+                            .start = disk.owner_start,
+                            .pid_namespace = disk.owner_pid_namespace,
+                            .time_namespace = disk.owner_time_namespace}},
+    };
+    memcpy(record.id, cursor->tail, cursor->head.tail);
+    return visitor->identity ? visitor->identity(&record, context) : 0;
+}
+
+/* In which namespace that process was is not known: it is not taken for another, nor for gone. */
+static int replay_old_identity(struct cursor *cursor, const struct changelog_visitor *visitor,
+                               void *context)
+{
+    struct old_identity_disk disk;
+    if (!take(cursor, &disk, sizeof(disk)) || cursor->head.tail > SESSION_ID_MAX)
+        return -EBADMSG;
+    struct identity_record record = {
+        .renamed = disk.renamed,
+        .lease = {.ends_ns = disk.ends_ns,
+                  .owner = {.pid = disk.owner_pid, .start = disk.owner_start}},
     };
     memcpy(record.id, cursor->tail, cursor->head.tail);
     return visitor->identity ? visitor->identity(&record, context) : 0;
@@ -154,6 +172,9 @@ static int replay_payload(const char *payload, size_t size, bool *seen_header,
         case RECORD_IDENTITY:
             r = replay_identity(&cursor, visitor, context);
             break;
+        case RECORD_OLD_IDENTITY:
+            r = replay_old_identity(&cursor, visitor, context);
+            break;
         case RECORD_NODE:
             r = replay_node(&cursor, visitor, context);
             break;
@@ -179,7 +200,9 @@ static int read_head(int fd, uint64_t offset, struct frame_disk *ret_head)
     int r = io_pread_exact(fd, ret_head, sizeof(*ret_head), (off_t)offset);
     if (r < 0)
         return r;
-    bool is_known = ret_head->magic == FRAME_MAGIC || (offset == 0 && ret_head->magic == LOG_MAGIC);
+    bool is_known =
+        ret_head->magic == FRAME_MAGIC ||
+        (offset == 0 && (ret_head->magic == LOG_MAGIC || ret_head->magic == LOG_MAGIC_2));
     if (offset == 0 && !is_known && (ret_head->magic & 0x00ffffff) == FRAME_MAGIC_KIND)
         return -EPROTONOSUPPORT;
     if (!is_known ||

@@ -32,7 +32,7 @@ int copies_set_lease(const struct store *store, const char *key, const char *id,
     char text[LEASE_TEXT_MAX];
     fill_lease_name(name, id);
     int length = snprintf(text, sizeof(text), "%" PRId64 " %" PRId32 " %" PRIu64 "\n",
-                          lease->ends_ns, lease->owner_pid, lease->owner_start);
+                          lease->ends_ns, lease->owner.pid, lease->owner.start);
     return dir_write_file(key_fd, name, text, (size_t)length, 0600);
 }
 
@@ -43,8 +43,8 @@ static bool is_over(int key_fd, const char *id)
     AUTO_FREE char *text = NULL;
     struct session_lease lease = {0};
     if (dir_read_file(key_fd, name, LEASE_TEXT_MAX, &text, NULL) < 0 ||
-        sscanf(text, "%" SCNd64 " %" SCNd32 " %" SCNu64, &lease.ends_ns, &lease.owner_pid,
-               &lease.owner_start) != 3)
+        sscanf(text, "%" SCNd64 " %" SCNd32 " %" SCNu64, &lease.ends_ns, &lease.owner.pid,
+               &lease.owner.start) != 3)
         return false;
     return session_lease_is_over(&lease);
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "fs/base/io.h"
+#include "fs/base/log.h"
 #include "fs/base/table.h"
 #include "fs/overlay/node.h"
 #include "fs/overlay/scratch.h"
@@ -486,7 +487,12 @@ static int recover(struct replay *replay)
         return r;
     changelog_rest(replay->session->log);
     r = claim_blocks(replay->session);
-    return r < 0 ? r : is_cut;
+    if (r < 0)
+        return r;
+    if (changelog_is_old(replay->session->log) && session_compact(replay->session, true) < 0)
+        log_warning("cannot rewrite logs/%s, of an earlier version; the next mount tries again",
+                    recovery->name);
+    return is_cut;
 }
 
 int session_recover(const struct recovery *recovery, struct session **ret_session)

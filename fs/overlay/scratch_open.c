@@ -331,7 +331,7 @@ static int open_parts(struct scratch *scratch)
 
 static int open_scratch(struct scratch *scratch, const struct scratch_options *options)
 {
-    int r = changelog_read_boot_id(scratch->boot_id);
+    int r = boot_read_id(scratch->boot_id);
     if (r == 0)
         r = options->place ? open_named_place(scratch, options->place) : open_store_place(scratch);
     if (r == 0)

@@ -101,7 +101,7 @@ void session_add_header(const struct session *session, struct frame *frame)
     memcpy(template.digest, base_digest(session->base), sizeof(template.digest));
     frame_add_header(frame, &header);
     frame_add_template(frame, &template);
-    if (session->renamed || session->lease.ends_ns || session->lease.owner_pid)
+    if (session->renamed || session->lease.ends_ns || session->lease.owner.pid)
         frame_add_identity(frame, &identity);
 }
 

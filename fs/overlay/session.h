@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 
 #include "fs/base/cleanup.h"
+#include "fs/base/process.h"
 
 struct node;
 struct session;
@@ -29,23 +30,26 @@ const char *session_key(const struct session *session);
 /* Unique over all sessions of the scratch, ever; never 0. */
 uint64_t session_serial(const struct session *session);
 /*
- * How long it may live, beyond a day without a request: until a time, or as long as a process.
- * Never ends while a file in it is open.
+ * When it ends by itself: at a time, with a process, or, where neither is set, after a day without a
+ * request. Never while a file in it is open.
  */
 struct session_lease {
-    int64_t ends_ns;      /* CLOCK_REALTIME; 0: not set */
-    int32_t owner_pid;    /* 0: none */
-    uint64_t owner_start; /* clock ticks since boot (proc(5), stat): tells a reused number apart */
+    int64_t ends_ns;         /* CLOCK_REALTIME; 0: not set */
+    struct process_id owner; /* .pid is 0: none */
 };
-/* Notes which process PID is just now. -ESRCH. */
+/* Sets the owner: the process that has this number now. As process_identify(): -ESRCH, -EXDEV. */
 MUST_CHECK int session_lease_set_owner(struct session_lease *lease, int pid);
-/* Whether the owner that was noted lives; true for none. */
+/* From now on. */
+void session_lease_set_ttl(struct session_lease *lease, uint64_t seconds);
+/* Whether the owner was seen to be gone, or to live; neither for none. */
+bool session_lease_owner_is_gone(const struct session_lease *lease);
 bool session_lease_owner_lives(const struct session_lease *lease);
-/*
- * How long a session without open files, last used then (session_used_ns()), may live on, if nobody
- * uses it; not above 0: it is to go. Does not ask for the owner.
- */
-int64_t session_lease_left_ns(const struct session_lease *lease, int64_t used_ns);
+/* How long until the time that is set; not above 0: it is over. INT64_MAX where none is set. */
+int64_t session_lease_time_left_ns(const struct session_lease *lease);
+/* How long a session without a time or a living owner may stay unused, last used then
+ * (session_used_ns()). Copies, whose use is not seen, count from the last sign of their owner. */
+int64_t session_lease_idle_left_ns(int64_t used_ns);
+extern const int64_t session_lease_idle_limit_ns;
 int64_t session_lease_clock_ns(void);
 /* For a session that no daemon has: whether what was set has ended it, a time or its owner. */
 bool session_lease_is_over(const struct session_lease *lease);

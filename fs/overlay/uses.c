@@ -139,7 +139,7 @@ static int read_all(struct reading *reading)
         own = NULL;
         return -ENOMEM;
     }
-    int r = changelog_read_boot_id(reading->boot_id);
+    int r = boot_read_id(reading->boot_id);
     if (r == 0)
         r = visit_scratch(own, reading);
     return r ? r : uses_each_scratch(reading->store, visit_scratch, reading);

@@ -29,9 +29,11 @@ int tell_template(const struct template_record *record, void *context)
 int tell_identity(const struct identity_record *record, void *context)
 {
     struct story *story = context;
-    (void)fprintf(story->stream, "identity %s %d %" PRId64 " %d %" PRIu64 "\n", record->id,
-                  record->renamed, record->lease.ends_ns, record->lease.owner_pid,
-                  record->lease.owner_start);
+    const struct process_id *owner = &record->lease.owner;
+    (void)fprintf(story->stream,
+                  "identity %s %d %" PRId64 " %d %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", record->id,
+                  record->renamed, record->lease.ends_ns, owner->pid, owner->start,
+                  owner->pid_namespace, owner->time_namespace);
     return 0;
 }
 
@@ -145,7 +147,11 @@ const struct template_record a_template = {.digest = {0x12, 0xff, [31] = 0x80}};
 const struct identity_record an_identity = {
     .id = "another-id",
     .renamed = true,
-    .lease = {.ends_ns = INT64_MAX, .owner_pid = 4711, .owner_start = UINT64_MAX},
+    .lease = {.ends_ns = INT64_MAX,
+              .owner = {.pid = 4711,
+                        .start = UINT64_MAX,
+                        .pid_namespace = 4026531836,
+                        .time_namespace = 4026531834}},
 };
 
 const struct node_record a_node = {

@@ -115,7 +115,7 @@ static void test_a_later_version(void **state)
     sample_log_init(place, &sample);
     AUTO_STORY struct story story;
     uint64_t size;
-    sample.bytes[3] = '3';
+    sample.bytes[3] = '4';
     AUTO_FD int fd = bytes_fd(sample.bytes, sample.size);
     CHECK_EQ(replay_fd(fd, &story, &size), -EPROTONOSUPPORT);
     CHECK_EQ(story.size, 0);

@@ -104,6 +104,36 @@ static void write_old_log(const struct world *world, const char *name)
     CHECK_EQ(io_pwrite(fd, bytes, HEADS + words[1], 0), 0);
 }
 
+/* As a mintfs wrote it that knew an owner by its number alone. */
+static void write_second_log(const struct world *world, uint64_t serial, const char *id)
+{
+    enum { HEADS = 16 };
+    char bytes[512] = "";
+    struct record_disk head = {.type = RECORD_OLD_IDENTITY, .tail = (uint16_t)strlen(id)};
+    struct old_identity_disk disk = {.ends_ns = 4711, .owner_start = 99, .owner_pid = getpid()};
+    struct session_header header = header_for(world, serial, id);
+    write_log(world, serial, &header, NULL, 0);
+    char name[32];
+    size_t size;
+    log_name(name, serial);
+    AUTO_FREE char *log = read_log(world, name, &size);
+    CHECK(strlen(id) <= 8 && size + sizeof(head) + sizeof(disk) + 8 <= sizeof(bytes));
+    memcpy(bytes, log, size);
+    memcpy(bytes + size, &head, sizeof(head));
+    size += sizeof(head);
+    memcpy(bytes + size, &disk, sizeof(disk));
+    size += sizeof(disk);
+    memcpy(bytes + size, id, strlen(id));
+    size += 8;
+    uint32_t words[4] = {[1] = (uint32_t)size - HEADS};
+    memcpy(words, "mfl2", 4);
+    words[2] = frame_checksum(0, bytes + HEADS, words[1]);
+    words[3] = frame_checksum(0, words, 12);
+    memcpy(bytes, words, HEADS);
+    AUTO_FD int fd = openat(world->logs_fd, name, O_WRONLY | O_TRUNC | O_CLOEXEC);
+    CHECK_EQ(io_pwrite(fd, bytes, size, 0), 0);
+}
+
 /* One that is made anew under its key may not be the same: a session would be a mixture. */
 static void test_a_template_that_was_built_anew(void **state)
 {
@@ -139,26 +169,49 @@ static void test_a_log_of_before(void **state)
     write_old_log(&world, name);
     AUTO_FREE char *said = world_open_said(&world);
     CHECK(!strcmp(said, ""));
-    /* Appended to, it is a log of before still. */
+    /* Before anything is appended it is rewritten, so that an earlier version refuses it. */
+    size_t size;
+    AUTO_FREE char *bytes = read_log(&world, name, &size);
+    CHECK_EQ(memcmp(bytes, "mfl3", 4), 0);
     struct node *root = session_found(world.scratch, world.key, "one");
     node_unref(file_made(root, "mine"), 1);
     node_unref(root, 1);
     scratch_close(world.scratch);
-    size_t size;
-    AUTO_FREE char *bytes = read_log(&world, name, &size);
-    CHECK_EQ(memcmp(bytes, "mfl1", 4), 0);
     world.scratch = scratch_of(world.place);
     root = session_found(world.scratch, world.key, "one");
     node_unref(node_there(root, "mine"), 1);
-    /* Written anew it is one of now. */
-    CHECK_EQ(session_compact(node_session(root), true), 0);
     node_unref(root, 1);
     scratch_close(world.scratch);
-    AUTO_FREE char *bytes_then = read_log(&world, name, &size);
-    CHECK_EQ(memcmp(bytes_then, "mfl2", 4), 0);
     world_rebuild_template(&world, true);
     AUTO_FREE char *said_then = world_open_said(&world);
     CHECK(strstr(said_then, "session one of") && strstr(said_then, "built anew"));
+    world_end(&world);
+}
+
+/* A process of that number may be anybody in any namespace: it neither lives nor is gone. */
+static void test_an_owner_of_before(void **state)
+{
+    struct world world;
+    char name[32];
+    world_begin(&world, *state);
+    scratch_close(world.scratch);
+    write_second_log(&world, 7, "two");
+    AUTO_FREE char *said = world_open_said(&world);
+    CHECK(!strcmp(said, ""));
+    for (int i = 0; i < 2; i++) {
+        struct session_lease lease;
+        struct node *root = session_found(world.scratch, world.key, "two");
+        session_get_lease(node_session(root), &lease);
+        node_unref(root, 1);
+        CHECK(lease.ends_ns == 4711 && lease.owner.pid == getpid() && lease.owner.start == 99);
+        CHECK(!session_lease_owner_is_gone(&lease) && !session_lease_owner_lives(&lease));
+        size_t size;
+        log_name(name, 7);
+        AUTO_FREE char *bytes = read_log(&world, name, &size);
+        CHECK_EQ(memcmp(bytes, "mfl3", 4), 0);
+        scratch_close(world.scratch);
+        world.scratch = scratch_of(world.place);
+    }
     world_end(&world);
 }
 
@@ -314,14 +367,14 @@ static void test_a_later_version(void **state)
         char name[32];
         log_name(name, serial_of(&world, id));
         scratch_close(world.scratch);
-        flip(&world, name, 3, '2' ^ '3');
+        flip(&world, name, 3, '3' ^ '4');
         struct scratch *refused = NULL;
         said_begin();
         CHECK_EQ(scratch_open(world.place->store, &(struct scratch_options){0}, &refused),
                  -EPROTONOSUPPORT);
         AUTO_FREE char *said = said_end();
         CHECK(strstr(said, name));
-        flip(&world, name, 3, '2' ^ '3');
+        flip(&world, name, 3, '3' ^ '4');
         AUTO_FREE char *said_then = world_open_said(&world);
         CHECK(!strcmp(said_then, ""));
         check_marked(&world, "a", "mark-a");
@@ -386,6 +439,7 @@ int main(void)
         TEST(test_a_template_that_is_gone),
         TEST(test_a_template_that_was_built_anew),
         TEST(test_a_log_of_before),
+        TEST(test_an_owner_of_before),
         TEST(test_blocks_that_nobody_named),
         TEST(test_damaged_logs),
         TEST(test_logs_that_lie),
