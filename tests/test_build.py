@@ -64,7 +64,8 @@ def test_sealed_files_are_read_only_and_the_manifest_knows_their_modes(project):
     )
     files = project.template(key) / "files"
     assert stat.S_IMODE((files / "a/x.txt").stat().st_mode) == 0o444
-    assert stat.S_IMODE((files / "a").stat().st_mode) == 0o555
+    assert stat.S_IMODE((files / "a").stat().st_mode) == 0o755
+    assert stat.S_IMODE(files.stat().st_mode) == 0o755
     entries = {e["path"]: e for e in project.manifest(key)["entries"]}
     assert list(entries) == ["a", "a/empty", "a/x.txt", "link"]
     assert entries["a/x.txt"]["mode"] == "0640"

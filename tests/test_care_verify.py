@@ -302,3 +302,28 @@ def test_a_pin_that_is_refused_is_as_it_was(store):
     (store.path / "v1/templates" / unreadable / "manifest.json").write_text("rubbish")
     store.fail("pin", unreadable, status=3)
     assert os.listdir(pins) == []
+
+
+@pytest.mark.parametrize("catalog", ["verified", "missing"])
+def test_links_that_lead_out_by_way_of_others(store, catalog):
+    """As a restored cache may bring them: text alone says that they stay inside."""
+    victim = store.path / "v1/victim"
+    key = store.build_tree("ln -s . here; echo x >x; ln -s here/x app.db", name="app")
+    victim.write_text("precious")
+    folder = store.path / "v1/templates" / key
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (entry,) = [entry for entry in manifest["entries"] if entry["path"] == "app.db"]
+    entry["target"] = "here/here/here/here/../../../../victim"
+    (folder / "manifest.json").chmod(0o644)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    (folder / "files/app.db").unlink()
+    (folder / "files/app.db").symlink_to(entry["target"])
+    if catalog == "missing":
+        (store.path / "v1/catalog.db").unlink()
+    said = store.fail("session", "new", key, status=5, env={"MINTFS_BACKEND": "copy"})
+    assert "files/app.db -> here/here/here" in said and "leads out of the template" in said
+    assert "leads out" in store.run("verify", status=5).stderr
+    assert "leads out" in store.run("verify", key, status=5).stderr
+    assert victim.read_text() == "precious"
+    store.run("verify", "--repair")
+    assert store.build_tree("ln -s . here; echo x >x; ln -s here/x app.db", name="app") == key

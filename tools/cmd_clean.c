@@ -52,7 +52,6 @@ static void cleaning_fini(struct cleaning *cleaning)
 static int find_store(char **ret_path)
 {
     AUTO_FREE char *path = NULL;
-    struct stat status;
     int r = store_path(&path);
     if (r < 0)
         return r;
@@ -63,7 +62,7 @@ static int find_store(char **ret_path)
     }
     if (fd < 0)
         return log_errno(fd, "%s", path);
-    if (fstatat(fd, "mintfs-store", &status, AT_SYMLINK_NOFOLLOW) < 0)
+    if (!store_is_marked(fd))
         return log_fail(EPERM,
                         "%s is not a store of mintfs (no file \"mintfs-store\" in it): left alone",
                         path);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "fs/base/log.h"
+#include "fs/store/foreign.h"
 #include "fs/store/store.h"
 #include "tools/command.h"
 #include "tools/inventory.h"
@@ -148,17 +149,22 @@ static int list(bool as_json)
 {
     AUTO_STORE struct store *store = NULL;
     AUTO_INVENTORY struct inventory inventory = {.templates = NULL};
+    struct foreign foreign = {.count = 0};
     int r = store_open_existing(&store);
     if (r >= 0)
         r = inventory_read(store, &inventory);
+    if (r >= 0 && store)
+        r = foreign_find(store, "", &foreign);
     if (r < 0)
         return r;
+    if (foreign.count)
+        (void)foreign_log(store, &foreign);
     if (as_json)
         return shown_json(json_pack("{s:O, s:O}", "templates", inventory.templates, "sessions",
                                     inventory.sessions));
     if (json_array_size(inventory.templates))
         r = print_templates(inventory.templates);
-    else if (store)
+    else if (store && !foreign.count)
         log_info("no templates in %s yet", store->path);
     if (r == 0 && json_array_size(inventory.sessions)) {
         printf("\n");

@@ -5,7 +5,7 @@
  * are named, always their contents.
  *
  * With --json: {"templates", "bytes": read, "problems": [{"kind": "damaged"|"unknown"|"gone"|
- * "stale"|"leftover", "what": KEY or name, "repaired"}...]}; with --rebuild {"key", "differences": [...]}.
+ * "stale"|"leftover"|"foreign", "what": KEY or name, "repaired"}...]}; with --rebuild {"key", "differences": [...]}.
  */
 #include <fcntl.h>
 #include <getopt.h>
@@ -20,7 +20,9 @@
 #include "fs/base/progress.h"
 #include "fs/overlay/uses.h"
 #include "fs/store/catalog.h"
+#include "fs/store/foreign.h"
 #include "fs/store/interrupt.h"
+#include "fs/store/links.h"
 #include "fs/store/pin.h"
 #include "fs/store/rebuild.h"
 #include "fs/store/sweep.h"
@@ -113,7 +115,9 @@ static int check_template(struct verifying *verifying, const char *key, bool con
         return log_fail(EBADMSG, "%s/files: %s: the template is damaged", path, strerror(-files));
     struct template template = {.files_fd = files, .manifest = manifest};
     memcpy(template.key, key, sizeof(template.key));
-    r = contents ? verify_template(&template, path) : check_sizes(&template, path);
+    r = links_check(manifest, path);
+    if (r == 0)
+        r = contents ? verify_template(&template, path) : check_sizes(&template, path);
     if (r == 0 && contents)
         verifying->read_bytes += manifest_size_bytes(manifest);
     if (r == 0 && contents && catalog_is_verified(store->catalog, key) == 0)
@@ -307,6 +311,18 @@ static int check_leftovers(struct verifying *verifying)
     return 0;
 }
 
+/* Those of another user, which could not be looked at. */
+static int check_foreign(struct verifying *verifying)
+{
+    struct foreign foreign;
+    int r = foreign_find(verifying->store, "", &foreign);
+    if (r < 0 || !foreign.count)
+        return r;
+    (void)foreign_log(verifying->store, &foreign);
+    add_problem(verifying, "foreign", foreign.key, false);
+    return 0;
+}
+
 /* ---- the command ---- */
 
 static int tell_result(const struct verifying *verifying)
@@ -348,6 +364,8 @@ static int verify(struct verifying *verifying, int argc, char **argv)
         r = settle_damaged(verifying);
     if (r == 0 && !named)
         r = check_leftovers(verifying);
+    if (r == 0 && !named)
+        r = check_foreign(verifying);
     if (r == 0)
         r = tell_result(verifying);
     if (r == 0 && verifying->unrepaired)

@@ -2,6 +2,7 @@
  * mintfs doctor, inside: what is found, in the order of the checks.
  *
  *     doctor_machine.c   the kernel, FUSE, what the container leaves of them
+ *     doctor_owners.c    what in the store belongs to another user
  *     doctor_store.c     HOME, the store, mounts, and which backend follows from all that
  *
  * A check says one thing or more with doctor_say(). It changes nothing, unless --fix was given and
@@ -62,5 +63,7 @@ char *doctor_text(const char *format, ...) PRINTF_LIKE(1, 2);
 
 void doctor_check_machine(struct doctor *doctor);
 void doctor_check_store(struct doctor *doctor);
+/* Of doctor->store_path. */
+void doctor_check_owners(struct doctor *doctor);
 
 #endif

@@ -239,6 +239,7 @@ static bool check_store(struct doctor *doctor)
     (void)!mountpoint_each(note_file_system, &search);
     doctor_say(doctor, FINDING_OK, "store", NULL, "%s, yours alone, on %s", doctor->store_path,
                search.type);
+    doctor_check_owners(doctor);
     check_room(doctor, doctor->store_path);
     return true;
 }

@@ -117,9 +117,9 @@ int io_fsync(int fd)
     return r;
 }
 
-int io_syncfs(int fd)
+void io_start_writeback(int fd)
 {
-    return (int)SEAM_CALL(syncfs(fd));
+    (void)sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
 }
 
 int io_ftruncate(int fd, off_t size)

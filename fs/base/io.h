@@ -30,8 +30,8 @@ MUST_CHECK int io_pwrite(int fd, const void *buffer, size_t size, off_t offset);
 
 /* Of a directory, too, where the file system can sync those. */
 MUST_CHECK int io_fsync(int fd);
-/* Writes back all of the file system that fd is on, and reports its errors. */
-MUST_CHECK int io_syncfs(int fd);
+/* Lets the kernel begin to write the file's pages, for an io_fsync() that comes later. */
+void io_start_writeback(int fd);
 MUST_CHECK int io_ftruncate(int fd, off_t size);
 MUST_CHECK int io_fallocate(int fd, int mode, off_t offset, off_t length);
 MUST_CHECK int io_renameat(int from_dirfd, const char *from, int to_dirfd, const char *to);

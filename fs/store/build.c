@@ -15,6 +15,7 @@
 #include "fs/store/explain.h"
 #include "fs/store/interrupt.h"
 #include "fs/store/key.h"
+#include "fs/store/links.h"
 #include "fs/store/run.h"
 #include "fs/store/seal.h"
 #include "fs/store/sweep.h"
@@ -51,8 +52,7 @@ static void build_fini(struct build *build)
     if (build->work[0]) {
         int r = dir_remove_tree(build->store->building_fd, build->work);
         if (r < 0)
-            log_warning("cannot remove %s/v1/building/%s: %s; the next build will",
-                        build->store->path, build->work, strerror(-r));
+            sweep_log_left(build->store, build->work, r);
     }
     free(build->files_path);
     free(build->out_path);
@@ -66,8 +66,6 @@ static void build_fini(struct build *build)
 static int serve(struct build *build)
 {
     const char *key = build->key.hex;
-    if (!template_exists(build->store, key))
-        return 0;
     /* Opening sees that its files are there, and compares one that nobody vouches for yet (brought
      * from elsewhere, or its builder died before the catalog heard of it) with its manifest. */
     AUTO_TEMPLATE struct template *template = NULL;
@@ -284,7 +282,11 @@ static int drop_unused_parents(const struct build *build)
 static const char *choose_file(const struct build *build)
 {
     const struct manifest *manifest = build->manifest;
+    const struct manifest_entry *file = links_resolve(manifest, spec_file(build->spec));
     const char *only = NULL;
+    /* Where it is a link, the file behind it: that is what is copied, and opened. */
+    if (file && file->type == ENTRY_FILE)
+        return file->path;
     if (manifest_find(manifest, spec_file(build->spec)))
         return spec_file(build->spec);
     for (size_t i = 0; i < manifest->entry_count; i++) {
@@ -300,13 +302,19 @@ static const char *choose_file(const struct build *build)
 static int check_file(const struct build *build)
 {
     const char *file = spec_file(build->spec);
-    const struct manifest_entry *entry = manifest_find(build->manifest, file);
+    const struct manifest_entry *named = manifest_find(build->manifest, file);
+    const struct manifest_entry *entry = links_resolve(build->manifest, file);
     if (entry && entry->type == ENTRY_FILE && entry->size_bytes == 0)
         log_warning("builder left %s empty; it may have migrated another database: check "
                     "DATABASE_URL, or sqlalchemy.url in alembic.ini",
                     file);
     if (!build->out_was_asked || (entry && entry->type == ENTRY_FILE))
         return 0;
+    if (named && named->type == ENTRY_SYMLINK)
+        return log_fail(ENODATA,
+                        "builder left %s -> %s: a symbolic link, and no file is there; let it "
+                        "write the database to {out} itself",
+                        file, named->target);
     return log_fail(ENODATA,
                     "builder left other files in %s, but not %s: write to {out} or "
                     "$MINTFS_OUT, or say with --file what it is called",

@@ -12,6 +12,7 @@
 #include "fs/base/io.h"
 #include "fs/base/log.h"
 #include "fs/base/progress.h"
+#include "fs/store/foreign.h"
 #include "fs/store/sweep.h"
 #include "fs/store/template.h"
 
@@ -142,6 +143,21 @@ struct held *gc_batch_find(struct batch *batch, const char *key)
     return NULL;
 }
 
+static int log_kept(const struct store *store, const char *key, int error)
+{
+    struct stat status;
+    AUTO_FREE char *shown = NULL;
+    if (asprintf(&shown, "%s/v1/templates/%s", store->path, key) < 0) {
+        shown = NULL;
+        return -ENOMEM;
+    }
+    if ((error == -EACCES || error == -EPERM) &&
+        fstatat(store->templates_fd, key, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+        status.st_uid != geteuid())
+        return foreign_log_path(shown, status.st_uid, shown);
+    return log_errno(error, "cannot evict %s", shown);
+}
+
 static int move_aside(const char *key, void *context)
 {
     struct batch *batch = context;
@@ -155,7 +171,7 @@ static int move_aside(const char *key, void *context)
     if (r == -ENOENT)
         return 0;
     if (r < 0)
-        return log_errno(r, "cannot evict %s/v1/templates/%s", batch->store->path, key);
+        return log_kept(batch->store, key, r);
     memcpy(held->aside, aside, sizeof(aside));
     return 0;
 }
@@ -200,8 +216,7 @@ static void remove_files(const struct batch *batch)
         const char *aside = batch->held[i].aside;
         int r = aside[0] ? dir_remove_tree(batch->store->building_fd, aside) : 0;
         if (r < 0)
-            log_warning("cannot remove %s/v1/building/%s: %s; the next build or gc will",
-                        batch->store->path, aside, strerror(-r));
+            sweep_log_left(batch->store, aside, r);
         count += aside[0] != '\0';
         bytes += aside[0] ? batch->held[i].candidate->row.size_bytes : 0;
         progress_add(1);

@@ -15,6 +15,12 @@
 #include "fs/base/cleanup.h"
 #include "fs/base/sha256.h"
 
+/*
+ * Of a template's directories in the store, whatever the builder's mode was; files are 0444. The
+ * owner may write to them, so that rm -rf, git clean and CI runners can remove a store.
+ */
+enum { TEMPLATE_DIRECTORY_MODE = 0755 };
+
 enum entry_type { ENTRY_FILE, ENTRY_DIRECTORY, ENTRY_SYMLINK };
 
 /* One file, directory or symbolic link of a template. */

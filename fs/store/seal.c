@@ -1,6 +1,7 @@
 /*
  * Three passes over the tree, each by descriptor: what is there (types, hard links, writers); the
- * databases (which makes and removes side files); then digest, mode and sync of what is left.
+ * databases (which makes and removes side files); then digest and mode of what is left, which is
+ * synced in the end.
  *
  * Nothing of the builder writes any more once the first pass is over, or what the second checks
  * would not be what the third hashes: a writer is waited for, and the tree is looked at anew.
@@ -9,17 +10,17 @@
 
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/openat2.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <time.h>
 
 #include "fs/base/dir.h"
 #include "fs/base/io.h"
 #include "fs/base/log.h"
+#include "fs/base/sync.h"
 #include "fs/store/interrupt.h"
+#include "fs/store/links.h"
 #include "fs/store/seal_sqlite.h"
 #include "fs/store/strlist.h"
 
@@ -101,18 +102,34 @@ static int grant(int dirfd, const char *name, mode_t mode, mode_t needed)
     return fchmodat(dirfd, name, (mode & 07777) | needed, 0) < 0 ? -errno : 0;
 }
 
-/* Another name of this file lies elsewhere: the template gets a copy, and that one stays as it is.
+static bool has_changed(int fd, const struct stat *before)
+{
+    struct stat now;
+    return fstat(fd, &now) < 0 || now.st_size != before->st_size ||
+           now.st_mtim.tv_sec != before->st_mtim.tv_sec ||
+           now.st_mtim.tv_nsec != before->st_mtim.tv_nsec;
+}
+
+/*
+ * The template gets a copy of its own: of a file that has another name elsewhere, which stays as it
+ * is, and of one that belongs to another user.
  */
-static int cut_hard_link(int dirfd, const char *name, mode_t mode)
+static int replace_by_copy(int dirfd, const char *name, mode_t mode)
 {
     static const char beside[] = ".mintfs-seal.tmp";
+    struct stat before;
     AUTO_FD int from = io_openat(dirfd, name, O_RDONLY | O_NOFOLLOW, 0);
     if (from < 0)
         return from;
+    if (fstat(from, &before) < 0)
+        return -errno;
     AUTO_FD int to = io_openat(dirfd, beside, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
     if (to < 0)
         return to;
     int r = io_copy_file(from, to);
+    /* Whether another user's process still writes cannot be asked by a lease. */
+    if (r == 0 && has_changed(from, &before))
+        r = -EBUSY;
     if (r == 0)
         r = io_fchmod(to, mode & 07777);
     if (r == 0)
@@ -120,15 +137,60 @@ static int cut_hard_link(int dirfd, const char *name, mode_t mode)
     return r;
 }
 
-/* The text of a link alone does not know where links on its way lead. Dangling is fine. */
-static bool leads_out(int files_fd, const char *path)
+/* Why something that another user's process left cannot be sealed, and the way out. */
+static int log_foreign(const char *path, const struct stat *status, int error)
 {
-    struct open_how how = {
-        .flags = O_PATH | O_CLOEXEC,
-        .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
-    };
-    AUTO_FD int fd = (int)syscall(SYS_openat2, files_fd, path, &how, sizeof(how));
-    return fd < 0 && errno == EXDEV;
+    return log_fail(error,
+                    "builder left %s, which belongs to user %u and cannot be used by you (%u): let "
+                    "the builder run as you (docker run --user %u:%u), or end with: chown -R %u:%u "
+                    "{dir}",
+                    path, status->st_uid, geteuid(), geteuid(), getegid(), geteuid(), getegid());
+}
+
+static bool is_foreign(const struct stat *status)
+{
+    return status->st_uid != geteuid();
+}
+
+static int log_link_out(const char *path, const char *target)
+{
+    return log_fail(EINVAL,
+                    "builder left %s -> %s: a symbolic link that leads out of the template; let "
+                    "it copy the file instead",
+                    path, target);
+}
+
+/*
+ * An absolute link to something below the tree, whose path is that of the builder's work, becomes a
+ * relative one. `target` has room for PATH_MAX bytes. 1: it did; 0: it is no such link.
+ */
+static int make_relative(const struct seal *seal, int dirfd, const char *name, const char *path,
+                         char *target)
+{
+    static const char beside[] = ".mintfs-seal.tmp";
+    size_t length = strlen(seal->path);
+    if (strncmp(target, seal->path, length) != 0 || (target[length] && target[length] != '/'))
+        return 0;
+    AUTO_FREE char *relative = NULL;
+    size_t size = 0;
+    FILE *stream = open_memstream(&relative, &size);
+    if (!stream)
+        return -ENOMEM;
+    for (const char *slash = path; (slash = strchr(slash, '/')); slash++)
+        (void)fputs("../", stream);
+    const char *rest = target + length + strspn(target + length, "/");
+    (void)fputs(*rest ? rest : ".", stream);
+    if (fclose(stream) != 0)
+        return -ENOMEM;
+    if (size >= PATH_MAX)
+        return 0;
+    int r = io_symlinkat(relative, dirfd, beside);
+    if (r == 0)
+        r = io_renameat(dirfd, beside, dirfd, name);
+    if (r < 0)
+        return r;
+    memcpy(target, relative, size + 1);
+    return 1;
 }
 
 static int take_link(struct seal *seal, int dirfd, const char *name, const char *path)
@@ -140,12 +202,11 @@ static int take_link(struct seal *seal, int dirfd, const char *name, const char 
     if ((size_t)length == sizeof(target))
         return log_left(EINVAL, path, "a symbolic link that is too long");
     target[length] = '\0';
-    bool is_inside = manifest_link_is_inside(path, target);
-    if (!is_inside || leads_out(seal->files_fd, path))
-        return log_fail(EINVAL,
-                        "builder left %s -> %s: a symbolic link that leads out of the "
-                        "template",
-                        path, target);
+    int r = make_relative(seal, dirfd, name, path, target);
+    if (r < 0)
+        return log_errno(r, "sealing %s", path);
+    if (!manifest_link_is_inside(path, target))
+        return log_link_out(path, target);
     struct manifest_entry entry = {
         .path = strdup(path), .type = ENTRY_SYMLINK, .mode = 0777, .target = strdup(target)};
     if (!entry.path || !entry.target) {
@@ -159,13 +220,16 @@ static int take_link(struct seal *seal, int dirfd, const char *name, const char 
 static int scan_directory(struct seal *seal, int dirfd, const char *path, unsigned depth);
 
 static int take_directory(struct level *level, int dirfd, const char *name, const char *path,
-                          mode_t mode)
+                          const struct stat *status)
 {
     struct manifest_entry entry = {
-        .path = strdup(path), .type = ENTRY_DIRECTORY, .mode = mode & 0777};
+        .path = strdup(path), .type = ENTRY_DIRECTORY, .mode = status->st_mode & 0777};
     int r = entry.path ? add_entry(level->seal, entry) : -ENOMEM;
+    /* Nobody else than its owner, or root, could ever remove it. */
+    if (r == 0 && is_foreign(status) && geteuid() != 0)
+        return log_foreign(path, status, EPERM);
     if (r == 0)
-        r = grant(dirfd, name, mode, 0700);
+        r = grant(dirfd, name, status->st_mode, 0700);
     if (r < 0)
         return log_errno(r, "sealing %s", path);
     AUTO_FD int fd = io_openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
@@ -177,12 +241,19 @@ static int take_directory(struct level *level, int dirfd, const char *name, cons
 static int take_file(struct seal *seal, int dirfd, const char *name, const char *path,
                      const struct stat *status)
 {
-    /* Cut before the mode is touched: it is the other name's mode, too. */
+    /* Copied before the mode is touched: it is the other name's mode, too. */
     int r = 0;
-    if (status->st_nlink > 1)
-        r = cut_hard_link(dirfd, name, status->st_mode);
+    if (status->st_nlink > 1 || (is_foreign(status) && geteuid() != 0))
+        r = replace_by_copy(dirfd, name, status->st_mode);
     if (r == 0)
         r = grant(dirfd, name, status->st_mode, 0600);
+    /* Root of a container may change nothing of users that it does not know. */
+    if (r == -EPERM && is_foreign(status))
+        r = replace_by_copy(dirfd, name, status->st_mode | 0600);
+    if ((r == -EACCES || r == -EPERM) && is_foreign(status))
+        return log_foreign(path, status, r);
+    if (r == -EBUSY)
+        return log_left(r, path, "it still changes; the builder must end all that it starts");
     if (r < 0)
         return log_errno(r, "sealing %s", path);
     struct manifest_entry entry = {
@@ -208,7 +279,7 @@ static int scan_entry(int dirfd, const char *name, unsigned char type UNUSED, vo
     case S_IFREG:
         return take_file(level->seal, dirfd, name, path, &status);
     case S_IFDIR:
-        return take_directory(level, dirfd, name, path, status.st_mode);
+        return take_directory(level, dirfd, name, path, &status);
     case S_IFLNK:
         return take_link(level->seal, dirfd, name, path);
     case S_IFSOCK:
@@ -333,7 +404,9 @@ static int first_pass(struct seal *seal)
                         "database: check DATABASE_URL, or sqlalchemy.url in alembic.ini",
                         seal->path);
     qsort(seal->entries, seal->count, sizeof(*seal->entries), compare_entries);
-    return 0;
+    const struct manifest seen = {.entries = seal->entries, .entry_count = seal->count};
+    const struct manifest_entry *out = links_find_escape(&seen);
+    return out ? log_link_out(out->path, out->target) : 0;
 }
 
 /* ---- second pass ---- */
@@ -438,10 +511,9 @@ static int finish_file(const struct seal *seal, struct manifest_entry *entry)
     int r = sha256_of_fd(fd, entry->digest);
     if (r == 0)
         r = io_fchmod(fd, 0444);
-    if (r == 0)
-        r = io_fsync(fd);
     if (r == 0 && fstat(fd, &status) < 0)
         r = -errno;
+    io_start_writeback(fd);
     if (r < 0)
         return log_errno(r, "sealing %s", entry->path);
     if (has_writer(fd))
@@ -458,9 +530,7 @@ static int finish_directory(struct seal *seal, const char *path)
     struct level level = {.seal = seal, .path = path};
     AUTO_FD int fd =
         io_openat(seal->files_fd, path[0] ? path : ".", O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-    int r = fd < 0 ? fd : io_fchmod(fd, 0555);
-    if (r == 0)
-        r = io_fsync(fd);
+    int r = fd < 0 ? fd : io_fchmod(fd, TEMPLATE_DIRECTORY_MODE);
     if (r < 0)
         return log_errno(r, "sealing %s", path[0] ? path : seal->path);
     return dir_each(fd, check_known, &level);
@@ -484,6 +554,23 @@ static int finish_entries(struct seal *seal)
     return finish_directory(seal, "");
 }
 
+static int sync_entries(const struct seal *seal)
+{
+    AUTO_FREE const char **paths = calloc(seal->count + 1, sizeof(*paths));
+    size_t count = 0;
+    size_t failed = 0;
+    if (!paths)
+        return -ENOMEM;
+    for (size_t i = 0; i < seal->count; i++)
+        if (seal->entries[i].type != ENTRY_SYMLINK)
+            paths[count++] = seal->entries[i].path;
+    int r = sync_paths(seal->files_fd, paths, count, &failed);
+    if (r < 0)
+        return log_errno(r, "sealing %s", paths[failed]);
+    r = io_fsync(seal->files_fd);
+    return r < 0 ? log_errno(r, "sealing %s", seal->path) : 0;
+}
+
 int seal_tree(int files_fd, const char *path, struct manifest *manifest)
 {
     CLEANUP(seal_fini)
@@ -496,6 +583,8 @@ int seal_tree(int files_fd, const char *path, struct manifest *manifest)
         r = seal_databases(&seal);
     if (r == 0)
         r = finish_entries(&seal);
+    if (r == 0)
+        r = sync_entries(&seal);
     if (r == -ENOMEM)
         return log_errno(r, "sealing %s", path);
     if (r < 0)

@@ -2,8 +2,9 @@
  * Sealing: what a builder left becomes the files of a template.
  *
  * Every SQLite database is recovered, checkpointed, put in rollback mode, rid of its side files and
- * checked; every file gets mode 0444, every directory 0555, a digest, and is synced. Hard links to
- * files elsewhere are cut first, so that nothing outside the tree is touched.
+ * checked; every file gets mode 0444 and a digest, every directory 0755, and all is synced. Files
+ * that have another name elsewhere, or another owner, are replaced by copies first, so that nothing
+ * outside the tree is touched.
  */
 #ifndef MINTFS_STORE_SEAL_H
 #define MINTFS_STORE_SEAL_H

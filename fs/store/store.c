@@ -106,8 +106,9 @@ static int check_owner(int fd, const char *path, const char *name)
     if (status.st_uid != geteuid())
         return log_fail(EPERM,
                         "store %s%s%s belongs to user %u, not to you (%u): set "
-                        "MINTFS_STORE to a directory of your own",
-                        path, slash, name, status.st_uid, geteuid());
+                        "MINTFS_STORE to a directory of your own, or take it over with: sudo "
+                        "chown -R %u:%u '%s'",
+                        path, slash, name, status.st_uid, geteuid(), geteuid(), getegid(), path);
     if (status.st_mode & (S_IWGRP | S_IWOTH))
         return log_fail(EPERM,
                         "store %s%s%s can be written by others (mode %04o); mend it with: "
@@ -136,10 +137,21 @@ static bool has_file(int dirfd, const char *name)
     return fstatat(dirfd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(status.st_mode);
 }
 
-static int find_other_than(int dirfd UNUSED, const char *name, unsigned char type UNUSED,
-                           void *context)
+static bool is_one_of(const char *name, const char *const *names, size_t count)
 {
-    return strcmp(name, context) != 0;
+    for (size_t i = 0; i < count; i++)
+        if (!strcmp(name, names[i]))
+            return true;
+    return false;
+}
+
+static int find_unknown_part(int dirfd UNUSED, const char *name, unsigned char type UNUSED,
+                             void *context UNUSED)
+{
+    static const char *const parts[] = {
+        "templates", "building", "locks",     "sessions",   "copies",
+        "kept",      "pins",     "scratches", "catalog.db", "catalog.db-journal"};
+    return !is_one_of(name, parts, ARRAY_LENGTH(parts));
 }
 
 static int find_no_key(int dirfd UNUSED, const char *name, unsigned char type UNUSED,
@@ -148,29 +160,44 @@ static int find_no_key(int dirfd UNUSED, const char *name, unsigned char type UN
     return strlen(name) != SHA256_HEX_LENGTH || name[strspn(name, "0123456789abcdef")];
 }
 
-/* Whether v1 holds templates/KEY and nothing else: no marker travels with a cached template. */
-static bool has_templates_alone(int dirfd)
+/*
+ * Whether v1 is what is left of a store that lost its marker: a CI cache brings back templates/KEY
+ * alone, and `git clean` or rm -rf may have removed the marker before they failed.
+ */
+static bool has_known_parts_alone(int dirfd)
 {
-    char templates[] = "templates";
     AUTO_FD int v1 = dir_open_beneath(dirfd, "v1", O_RDONLY | O_DIRECTORY);
-    if (v1 < 0 || dir_each(v1, find_other_than, templates) != 0)
+    if (v1 < 0 || dir_each(v1, find_unknown_part, NULL) != 0)
         return false;
-    AUTO_FD int fd = dir_open_beneath(v1, templates, O_RDONLY | O_DIRECTORY);
-    return fd >= 0 && dir_each(fd, find_no_key, NULL) == 0;
+    AUTO_FD int fd = dir_open_beneath(v1, "templates", O_RDONLY | O_DIRECTORY);
+    return fd == -ENOENT || (fd >= 0 && dir_each(fd, find_no_key, NULL) == 0);
 }
 
-/* What mkfs puts into a new volume is nobody's data, and neither is what a CI cache brought back. */
+static bool is_our_tag(int dirfd)
+{
+    AUTO_FREE char *text = NULL;
+    return dir_read_file(dirfd, tag_name, strlen(tag_text), &text, NULL) == 0 &&
+           !strcmp(text, tag_text);
+}
+
+/* What mkfs puts into a new volume is nobody's data. */
 static int find_foreign(int dirfd, const char *name, unsigned char type UNUSED,
                         void *context UNUSED)
 {
-    return strcmp(name, "lost+found") != 0 &&
-           !(strcmp(name, "v1") == 0 && has_templates_alone(dirfd));
+    return strcmp(name, "lost+found") != 0 && !(!strcmp(name, tag_name) && is_our_tag(dirfd)) &&
+           !(!strcmp(name, "v1") && has_known_parts_alone(dirfd));
+}
+
+bool store_is_marked(int fd)
+{
+    return has_file(fd, marker_name) || (faccessat(fd, "v1", F_OK, AT_SYMLINK_NOFOLLOW) == 0 &&
+                                         dir_each(fd, find_foreign, NULL) == 0);
 }
 
 /*
- * Makes a directory that is empty, or holds templates alone, a store. The marker is the first thing
- * that is added, so that another process that comes at the same moment finds either such a
- * directory or a marked one.
+ * Makes a directory that is empty, or holds what is left of a store, a store. The marker is the
+ * first thing that is added, so that another process that comes at the same moment finds either such
+ * a directory or a marked one.
  */
 static int mark(int fd, const char *path)
 {

@@ -51,6 +51,9 @@ MUST_CHECK int store_open_existing(struct store **ret_store);
 /* Whether there is a store at the path, or something in its way; an empty directory is neither. */
 bool store_is_there(const char *path);
 
+/* Whether the directory has a store's marker, or holds nothing but what is left of a store. */
+bool store_is_marked(int fd);
+
 /*
  * Says what the disk refused at NAME of the store (NULL: at the store itself), with the way out,
  * and returns -|error|.

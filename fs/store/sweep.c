@@ -25,6 +25,18 @@ void sweep_lock_name(const char *key, char ret_name[BUILD_LOCK_NAME_SIZE])
     (void)snprintf(ret_name, BUILD_LOCK_NAME_SIZE, "%s%.64s", lock_prefix, key);
 }
 
+void sweep_log_left(const struct store *store, const char *work, int error)
+{
+    /* What another user's process left may be his alone to remove. */
+    if (error == -EACCES || error == -EPERM)
+        log_warning("cannot remove %s/v1/building/%s: %s; remove it with: sudo rm -rf "
+                    "'%s/v1/building/%s'",
+                    store->path, work, strerror(-error), store->path, work);
+    else
+        log_warning("cannot remove %s/v1/building/%s: %s; the next build or gc will", store->path,
+                    work, strerror(-error));
+}
+
 static int sweep_work(int building_fd, const char *name, unsigned char type UNUSED, void *context)
 {
     const struct sweep *sweep = context;
@@ -41,8 +53,7 @@ static int sweep_work(int building_fd, const char *name, unsigned char type UNUS
     }
     int r = dir_remove_tree(building_fd, name);
     if (r < 0 && r != -ENOENT)
-        log_warning("cannot remove the leftover %s/v1/building/%s: %s", sweep->store->path, name,
-                    strerror(-r));
+        sweep_log_left(sweep->store, name, r);
     return 0;
 }
 

@@ -21,4 +21,7 @@ void sweep_lock_name(const char *key, char ret_name[BUILD_LOCK_NAME_SIZE]);
  */
 void sweep_building(const struct store *store, const char *held_key);
 
+/* Warns that v1/building/WORK could not be removed, with the way out. */
+void sweep_log_left(const struct store *store, const char *work, int error);
+
 #endif

@@ -9,6 +9,8 @@
 #include "fs/base/io.h"
 #include "fs/base/log.h"
 #include "fs/store/catalog.h"
+#include "fs/store/foreign.h"
+#include "fs/store/links.h"
 #include "fs/store/strlist.h"
 #include "fs/store/verify.h"
 
@@ -76,10 +78,24 @@ static int check_files(const struct template *template, const char *shown_path)
     return 0;
 }
 
+/* That NAME cannot be opened; whose it is, where that is why. */
+static int log_denied(int dirfd, const char *name, int error, const char *shown,
+                      const char *shown_path)
+{
+    struct stat status;
+    if (error == -EACCES && fstatat(dirfd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+        status.st_uid != geteuid())
+        return foreign_log_path(shown, status.st_uid, shown_path);
+    return log_errno(error, "%s", shown);
+}
+
 int template_open(const struct store *store, const char *key, struct template **ret_template)
 {
-    if (!template_exists(store, key))
-        return -ENOENT;
+    if (!template_exists(store, key)) {
+        struct foreign foreign = {.count = 1};
+        (void)snprintf(foreign.key, sizeof(foreign.key), "%s", key);
+        return foreign_is(store, key, &foreign.uid) ? foreign_log(store, &foreign) : -ENOENT;
+    }
     AUTO_FREE char *shown_path = shown_path_of(store, key);
     AUTO_TEMPLATE struct template *template = malloc(sizeof(*template));
     if (!template || !shown_path)
@@ -90,20 +106,23 @@ int template_open(const struct store *store, const char *key, struct template **
     if (fd == -ENOENT)
         return fd;
     if (fd < 0)
-        return log_errno(fd, "%s", shown_path);
+        return log_denied(store->templates_fd, key, fd, shown_path, shown_path);
     int r = manifest_read(fd, shown_path, &template->manifest);
     if (r < 0)
         return r;
     if (strcmp(template->manifest->key, key) != 0)
         return log_fail(EBADMSG, "%s/manifest.json: damaged: it is that of %s", shown_path,
                         template->manifest->key);
+    r = links_check(template->manifest, shown_path);
+    if (r < 0)
+        return r;
     template->files_fd = io_openat(fd, "files", O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
     if (template->files_fd == -ENOENT || template->files_fd == -ENOTDIR ||
         template->files_fd == -ELOOP)
         return log_fail(EBADMSG, "%s/files: %s: the template is damaged", shown_path,
                         strerror(-template->files_fd));
     if (template->files_fd < 0)
-        return log_errno(template->files_fd, "%s/files", shown_path);
+        return log_denied(fd, "files", template->files_fd, shown_path, shown_path);
     r = check_first_use(store, template, shown_path);
     if (r == 0)
         r = check_files(template, shown_path);
@@ -314,6 +333,12 @@ static int log_ambiguous(const struct store *store, const char *text, struct sea
 
 static int log_unknown(const struct store *store, const char *text, struct search *search)
 {
+    /* Perhaps it is there, and was once known by that name. */
+    struct foreign foreign;
+    bool is_key = strspn(text, "0123456789abcdefABCDEF") == strlen(text);
+    if (foreign_find(store, is_key ? text : "", &foreign) == 0 && foreign.count &&
+        (foreign_log(store, &foreign), is_key))
+        return -EACCES;
     if (template_each_name(store, collect_known, search) < 0 ||
         (search->known.count < SUGGESTIONS_MAX &&
          template_each_key(store, collect_known, search) < 0))

@@ -26,7 +26,7 @@ bool template_name_is_valid(const char *name);
 
 /*
  * Opens the template KEY (64 digits). -ENOENT, unsaid, where there is none; a damaged manifest is
- * said and -EBADMSG. The caller owns the result. One that the catalog does not know to be whole,
+ * said and -EBADMSG; one that another user's step restored, and that cannot be read, is -EACCES. The caller owns the result. One that the catalog does not know to be whole,
  * as after a copy from another machine, has its files compared with its manifest first: the one
  * that differs is said, and -EBADMSG.
  */

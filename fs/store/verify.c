@@ -9,6 +9,7 @@
 #include "fs/base/io.h"
 #include "fs/base/log.h"
 #include "fs/base/progress.h"
+#include "fs/store/foreign.h"
 
 /* A read-only store cannot be mended, and need not be. */
 static int mend_mode(int fd, const struct stat *status, mode_t mode)
@@ -50,7 +51,7 @@ static int verify_directory(int fd, const struct manifest_entry *entry, const ch
         return log_errno(errno, "%s/files/%s", shown_path, entry->path);
     if (!S_ISDIR(status.st_mode))
         return log_difference(shown_path, entry->path, "not a directory any more");
-    int r = mend_mode(fd, &status, 0555);
+    int r = mend_mode(fd, &status, TEMPLATE_DIRECTORY_MODE);
     return r < 0 ? log_errno(r, "%s/files/%s", shown_path, entry->path) : 0;
 }
 
@@ -65,6 +66,21 @@ static int verify_link(int files_fd, const struct manifest_entry *entry, const c
     return 0;
 }
 
+static int log_unreadable(int files_fd, const struct manifest_entry *entry, const char *shown_path,
+                          int error)
+{
+    struct stat status;
+    AUTO_FREE char *shown = NULL;
+    if (asprintf(&shown, "%s/files/%s", shown_path, entry->path) < 0) {
+        shown = NULL;
+        return -ENOMEM;
+    }
+    if (error == -EACCES && fstatat(files_fd, entry->path, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+        status.st_uid != geteuid())
+        return foreign_log_path(shown, status.st_uid, shown_path);
+    return log_errno(error, "%s", shown);
+}
+
 static int verify_entry(int files_fd, const struct manifest_entry *entry, const char *shown_path)
 {
     if (entry->type == ENTRY_SYMLINK)
@@ -75,15 +91,21 @@ static int verify_entry(int files_fd, const struct manifest_entry *entry, const 
     if (fd == -ELOOP || fd == -EXDEV || fd == -ENXIO || fd == -ENOTDIR)
         return log_difference(shown_path, entry->path, "something else lies there");
     if (fd < 0)
-        return log_errno(fd, "%s/files/%s", shown_path, entry->path);
+        return log_unreadable(files_fd, entry, shown_path, fd);
     return entry->type == ENTRY_FILE ? verify_file(fd, entry, shown_path)
                                      : verify_directory(fd, entry, shown_path);
 }
 
 int verify_template(const struct template *template, const char *shown_path)
 {
+    struct stat status;
+    int r = fstat(template->files_fd, &status) < 0
+                ? -errno
+                : mend_mode(template->files_fd, &status, TEMPLATE_DIRECTORY_MODE);
+    if (r < 0)
+        return log_errno(r, "%s/files", shown_path);
     for (size_t i = 0; i < template->manifest->entry_count; i++) {
-        int r = verify_entry(template->files_fd, &template->manifest->entries[i], shown_path);
+        r = verify_entry(template->files_fd, &template->manifest->entries[i], shown_path);
         if (r < 0)
             return r;
     }

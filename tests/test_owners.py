@@ -1,0 +1,252 @@
+"""What belongs to whom: leftovers that people remove, what root left, what a builder's container left."""
+
+import json
+import os
+import shutil
+import stat
+import subprocess
+import threading
+
+import pytest
+
+from support.basics import IS_ROOT, needs_root
+from support.checkouts import rows, shell
+
+
+def as_owner(project, *command, **kwargs):
+    return subprocess.run(
+        command, check=True, cwd=project.root, capture_output=True, text=True,
+        env={**project.env, "HOME": str(project.root)}, **project.as_user, **kwargs
+    )
+
+
+def in_checkout(project):
+    """The store in the checkout, as tools/gitlab/mintfs.yml has it."""
+    project.store = project.root / ".mintfs"
+    project.env["MINTFS_STORE"] = str(project.store)
+    tree = 'mkdir -p "$MINTFS_DIR/a/b" && echo x >"$MINTFS_DIR/a/b/x" && echo y >"$MINTFS_OUT"'
+    return project.build(builder=shell(tree))
+
+
+def harden(project, key):
+    """As older versions left it: directories that nobody may write to."""
+    files = project.template(key) / "files"
+    for path in (files / "a/b", files / "a", files):
+        path.chmod(0o555)
+
+
+# ---- a store that is removed by other means ----
+
+
+@pytest.mark.parametrize("tool", ["git clean", "rm", "rmtree"])
+def test_a_store_is_removed_as_any_directory(ordinary, tool):
+    in_checkout(ordinary)
+    if tool == "git clean":
+        as_owner(ordinary, "git", "init", "-q", ".")
+        as_owner(ordinary, "git", "clean", "-ffdx")
+    elif tool == "rm":
+        as_owner(ordinary, "rm", "-rf", ".mintfs")
+    else:
+        as_owner(ordinary, "/usr/bin/python3", "-c", "import shutil; shutil.rmtree('.mintfs')")
+    assert not ordinary.store.exists()
+    assert "nothing to remove" in ordinary.run("clean", "--yes").stderr
+
+
+def test_the_files_of_a_template_stay_read_only(ordinary):
+    key = in_checkout(ordinary)
+    files = ordinary.template(key) / "files"
+    assert stat.S_IMODE((files / "a/b/x").stat().st_mode) == 0o444
+    assert all(
+        stat.S_IMODE(path.stat().st_mode) == 0o755 for path in (files, files / "a", files / "a/b")
+    )
+
+
+def test_directories_of_older_stores(ordinary):
+    key = in_checkout(ordinary)
+    harden(ordinary, key)
+    assert ordinary.run("verify").stderr.count(" 0 problems") == 1
+    assert key in ordinary.run("build", "-i", "migrations", "--", *shell(
+        'mkdir -p "$MINTFS_DIR/a/b" && echo x >"$MINTFS_DIR/a/b/x" && echo y >"$MINTFS_OUT"'
+    )).stdout
+    # Reading it all is a chance to make them as they are now.
+    ordinary.run("verify", "--all")
+    as_owner(ordinary, "rm", "-rf", ".mintfs")
+    assert not ordinary.store.exists()
+
+
+@pytest.mark.parametrize("left", ["all", "templates", "locks"])
+def test_a_store_that_lost_its_marker(ordinary, left):
+    """rm -rf and git clean may have been stopped on their way."""
+    key = in_checkout(ordinary)
+    for name in ("sessions", "pins"):
+        ordinary.run("pin", key)
+    harden(ordinary, key)
+    (ordinary.store / "mintfs-store").unlink()
+    if left != "all":
+        (ordinary.store / "CACHEDIR.TAG").unlink()
+        for path in (ordinary.store / "v1").iterdir():
+            if path.name != left:
+                subprocess.run(["chmod", "-R", "u+w", path], check=True)
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+    ordinary.run("clean", "--yes")
+    assert not ordinary.store.exists()
+
+
+def test_a_directory_that_is_no_store_is_left_alone(project):
+    for name in ("v1/templates/thesis", "v1/thesis", "thesis"):
+        shutil.rmtree(project.store, ignore_errors=True)
+        (project.store / "v1/templates").mkdir(parents=True)
+        (project.store / name).write_text("years of work")
+        assert "is not a store of mintfs" in project.fail("clean", "--yes", status=1)
+        assert (project.store / name).read_text() == "years of work"
+    (project.store / "CACHEDIR.TAG").write_text("Signature: another's")
+    (project.store / "thesis").unlink()
+    assert "is not a store of mintfs" in project.fail("clean", "--yes", status=1)
+
+
+# ---- what a step that ran as root restored ----
+
+
+@pytest.fixture
+def restored(ordinary):
+    """A template that root's step restored, in an ordinary user's store; its key."""
+    key = ordinary.build("-n", "app")
+    subprocess.run(["chown", "-R", "0:0", ordinary.template(key)], check=True)
+    (ordinary.store / "v1/catalog.db").unlink()
+    return key
+
+
+@needs_root
+def test_every_command_tells_of_a_template_of_roots(ordinary, restored):
+    project, runs = ordinary, ordinary.runs()
+    whose = f"template {restored[:12]} in {project.store}/v1/templates belongs to user 0"
+    out = f"sudo chown -R 65534:65534 '{project.store}/v1/templates'"
+    message = project.fail(
+        "build", "-n", "app", "-i", "migrations", "--", *project.builder(), status=125
+    )
+    assert whose in message and out in message
+    assert project.runs() == runs, "the builder ran, though nothing could be published"
+    listed = project.run("ls")
+    assert whose in listed.stderr and "no templates" not in listed.stderr
+    verified = project.run("verify", "--all", "--json", status=5)
+    assert whose in verified.stderr
+    assert json.loads(verified.stdout)["problems"] == [
+        {"kind": "foreign", "what": restored, "repaired": False}
+    ]
+    assert whose in project.fail("show", restored[:12], status=1)
+    checks = json.loads(project.run("doctor", "--json", status=1).stdout)["checks"]
+    (bad,) = [check for check in checks if check["level"] == "bad"]
+    assert f"v1/templates/{restored}" in bad["text"] and "user 0" in bad["text"]
+    # What it says is what helps.
+    subprocess.run(bad["command"].removeprefix("sudo "), shell=True, check=True)
+    assert project.build("-n", "app") == restored and project.runs() == runs
+
+
+@needs_root
+@pytest.mark.parametrize("part", ["files", "files/app.db"])
+def test_a_template_that_cannot_be_read_in_part(ordinary, part):
+    key = ordinary.build()
+    path = ordinary.template(key) / part
+    os.chown(path, 0, 0)
+    path.chmod(0o700)
+    (ordinary.store / "v1/catalog.db").unlink()
+    message = ordinary.fail("build", "-i", "migrations", "--", *ordinary.builder(), status=125)
+    assert "chown -R 65534:65534" in message and "belongs to user" in message
+    assert ordinary.runs() == 1
+
+
+@needs_root
+def test_a_template_of_roots_that_can_be_read_is_used(ordinary):
+    key = ordinary.build("-n", "app")
+    subprocess.run(["chown", "-R", "0:0", ordinary.template(key)], check=True)
+    ordinary.template(key).chmod(0o755)
+    (ordinary.store / "v1/catalog.db").unlink()
+    assert ordinary.build("-n", "app") == key and ordinary.runs() == 1
+    done = ordinary.run("evict", key, status=4)
+    assert "sudo chown -R 65534:65534" in done.stderr
+
+
+# ---- what a builder of another user left ----
+
+
+def build_with_root(project, script, status=0):
+    """Builds with a builder that waits for root, who runs the script in {dir}, as a container would."""
+    hand = project.root / "hand"
+    os.mkfifo(hand)
+    hand.chmod(0o666)
+
+    def serve():
+        place = hand.read_text().strip()
+        subprocess.run(["sh", "-ec", script], cwd=place, check=True)
+        hand.write_text("done\n")
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    done = project.run(
+        "build", "--", *shell(f"echo {{dir}} >{hand}; read x <{hand}"), status=status
+    )
+    thread.join()
+    hand.unlink()
+    return done
+
+
+@needs_root
+def test_files_of_another_user_are_copied(ordinary):
+    done = build_with_root(ordinary, "umask 022; sqlite3 app.db 'create table t(a)'; echo x >other")
+    key = done.stdout.strip()
+    files = ordinary.template(key) / "files"
+    assert rows(files / "app.db") == [("t", [])]
+    assert {path.stat().st_uid for path in files.iterdir()} == {65534}
+    assert ordinary.leftovers() == []
+
+
+@needs_root
+@pytest.mark.parametrize(
+    "script, what",
+    [("umask 077; echo x >app.db", "app.db"), ("echo x >app.db; mkdir sub; echo y >sub/y", "sub")],
+)
+def test_what_cannot_be_copied_names_its_owner(ordinary, script, what):
+    message = build_with_root(ordinary, script, status=125).stderr
+    assert f"builder left {what}, which belongs to user 0" in message
+    assert "docker run --user 65534:65534" in message
+    if what == "sub":
+        assert "sudo rm -rf" in message
+
+
+# ---- {out} that is a link ----
+
+
+@pytest.mark.parametrize("target", ["v5.sqlite", "{dir}/v5.sqlite", "d/../v5.sqlite", "d/up/v5.sqlite"])
+def test_out_may_be_a_link_to_a_file_beside_it(project, target):
+    make = f'cd "$1"; mkdir d; ln -s .. d/up; sqlite3 v5.sqlite "create table t(a)"; ln -s {target} "$2"'
+    key = project.build(builder=[*shell(make), "x", "{dir}", "{out}"])
+    manifest = project.manifest(key)
+    assert manifest["file"] == "v5.sqlite"
+    link = project.template(key) / "files/app.db"
+    assert link.is_symlink() and not os.readlink(link).startswith("/")
+    assert rows(link) == [("t", [])]
+    to = project.root / "there.db"
+    project.build("--to", to, builder=[*shell(make), "x", "{dir}", "{out}"])
+    assert rows(to) == [("t", [])] and not to.is_symlink()
+
+
+def test_an_absolute_link_deep_inside(project):
+    make = 'mkdir -p $MINTFS_DIR/a/b; echo x >$MINTFS_OUT; ln -s $MINTFS_DIR $MINTFS_DIR/a/b/top; ln -s "$MINTFS_OUT" $MINTFS_DIR/a/l'
+    key = project.build(builder=shell(make))
+    targets = {e["path"]: e["target"] for e in project.manifest(key)["entries"] if "target" in e}
+    assert targets == {"a/b/top": "../../.", "a/l": "../app.db"}
+
+
+@pytest.mark.parametrize(
+    "script, message",
+    [
+        ("ln -s /etc/hostname {out}", "app.db -> /etc/hostname: a symbolic link that leads out"),
+        ("touch {dir}/x; ln -s gone {out}", "app.db -> gone: a symbolic link, and no file is there"),
+        ("mkdir {dir}/d; ln -s d {out}; touch {dir}/d/x", "app.db -> d: a symbolic link, and no file"),
+        ("touch {dir}/x; ln -s {out} {out}", "app.db -> app.db: a symbolic link, and no file"),
+        ("ln -s {dir}/../x {out}", "app.db -> ../x: a symbolic link that leads out"),
+    ],
+)
+def test_out_that_is_a_link_to_something_else(project, script, message):
+    assert message in project.fail("build", "--", *shell(script))
+    assert project.leftovers() == []
