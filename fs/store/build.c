@@ -16,6 +16,7 @@
 #include "fs/store/interrupt.h"
 #include "fs/store/key.h"
 #include "fs/store/links.h"
+#include "fs/store/placeholder.h"
 #include "fs/store/run.h"
 #include "fs/store/seal.h"
 #include "fs/store/sweep.h"
@@ -182,29 +183,6 @@ static int make_work(struct build *build)
     return make_parents_of_file(build);
 }
 
-/* The argument with every {out} and {dir} filled in. */
-static char *fill_in(struct build *build, const char *argument)
-{
-    AUTO_FREE char *text = NULL;
-    size_t size = 0;
-    FILE *stream = open_memstream(&text, &size);
-    if (!stream)
-        return NULL;
-    while (*argument) {
-        if (!strncmp(argument, "{out}", 5)) {
-            build->out_was_asked = true;
-            (void)fputs(build->out_path, stream);
-            argument += 5;
-        } else if (!strncmp(argument, "{dir}", 5)) {
-            (void)fputs(build->files_path, stream);
-            argument += 5;
-        } else {
-            (void)fputc(*argument++, stream);
-        }
-    }
-    return fclose(stream) == 0 ? steal_pointer(&text) : NULL;
-}
-
 static int add_variable(struct strlist *environment, const char *name, const char *value,
                         const char *more)
 {
@@ -219,6 +197,7 @@ static int run_builder(struct build *build)
 {
     AUTO_STRLIST struct strlist arguments = STRLIST_INIT;
     AUTO_STRLIST struct strlist environment = STRLIST_INIT;
+    const struct placeholders places = {.out = build->out_path, .dir = build->files_path};
     const char *outer = getenv(building_variable);
     AUTO_FREE char *keys = NULL;
     if (asprintf(&keys, "%s%s:", outer ? outer : "", build->key.hex) < 0) {
@@ -228,7 +207,8 @@ static int run_builder(struct build *build)
     build->out_was_asked = build->spec->file != NULL;
     int r = 0;
     for (size_t i = 0; r == 0 && i < build->spec->builder.count; i++)
-        r = strlist_take(&arguments, fill_in(build, build->spec->builder.items[i]));
+        r = strlist_take(&arguments, placeholders_fill(&places, build->spec->builder.items[i],
+                                                       &build->out_was_asked));
     if (r == 0)
         r = add_variable(&environment, "MINTFS_OUT", build->out_path, "");
     if (r == 0)
