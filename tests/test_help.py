@@ -147,6 +147,11 @@ def test_completion(store):
     assert complete(store, "mintfs", "session", "rm", "") == {"one"}
     assert "app" in complete(store, "mintfs", "session", "new", "a")
     assert "strict" in complete(store, "mintfs", "mount", "-o", "st")
+    assert {"--directory", "-C"} <= complete(store, "mintfs", "-")
+    assert complete(store, "mintfs", "-C", "/usr/shar") == {"/usr/share"}
+    for option in ("-C", "--directory"):
+        assert complete(store, "mintfs", option, "/usr", "do") == {"doctor"}
+        assert complete(store, "mintfs", option, "/usr", "-C", "lib", "show", "a") == {"app"}
     store.run("session", "rm", session.stdout.strip())
 
 

@@ -76,12 +76,12 @@ def inside(store, function):
 @pytest.mark.skipif(not os.path.ismount(SHM), reason="no tmpfs at /dev/shm")
 def test_in_memory_where_there_is_room(copies):
     key = copies.build_app()
-    path, said = copies.new("app", "one")
+    path, said = copies.new(key, "one")
     assert path.startswith(f"{copies.in_memory()}/") and path.endswith(f"/{key}/one")
     assert said.count("\n") == 1 and os.path.dirname(os.path.dirname(path)) in said
     for folder in (copies.in_memory(), os.path.dirname(os.path.dirname(path)), path):
         assert os.stat(folder).st_mode & 0o777 == 0o700
-    assert copies.new("app", "two")[1] == ""  # said once
+    assert copies.new(key, "two")[1] == ""  # said once
     copies.run("session", "rm", "one", "two")
     assert not os.path.exists(os.path.dirname(path))
 

@@ -8,7 +8,7 @@
 
 #include "fs/base/log.h"
 #include "fs/overlay/uses.h"
-#include "fs/store/template.h"
+#include "fs/store/named.h"
 #include "tools/care.h"
 #include "tools/command.h"
 #include "tools/sessions.h"
@@ -113,7 +113,7 @@ int cmd_evict(int argc, char **argv)
     r = r < 0 ? r : 0;
     for (int i = optind; r == 0 && i < argc; i++) {
         char key[SHA256_HEX_LENGTH + 1];
-        int one = template_resolve(store, argv[i], key);
+        int one = named_resolve(store, argv[i], key);
         if (one < 0 && first_error == 0)
             first_error = one;
         if (one == 0 && !strlist_contains(&keys, key))

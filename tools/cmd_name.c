@@ -9,6 +9,7 @@
 
 #include "fs/base/log.h"
 #include "fs/store/catalog.h"
+#include "fs/store/named.h"
 #include "fs/store/template.h"
 #include "tools/command.h"
 #include "tools/shown.h"
@@ -57,7 +58,7 @@ static int set(const struct store *store, const char *name, const char *text)
                         "\"%s\" is no name: 1 to 64 of [A-Za-z0-9._-], no leading dot, not all "
                         "hexadecimal digits from four on",
                         name);
-    int r = template_resolve(store, text, key);
+    int r = named_resolve(store, text, key);
     return r < 0 ? r : catalog_name(store->catalog, name, key);
 }
 

@@ -5,14 +5,14 @@
 
 #include "fs/base/log.h"
 #include "fs/store/catalog.h"
+#include "fs/store/named.h"
 #include "fs/store/pin.h"
-#include "fs/store/template.h"
 #include "tools/command.h"
 
 static int set_one(const struct store *store, const char *text, bool pinned)
 {
     char key[SHA256_HEX_LENGTH + 1];
-    int r = template_resolve(store, text, key);
+    int r = named_resolve(store, text, key);
     if (r < 0)
         return r;
     r = pin_set(store, key, pinned);

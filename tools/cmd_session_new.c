@@ -24,6 +24,7 @@
 #include "fs/store/catalog.h"
 #include "fs/store/conf.h"
 #include "fs/store/interrupt.h"
+#include "fs/store/named.h"
 #include "fs/store/template.h"
 #include "tools/at_rest.h"
 #include "tools/backend.h"
@@ -62,15 +63,12 @@ static int say_exists(const struct made_session *made)
                     made->id);
 }
 
-/* The template of a section of mintfs.conf, or of its only one; built if need be. */
-static int key_from_conf(struct store *store, const char *section_or_null,
+/* Builds the template that a section of mintfs.conf describes, if need be. */
+static int key_from_conf(struct store *store, const struct build_spec *spec,
                          char ret_key[SHA256_HEX_LENGTH + 1])
 {
-    AUTO_SPEC struct build_spec *spec = NULL;
     struct build_result result;
-    int r = conf_read(section_or_null, &spec);
-    if (r == 0)
-        r = spec_check(spec);
+    int r = spec_check(spec);
     if (r == 0)
         r = build_template(store, spec, &result);
     if (r == -EINTR)
@@ -82,15 +80,23 @@ static int key_from_conf(struct store *store, const char *section_or_null,
     return r;
 }
 
-/* What the command line names, be it that nobody has built this section of mintfs.conf yet. */
+/* What the command line names: a section of mintfs.conf, its only one, or a template in the store. */
 static int find_key(struct store *store, const char *template, char ret_key[SHA256_HEX_LENGTH + 1])
 {
-    if (!template)
-        return key_from_conf(store, NULL, ret_key);
-    if (template_name_is_valid(template) && access(CONF_FILE, F_OK) == 0 &&
-        template_key_of_name(store, template, ret_key) == -ENOENT)
-        return key_from_conf(store, template, ret_key);
-    return template_resolve(store, template, ret_key);
+    const struct conf_request request = {.section = template};
+    AUTO_SPEC struct build_spec *spec = NULL;
+    int r = template ? named_section(template, &spec) : conf_read(&request, &spec);
+    if (r < 0)
+        return r;
+    if (spec)
+        return key_from_conf(store, spec, ret_key);
+    AUTO_CONF_FOUND struct conf_found conf = {.text = NULL};
+    char last[SHA256_HEX_LENGTH + 1];
+    /* Neither a section nor a template: the sections that there are help more. */
+    if (template_name_is_valid(template) && conf_find(&conf) == 1 &&
+        template_key_of_name(store, template, last) == -ENOENT)
+        return conf_read(&request, &spec);
+    return named_resolve(store, template, ret_key);
 }
 
 static int is_this_id(const struct session_at_rest *session, void *context)

@@ -15,7 +15,7 @@
 #include "fs/base/io.h"
 #include "fs/base/log.h"
 #include "fs/store/catalog.h"
-#include "fs/store/template.h"
+#include "fs/store/named.h"
 #include "tools/command.h"
 #include "tools/inventory.h"
 #include "tools/shown.h"
@@ -256,7 +256,7 @@ int cmd_show(int argc, char **argv)
     if (r == 0)
         return EXIT_MISSING;
     if (r > 0)
-        r = template_resolve(store, argv[optind], key);
+        r = named_resolve(store, argv[optind], key);
     if (r == 0)
         r = describe(store, key, &json);
     if (r < 0)

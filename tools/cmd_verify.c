@@ -23,6 +23,7 @@
 #include "fs/store/foreign.h"
 #include "fs/store/interrupt.h"
 #include "fs/store/links.h"
+#include "fs/store/named.h"
 #include "fs/store/pin.h"
 #include "fs/store/rebuild.h"
 #include "fs/store/sweep.h"
@@ -349,7 +350,7 @@ static int verify(struct verifying *verifying, int argc, char **argv)
     int r = 0;
     for (int i = optind; r == 0 && i < argc; i++) {
         char key[SHA256_HEX_LENGTH + 1];
-        int one = template_resolve(verifying->store, argv[i], key);
+        int one = named_resolve(verifying->store, argv[i], key);
         first_error = first_error ? first_error : one;
         if (one == 0)
             r = strlist_add(&verifying->keys, key);
@@ -376,10 +377,13 @@ static int verify(struct verifying *verifying, int argc, char **argv)
 static int rebuild(struct verifying *verifying)
 {
     AUTO_STRLIST struct strlist lines = STRLIST_INIT;
+    AUTO_SPEC struct build_spec *spec = NULL;
     char key[SHA256_HEX_LENGTH + 1];
-    int r = template_resolve(verifying->store, verifying->rebuild, key);
+    int r = named_section(verifying->rebuild, &spec);
+    if (r >= 0)
+        r = named_resolve(verifying->store, verifying->rebuild, key);
     if (r == 0)
-        r = rebuild_compare(verifying->store, key, &lines);
+        r = rebuild_compare(verifying->store, key, spec, &lines);
     if (r == -EINTR)
         interrupt_raise();
     if (r < 0)

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "fs/base/here.h"
 #include "fs/base/log.h"
 #include "fs/base/wrap.h"
 #include "help_text.h"
@@ -62,7 +63,8 @@ static int print_help(FILE *stream)
 {
     enum { INDENT = 12 };
     unsigned width = stream == stdout ? shown_columns() : wrap_columns(STDERR_FILENO);
-    wrap_print(stream, "usage: mintfs COMMAND [OPTION]... [ARGUMENT]...", 0, INDENT, width);
+    wrap_print(stream, "usage: mintfs [-C DIR] COMMAND [OPTION]... [ARGUMENT]...", 0, INDENT,
+               width);
     fputs("\n\n", stream);
     for (size_t i = 0; i < ARRAY_LENGTH(commands); i++) {
         fprintf(stream, "  %-9s ", commands[i].name);
@@ -70,9 +72,11 @@ static int print_help(FILE *stream)
         fputc('\n', stream);
     }
     fputc('\n', stream);
-    wrap_print(stream,
-               "mintfs help COMMAND tells more of one; mintfs --version says which this is.", 0, 0,
-               width);
+    wrap_print(
+        stream,
+        "-C DIR (--directory DIR) changes to DIR first. mintfs help COMMAND tells more of one "
+        "command; mintfs --version says which version this is.",
+        0, 0, width);
     fputc('\n', stream);
     return stream == stdout ? command_flush() : EXIT_USAGE;
 }
@@ -179,11 +183,58 @@ static void fill_standard_descriptors(void)
             (void)open("/dev/null", flags[i]);
 }
 
+/*
+ * Takes the options before the command off: -C DIR, -CDIR, --directory DIR, --directory=DIR; several
+ * add up, as with make. A failure is logged.
+ */
+static int enter_directories(int argc, char **argv, int *ret_words)
+{
+    static const char long_option[] = "--directory";
+    int word = 1;
+    while (word < argc) {
+        const char *argument = argv[word];
+        const char *directory = NULL;
+        if (!strncmp(argument, "-C", 2))
+            directory = argument[2] ? argument + 2 : argv[++word];
+        else if (!strcmp(argument, long_option))
+            directory = argv[++word];
+        else if (!strncmp(argument, "--directory=", sizeof(long_option)))
+            directory = argument + sizeof(long_option);
+        else
+            break;
+        if (!directory)
+            return log_fail(EINVAL, "%s: the directory is missing", argument);
+        int r = here_enter(directory);
+        if (r < 0)
+            return log_errno(r, "-C %s: cannot change to this directory", directory);
+        word++;
+    }
+    *ret_words = word - 1;
+    return 0;
+}
+
+/* The command of a command line whose directories could not be entered: key and build end as env(1). */
+static int status_of_bad_directory(int argc, char **argv, int error)
+{
+    for (int i = 1; i < argc; i++)
+        if (!strcmp(argv[i], "key") || !strcmp(argv[i], "build"))
+            return EXIT_MINTFS_FAILED;
+        else if (command_find(argv[i]))
+            break;
+    return command_status(error);
+}
+
 int main(int argc, char **argv)
 {
     fill_standard_descriptors();
     /* Where the parent ignores it, a child's status is lost before waitpid(2) asks for it. */
     (void)signal(SIGCHLD, SIG_DFL);
+    int words = 0;
+    int r = enter_directories(argc, argv, &words);
+    if (r < 0)
+        return status_of_bad_directory(argc, argv, r);
+    argc -= words;
+    argv += words;
     if (argc < 2)
         return print_help(stderr);
     if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V"))

@@ -9,7 +9,7 @@
 #include "fs/overlay/copies.h"
 #include "fs/overlay/scratch.h"
 #include "fs/overlay/uses.h"
-#include "fs/store/template.h"
+#include "fs/store/named.h"
 #include "tools/mounting.h"
 
 void sessions_fini(struct session_table *table)
@@ -168,6 +168,9 @@ static int find_id(const struct session_table *table, const char *key, const cha
             return log_fail(ENOTUNIQ, "several templates have a session %s: say KEY/%s", id, id);
         found = row;
     }
+    if (!found && key)
+        return log_fail(ENOENT, "no session %s of the template %.12s; mintfs session ls lists them",
+                        id, key);
     if (!found)
         return log_fail(ENOENT, "no session %s; mintfs session ls lists them", id);
     *ret_row = found;
@@ -193,7 +196,7 @@ int sessions_find(const struct store *store, const struct session_table *table, 
     char key[SHA256_HEX_LENGTH + 1];
     if (!template)
         return -ENOMEM;
-    int r = template_resolve(store, template, key);
+    int r = named_key(store, template, key);
     return r < 0 ? r : find_id(table, key, slash + 1, ret_row);
 }
 

@@ -140,13 +140,10 @@ static int read_conf(int argc, char **argv, struct reading *reading, struct buil
     if (argc - optind > 1)
         return usage(argv[0], "one template's name at most; a builder goes behind --, before ",
                      argv[optind]);
-    if (reading->root)
-        return usage(argv[0],
-                     "--root goes with a builder behind --; with " CONF_FILE
-                     " the root is its directory",
-                     "");
+    const struct conf_request request = {.section = optind < argc ? argv[optind] : NULL,
+                                         .root = reading->root};
     AUTO_SPEC struct build_spec *spec = NULL;
-    int r = conf_read(optind < argc ? argv[optind] : NULL, &spec);
+    int r = conf_read(&request, &spec);
     if (r == 0)
         r = merge(spec, reading->flags);
     if (r == 0)

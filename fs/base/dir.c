@@ -244,8 +244,11 @@ int dir_read_file(int dirfd, const char *name, size_t limit_bytes, char **ret_te
                   size_t *ret_size)
 {
     AUTO_FD int fd = io_openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
-    if (fd < 0)
-        return fd;
+    return fd < 0 ? fd : dir_read_fd(fd, limit_bytes, ret_text, ret_size);
+}
+
+int dir_read_fd(int fd, size_t limit_bytes, char **ret_text, size_t *ret_size)
+{
     struct stat status;
     if (fstat(fd, &status) < 0)
         return -errno;

@@ -53,6 +53,9 @@ MUST_CHECK int dir_each(int dirfd, dir_visitor *visit, void *context);
 MUST_CHECK int dir_read_file(int dirfd, const char *name, size_t limit_bytes, char **ret_text,
                              size_t *ret_size);
 
+/* The same for a file that is open; -EINVAL where it is not a regular one. */
+MUST_CHECK int dir_read_fd(int fd, size_t limit_bytes, char **ret_text, size_t *ret_size);
+
 /*
  * Puts a file NAME with these bytes into dirfd: written beside, synced, renamed. A reader sees the
  * old file or the new one. The caller syncs dirfd where the name must be durable.

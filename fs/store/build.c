@@ -192,6 +192,18 @@ static int add_variable(struct strlist *environment, const char *name, const cha
     return strlist_take(environment, text);
 }
 
+/* A builder that runs in another directory finds there what it would find here. */
+static int add_directory_variables(const struct build *build, struct strlist *environment)
+{
+    const char *store = getenv("MINTFS_STORE");
+    if (!build->spec->directory)
+        return 0;
+    int r = add_variable(environment, "PWD", build->spec->directory, "");
+    if (r == 0 && store && *store && *store != '/')
+        r = add_variable(environment, "MINTFS_STORE", build->store->path, "");
+    return r;
+}
+
 /* Runs the builder to its end; its guard stays until the template is sealed. */
 static int run_builder(struct build *build)
 {
@@ -215,9 +227,14 @@ static int run_builder(struct build *build)
         r = add_variable(&environment, "MINTFS_DIR", build->files_path, "");
     if (r == 0)
         r = add_variable(&environment, building_variable, keys, "");
+    if (r == 0)
+        r = add_directory_variables(build, &environment);
     if (r < 0 || !arguments.items)
         return log_errno(r, "builder");
-    r = builder_start(arguments.items, environment.items, &build->builder);
+    const struct builder_command command = {.argv = arguments.items,
+                                            .environment = environment.items,
+                                            .directory = build->spec->directory};
+    r = builder_start(&command, &build->builder);
     if (r == 0)
         r = builder_wait(&build->builder, arguments.items[0], &build->builder_status);
     if (r < 0 || build->builder_status == 0)

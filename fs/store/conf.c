@@ -1,24 +1,24 @@
 #include "fs/store/conf.h"
 
 #include <ctype.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <string.h>
 
-#include "fs/base/dir.h"
 #include "fs/base/log.h"
+#include "fs/store/rootpath.h"
 #include "fs/store/template.h"
 #include "fs/store/words.h"
 
-enum { CONF_LIMIT_BYTES = 1 << 20 };
-
 struct parser {
+    const char *shown;       /* the file, for messages */
     const char *wanted;      /* the section, or NULL */
     struct build_spec *spec; /* what is filled: the wanted section, or the first */
     struct strlist sections;
-    char *section; /* where we are, or NULL before the first */
-    char *key;     /* whose value an indented line goes on with, or NULL */
-    bool taken;    /* this section goes into spec */
+    char *section;  /* where we are, or NULL before the first */
+    char *key;      /* whose value an indented line goes on with, or NULL */
+    char *root;     /* of the whole file, or NULL */
+    char *own_root; /* of the section that goes into spec, or NULL */
+    bool taken;     /* this section goes into spec */
     bool found;
     unsigned line;
 };
@@ -29,6 +29,8 @@ static void parser_fini(struct parser *parser)
     strlist_fini(&parser->sections);
     free(parser->section);
     free(parser->key);
+    free(parser->root);
+    free(parser->own_root);
 }
 
 static int fault(const struct parser *parser, const char *format, ...) PRINTF_LIKE(2, 3);
@@ -41,7 +43,7 @@ static int fault(const struct parser *parser, const char *format, ...)
     if (vasprintf(&text, format, arguments) < 0)
         text = NULL;
     va_end(arguments);
-    return log_fail(EINVAL, CONF_FILE ":%u: %s", parser->line, text ? text : "error");
+    return log_fail(EINVAL, "%s:%u: %s", parser->shown, parser->line, text ? text : "error");
 }
 
 static char *trim(char *text)
@@ -105,6 +107,10 @@ static int add_value(struct parser *parser, const char *value)
         return set_once(parser, &spec->salt, value);
     if (!*value)
         return 0;
+    if (!strcmp(key, "root"))
+        return parser->taken     ? set_once(parser, &parser->own_root, value)
+               : parser->section ? 0
+                                 : set_once(parser, &parser->root, value);
     if (!strcmp(key, "input"))
         return strlist_add(&spec->inputs, value);
     if (!strcmp(key, "exclude"))
@@ -120,7 +126,7 @@ static int add_value(struct parser *parser, const char *value)
         return r == -EINVAL ? fault(parser, "a quote is not closed: %s", value) : r;
     }
     return fault(parser,
-                 "unknown key \"%s\": known are input, exclude, env, salt, file, as, "
+                 "unknown key \"%s\": known are input, exclude, env, salt, file, as, root, "
                  "builder",
                  key);
 }
@@ -135,9 +141,10 @@ static int add_line(struct parser *parser, char *line)
         return add_value(parser, text);
     if (*text == '[')
         return begin_section(parser, text);
-    if (!parser->section)
-        return fault(parser, "before the first [NAME]: %s", text);
     char *equals = strchr(text, '=');
+    bool is_root = !strncmp(text, "root", 4) && text + 4 + strspn(text + 4, " \t") == equals;
+    if (!parser->section && !is_root)
+        return fault(parser, "before the first [NAME]: %s", text);
     if (!equals)
         return fault(parser, "neither [NAME] nor KEY = VALUE: %s", text);
     *equals = '\0';
@@ -173,64 +180,105 @@ static char *join_sections(const struct parser *parser)
     return NULL;
 }
 
-static int check_found(const struct parser *parser)
+static int log_missing(const struct parser *parser)
 {
     AUTO_FREE char *list = join_sections(parser);
     if (parser->sections.count == 0)
-        return log_fail(EINVAL, CONF_FILE ": no [NAME] section in it");
-    if (!parser->wanted && parser->sections.count > 1)
-        return log_fail(EINVAL, CONF_FILE " has several templates, say which: %s",
+        return log_fail(EINVAL, "%s: no [NAME] section in it", parser->shown);
+    if (!parser->wanted)
+        return log_fail(EINVAL, "%s has several templates, say which: %s", parser->shown,
                         list ? list : "");
-    if (!parser->found)
-        return log_fail(ENOENT, CONF_FILE " has no [%s]; there is: %s", parser->wanted,
-                        list ? list : "");
+    return log_fail(ENOENT, "%s has no [%s]; there is: %s", parser->shown, parser->wanted,
+                    list ? list : "");
+}
+
+/* Settles root, base and directory. */
+static int settle_places(struct parser *parser, const struct conf_found *found,
+                         const char *root_flag)
+{
+    struct build_spec *spec = parser->spec;
+    const char *wanted = parser->own_root ? parser->own_root : parser->root;
+    AUTO_FREE char *joined = NULL;
+    if (found->directory && !(spec->directory = strdup(found->directory)))
+        return -ENOMEM;
+    if (found->directory && wanted && wanted[0] != '/') {
+        if (asprintf(&joined, "%s/%s", found->directory, wanted) < 0) {
+            joined = NULL;
+            return -ENOMEM;
+        }
+        wanted = joined;
+    }
+    wanted = root_flag ? root_flag : wanted;
+    int r = spec_set_root(spec, wanted ? wanted : found->directory);
+    if (r < 0 || !wanted)
+        return r;
+    AUTO_FREE char *real = realpath(found->directory ? found->directory : ".", NULL);
+    if (!real)
+        return log_errno(errno, "%s", parser->shown);
+    const char *below = rootpath_below(spec->root, real);
+    if (!below)
+        return log_fail(EINVAL, "%s: the root %s must be its directory, or one above it",
+                        parser->shown, wanted);
+    if (strcmp(below, ".") != 0 && !(spec->base = strdup(below)))
+        return -ENOMEM;
     return 0;
 }
 
-static int read_text(const char *section, char **ret_text)
+/* 1: filled; 0: no such section. */
+static int read_section(const struct conf_found *found, const struct conf_request *request,
+                        struct parser *parser)
 {
-    size_t size = 0;
-    AUTO_FREE char *text = NULL;
-    int r = dir_read_file(AT_FDCWD, CONF_FILE, CONF_LIMIT_BYTES, &text, &size);
-    if (r == -ELOOP) {
-        /* A link is fine here: the file is the user's own, and typing the command is consent. */
-        AUTO_FREE char *resolved = realpath(CONF_FILE, NULL);
-        r = resolved ? dir_read_file(AT_FDCWD, resolved, CONF_LIMIT_BYTES, &text, &size) : -errno;
-    }
-    if (r == -ENOENT && section)
+    if (!parser->spec)
+        return -ENOMEM;
+    int r = parse(parser, found->text);
+    if (r < 0)
+        return r;
+    if (!parser->found || (!request->section && parser->sections.count > 1))
+        return 0;
+    r = settle_places(parser, found, request->root);
+    if (r == 0 && parser->spec->builder.count == 0)
+        return log_fail(EINVAL, "%s: [%s] names no builder", parser->shown, parser->spec->name);
+    return r < 0 ? r : 1;
+}
+
+int conf_read(const struct conf_request *request, struct build_spec **ret_spec)
+{
+    AUTO_CONF_FOUND struct conf_found found = {.text = NULL};
+    int r = conf_find(&found);
+    if (r == 0 && request->section)
         return log_fail(ENOENT,
                         "no " CONF_FILE " here that could say what \"%s\" is; a builder "
                         "goes behind --",
-                        section);
-    if (r == -ENOENT)
+                        request->section);
+    if (r == 0)
         return log_fail(ENOENT, "no builder behind --, and no " CONF_FILE " here that names one");
     if (r < 0)
-        return log_errno(r, CONF_FILE);
-    if (strlen(text) != size)
-        return log_fail(EINVAL, CONF_FILE ": not a text file");
-    *ret_text = steal_pointer(&text);
-    return 0;
-}
-
-int conf_read(const char *section_or_null, struct build_spec **ret_spec)
-{
-    AUTO_FREE char *text = NULL;
-    int r = read_text(section_or_null, &text);
-    if (r < 0 || !text)
         return r;
     CLEANUP(parser_fini)
-    struct parser parser = {.wanted = section_or_null, .spec = spec_new()};
-    r = parser.spec ? parse(&parser, text) : -ENOMEM;
+    struct parser parser = {.shown = found.shown, .wanted = request->section, .spec = spec_new()};
+    r = read_section(&found, request, &parser);
     if (r == -ENOMEM)
-        return log_errno(r, CONF_FILE);
+        return log_errno(r, "%s", found.shown);
     if (r == 0)
-        r = check_found(&parser);
-    if (r == 0)
-        r = spec_set_root(parser.spec, NULL);
-    if (r < 0)
+        return log_missing(&parser);
+    if (r > 0)
+        *ret_spec = steal_pointer(&parser.spec);
+    return r < 0 ? r : 0;
+}
+
+int conf_look(const char *section, struct build_spec **ret_spec)
+{
+    const struct conf_request request = {.section = section};
+    AUTO_CONF_FOUND struct conf_found found = {.text = NULL};
+    int r = conf_find(&found);
+    if (r <= 0)
         return r;
-    if (parser.spec->builder.count == 0)
-        return log_fail(EINVAL, CONF_FILE ": [%s] names no builder", parser.spec->name);
-    *ret_spec = steal_pointer(&parser.spec);
-    return 0;
+    CLEANUP(parser_fini)
+    struct parser parser = {.shown = found.shown, .wanted = section, .spec = spec_new()};
+    r = read_section(&found, &request, &parser);
+    if (r == -ENOMEM)
+        return log_errno(r, "%s", found.shown);
+    if (r > 0)
+        *ret_spec = steal_pointer(&parser.spec);
+    return r;
 }

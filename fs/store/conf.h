@@ -1,5 +1,5 @@
 /*
- * mintfs.conf of the current directory: one [NAME] section a template.
+ * mintfs.conf: one [NAME] section a template. Which file is in force: fs/store/conf_find.h.
  *
  *     [unit]
  *     # a comment; lines of comment alone, since ; and # are common in commands
@@ -13,7 +13,11 @@
  *
  * Of input, exclude and env each line is one value; an indented line goes on with the key above
  * it, and the key may be repeated. The builder's lines are split into words (fs/store/words.h),
- * which make one command together. `as` is what --as says. No other file is searched for.
+ * which make one command together. `as` is what --as says.
+ *
+ * Paths are relative to the file's directory, where the builder runs as well. `root` is a directory
+ * above it, below which inputs may be: with `root = ..` an input may be ../shared/migrations. Before the
+ * first section it is that of all sections. Without it, the file's directory is the root.
  *
  * Read by hand and not by inih: that cuts lines at 200 bytes and section names at 49 without a
  * word, takes what follows " ;" in a command for a comment, and tells no line numbers.
@@ -22,15 +26,23 @@
 #define MINTFS_STORE_CONF_H
 
 #include "fs/base/cleanup.h"
+#include "fs/store/conf_find.h"
 #include "fs/store/spec.h"
 
-#define CONF_FILE "mintfs.conf"
+/* What the command line adds to a section. */
+struct conf_request {
+    const char *section; /* or NULL: the only one */
+    const char *root;    /* in place of the section's, relative to the current directory; or NULL */
+};
 
 /*
- * Fills a spec from the section of that name; with NULL from the only one. Its root is the current
- * directory, its name the section's. Errors are said, with file and line: -ENOENT no such file or
- * section, -EINVAL what makes no sense, or several sections and no name.
+ * Fills a spec from a section of the file in force; its name is the section's. Errors are logged, with
+ * file and line: -ENOENT no such file or section, -EINVAL what makes no sense, or several sections and
+ * no name; and those of conf_find().
  */
-MUST_CHECK int conf_read(const char *section_or_null, struct build_spec **ret_spec);
+MUST_CHECK int conf_read(const struct conf_request *request, struct build_spec **ret_spec);
+
+/* 1: the same for a section that may be missing, as may the file: 0. Errors are logged. */
+MUST_CHECK int conf_look(const char *section, struct build_spec **ret_spec);
 
 #endif

@@ -34,6 +34,8 @@ static const struct {
                          "since a template's last use; held after each build"},
     [SETTING_KEEP] = {"keep", "MINTFS_KEEP", "0", KIND_NUMBER,
                       "so many of each name stay, whatever the limits say"},
+    [SETTING_TRUST] = {"trust", "MINTFS_TRUST", "", KIND_PATH,
+                       "directories whose mintfs.conf may be another user's; colons between them"},
 };
 
 static struct {

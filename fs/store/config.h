@@ -29,6 +29,7 @@ enum setting {
     SETTING_MAX_SIZE,
     SETTING_MAX_AGE,
     SETTING_KEEP,
+    SETTING_TRUST,
     SETTING_COUNT,
 };
 

@@ -320,6 +320,48 @@ static int start_pattern(struct walk *walk, const struct glob *glob)
     return r < 0 ? r : add_errand(walk, real, state);
 }
 
+/* Puts the base in front of a relative path. */
+static int join_base(const char *base, const char *path, char **ret_path)
+{
+    char *joined = base ? NULL : strdup(path);
+    if (base && asprintf(&joined, "%s/%s", base, path) < 0)
+        joined = NULL;
+    if (!joined)
+        return -ENOMEM;
+    rootpath_normalise(joined);
+    *ret_path = joined;
+    return 0;
+}
+
+/* The base as part of a pattern: its wildcards are meant literally. NULL when out of memory. */
+static char *escape_base(const char *base)
+{
+    char *escaped = malloc(2 * strlen(base) + 1);
+    char *end = escaped;
+    for (const char *c = base; escaped && *c; c++) {
+        if (strchr("*?[\\", *c))
+            *end++ = '\\';
+        *end++ = *c;
+    }
+    if (escaped)
+        *end = '\0';
+    return escaped;
+}
+
+/* Compiles a pattern that is relative to the base. -EINVAL: it makes no sense. */
+static int compile_below_base(const struct walk *walk, const char *pattern, struct glob *ret_glob)
+{
+    AUTO_FREE char *base = escape_base(walk->spec->base);
+    AUTO_FREE char *path = NULL;
+    int r = base ? join_base(base, pattern, &path) : -ENOMEM;
+    return r < 0 ? r : glob_compile(path, ret_glob);
+}
+
+static bool leads_up(const char *path)
+{
+    return !strcmp(path, "..") || !strncmp(path, "../", 3);
+}
+
 /* What was typed as a path relative to the root. Errors are said. */
 static int make_relative(const struct walk *walk, char **ret_path)
 {
@@ -327,18 +369,16 @@ static int make_relative(const struct walk *walk, char **ret_path)
     AUTO_FREE char *path = NULL;
     if (!input[0])
         return log_fail(EINVAL, "an input is empty");
-    if (input[0] == '/') {
-        int r = rootpath_relative(walk->spec, input, &path);
-        if (r < 0)
-            return r;
-    } else {
-        path = strdup(input);
-        if (!path)
-            return -ENOMEM;
-        rootpath_normalise(path);
-    }
-    if (!path || !strcmp(path, "..") || !strncmp(path, "../", 3))
-        return log_fail(EXDEV, "input %s is outside the root %s", input, walk->spec->root);
+    int r = input[0] == '/' ? rootpath_relative(walk->spec, input, &path)
+                            : join_base(walk->spec->base, input, &path);
+    if (r < 0)
+        return r;
+    if (!path || leads_up(path))
+        return log_fail(
+            EXDEV,
+            "input %s is outside the root %s; --root DIR, or root = DIR in mintfs.conf, "
+            "names a directory above both",
+            input, walk->spec->root);
     if (strlen(path) >= PATH_MAX)
         return log_errno(ENAMETOOLONG, "input %s", input);
     *ret_path = steal_pointer(&path);
@@ -353,14 +393,15 @@ static int take_input(struct walk *walk)
         return r;
     struct stat status;
     walk->matched = 0;
+    bool below_base = walk->spec->base && walk->input[0] != '/';
     bool is_there = fstatat(walk->root_fd, path, &status, AT_SYMLINK_NOFOLLOW) == 0;
     if (!is_there && errno != ENOENT && errno != ENOTDIR)
         return log_errno(errno, "input %s", walk->input);
     CLEANUP(glob_fini) struct glob glob = {.text = NULL};
     if (is_there) {
         r = is_excluded_anywhere(walk, path) ? 0 : take(walk, path, 0);
-    } else if (glob_is_pattern(path)) {
-        r = glob_compile(path, &glob);
+    } else if (glob_is_pattern(below_base ? walk->input : path)) {
+        r = below_base ? compile_below_base(walk, walk->input, &glob) : glob_compile(path, &glob);
         if (r == -EINVAL)
             return log_fail(r, "input %s: this pattern makes no sense", walk->input);
         if (r == 0)
@@ -387,9 +428,13 @@ static int compile_excludes(struct walk *walk)
         return -ENOMEM;
     for (size_t i = 0; i < excludes->count; i++) {
         const char *text = excludes->items[i];
-        int r = glob_compile(text[0] == '/' ? text + 1 : text, &walk->excludes[i]);
+        bool is_anywhere = text[0] == '/' || !strchr(text, '/') || !strncmp(text, "**/", 3);
+        int r = walk->spec->base && !is_anywhere
+                    ? compile_below_base(walk, text, &walk->excludes[i])
+                    : glob_compile(text[0] == '/' ? text + 1 : text, &walk->excludes[i]);
         if (r == -EINVAL)
-            return log_fail(r, "--exclude %s: this pattern makes no sense", text);
+            return log_fail(
+                r, "--exclude %s: this pattern makes no sense, or leads outside the root", text);
         if (r < 0)
             return r;
         walk->exclude_count++;

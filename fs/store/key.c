@@ -6,7 +6,7 @@
  *     "salt " TEXT                 if there is one; an empty salt is not none
  *     "file " TEXT
  *     "as " TEXT                   with --as; else
- *     "place " TEXT                the current directory relative to the root, if it is below it
+ *     "place " TEXT                the builder's directory relative to the root, if it is below it
  *     "argument " TEXT             for each argument, the program first
  *     "set " TEXT | "unset " TEXT  NAME=value or NAME, for each declared variable; by name, once
  *     "input " TEXT                the path, then its content's digest: "sha256 " 64 digits LF;
@@ -115,7 +115,7 @@ static int add_arguments(struct sha256 *hash, const struct build_spec *spec,
         int r = strlist_add(arguments, spec->as);
         return r == 0 ? add_field(hash, "as", spec->as) : r;
     }
-    AUTO_FREE char *here = realpath(".", NULL);
+    AUTO_FREE char *here = realpath(spec->directory ? spec->directory : ".", NULL);
     const char *place = here ? rootpath_below(spec->root, here) : NULL;
     int r = place && strcmp(place, ".") != 0 ? add_field(hash, "place", place) : 0;
     if (r == 0)

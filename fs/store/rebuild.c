@@ -189,21 +189,23 @@ static int build_cold(struct store *store, const struct template *cached, const 
     return r;
 }
 
-int rebuild_compare(struct store *store, const char *key, struct strlist *ret_differences)
+int rebuild_compare(struct store *store, const char *key, const struct build_spec *spec_or_null,
+                    struct strlist *ret_differences)
 {
     AUTO_LOCK struct lock lock = LOCK_INIT;
     AUTO_TEMPLATE struct template *cached = NULL;
-    AUTO_SPEC struct build_spec *spec = NULL;
+    AUTO_SPEC struct build_spec *found = NULL;
     char lock_name[BUILD_LOCK_NAME_SIZE];
     char work[WORK_SIZE];
     uint32_t random = 0;
     int r = template_open(store, key, &cached);
     if (r == -ENOENT)
         return log_fail(r, "template %.*s was evicted meanwhile", SHORT_KEY, key);
-    if (r == 0)
-        r = find_spec(cached->manifest, &spec);
+    if (r == 0 && !spec_or_null)
+        r = find_spec(cached->manifest, &found);
     if (r < 0)
         return r;
+    const struct build_spec *spec = spec_or_null ? spec_or_null : found;
     sweep_lock_name(key, lock_name);
     r = lock_take(&lock, store->locks_fd, lock_name, LOCK_EXCLUSIVE, false);
     if (r == -EWOULDBLOCK)

@@ -6,18 +6,21 @@
 #define MINTFS_STORE_REBUILD_H
 
 #include "fs/base/cleanup.h"
+#include "fs/store/spec.h"
 #include "fs/store/store.h"
 #include "fs/store/strlist.h"
 
 /*
- * Runs the builder of the template KEY (64 digits) in the current directory, with the variables
- * that were declared, into a store of its own that is gone afterwards; what the builder itself
- * builds is built anew too. The inputs must be those of KEY: -ESTALE, said, with what differs.
+ * Runs the builder of the template KEY (64 digits) into a store of its own that is gone afterwards;
+ * what the builder itself builds is built anew too. `spec_or_null` is what KEY was computed from;
+ * NULL: what the template's manifest tells of it, in the current directory and with the variables
+ * that were declared. The inputs must then be those of KEY: -ESTALE, said, with what differs.
  * *ret_differences gets a line each; none: the same files, and in databases the same schema and
  * rows. Other errors are said: -EBUSY somebody builds it, and those of build_template().
  * The environment of this process is changed.
  */
 MUST_CHECK int rebuild_compare(struct store *store, const char *key,
+                               const struct build_spec *spec_or_null,
                                struct strlist *ret_differences);
 
 #endif

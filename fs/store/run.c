@@ -102,7 +102,7 @@ static void send_report(int fd, enum report_kind kind, int value)
         return; /* mintfs is dead, which the next read tells */
 }
 
-static void run_program(char *const argv[], char *const environment[], int error_fd)
+static void run_program(const struct builder_command *command, int error_fd)
 {
     (void)setpgid(0, 0);
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -110,11 +110,12 @@ static void run_program(char *const argv[], char *const environment[], int error
     if (null >= 0)
         (void)dup2(null, STDIN_FILENO);
     (void)dup2(STDERR_FILENO, STDOUT_FILENO);
-    for (size_t i = 0; environment[i]; i++)
-        if (putenv(environment[i]) != 0)
+    for (size_t i = 0; command->environment[i]; i++)
+        if (putenv(command->environment[i]) != 0)
             _exit(RUN_CANNOT_RUN);
     interrupt_restore_in_child();
-    (void)execvp(argv[0], argv);
+    if (!command->directory || chdir(command->directory) == 0)
+        (void)execvp(command->argv[0], command->argv);
     int error = errno;
     if (write(error_fd, &error, sizeof(error)) < 0)
         _exit(RUN_CANNOT_RUN);
@@ -122,7 +123,7 @@ static void run_program(char *const argv[], char *const environment[], int error
 }
 
 /* Forks the builder; returns its pid, or -1 where it could not be run, which is reported. */
-static pid_t fork_builder(int fd, char *const argv[], char *const environment[])
+static pid_t fork_builder(int fd, const struct builder_command *command)
 {
     int error_pipe[2];
     if (pipe2(error_pipe, O_CLOEXEC) < 0) {
@@ -131,7 +132,7 @@ static pid_t fork_builder(int fd, char *const argv[], char *const environment[])
     }
     pid_t pid = fork();
     if (pid == 0)
-        run_program(argv, environment, error_pipe[1]);
+        run_program(command, error_pipe[1]);
     int error = pid < 0 ? errno : 0;
     (void)close(error_pipe[1]);
     if (pid > 0 && read(error_pipe[0], &error, sizeof(error)) != sizeof(error))
@@ -163,7 +164,7 @@ static pid_t reap(int fd, pid_t builder)
     return builder;
 }
 
-static void guard_main(int fd, char *const argv[], char *const environment[])
+static void guard_main(int fd, const struct builder_command *command)
 {
     (void)setpgid(0, 0);
     (void)prctl(PR_SET_NAME, "mintfs-guard");
@@ -175,7 +176,7 @@ static void guard_main(int fd, char *const argv[], char *const environment[])
     (void)sigemptyset(&child);
     (void)sigaddset(&child, SIGCHLD);
     int child_fd = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
-    pid_t builder = child_fd < 0 ? -1 : fork_builder(fd, argv, environment);
+    pid_t builder = child_fd < 0 ? -1 : fork_builder(fd, command);
     struct pollfd waits[] = {{.fd = fd, .events = POLLIN}, {.fd = child_fd, .events = POLLIN}};
     for (;;) {
         if (poll(waits, 2, -1) < 0 && errno != EINTR)
@@ -220,7 +221,7 @@ static bool set_reaper(bool on)
     return was;
 }
 
-int builder_start(char *const argv[], char *const environment[], struct builder *ret_builder)
+int builder_start(const struct builder_command *command, struct builder *ret_builder)
 {
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
@@ -233,7 +234,7 @@ int builder_start(char *const argv[], char *const environment[], struct builder 
     pid_t guard = fork();
     if (guard == 0) {
         (void)close(ends[0]);
-        guard_main(ends[1], argv, environment);
+        guard_main(ends[1], command);
     }
     int error = errno;
     (void)close(ends[1]);

@@ -31,12 +31,16 @@ struct builder {
 enum { RUN_CANNOT_RUN = 126, RUN_NOT_FOUND = 127 };
 
 /*
- * Starts the program argv[0] (found as a shell would) in the current directory, with standard
- * input from /dev/null and both outputs on our standard error, and the variables "NAME=value" of
- * `environment` added. Errors are said.
+ * Starts the program argv[0] (found as a shell would) in the directory (NULL: the current one), with
+ * standard input from /dev/null and both outputs on our standard error, and the variables
+ * "NAME=value" of `environment` added. Errors are said.
  */
-MUST_CHECK int builder_start(char *const argv[], char *const environment[],
-                             struct builder *ret_builder);
+struct builder_command {
+    char *const *argv;
+    char *const *environment;
+    const char *directory;
+};
+MUST_CHECK int builder_start(const struct builder_command *command, struct builder *ret_builder);
 
 /*
  * Waits for the end of the builder, called `program` in messages. *ret_status is its exit code, 128

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "fs/base/here.h"
 #include "fs/base/log.h"
 #include "fs/store/manifest.h"
 #include "fs/store/template.h"
@@ -22,6 +23,8 @@ void spec_free(struct build_spec *spec)
     strlist_fini(&spec->builder);
     free(spec->root);
     free(spec->root_as_typed);
+    free(spec->base);
+    free(spec->directory);
     free(spec->salt);
     free(spec->file);
     free(spec->as);
@@ -37,18 +40,6 @@ void spec_freep(struct build_spec **spec)
 const char *spec_file(const struct build_spec *spec)
 {
     return spec->file ? spec->file : SPEC_DEFAULT_FILE;
-}
-
-/* The current directory as the shell shows it, if that is what it is. */
-static char *logical_directory(void)
-{
-    const char *shown = getenv("PWD");
-    struct stat by_shown;
-    struct stat by_dot;
-    if (shown && shown[0] == '/' && stat(shown, &by_shown) == 0 && stat(".", &by_dot) == 0 &&
-        by_shown.st_dev == by_dot.st_dev && by_shown.st_ino == by_dot.st_ino)
-        return strdup(shown);
-    return getcwd(NULL, 0);
 }
 
 static void strip_trailing_slashes(char *path)
@@ -71,7 +62,7 @@ int spec_set_root(struct build_spec *spec, const char *path)
     if (!S_ISDIR(status.st_mode))
         return log_errno(ENOTDIR, "root %s", shown);
     free(spec->root_as_typed);
-    spec->root_as_typed = !path || !strcmp(path, ".") ? logical_directory()
+    spec->root_as_typed = !path || !strcmp(path, ".") ? here_path()
                           : path[0] == '/'            ? strdup(path)
                                                       : strdup(root);
     if (!spec->root_as_typed)

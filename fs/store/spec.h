@@ -14,8 +14,10 @@
 struct build_spec {
     char *root;              /* absolute, without symbolic links; NULL: not settled yet */
     char *root_as_typed;     /* absolute, as the user spells it, for arguments that spell it so */
-    struct strlist inputs;   /* paths and patterns, relative to root, or absolute inside it */
-    struct strlist excludes; /* patterns */
+    char *base;              /* what inputs are relative to, below root; NULL: root itself */
+    char *directory;         /* absolute: where the builder runs; NULL: the current directory */
+    struct strlist inputs;   /* paths and patterns, relative to base, or absolute inside root */
+    struct strlist excludes; /* patterns; those with a slash are relative to base */
     struct strlist env;      /* names of variables */
     struct strlist builder;  /* program and arguments */
     char *salt;              /* or NULL */

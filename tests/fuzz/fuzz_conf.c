@@ -20,7 +20,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_write("mintfs.conf", data, size);
     for (size_t i = 0; i < 2; i++) {
         struct build_spec *spec = NULL;
-        if (conf_read(sections[i], &spec) == 0)
+        const struct conf_request request = {.section = sections[i]};
+        if (conf_read(&request, &spec) == 0)
             spec_free(spec);
     }
     return 0;

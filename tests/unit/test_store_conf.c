@@ -7,7 +7,8 @@ static int read_conf(struct fixture *fixture, const char *text, const char *sect
 {
     assert_int_equal(chdir(fixture->path), 0);
     write_text(fixture, CONF_FILE, text);
-    return conf_read(section, ret_spec);
+    const struct conf_request request = {.section = section};
+    return conf_read(&request, ret_spec);
 }
 
 static void test_lists_and_lines(void **state)
@@ -85,10 +86,14 @@ static void test_no_file(void **state)
     struct fixture *fixture = *state;
     AUTO_SPEC struct build_spec *spec = NULL;
     assert_int_equal(chdir(fixture->path), 0);
-    assert_int_equal(conf_read(NULL, &spec), -ENOENT);
-    assert_int_equal(conf_read("a", &spec), -ENOENT);
+    const struct conf_request any = {.section = NULL};
+    const struct conf_request one = {.section = "a"};
+    assert_int_equal(conf_read(&any, &spec), -ENOENT);
+    assert_int_equal(conf_read(&one, &spec), -ENOENT);
+    assert_int_equal(conf_look("a", &spec), 0);
     assert_int_equal(mkdirat(fixture->fd, CONF_FILE, 0755), 0);
-    assert_true(conf_read(NULL, &spec) < 0);
+    assert_true(conf_read(&any, &spec) < 0);
+    assert_true(conf_look("a", &spec) < 0);
 }
 
 int main(void)

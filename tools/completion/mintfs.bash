@@ -26,6 +26,11 @@ _mintfs_sessions() {
 }
 
 _mintfs() {
+    # -C DIR comes before the command: what it looks at is not there yet, so it is only stepped over.
+    while [ "$COMP_CWORD" -gt 2 ] && [[ ${COMP_WORDS[1]} = -C || ${COMP_WORDS[1]} = --directory ]]; do
+        COMP_WORDS=("${COMP_WORDS[0]}" "${COMP_WORDS[@]:3}")
+        COMP_CWORD=$((COMP_CWORD - 2))
+    done
     local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
     local program=${COMP_WORDS[0]} command=${COMP_WORDS[1]-} words='' i
     COMPREPLY=()
@@ -37,7 +42,10 @@ _mintfs() {
         fi
     done
     if [ "$COMP_CWORD" -eq 1 ]; then
-        words=$(_mintfs_commands "$program")" help --help --version"
+        words=$(_mintfs_commands "$program")" help --help --version --directory -C"
+    elif [ "$COMP_CWORD" -eq 2 ] && [[ $previous = -C || $previous = --directory ]]; then
+        mapfile -t COMPREPLY < <(compgen -d -- "$word")
+        return
     elif [[ $word = -* ]]; then
         words=$(_mintfs_options "$program" "$command")
     else

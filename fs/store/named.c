@@ -1,0 +1,66 @@
+#include "fs/store/named.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "fs/base/log.h"
+#include "fs/store/conf.h"
+#include "fs/store/key.h"
+#include "fs/store/template.h"
+
+enum { SHORT_KEY = 12 };
+
+int named_section(const char *text, struct build_spec **ret_spec)
+{
+    return template_name_is_valid(text) ? conf_look(text, ret_spec) : 0;
+}
+
+/* 1: the key that a section says, 0: another template's. */
+static int find(const struct store *store, const char *text, char ret_key[SHA256_HEX_LENGTH + 1])
+{
+    AUTO_SPEC struct build_spec *spec = NULL;
+    AUTO_KEY struct key key = {.arguments = STRLIST_INIT};
+    int r = named_section(text, &spec);
+    if (r < 0)
+        return r;
+    if (r > 0) {
+        r = key_compute(spec, &key);
+        if (r == 0)
+            memcpy(ret_key, key.hex, sizeof(key.hex));
+        return r < 0 ? r : 1;
+    }
+    r = template_resolve(store, text, ret_key);
+    if (r == 0 && template_name_is_valid(text))
+        log_info("%s: no " CONF_FILE " here has a section [%s]: this is the last template built "
+                 "under that name (%.*s)",
+                 text, text, SHORT_KEY, ret_key);
+    return r;
+}
+
+int named_key(const struct store *store, const char *text, char ret_key[SHA256_HEX_LENGTH + 1])
+{
+    int r = find(store, text, ret_key);
+    return r < 0 ? r : 0;
+}
+
+int named_resolve(const struct store *store, const char *text, char ret_key[SHA256_HEX_LENGTH + 1])
+{
+    char key[SHA256_HEX_LENGTH + 1];
+    char last[SHA256_HEX_LENGTH + 1];
+    int r = find(store, text, key);
+    if (r < 0)
+        return r;
+    if (r == 0 || template_exists(store, key)) {
+        memcpy(ret_key, key, sizeof(key));
+        return 0;
+    }
+    if (template_key_of_name(store, text, last) < 0)
+        return log_fail(ENOENT,
+                        "%s: what " CONF_FILE " describes now (%.*s) is not built; type: mintfs "
+                        "build %s",
+                        text, SHORT_KEY, key, text);
+    return log_fail(ENOENT,
+                    "%s: what " CONF_FILE " describes now (%.*s) is not built; type: mintfs build "
+                    "%s. The last template built under that name is %.*s",
+                    text, SHORT_KEY, key, text, SHORT_KEY, last);
+}

@@ -1,0 +1,401 @@
+"""What a name means: the section of the mintfs.conf in force, its inputs checked; else the last build."""
+
+import os
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from support.basics import MINTFS, needs_root
+from support.checkouts import Project
+from support.users import NOBODY, SOMEBODY
+
+COPIES = {"MINTFS_BACKEND": "copy"}
+CONF = """\
+[app]
+input = migrations
+builder = sh -c 'cat migrations/*.sql | sqlite3 -bail "$0"; echo run >>../runs' {out}
+"""
+
+
+@pytest.fixture
+def app(project):
+    """The project, described by its mintfs.conf, at the root of a repository."""
+    return described(project)
+
+
+def described(project) -> Project:
+    (project.root / "mintfs.conf").write_text(CONF)
+    (project.root / ".git").mkdir()
+    return project
+
+
+def new(project, *words, **kwargs):
+    """The tables of a new session, and what was said."""
+    done = project.run("session", "new", *words, env=COPIES, **kwargs)
+    path = done.stdout.strip()
+    with sqlite3.connect(f"{path}/app.db") as db:
+        tables = {name for name, in db.execute("select name from sqlite_master where type='table'")}
+    db.close()
+    project.run("session", "rm", path)
+    said = [line for line in done.stderr.splitlines() if "sessions are plain copies" not in line]
+    return tables, said
+
+
+def add_table(project, name):
+    (project.root / f"migrations/{name}.sql").write_text(f"create table {name}(a);")
+
+
+# ---- never stale, never another's ----
+
+
+def test_a_changed_migration_is_built(app):
+    assert new(app, "app")[0] == {"t0", "t1", "t2"}
+    add_table(app, "late")
+    assert new(app, "app")[0] == {"t0", "t1", "t2", "late"}
+    assert new(app, "app") == ({"t0", "t1", "t2", "late"}, [])
+    assert app.runs() == 2
+
+
+def test_two_checkouts_with_one_name(app, tmp_path):
+    other = app.clone(tmp_path / "second")
+    add_table(other, "others")
+    (other.root.parent / "runs").touch()
+    app.run("build")
+    other.run("build")
+    for _ in range(2):
+        assert new(app, "app") == ({"t0", "t1", "t2"}, [])
+        assert new(other, "app") == ({"t0", "t1", "t2", "others"}, [])
+    keys = {project.run("key", "app").stdout for project in (app, other)}
+    assert len(keys) == 2
+    for project in (app, other):
+        shown = project.run("show", "--json", "app")
+        assert f'"key": "{project.run("key").stdout.strip()}"' in shown.stdout
+        assert shown.stderr == ""
+        # The name follows the last build, hit or miss: that is what the mount shows.
+        key = project.run("build").stdout.strip()
+        assert f'"key": "{key}"' in project.run("name", "--json").stdout
+    # Evicting is by the section as well: the other checkout's template stays.
+    app.run("pin", "app")
+    other.run("evict", "app")
+    assert [row["key"] for row in app.templates()] == [app.run("key").stdout.strip()]
+    app.run("unpin", "app")
+    app.run("evict", "app")
+    assert app.templates() == []
+
+
+def test_elsewhere_it_is_the_last_build_and_that_is_said(app, tmp_path):
+    key = app.run("build").stdout.strip()
+    for words in (["session", "new", "app"], ["show", "app"], ["pin", "app"], ["unpin", "app"],
+                  ["name", "other", "app"], ["verify", "app"], ["session", "rm", "app/s"]):
+        if words[-1] == "app/s":
+            app.run("session", "new", key, "s", env=COPIES)
+        done = app.run(*words, cwd=tmp_path, env=COPIES)
+        (said,) = [line for line in done.stderr.splitlines() if "[app]" in line]
+        assert said.startswith("mintfs: app: no mintfs.conf here has a section [app]")
+        assert key[:12] in said
+    for words in (["show", key], ["show", key[:8]], ["verify", key]):
+        assert "mintfs.conf" not in app.run(*words, cwd=tmp_path).stderr
+
+
+def test_a_file_with_other_sections_leaves_the_last_build(app, tmp_path):
+    app.run("build", "-n", "base")
+    tables, (said,) = new(app, "base")
+    assert tables == {"t0", "t1", "t2"} and "section [base]" in said
+
+
+def test_what_only_looks_builds_nothing(app):
+    app.make_store()
+    key = app.run("key").stdout.strip()
+    for words in (["show", "app"], ["pin", "app"], ["evict", "app"], ["verify", "app"],
+                  ["verify", "--rebuild", "app"], ["name", "x", "app"]):
+        said = app.fail(*words, status=3)
+        assert f"({key[:12]}) is not built; type: mintfs build app" in said
+        assert "last template" not in said
+    assert app.runs() == 0
+    old = app.run("build").stdout.strip()
+    add_table(app, "late")
+    said = app.fail("show", "app", status=3)
+    assert said.count("\n") == 1 and f"The last template built under that name is {old[:12]}" in said
+    assert app.runs() == 1 and app.run("show", old).returncode == 0
+
+
+def test_a_section_that_cannot_be_read_is_no_reason_for_the_last_build(app):
+    app.run("build")
+    (app.root / "mintfs.conf").write_text(CONF + "inptu = x\n")
+    for words in (["session", "new", "app"], ["show", "app"], ["evict", "app"]):
+        assert "mintfs.conf:4: unknown key" in app.fail(*words, status=2)
+    shutil.rmtree(app.root / "migrations")
+    (app.root / "mintfs.conf").write_text(CONF)
+    assert "input migrations" in app.fail("session", "new", "app", status=3)
+
+
+def test_a_session_is_named_with_the_template_of_now(app):
+    app.run("session", "new", "app", "one", env=COPIES)
+    old = app.run("key").stdout.strip()
+    add_table(app, "late")
+    said = app.fail("session", "rm", "app/one", status=3)
+    assert app.run("key").stdout[:12] in said and "mintfs session ls" in said
+    app.run("session", "rm", f"{old}/one")
+
+
+def test_rebuild_by_name_knows_the_section(app):
+    app.run("build")
+    (app.root / "sub").mkdir()
+    app.run("verify", "--rebuild", "app", cwd=app.root / "sub")
+    assert app.runs() == 2
+
+
+# ---- which mintfs.conf ----
+
+
+def test_the_nearest_one_counts(app):
+    sub = app.root / "a/b"
+    sub.mkdir(parents=True)
+    key = app.run("build").stdout
+    done = app.run("build", cwd=sub)
+    assert done.stdout == key and app.runs() == 1
+    assert new(app, "app", cwd=sub) == new(app, cwd=sub) == ({"t0", "t1", "t2"}, [])
+    (sub.parent / "mintfs.conf").write_text("[app]\nbuilder = sh -c 'echo near >$MINTFS_OUT'\n")
+    near = app.run("build", "app", cwd=sub).stdout.strip()
+    assert (app.template(near) / "files/app.db").read_text() == "near\n"
+    assert app.run("build").stdout == key
+    (sub.parent / "mintfs.conf").write_text("[app]\nnonsense = x\n")
+    assert "mintfs: ../mintfs.conf:2: unknown key" in app.fail("key", cwd=sub)
+
+
+def test_the_builder_runs_beside_the_file(app):
+    sub = app.root / "a/b"
+    sub.mkdir(parents=True)
+    (app.root / "mintfs.conf").write_text(
+        "[app]\nbuilder = sh -c 'pwd >$MINTFS_OUT; echo $PWD $MINTFS_STORE >>$MINTFS_OUT'\n"
+    )
+    env = {"MINTFS_STORE": ".store"}
+    key = app.run("build", "--to", "placed", cwd=sub, env=env).stdout.strip()
+    said = f"{app.root}\n{app.root} {sub}/.store\n"
+    assert (sub / f".store/v1/templates/{key}/files/app.db").read_text() == said
+    assert (sub / "placed").read_text() == said, "--to is relative to where it was typed"
+    assert app.run("key").stdout.strip() == key
+
+
+@pytest.mark.parametrize("mark", [".git", ".hg", ".jj", "a .git file"])
+def test_not_beyond_the_repository(app, mark):
+    inner = app.root / "vendor/lib"
+    (inner / "src").mkdir(parents=True)
+    (inner / mark.split()[-1].replace("file", ".git")).touch()
+    if mark == "a .git file":
+        (inner / ".git").write_text("gitdir: elsewhere\n")
+    app.run("key", cwd=inner.parent)
+    for place in (inner, inner / "src"):
+        assert "no mintfs.conf here" in app.fail("build", cwd=place)
+        assert 'no template "app"' in app.fail("session", "new", "app", status=3, cwd=place)
+
+
+def test_not_beyond_the_home_directory(app):
+    home = app.root / "home"
+    (home / "x").mkdir(parents=True)
+    assert app.run("key", cwd=home / "x").stdout == app.run("key").stdout
+    for place in (home, home / "x"):
+        assert "no mintfs.conf here" in app.fail("key", cwd=place, env={"HOME": str(home)})
+    (home / "mintfs.conf").write_text("[home]\nbuilder = x\n")
+    app.run("key", "home", cwd=home / "x", env={"HOME": str(home)})
+
+
+def test_the_users_settings_are_no_description(app):
+    home = app.root / "home"
+    (home / ".config/mintfs").mkdir(parents=True)
+    (home / ".config/mintfs/mintfs.conf").write_text("max-size = 1G\n")
+    env = {"HOME": str(home)}
+    said = app.fail("key", cwd=home / ".config/mintfs", env=env)
+    assert "no mintfs.conf here" in said
+
+
+def test_a_link_to_a_file_of_ones_own(app, tmp_path):
+    (app.root / "mintfs.conf").rename(tmp_path / "kept.conf")
+    (app.root / "mintfs.conf").symlink_to(tmp_path / "kept.conf")
+    app.run("key")
+    (app.root / "mintfs.conf").unlink()
+    (app.root / "mintfs.conf").symlink_to("nowhere")
+    assert "mintfs.conf" in app.fail("key")
+
+
+# ---- whose mintfs.conf ----
+
+
+@needs_root
+@pytest.mark.parametrize("what", ["file", "link", "its target", "directory, too"])
+@pytest.mark.parametrize("where", [".", "sub/deeper"])
+def test_another_users_file_is_not_used(app, tmp_path, what, where):
+    conf, cwd = app.root / "mintfs.conf", app.root / where
+    cwd.mkdir(parents=True, exist_ok=True)
+    app.run("build", "-n", "app")
+    if what in ("link", "its target"):
+        conf.rename(tmp_path / "target.conf")
+        conf.symlink_to(tmp_path / "target.conf")
+        os.chown(conf, *(2 * [0 if what == "its target" else NOBODY]), follow_symlinks=False)
+        os.chown(tmp_path / "target.conf", *(2 * [NOBODY if what == "its target" else 0]))
+    else:
+        os.chown(conf, NOBODY, NOBODY)
+        if what == "directory, too":
+            os.chown(app.root, NOBODY, NOBODY)
+    runs = app.runs()
+    add_table(app, "late")
+    for words, status in ((["build"], 125), (["key", "app"], 125), (["session", "new"], 1),
+                          (["session", "new", "app"], 1), (["show", "app"], 1)):
+        said = app.fail(*words, status=status, cwd=cwd)
+        assert f"belongs to user {NOBODY}, not to you (0)" in said
+        assert f"export MINTFS_TRUST='{app.root}'" in said
+    assert app.runs() == runs
+    for trust in (app.root, f"/nowhere:{app.root.parent}/", "/"):
+        app.run("key", cwd=cwd, env={"MINTFS_TRUST": str(trust)})
+    for trust in (f"{app.root}x", app.root / "sub", "", ":", "/nowhere"):
+        app.fail("key", cwd=cwd, env={"MINTFS_TRUST": str(trust)})
+    # What names a builder or a key asks for no file.
+    app.run("key", "--", "true", cwd=cwd)
+
+
+@needs_root
+def test_whose_file_is_as_good_as_ones_own(ordinary):
+    """Root's, as in an image whose files were copied in by root; under sudo that of the caller."""
+    project = described(ordinary)
+    (project.root / ".git").rmdir()
+    assert "not to you (65534)" not in project.run("key").stderr
+    os.chown(project.root / "mintfs.conf", SOMEBODY, SOMEBODY)
+    assert f"belongs to user {SOMEBODY}" in project.fail("key")
+    project.binary, project.as_user = MINTFS, {}
+    assert f"belongs to user {SOMEBODY}" in project.fail("key")
+    project.run("key", env={"SUDO_UID": str(SOMEBODY)})
+    assert f"belongs to user {SOMEBODY}" in project.fail("key", env={"SUDO_UID": "1"})
+
+
+# ---- -C ----
+
+
+def test_the_directory_option(app, tmp_path):
+    key = app.run("key").stdout
+    (app.root / "sub").mkdir()
+    for words in (["-C", app.root], [f"-C{app.root}"], ["--directory", app.root],
+                  [f"--directory={app.root}"], ["-C", "checkout"], ["-C", tmp_path, "-C", "checkout"],
+                  ["-C", app.root / "sub", "-C", ".."], ["-C", "checkout/sub/"], ["-C", "./checkout"]):
+        assert app.run(*words, "key", cwd=tmp_path).stdout == key
+    assert app.run("-C", app.root, "help", "key", cwd=tmp_path).stdout.startswith("usage: mintfs key")
+    done = app.run("-C", app.root, "build", "--to", "placed", cwd=tmp_path)
+    assert (app.root / "placed").exists() and done.stdout == key
+    for words, status in ((["-C", "nowhere", "key"], 125), (["-C", "nowhere", "build"], 125),
+                          (["-C", "nowhere", "ls"], 3), (["-C", "create.sh", "ls"], 1),
+                          (["-C"], 2), (["--directory"], 2), (["-C", "", "ls"], 3)):
+        said = app.fail(*words, status=status)
+        assert "-C" in said or "--directory" in said
+
+
+def test_the_directory_option_keeps_links_as_they_were_typed(app, tmp_path):
+    """Builders that spell the checkout's place by a link have the same key as beside the file."""
+    link = tmp_path / "link"
+    link.symlink_to(app.root)
+    (app.root / "sub").mkdir()
+    (app.root / "mintfs.conf").write_text(f"[app]\nbuilder = python3 {link}/sub/../x.py\n")
+    env = {"PWD": str(link)}
+    key = app.run("key", cwd=link, env=env)
+    assert key.stderr == ""
+    for words, cwd in ((["-C", link], tmp_path), (["-C", "link"], tmp_path), ([], link / "sub")):
+        done = app.run(*words, "key", cwd=cwd, env={"PWD": str(cwd)})
+        assert (done.stdout, done.stderr) == (key.stdout, "")
+
+
+# ---- root = ----
+
+PACKAGE = """\
+[app]
+%s
+input   = ../shared/migrations
+          ../shared/[a-c]*.sql
+          own.sql
+          deep/*.sql
+exclude = deep/old.sql
+          ../shared/migrations/skip*
+          *.md
+builder = sh -c 'cat ../shared/migrations/*.sql own.sql | sqlite3 -bail "$0"' {out}
+"""
+INPUTS = ["p[k]g/deep/new.sql", "p[k]g/own.sql", "shared/b.sql", "shared/migrations/1.sql"]
+
+
+@pytest.fixture
+def package(project):
+    root = project.root
+    for name in (*INPUTS, "p[k]g/deep/old.sql", "shared/migrations/skipped.sql", "shared/x.md"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(f"create table {Path(name).stem.replace('1', 'one')}(a);")
+    (root / "shared/migrations/read.md").touch()
+    (root / "p[k]g/mintfs.conf").write_text(PACKAGE % "root = ..")
+    return project
+
+
+def inputs(project, key):
+    return [row["path"] for row in project.manifest(key.strip())["inputs"]]
+
+
+def test_inputs_beside_the_package(package):
+    home = package.root / "p[k]g"
+    (home / "src").mkdir()
+    key = package.run("build", cwd=home).stdout
+    assert inputs(package, key) == INPUTS
+    assert package.run("build", cwd=home / "src").stdout == key
+    # The root of the whole file, an absolute one, and the flag say the same.
+    for text in ("root = ..\n" + PACKAGE % "", PACKAGE % f"root = {package.root}"):
+        (home / "mintfs.conf").write_text(text)
+        assert package.run("key", cwd=home).stdout == key
+        assert package.run("key", cwd=home / "src").stdout == key
+    (home / "mintfs.conf").write_text(PACKAGE % "")
+    assert "or leads outside the root" in package.fail("build", cwd=home)
+    (home / "mintfs.conf").write_text("[app]\ninput = ../shared\nbuilder = x\n")
+    said = package.fail("build", cwd=home)
+    assert "is outside the root" in said and "root = DIR in mintfs.conf" in said
+    (home / "mintfs.conf").write_text(PACKAGE % "")
+    assert package.run("key", "--root", "..", cwd=home).stdout == key
+    assert package.run("key", "--root", "../..", cwd=home / "src").stdout == key
+    # As typed out with the builder.
+    words = [w for i in ("shared/migrations", "shared/b.sql", "p[k]g/own.sql", "p[k]g/deep/new.sql")
+             for w in ("-i", i)]
+    script = 'cat ../shared/migrations/*.sql own.sql | sqlite3 -bail "$0"'
+    typed = package.run("key", "--root", "..", *words, "-x", "*.md", "-x", "skip*", "--", "sh", "-c",
+                        script, "{out}", cwd=home)
+    assert typed.stdout == key
+    with sqlite3.connect(package.template(key.strip()) / "files/app.db") as db:
+        assert {n for n, in db.execute("select name from sqlite_master")} == {"one", "own", "skipped"}
+    db.close()
+
+
+def test_another_checkout_has_the_same_key(package, tmp_path):
+    other = package.clone(tmp_path / "elsewhere")
+    keys = {p.run("key", cwd=p.root / "p[k]g").stdout for p in (package, other)}
+    assert len(keys) == 1
+
+
+def test_a_root_that_is_the_directory_changes_no_key(app):
+    key = app.run("key").stdout
+    for root in (".", "./", str(app.root)):
+        (app.root / "mintfs.conf").write_text(f"root = {root}\n" + CONF)
+        assert app.run("key").stdout == key
+    (app.root / "mintfs.conf").write_text(CONF)
+    assert app.run("key", "--root", ".").stdout == key
+
+
+def test_flags_add_inputs_as_the_section_would(package):
+    home = package.root / "p[k]g"
+    (package.root / "more.sql").touch()
+    key = package.run("build", "-i", "../more.sql", cwd=home)
+    assert inputs(package, key.stdout) == ["more.sql", *INPUTS]
+
+
+@pytest.mark.parametrize("text, message", [
+    ("root = nowhere\n", "root nowhere: No such file"),
+    ("root = sub\n", "the root sub must be its directory, or one above it"),
+    ("root = ..\nroot = ..\n", 'mintfs.conf:2: "root" has one value'),
+    ("root\n", "mintfs.conf:1: before the first [NAME]: root"),
+    ("salt = 1\n", "mintfs.conf:1: before the first [NAME]"),
+])
+def test_bad_roots(app, text, message):
+    (app.root / "sub").mkdir()
+    (app.root / "mintfs.conf").write_text(text + CONF)
+    assert message in app.fail("key")
