@@ -16,6 +16,7 @@
 #include "fs/store/interrupt.h"
 #include "fs/store/key.h"
 #include "fs/store/links.h"
+#include "fs/store/lock_hint.h"
 #include "fs/store/placeholder.h"
 #include "fs/store/run.h"
 #include "fs/store/seal.h"
@@ -417,6 +418,7 @@ static int build_locked(struct build *build)
         return r;
     sweep_building(build->store, build->key.hex);
     explain_miss(build->store, build->spec, &build->key);
+    lock_hint(build->spec, &build->key);
     build->manifest = calloc(1, sizeof(*build->manifest));
     r = build->manifest ? make_work(build) : -ENOMEM;
     if (r < 0)
