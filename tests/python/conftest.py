@@ -51,8 +51,10 @@ def here(way, project, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(tempfile, "tempdir", str(way.temporary))
     monkeypatch.chdir(project.path)
+
+    from mintfs import _database, _settings
+
+    _settings.forget()
     yield way
-
-    from mintfs import _database
-
     _database.close_all()
+    _settings.forget()

@@ -7,7 +7,7 @@ import time
 import pytest
 
 import mintfs
-from mintfs import _command
+from mintfs import _command, _settings
 from support.basics import eventually, is_alive
 
 from .ways import Way
@@ -29,7 +29,10 @@ def program(place):
 
 @pytest.fixture
 def fresh(monkeypatch):
+    """Nothing is known yet, nor is it kept."""
     monkeypatch.setattr(_command, "_known", {})
+    monkeypatch.setattr(_settings, "_fixed", None)
+    monkeypatch.setattr(_settings, "fixed", _settings.known)
     monkeypatch.delenv("MINTFS_BINARY", raising=False)
 
 

@@ -8,12 +8,12 @@ import subprocess
 import sys
 import threading
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 import sqlalchemy
 
 import mintfs
+from mintfs import _stdlib
 
 from .ways import CREATE_DB
 
@@ -218,7 +218,7 @@ def test_a_mount_that_refuses(here, monkeypatch, capfd):
         raise OSError(95, "Operation not supported")
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "setxattr", refuse)
+        patch.setattr(_stdlib.os, "setxattr", refuse)
         with mintfs.database(key) as db:
             assert len(here.sessions()) == 1
             order(db.path())
@@ -226,7 +226,7 @@ def test_a_mount_that_refuses(here, monkeypatch, capfd):
             assert rows(db.path()) == 0
             assert len(here.sessions()) == 1
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "rename", refuse)
+        patch.setattr(_stdlib.Path, "rename", refuse)
         with mintfs.database(key) as db:
             db.reset()
             assert len(here.sessions()) == 1

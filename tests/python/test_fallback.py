@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import mintfs
-from mintfs import _database, _fallback, _run
+from mintfs import _database, _fallback, _run, _stdlib
 from support.basics import eventually
 
 TEN = 10
@@ -23,6 +23,10 @@ pytestmark = pytest.mark.on_ways("none")
 
 def runs_below(way) -> list:
     return [path for path in way.temporary.glob("mintfs-runs-*/*") if path.name != "lock"]
+
+
+def is_below(directory, db) -> bool:
+    return Path(directory) in db.directory.parents
 
 
 def test_it_is_said_once(way, project):
@@ -186,14 +190,14 @@ def test_a_name_that_is_none(here, monkeypatch):
 def test_where_copies_lie(here, monkeypatch):
     with mintfs.database() as db:
         in_memory = os.path.ismount(_run.SHARED_MEMORY) and os.access(_run.SHARED_MEMORY, os.W_OK)
-        assert (_run.SHARED_MEMORY in db.directory.parents) == in_memory
+        assert is_below(_run.SHARED_MEMORY, db) == in_memory
         assert stat.S_IMODE(db.directory.stat().st_mode) == 0o700
     monkeypatch.setattr(_fallback, "ROOM_TO_LEAVE_BYTES", 1 << 62)
     with mintfs.database() as db:
-        assert _run.current().directory in db.directory.parents
-    monkeypatch.setattr(_run, "SHARED_MEMORY", Path("/nonexistent"))
+        assert is_below(_run.current().directory, db)
+    monkeypatch.setattr(_run, "SHARED_MEMORY", _stdlib.Path("/nonexistent"))
     with mintfs.database() as db:
-        assert _run.current().directory in db.directory.parents
+        assert is_below(_run.current().directory, db)
 
 
 def test_memory_that_is_somebody_elses(here, monkeypatch):
@@ -201,11 +205,11 @@ def test_memory_that_is_somebody_elses(here, monkeypatch):
     mintfs.template()
     monkeypatch.setattr(_fallback, "_has_room", lambda place, size: True)
     with monkeypatch.context() as patch:
-        patch.setattr(run, "memory", Path("/usr"))
+        patch.setattr(run, "memory", _stdlib.Path("/usr"))
         patch.setattr(_run, "base", lambda: base)
-        patch.setattr(os, "getuid", lambda: 12345)
+        patch.setattr(_stdlib.os, "getuid", lambda: 12345)
         with mintfs.database() as db:
-            assert run.directory in db.directory.parents
+            assert is_below(run.directory, db)
 
 
 def test_templates_are_read_only(here):

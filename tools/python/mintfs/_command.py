@@ -5,16 +5,14 @@ is none. One that was named but cannot be run is an error; one that lies on PATH
 (built for another C library, say) counts as none, and the reason is kept for whoever tells.
 """
 
-import os
-import shutil
-import subprocess
 import sys
-import threading
 from typing import IO, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Type
 
+from . import _settings
 from ._errors import BuilderFailed, Busy, Corrupt, Error, NotFound, UsageError
+from ._settings import BINARY_VARIABLE as VARIABLE
+from ._stdlib import _thread, os, shutil, subprocess
 
-VARIABLE = "MINTFS_BINARY"
 PREFIX = "mintfs: "  # before each message of the command
 CAPTURE_SECONDS = 1.0  # for standard error, once the command is gone
 
@@ -27,23 +25,26 @@ class Found(NamedTuple):
     why_not: str  # for a person, where there is no path
 
 
-_known: Dict[Tuple[Optional[str], Optional[str]], Found] = {}
+_known: Dict[Tuple[Optional[str], str], Found] = {}
 
 
 def find() -> Found:
     """The command; looked for once for each value of the variables that tell where."""
-    where = (os.environ.get(VARIABLE), os.environ.get("PATH"))
+    settings = _settings.known()
+    where = (settings.environ.get(VARIABLE), settings.search_path)
     if where not in _known:
-        _known[where] = _look(where[0])
+        _known[where] = _look(settings)
     return _known[where]
 
 
-def _look(named: Optional[str]) -> Found:
+def _look(settings: _settings.Settings) -> Found:
+    named = settings.environ.get(VARIABLE)
     if named == "":
         return Found(None, f"{VARIABLE} is empty")
-    path = shutil.which(named or "mintfs")
-    if path is not None:
-        path = os.path.abspath(path)  # commands are run in other directories
+    word = named or "mintfs"
+    if os.path.dirname(word):
+        word = os.path.join(settings.directory, word)  # commands are run in other directories
+    path = shutil.which(word, path=settings.search_path)
     if path is None:
         if named:
             raise Error(f"{VARIABLE} is {named}: no such program")
@@ -77,11 +78,13 @@ def _try(path: str) -> str:
 def run(arguments: Sequence[str], env: Optional[Mapping[str, str]] = None) -> str:
     """Runs the command, quickly done, and returns what it printed; what it said is passed on.
 
-    `env`: its environment, if not this process's.
+    `env`: its environment, if not that of the settings. All paths among the arguments are absolute:
+    the current directory may have been removed.
     """
     done = subprocess.run(
         [_path(), *arguments],
-        env=env,
+        cwd=os.sep,
+        env=_settings.fixed().environ if env is None else env,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -124,12 +127,13 @@ def run_aloud(
     assert err is not None
     said: List[str] = []
     # What the builder leaves running may keep its standard error open, and is not waited for.
-    reader = threading.Thread(target=_tee, args=(err, said), daemon=True)
+    read = _thread.allocate_lock()
+    read.acquire()
     try:
-        reader.start()
+        _thread.start_new_thread(_tee, (err, said, read))  # threading is what tests patch
         result = out.read() if out else b""
         status = process.wait()
-        reader.join(CAPTURE_SECONDS)
+        read.acquire(timeout=CAPTURE_SECONDS)
     except BaseException:
         process.terminate()
         process.wait()
@@ -140,19 +144,27 @@ def run_aloud(
     return status, result, "".join(said)
 
 
-def _tee(stream: IO[bytes], said: List[str]) -> None:
-    with stream:
-        for line in stream:
-            text = line.decode("utf-8", "backslashreplace")
-            said.append(text)
-            pass_on(text)
+def _tee(stream: IO[bytes], said: List[str], done: _thread.LockType) -> None:
+    """Frees the lock when the stream has ended."""
+    try:
+        with stream:
+            for line in stream:
+                text = line.decode("utf-8", "backslashreplace")
+                said.append(text)
+                pass_on(text)
+    finally:
+        done.release()
 
 
 def pass_on(text: str) -> None:
-    """To standard error, if there is one."""
-    if text and sys.stderr is not None:
+    """To standard error, if there is one that is open."""
+    if not text or sys.stderr is None:
+        return
+    try:
         sys.stderr.write(text)
         sys.stderr.flush()
+    except (OSError, ValueError):
+        pass
 
 
 def message_of(said: str) -> str:

@@ -4,10 +4,10 @@ The same rules as fs/store/conf.h and fs/store/words.h; tests/python holds the t
 """
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Dict, List, Optional
 
 from ._errors import Error
+from ._stdlib import Path
 
 FILE = "mintfs.conf"
 DEFAULT_DATABASE = "app.db"

@@ -1,26 +1,17 @@
 """A fresh database, and the template that it is a copy of."""
 
 import atexit
-import os
-import shutil
-import sqlite3
-import tempfile
-from pathlib import Path, PurePath
 from types import TracebackType
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Type
 
-from . import _command, _run
+from . import _command, _run, _settings, _trees
 from ._conf import DEFAULT_DATABASE
 from ._errors import Error, NotFound, SeveralDatabases, UsageError
 from ._fallback import FallbackSource, tell
-from ._sessions import (
-    BACKEND_VARIABLE,
-    STORE_VARIABLES,
-    CommandSource,
-    Session,
-    Source,
-    Template,
-)
+from ._sessions import CommandSource, Session, Source, Template
+from ._settings import BACKEND_VARIABLE, STORE_VARIABLES
+from ._stdlib import Path, PurePath, os, public_path, sqlite3
+from ._unique import make_directory
 from ._urls import Option, file_uri, sqlalchemy_url
 
 
@@ -78,8 +69,8 @@ class Files:
         name = PurePath(file)
         if name.is_absolute() or ".." in name.parts:
             raise UsageError(f"{file}: a file's name is relative to the database's directory")
-        path = self.directory / name
-        if not path.exists():
+        path = self.directory / str(name)
+        if not os.path.exists(path):
             listed = ", ".join(self.databases())
             raise NotFound(f"no {file} in {self.directory}; databases there: {listed}")
         return path
@@ -109,7 +100,7 @@ class Sealed(Files):
 
     def __init__(self, source: Source, template: str) -> None:
         described = source.template(template)
-        self.directory = described.directory
+        self.directory = public_path(described.directory)
         self.key = described.key
         self._databases = described.databases
 
@@ -127,7 +118,7 @@ class Database(Files):
         self._source = source
         self._session: Optional[Session] = session
         self._pid = os.getpid()
-        self.directory = session.directory
+        self.directory = public_path(session.directory)
         self.key = session.key
         self.backend = session.backend
         _live.append(self)
@@ -187,17 +178,18 @@ def live() -> List[Database]:
 
 def source() -> Source:
     """The mintfs command's, or that which does without."""
+    environ = _settings.fixed().environ
     found = _command.find()
     if found.path is None:
         tell(found.why_not)
         where: Tuple[Optional[str], ...] = (None, _run.current().token)
         return _sources.setdefault(where, FallbackSource(found.why_not))
-    return _command_source(os.environ)
+    return _command_source(environ)
 
 
 def _command_source(environ: Mapping[str, str]) -> Source:
     store = {name: environ.get(name) for name in STORE_VARIABLES}
-    where = (_command.find().path, os.environ.get(BACKEND_VARIABLE), *store.values())
+    where = (_command.find().path, _backend(), *store.values())
     return _sources.setdefault(where, CommandSource(store))
 
 
@@ -208,7 +200,11 @@ def note_built(key: str, environ: Mapping[str, str]) -> None:
 
 
 def _place_of(template: str) -> Tuple[Optional[str], ...]:
-    return (template, _command.find().path, os.environ.get(BACKEND_VARIABLE))
+    return (template, _command.find().path, _backend())
+
+
+def _backend() -> Optional[str]:
+    return _settings.fixed().environ.get(BACKEND_VARIABLE)
 
 
 def _source_of(template: str) -> Source:
@@ -247,18 +243,19 @@ class _Nothing(Source):
         self.file = file
 
     def _new(self, template: str) -> Session:
-        directory = Path(tempfile.mkdtemp(prefix="mintfs-nothing-"))
+        directory = make_directory(Path(_settings.fixed().temporary), "mintfs-nothing-")
         return Session(directory, template, "nothing", "it was asked for")
 
     def reset(self, session: Session) -> None:
+        session.directory.mkdir(mode=0o700, exist_ok=True)
         for path in session.directory.iterdir():
             if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
+                _trees.remove(path)
             else:
                 path.unlink()
 
     def remove(self, session: Session) -> None:
-        shutil.rmtree(session.directory)
+        _trees.remove(session.directory)
 
     def _describe(self, template: str) -> Template:
         return Template(template, Path(), (self.file,), 0, 0)

@@ -9,23 +9,19 @@
 A key here stands for one template in one test run: inputs are not read, since nothing is kept.
 """
 
-import hashlib
-import json
-import os
 import re
-import shutil
-import sqlite3
 import stat
 import sys
-import tempfile
 from contextlib import closing
-from pathlib import Path
 from typing import Any, Dict, List, Mapping
 
-from . import _command, _conf, _run, _trees
+from . import _command, _conf, _run, _settings, _trees
 from ._errors import BuilderFailed, Corrupt, Error, NotFound
 from ._locks import held
-from ._sessions import BACKEND_VARIABLE, Session, Source, Template, choose_databases, new_id
+from ._sessions import Session, Source, Template, choose_databases
+from ._settings import BACKEND_VARIABLE
+from ._stdlib import Path, hashlib, io, json, os, shutil, sqlite3
+from ._unique import make_directory, new_id
 
 BUILDING = "MINTFS_BUILDING"  # keys that processes above this one build, with a colon after each
 ROOM_TO_LEAVE_BYTES = 64 << 20
@@ -39,7 +35,7 @@ SQLITE_HEADER = b"SQLite format 3\0"
 
 def tell(why: str) -> None:
     """Once in a test run."""
-    if os.environ.get(BACKEND_VARIABLE) == "fuse":
+    if _settings.known().environ.get(BACKEND_VARIABLE) == "fuse":
         raise Error(f"no mintfs command, and {BACKEND_VARIABLE} asks for a mount: {why}")
     try:
         (_run.current().directory / "told").open("x").close()
@@ -78,7 +74,7 @@ def _key(spec: _conf.Spec, root: Path, environ: Mapping[str, str]) -> str:
 
 def _build(spec: _conf.Spec, root: Path, environ: Mapping[str, str], key: str) -> None:
     templates = _run.current().directory / "templates"
-    work = Path(tempfile.mkdtemp(prefix=".building-", dir=templates))
+    work = make_directory(templates, ".building-")
     try:
         files = work / "files"
         out = files / spec.file
@@ -106,7 +102,7 @@ def _run_builder(
     }
     program = words[0]  # with a slash in it it is relative to the root, where it runs
     if not os.path.dirname(program):
-        program = _find_program(program, env.get("PATH", os.defpath))
+        program = _find_program(program, env.get("PATH") or os.defpath)
     try:
         status, _, said = _command.run_aloud([program, *words[1:]], str(root), env, printed=False)
     except OSError as error:
@@ -306,6 +302,6 @@ def _copy_writable(source: str, to: str) -> str:
 
 
 def _restore_wal(path: Path) -> None:
-    with open(path, "r+b") as file:
+    with io.open(path, "r+b") as file:
         file.seek(VERSIONS_OFFSET)
         file.write(WAL_VERSIONS)

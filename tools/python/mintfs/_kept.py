@@ -4,14 +4,11 @@ In the directory where they lie, the file mintfs-kept names them, one a line; in
 has a symbolic link to the directory. Neither is worth a failure: what is kept is kept without.
 """
 
-import hashlib
-import json
-import os
-from pathlib import Path
 from typing import Optional
 
 from . import _command
 from ._errors import Error
+from ._stdlib import Path, hashlib, io, json, os
 
 MARKER = "mintfs-kept"
 
@@ -19,7 +16,7 @@ MARKER = "mintfs-kept"
 def tell(directory: Path, name: str) -> None:
     """`directory`/`name` was kept."""
     try:
-        with open(directory / MARKER, "a+", encoding="utf-8") as file:
+        with io.open(directory / MARKER, "a+", encoding="utf-8") as file:
             file.seek(0)
             if name not in file.read().splitlines():
                 file.write(f"{name}\n")

@@ -1,16 +1,15 @@
 """Locks between processes, by a file. The kernel frees them when the holder dies."""
 
-import os
 import sys
-import time
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Iterator, Optional
+
+from ._stdlib import Path, os, time
 
 MODE = 0o600
 
 if sys.platform == "win32":  # pragma: no cover - another system's branch; types are checked for it
-    import msvcrt
+    from ._stdlib import msvcrt
 
     def _lock(fd: int, wait: bool) -> bool:
         """LK_LOCK gives up after ten seconds."""
@@ -23,7 +22,7 @@ if sys.platform == "win32":  # pragma: no cover - another system's branch; types
                     return False
 
 else:
-    import fcntl
+    from ._stdlib import fcntl
 
     def _lock(fd: int, wait: bool) -> bool:
         """flock(2): each opening of a file has its own, so threads exclude one another too."""

@@ -9,19 +9,17 @@ sessions of nox. Whoever leaves last removes the directory; what killed runs lef
 next run.
 """
 
-import hashlib
-import os
+import os as real_os
 import stat
 import sys
-import tempfile
 import threading
-import uuid
-from pathlib import Path
 from typing import Optional
 
-from . import _trees
+from . import _settings, _trees
 from ._errors import Error
 from ._locks import held, take
+from ._stdlib import Path, hashlib, os
+from ._unique import new_token
 
 VARIABLE = "MINTFS_RUN"
 XDIST_VARIABLE = "PYTEST_XDIST_TESTRUNUID"
@@ -33,11 +31,12 @@ class Run:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self._base = directory.parent
         #: The same in memory, for databases; made when first used.
         self.memory = memory_of(directory)
         self.pid = os.getpid()
         #: Of this joining alone.
-        self.token = f"{self.pid}-{uuid.uuid4().hex}"
+        self.token = f"{self.pid}-{new_token()}"
         self._user = directory / "users" / self.token
         self._user.parent.mkdir(parents=True, exist_ok=True)
         self._fd: Optional[int] = take(self._user)
@@ -52,11 +51,11 @@ class Run:
         os.close(self._fd)
         self._fd = None
         try:
-            with held(base() / "lock"):
+            with held(self._base / "lock"):
                 _remove_if_dead(self.directory)
-                if sys.platform != "win32" and os.listdir(base()) == ["lock"]:
-                    os.unlink(base() / "lock")
-                    os.rmdir(base())
+                if sys.platform != "win32" and os.listdir(self._base) == ["lock"]:
+                    os.unlink(self._base / "lock")
+                    os.rmdir(self._base)
         except FileNotFoundError:
             pass  # somebody cleaned up the temporary directory
 
@@ -66,10 +65,11 @@ _mutex = threading.Lock()
 
 
 def base() -> Path:
+    temporary = _settings.known().temporary
     if sys.platform == "win32":  # pragma: no cover - the temporary directory is the user's there
-        return Path(tempfile.gettempdir(), "mintfs-runs")
+        return Path(temporary, "mintfs-runs")
     else:
-        return Path(tempfile.gettempdir(), f"mintfs-runs-{os.getuid()}")
+        return Path(temporary, f"mintfs-runs-{os.getuid()}")
 
 
 def memory_of(directory: Path) -> Path:
@@ -105,17 +105,17 @@ def _join() -> Run:
                 run = Run(base() / _name())
         except FileNotFoundError:
             continue  # the last user of another run has just removed it all
-        os.environ[VARIABLE] = run.directory.name
+        real_os.environ[VARIABLE] = run.directory.name
         return run
 
 
 def _name() -> str:
     """Handed down; or the same in all workers of pytest-xdist, whose parent knows nothing of us."""
-    name = os.environ.get(VARIABLE, "")
+    name = _settings.variable(VARIABLE)
     if name.isalnum():
         return name
-    xdist = os.environ.get(XDIST_VARIABLE, "")
-    return "xdist" + xdist if xdist.isalnum() else uuid.uuid4().hex
+    xdist = _settings.variable(XDIST_VARIABLE)
+    return "xdist" + xdist if xdist.isalnum() else new_token()
 
 
 def _make_base() -> None:

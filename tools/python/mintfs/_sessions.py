@@ -5,22 +5,17 @@ databases of that template are made by mkdir and removed by rmdir: the file syst
 An attribute of such a directory names the process with whose end it goes, however that ends.
 """
 
-import json
-import os
 import stat
 import sys
-import uuid
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Dict, Iterable, Optional, Tuple
 
-from . import _command
+from . import _command, _settings
 from ._errors import NotFound
+from ._stdlib import Path, json, os
+from ._unique import new_id
 
-BACKEND_VARIABLE = "MINTFS_BACKEND"
-# What decides which store and which mount the command uses.
-STORE_VARIABLES = ("MINTFS_STORE", "MINTFS_MOUNT", "XDG_CACHE_HOME", "HOME")
 OWNER_ATTRIBUTE = "user.mintfs.owner"
 
 
@@ -94,11 +89,6 @@ class Source(ABC):
         return known
 
 
-def new_id() -> str:
-    """Tells people whose it is."""
-    return f"py-{os.getpid()}-{uuid.uuid4().hex[:12]}"
-
-
 class CommandSource(Source):
     """The mintfs command, and its mount where there is one."""
 
@@ -109,7 +99,8 @@ class CommandSource(Source):
         self._mounted: Dict[str, Session] = {}  # by key
 
     def _run(self, *arguments: str) -> str:
-        env = {name: value for name, value in os.environ.items() if name not in self._store}
+        settings = _settings.fixed().environ
+        env = {name: value for name, value in settings.items() if name not in self._store}
         env.update({name: value for name, value in self._store.items() if value is not None})
         return _command.run(arguments, env)
 

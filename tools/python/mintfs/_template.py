@@ -1,13 +1,11 @@
 """Building a template, or finding the one that is there."""
 
-import os
 import sys
-import time
-from pathlib import Path
 from typing import Dict, List, Mapping, Optional, Sequence, Union
 
-from . import _command, _conf, _database, _fallback, _sessions
+from . import _command, _conf, _database, _fallback, _settings
 from ._errors import UsageError
+from ._stdlib import Path, os, time
 
 StrPath = Union[str, "os.PathLike[str]"]
 OneOrMore = Union[StrPath, Sequence[StrPath]]
@@ -43,8 +41,9 @@ def template(
     Without any argument, $MINTFS_TEMPLATE is the answer, if it is set.
     """
     asked = (name, builder, inputs, exclude, env, salt, file, as_, to)
-    if os.environ.get(VARIABLE) and all(word in (None, ()) for word in asked):
-        return os.environ[VARIABLE]
+    given = _settings.variable(VARIABLE)
+    if given and all(word in (None, ()) for word in asked):
+        return given
     words = _conf.split_words(builder) if isinstance(builder, str) else _texts(builder or ())
     if builder is not None and not words:
         raise UsageError("the builder has no words")
@@ -58,8 +57,9 @@ def template(
     variables = environment(sys.executable) if environ is None else environ
     if _command.find().path is not None:
         arguments = _arguments(spec, builder is not None, to)
-        store = {n: os.environ[n] for n in _sessions.STORE_VARIABLES if n in os.environ}
-        variables = {**store, **variables}
+        settings = _settings.fixed()
+        store = {n: v for n, v in settings.environ.items() if n in _settings.STORE_VARIABLES}
+        variables = _settings.absolute({**store, **variables}, settings.directory)
         key = _command.build(arguments, str(place), variables)
         _database.note_built(key, variables)
         return key
@@ -68,11 +68,12 @@ def template(
 
 def environment(interpreter: str) -> Dict[str, str]:
     """This process's, in which that interpreter is `python`, and what lies beside it is found."""
-    paths = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    environ = _settings.for_builder()
+    paths = (environ.get("PATH") or os.defpath).split(os.pathsep)
     beside = os.path.dirname(interpreter or "")
     if beside and paths[0] != beside:
         paths.insert(0, beside)
-    return {**os.environ, "PATH": os.pathsep.join(paths)}
+    return {**environ, "PATH": os.pathsep.join(paths)}
 
 
 def _texts(values: OneOrMore) -> List[str]:
@@ -113,7 +114,7 @@ def _without_command(
 
 def started_ns() -> int:
     """When the test run began, for telling what it found from what it built."""
-    return int(os.environ.get(STARTED_VARIABLE) or time.time_ns())
+    return int(_settings.variable(STARTED_VARIABLE) or time.time_ns())
 
 
 STARTED_VARIABLE = "MINTFS_STARTED"

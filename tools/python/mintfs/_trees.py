@@ -1,11 +1,10 @@
 """Removing directories in which tests have left what they liked."""
 
-import os
-import shutil
 import stat
 import sys
-from pathlib import Path
 from typing import Any, Callable
+
+from ._stdlib import Path, os, shutil
 
 
 def remove(directory: Path) -> None:

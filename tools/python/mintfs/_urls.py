@@ -5,10 +5,10 @@ SQLAlchemy takes what stands between the third slash and "?" as the path, as it 
 a file: URI (https://www.sqlite.org/uri.html), percent-encoded.
 """
 
-import os
-from pathlib import Path
 from typing import Mapping, Optional, Union
 from urllib.parse import quote
+
+from ._stdlib import PurePath, os
 
 Option = Union[str, int, bool]
 
@@ -18,18 +18,18 @@ def _query(options: Mapping[str, Option]) -> str:
     return "&".join(f"{quote(name)}={quote(str(value))}" for name, value in values.items())
 
 
-def _uri(path: Path) -> str:
+def _uri(path: PurePath) -> str:
     text = path.as_posix()
     slash = "" if text.startswith("/") else "///"  # file:///C:/...
     return "file:" + slash + quote(os.fsencode(text), safe="/:~")
 
 
-def file_uri(path: Path, **options: Option) -> str:
+def file_uri(path: PurePath, **options: Option) -> str:
     """For sqlite3.connect(..., uri=True), ATTACH, and SQLite's shell."""
     return _uri(path) + ("?" + _query(options) if options else "")
 
 
-def sqlalchemy_url(path: Path, driver: Optional[str] = None, **options: Option) -> str:
+def sqlalchemy_url(path: PurePath, driver: Optional[str] = None, **options: Option) -> str:
     """For create_engine(); options are those of a file: URI, or of the driver (timeout=30)."""
     scheme = f"sqlite+{driver}" if driver else "sqlite"
     if not options and "?" not in str(path):

@@ -11,20 +11,17 @@ A test marked `mintfs_from_nothing` gets a path where no file is yet, and no tem
 it. With --mintfs-keep-failed the databases of failed tests stay for a look.
 """
 
-import hashlib
 import re
-import shutil
-import sqlite3
-import tempfile
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Dict, Generator, Iterator, List, Optional, Set, Tuple
 
 import pytest
 
 import mintfs
 
-from . import _command, _conf, _database, _kept, _run, _template
+from . import _command, _conf, _database, _kept, _run, _settings, _template
+from ._stdlib import Path, hashlib, shutil, sqlite3
+from ._unique import make_directory
 
 MARKER = "mintfs_from_nothing"
 TEMPLATE = "mintfs_template"
@@ -68,6 +65,11 @@ def pytest_configure(config: pytest.Config) -> None:
     recorder = Recorder(config)
     config.stash[RECORDER] = recorder
     config.pluginmanager.register(recorder, "mintfs-recorder")
+
+
+def pytest_collection_finish() -> None:
+    """From here on fixtures and tests may change the environment."""
+    _settings.fixed()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -265,13 +267,13 @@ class Recorder:
         if name != nodeid or len(name) > NAME_LENGTH:
             digest = hashlib.sha256(nodeid.encode("utf-8", "surrogatepass")).hexdigest()
             name = f"{name[-NAME_LENGTH:].lstrip('.')}-{digest[:8]}"
-        cache = self.config.rootpath / _cache_directory(self.config) / "mintfs"
+        cache = Path(str(self.config.rootpath)) / _cache_directory(self.config) / "mintfs"
         try:
             shutil.rmtree(cache / name, ignore_errors=True)
             (cache / name).mkdir(parents=True)
             (cache / ".gitignore").write_text("*\n")  # pytest's own covers what it makes itself
         except OSError:
-            cache = Path(tempfile.mkdtemp(prefix="mintfs-kept-"))
+            cache = make_directory(Path(_settings.fixed().temporary), "mintfs-kept-")
             (cache / name).mkdir()
         _kept.tell(cache, name)
         return cache / name
