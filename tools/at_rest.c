@@ -70,7 +70,7 @@ static int sweep_scratch(const struct store *store, const char *path)
         return r;
     for (uint64_t seen = 0;;) {
         struct over over = {.serial = 0};
-        scratch_each(scratch, NULL, seen, find_over, &over);
+        scratch_each(scratch, seen, find_over, &over);
         if (!over.serial)
             return 0;
         seen = over.serial;

@@ -254,7 +254,7 @@ static void *keep_leases(void *context)
     struct server *server = keeper->server;
     while (!atomic_load(&keeper->stopping)) {
         struct look look = {.keeper = keeper, .left_ns = INT64_MAX};
-        scratch_each(server->scratch, NULL, 0, look_at, &look);
+        scratch_each(server->scratch, 0, look_at, &look);
         forget_others(keeper);
         for (size_t i = 0; i < look.over_count; i++)
             look.retry |= end_session(server, &look.over[i]);

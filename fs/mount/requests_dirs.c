@@ -6,7 +6,7 @@
 #include "fs/mount/server.h"
 
 /* A reply to READDIR as it fills. */
-struct listing {
+struct reply {
     fuse_req_t req;
     char *buffer;
     size_t size;
@@ -15,50 +15,41 @@ struct listing {
 
 static bool add_entry(const char *name, uint64_t ino, mode_t type, uint64_t cookie, void *context)
 {
-    struct listing *listing = context;
+    struct reply *reply = context;
     struct stat status = {.st_ino = ino, .st_mode = type};
-    size_t left = listing->size - listing->used;
-    size_t need = fuse_add_direntry(listing->req, listing->buffer + listing->used, left, name,
-                                    &status, (off_t)cookie);
+    size_t left = reply->size - reply->used;
+    size_t need = fuse_add_direntry(reply->req, reply->buffer + reply->used, left, name, &status,
+                                    (off_t)cookie);
     if (need > left)
         return false;
-    listing->used += need;
+    reply->used += need;
     return true;
 }
 
-static bool add_session(const struct session *session, void *context)
-{
-    uint64_t serial = session_serial(session);
-    return add_entry(session_id(session), serial << 32 | 1, S_IFDIR, COOKIE_FIRST + serial,
-                     context);
-}
-
 static void list_sessions(struct server *server, const struct inode *inode, uint64_t cookie,
-                          struct listing *listing)
+                          struct reply *reply)
 {
-    if (cookie < COOKIE_SELF && !add_entry(".", inode->ino, S_IFDIR, COOKIE_SELF, listing))
+    if (cookie < COOKIE_SELF && !add_entry(".", inode->ino, S_IFDIR, COOKIE_SELF, reply))
         return;
     if (cookie < COOKIE_PARENT && !add_entry("..", tree_listing(server->tree, INODE_SESSIONS)->ino,
-                                             S_IFDIR, COOKIE_PARENT, listing))
+                                             S_IFDIR, COOKIE_PARENT, reply))
         return;
-    scratch_each(server->scratch, base_key(inode->base),
-                 cookie > COOKIE_FIRST ? cookie - COOKIE_FIRST : 0, add_session, listing);
+    scratch_readdir(server->scratch, base_key(inode->base), cookie, add_entry, reply);
 }
 
-static int list(struct server *server, struct target target, uint64_t cookie,
-                struct listing *listing)
+static int list(struct server *server, struct target target, uint64_t cookie, struct reply *reply)
 {
     if (target.node) {
-        session_readdir(target.node, cookie, add_entry, listing);
+        session_readdir(target.node, cookie, add_entry, reply);
         return 0;
     }
     if (target.inode->kind == INODE_SESSIONS_OF) {
-        list_sessions(server, target.inode, cookie, listing);
+        list_sessions(server, target.inode, cookie, reply);
         return 0;
     }
-    int r = tree_readdir(server->tree, target.inode, cookie, add_entry, listing);
+    int r = tree_readdir(server->tree, target.inode, cookie, add_entry, reply);
     /* The kernel keeps a listing for good, but builds add to these two: see policy.c. */
-    if (listing->used == 0 &&
+    if (reply->used == 0 &&
         (target.inode->kind == INODE_TEMPLATES || target.inode->kind == INODE_SESSIONS))
         notifier_drop_listing(server, target.inode->kind);
     return r;
@@ -73,12 +64,12 @@ void handle_readdir(fuse_req_t req, fuse_ino_t id, size_t size, off_t offset,
         reply_result(req, -ENOMEM);
         return;
     }
-    struct listing listing = {.req = req, .buffer = buffer, .size = size};
-    int r = list(server, target_of(server, id), (uint64_t)offset, &listing);
+    struct reply reply = {.req = req, .buffer = buffer, .size = size};
+    int r = list(server, target_of(server, id), (uint64_t)offset, &reply);
     if (r < 0)
         reply_result(req, r);
     else
-        fuse_reply_buf(req, buffer, listing.used);
+        fuse_reply_buf(req, buffer, reply.used);
 }
 
 void handle_statfs(fuse_req_t req, fuse_ino_t id UNUSED)

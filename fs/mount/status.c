@@ -54,7 +54,7 @@ char *status_text(struct server *server)
     json_t *sessions = json_array();
     if (!sessions)
         return NULL;
-    scratch_each(server->scratch, NULL, 0, add_session, sessions);
+    scratch_each(server->scratch, 0, add_session, sessions);
     json_t *status = json_pack(
         "{s:s, s:i, s:s, s:s, s:{s:b, s:b, s:b, s:b}, s:b, s:I, s:{s:I, s:I, s:o}, s:o}", "version",
         MINTFS_VERSION, "pid", (int)getpid(), "mount", options->mount_point, "scratch",

@@ -4,12 +4,10 @@
 #include <time.h>
 
 #include "fs/base/table.h"
+#include "fs/mount/listing.h"
 #include "fs/store/template.h"
 
-enum { FIRST_FREE_INO = 16, KEY_COOKIE_DIGITS = 15 };
-
-/* Keys first, by their leading 60 bits, then names: cookies that new entries do not move. */
-static const uint64_t first_name_cookie = (uint64_t)1 << 62;
+enum { FIRST_FREE_INO = 16 };
 
 /* What makes two dynamic inodes one. */
 struct identity {
@@ -29,6 +27,7 @@ struct dynamic_inode {
 struct tree {
     struct tree_options options;
     struct timespec started;
+    struct listing *templates;
     struct inode fixed[INODE_STATUS + 1]; /* by kind */
     pthread_mutex_t mutex;                /* guards what follows; taken before the scratch's */
     struct dynamic_inode *dynamic;
@@ -40,6 +39,11 @@ int tree_new(const struct tree_options *options, struct tree **ret_tree)
     struct tree *tree = calloc(1, sizeof(*tree));
     if (!tree)
         return -ENOMEM;
+    int r = listing_new(options->store, &tree->templates);
+    if (r < 0) {
+        free(tree);
+        return r;
+    }
     tree->options = *options;
     tree->next_ino = FIRST_FREE_INO;
     (void)clock_gettime(CLOCK_REALTIME, &tree->started);
@@ -65,6 +69,7 @@ void tree_free(struct tree *tree)
     struct dynamic_inode *next;
     HASH_ITER (hh, tree->dynamic, dynamic, next)
         free_dynamic(tree, dynamic);
+    listing_free(tree->templates);
     pthread_mutex_destroy(&tree->mutex);
     free(tree);
 }
@@ -315,86 +320,6 @@ static bool list_fixed(const struct tree *tree, const struct inode *inode, uint6
     return true;
 }
 
-struct text_list {
-    char (*texts)[SHA256_HEX_LENGTH + 1];
-    size_t count;
-    size_t room;
-};
-
-static int collect_text(const char *text, const char *key UNUSED, void *context)
-{
-    struct text_list *list = context;
-    if (list->count == list->room) {
-        size_t room = list->room ? list->room * 2 : 64;
-        void *grown = realloc(list->texts, room * sizeof(*list->texts));
-        if (!grown)
-            return -ENOMEM;
-        list->texts = grown;
-        list->room = room;
-    }
-    (void)snprintf(list->texts[list->count++], sizeof(*list->texts), "%s", text);
-    return 0;
-}
-
-static int compare_texts(const void *a, const void *b)
-{
-    return strcmp(a, b);
-}
-
-static void sort_texts(struct text_list *list)
-{
-    if (list->count)
-        qsort(list->texts, list->count, sizeof(*list->texts), compare_texts);
-}
-
-static uint64_t key_cookie(const char *key)
-{
-    char digits[KEY_COOKIE_DIGITS + 1];
-    (void)snprintf(digits, sizeof(digits), "%s", key);
-    return COOKIE_FIRST + strtoull(digits, NULL, 16);
-}
-
-static bool list_keys(const struct text_list *keys, uint64_t cookie, session_visitor *visit,
-                      void *context)
-{
-    for (size_t i = 0; i < keys->count; i++) {
-        uint64_t own = key_cookie(keys->texts[i]);
-        if (own > cookie && !visit(keys->texts[i], own, S_IFDIR, own, context))
-            return false;
-    }
-    return true;
-}
-
-static void list_names(const struct text_list *names, uint64_t cookie, session_visitor *visit,
-                       void *context)
-{
-    for (size_t i = 0; i < names->count; i++) {
-        uint64_t own = first_name_cookie + i;
-        if (own > cookie && !visit(names->texts[i], own, S_IFLNK, own, context))
-            return;
-    }
-}
-
-/* templates/ and sessions/: the keys and names of the store. */
-static int list_templates(const struct tree *tree, uint64_t cookie, session_visitor *visit,
-                          void *context)
-{
-    struct text_list keys = {0};
-    struct text_list names = {0};
-    int r = template_each_key(tree->options.store, collect_text, &keys);
-    if (r == 0)
-        r = template_each_name(tree->options.store, collect_text, &names);
-    if (r == 0) {
-        sort_texts(&keys);
-        sort_texts(&names);
-        if (list_keys(&keys, cookie, visit, context))
-            list_names(&names, cookie, visit, context);
-    }
-    free(keys.texts);
-    free(names.texts);
-    return r;
-}
-
 static void list_entries(const struct inode *inode, uint64_t cookie, session_visitor *visit,
                          void *context)
 {
@@ -423,7 +348,7 @@ int tree_readdir(struct tree *tree, const struct inode *inode, uint64_t cookie,
         return 0;
     case INODE_TEMPLATES:
     case INODE_SESSIONS:
-        return list_templates(tree, cookie, visit, context);
+        return listing_readdir(tree->templates, cookie, visit, context);
     case INODE_TEMPLATE:
         list_entries(inode, cookie, visit, context);
         return 0;

@@ -12,7 +12,7 @@ int directory_new(struct base *base_tree, uint32_t base, struct directory **ret_
     if (base != BASE_NONE)
         directory->base_count = base_child_count(base_tree, base);
     directory->live = directory->base_count;
-    directory->next_cookie = directory_first_added(directory);
+    cookies_init(&directory->added, directory->base_count);
     *ret_directory = directory;
     return 0;
 }
@@ -24,7 +24,7 @@ void directory_free(struct directory *directory)
     for (uint32_t i = 0; i < directory->count; i++)
         free(directory->by_name[i]);
     free(directory->by_name);
-    free(directory->added);
+    cookies_fini(&directory->added);
     free(directory);
 }
 
@@ -62,24 +62,25 @@ bool directory_in_base(const struct directory *directory, const char *name)
            base_lookup(directory->base_tree, directory->base, name) != BASE_NONE;
 }
 
-static int reserve(struct dentry ***entries, uint32_t count, uint32_t *room)
+/* For two more names. */
+static int reserve(struct directory *directory)
 {
-    if (count + 2 <= *room)
+    if (directory->count + 2 <= directory->room)
         return 0;
-    uint32_t larger = *room ? *room * 2 : 4;
-    struct dentry **grown = realloc(*entries, larger * sizeof(struct dentry *));
+    uint32_t larger = directory->room ? directory->room * 2 : 4;
+    struct dentry **grown = realloc(directory->by_name, larger * sizeof(struct dentry *));
     if (!grown)
         return -ENOMEM;
-    *entries = grown;
-    *room = larger;
+    directory->by_name = grown;
+    directory->room = larger;
     return 0;
 }
 
 int directory_prepare(struct directory *directory, const char *name, struct dentry **ret_dentry)
 {
-    int r = reserve(&directory->by_name, directory->count, &directory->room);
+    int r = reserve(directory);
     if (r == 0)
-        r = reserve(&directory->added, directory->added_count, &directory->added_room);
+        r = cookies_reserve(&directory->added, 2);
     if (r < 0)
         return r;
     size_t length = strlen(name) + 1;
@@ -91,58 +92,59 @@ int directory_prepare(struct directory *directory, const char *name, struct dent
     return 0;
 }
 
-uint64_t directory_first_added(const struct directory *directory)
+uint32_t directory_base_cookie(const struct directory *directory, uint32_t position)
 {
-    return (uint64_t)COOKIE_FIRST + directory->base_count;
+    return directory->added.end + position;
 }
 
-/* The position of the first added entry whose cookie is at least this. */
-static uint32_t added_place(const struct directory *directory, uint64_t cookie)
+static bool is_added(const struct directory *directory, const struct dentry *dentry)
 {
-    uint32_t low = 0;
-    uint32_t high = directory->added_count;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        if (directory->added[middle]->cookie < cookie)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
+    return dentry->node && dentry->cookie.value < directory->added.end;
 }
 
-/* The cookie of a name that the template has; 0 for others. */
-static uint64_t base_cookie(const struct directory *directory, const char *name)
+/* The cookie of a name that no entry here is about; 0 where the template does not have it. */
+static uint32_t untouched_cookie(const struct directory *directory, const char *name)
 {
     uint32_t entry = directory->base == BASE_NONE
                          ? BASE_NONE
                          : base_lookup(directory->base_tree, directory->base, name);
-    return entry == BASE_NONE ? 0
-                              : (uint64_t)COOKIE_FIRST + base_position(directory->base_tree, entry);
+    return entry == BASE_NONE
+               ? 0
+               : directory_base_cookie(directory, base_position(directory->base_tree, entry));
+}
+
+/* `old` is what stood under that name, or NULL. */
+static void set_cookie(struct directory *directory, struct dentry *dentry, const struct dentry *old)
+{
+    bool was_added = old && is_added(directory, old);
+    if (!dentry->node) {
+        dentry->cookie.value = 0;
+        if (was_added)
+            cookies_remove(&directory->added, &old->cookie);
+    } else if (was_added) {
+        cookies_replace(&directory->added, &old->cookie, &dentry->cookie);
+    } else {
+        dentry->cookie.value = old ? old->cookie.value : untouched_cookie(directory, dentry->name);
+        if (dentry->cookie.value == 0)
+            cookies_add(&directory->added, &dentry->cookie);
+    }
 }
 
 void directory_set(struct directory *directory, struct dentry *dentry, struct node *node, bool made)
 {
     bool found;
     uint32_t place = place_of(directory, dentry->name, &found);
+    struct dentry *old = found ? directory->by_name[place] : NULL;
     dentry->node = node;
     dentry->made = made;
-    dentry->cookie =
-        found ? directory->by_name[place]->cookie : base_cookie(directory, dentry->name);
-    if (dentry->cookie == 0) {
-        dentry->cookie = directory->next_cookie++;
-        directory->added[directory->added_count++] = dentry;
-    } else if (dentry->cookie >= directory_first_added(directory)) {
-        directory->added[added_place(directory, dentry->cookie)] = dentry;
-    }
-    if (found) {
-        free(directory->by_name[place]);
-    } else {
+    set_cookie(directory, dentry, old);
+    if (!found) {
         memmove(directory->by_name + place + 1, directory->by_name + place,
                 (directory->count - place) * sizeof(struct dentry *));
         directory->count++;
     }
     directory->by_name[place] = dentry;
+    free(old);
 }
 
 void directory_forget(struct directory *directory, const char *name)
@@ -151,14 +153,10 @@ void directory_forget(struct directory *directory, const char *name)
     uint32_t place = place_of(directory, name, &found);
     if (!found)
         return;
-    uint64_t cookie = directory->by_name[place]->cookie;
-    if (cookie >= directory_first_added(directory)) {
-        uint32_t at = added_place(directory, cookie);
-        directory->added_count--;
-        memmove(directory->added + at, directory->added + at + 1,
-                (directory->added_count - at) * sizeof(struct dentry *));
-    }
-    free(directory->by_name[place]);
+    struct dentry *dentry = directory->by_name[place];
+    if (is_added(directory, dentry))
+        cookies_remove(&directory->added, &dentry->cookie);
+    free(dentry);
     directory->count--;
     memmove(directory->by_name + place, directory->by_name + place + 1,
             (directory->count - place) * sizeof(struct dentry *));

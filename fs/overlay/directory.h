@@ -9,9 +9,10 @@
  *     made by the session                   node, `made`
  *     in neither                            none
  *
- * Cookies tell readdir where it was: 1 and 2 are "." and "..", then the names that the template
- * has, by position, then the others in the order in which they came. A name keeps its cookie
- * whatever it comes to stand for, so that a reader never sees it twice.
+ * Cookies tell readdir where it was (cookies.h): 1 and 2 are "." and "..", then come the names that
+ * the session created, the newest first, then those that the template has, by position, up to
+ * COOKIE_LAST. A name keeps its cookie for as long as it exists, whatever it is renamed over by. One
+ * that was removed and is created again is a new name, even if the template has it.
  */
 #ifndef MINTFS_OVERLAY_DIRECTORY_H
 #define MINTFS_OVERLAY_DIRECTORY_H
@@ -20,27 +21,25 @@
 #include <stdint.h>
 
 #include "fs/overlay/base.h"
+#include "fs/overlay/cookies.h"
 #include "fs/overlay/session.h"
 
 struct dentry {
-    struct node *node; /* NULL: whiteout */
-    uint64_t cookie;
+    struct cookie cookie; /* 0 for a whiteout */
+    struct node *node;    /* NULL: whiteout */
     bool made; /* the session gave the node this name; else it stands where the template has it */
     char name[];
 };
 
 struct directory {
-    struct base *base_tree; /* borrowed from the session */
-    uint32_t base;          /* the template's directory, or BASE_NONE */
-    uint32_t base_count;    /* its children */
-    uint32_t live;          /* names that a reader sees */
-    uint64_t next_cookie;
+    struct base *base_tree;  /* borrowed from the session */
+    uint32_t base;           /* the template's directory, or BASE_NONE */
+    uint32_t base_count;     /* its children */
+    uint32_t live;           /* names that a reader sees */
     struct dentry **by_name; /* sorted */
     uint32_t count;
     uint32_t room;
-    struct dentry **added; /* those whose names the template does not have, by cookie */
-    uint32_t added_count;
-    uint32_t added_room;
+    struct cookies added; /* names that are not at the template's position */
 };
 
 MUST_CHECK int directory_new(struct base *base_tree, uint32_t base,
@@ -52,8 +51,8 @@ struct dentry *directory_find(const struct directory *directory, const char *nam
 /* Whether the template has that name here, whatever the session did to it. */
 bool directory_in_base(const struct directory *directory, const char *name);
 
-/* Behind all cookies of names that the template has here. */
-uint64_t directory_first_added(const struct directory *directory);
+/* The cookie of the template's child at that position, unless its name was removed since. */
+uint32_t directory_base_cookie(const struct directory *directory, uint32_t position);
 
 /* Makes room, so that a directory_set() of this name, and of one more, cannot fail. */
 MUST_CHECK int directory_prepare(struct directory *directory, const char *name,

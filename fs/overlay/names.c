@@ -429,39 +429,39 @@ static uint64_t entry_ino(const struct node *directory, uint32_t entry)
     return directory->session->serial << 32 | (NODE_FIRST_ENTRY + entry);
 }
 
-/* The names that the template has here, from a position on. */
-static bool list_base(const struct node *directory, uint64_t cookie, session_visitor *visit,
-                      void *context)
+/* Names that the session created, the newest first. */
+static bool list_added(const struct directory *names, uint64_t cookie, session_visitor *visit,
+                       void *context)
 {
-    const struct directory *names = directory->directory;
-    const struct base *tree = directory->session->base;
-    for (uint64_t position = cookie < COOKIE_FIRST ? 0 : cookie - COOKIE_FIRST + 1;
-         position < names->base_count; position++) {
-        uint32_t entry = base_child(tree, names->base, (uint32_t)position);
-        const struct dentry *dentry = directory_find(names, base_name(tree, entry));
-        if (dentry && !dentry->node)
-            continue;
-        uint64_t ino = dentry ? node_ino(dentry->node) : entry_ino(directory, entry);
-        mode_t type =
-            dentry ? dentry->node->type : base_entry_type(directory->session->base, entry);
-        if (!visit(base_name(tree, entry), ino, type, COOKIE_FIRST + position, context))
+    for (uint32_t i = cookies_after(&names->added, cookie); i-- > 0;) {
+        const struct dentry *dentry = (const struct dentry *)names->added.listed[i];
+        if (!visit(dentry->name, node_ino(dentry->node), dentry->node->type, dentry->cookie.value,
+                   context))
             return false;
     }
     return true;
 }
 
-static uint32_t first_added_behind(const struct directory *names, uint64_t cookie)
+/* Names that the template has here, and that exist since. */
+static void list_base(const struct node *directory, uint64_t cookie, session_visitor *visit,
+                      void *context)
 {
-    uint32_t low = 0;
-    uint32_t high = names->added_count;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        if (names->added[middle]->cookie <= cookie)
-            low = middle + 1;
-        else
-            high = middle;
+    const struct directory *names = directory->directory;
+    const struct base *tree = directory->session->base;
+    uint32_t first = directory_base_cookie(names, 0);
+    for (uint64_t position = cookie < first ? 0 : cookie - first + 1; position < names->base_count;
+         position++) {
+        uint32_t entry = base_child(tree, names->base, (uint32_t)position);
+        uint32_t own = directory_base_cookie(names, (uint32_t)position);
+        const struct dentry *dentry = directory_find(names, base_name(tree, entry));
+        if (dentry && dentry->cookie.value != own)
+            continue; /* removed; if it was created again, list_added() shows it */
+        uint64_t ino = dentry ? node_ino(dentry->node) : entry_ino(directory, entry);
+        mode_t type =
+            dentry ? dentry->node->type : base_entry_type(directory->session->base, entry);
+        if (!visit(base_name(tree, entry), ino, type, own, context))
+            return;
     }
-    return low;
 }
 
 void session_readdir(struct node *directory, uint64_t cookie, session_visitor *visit, void *context)
@@ -469,18 +469,11 @@ void session_readdir(struct node *directory, uint64_t cookie, session_visitor *v
     AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&directory->session->names);
     if (directory->nlink == 0)
         return;
-    const struct directory *names = directory->directory;
     const struct node *parent = directory->parent ? directory->parent : directory;
     if (cookie < COOKIE_SELF && !visit(".", node_ino(directory), S_IFDIR, COOKIE_SELF, context))
         return;
     if (cookie < COOKIE_PARENT && !visit("..", node_ino(parent), S_IFDIR, COOKIE_PARENT, context))
         return;
-    if (!list_base(directory, cookie, visit, context))
-        return;
-    for (uint32_t i = first_added_behind(names, cookie); i < names->added_count; i++) {
-        const struct dentry *dentry = names->added[i];
-        if (!visit(dentry->name, node_ino(dentry->node), dentry->node->type, dentry->cookie,
-                   context))
-            return;
-    }
+    if (list_added(directory->directory, cookie, visit, context))
+        list_base(directory, cookie, visit, context);
 }

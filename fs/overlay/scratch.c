@@ -107,9 +107,15 @@ int scratch_list_session(struct scratch *scratch, struct session *session)
     struct listed_session *listed = calloc(1, sizeof(*listed) + length);
     if (!listed)
         return -ENOMEM;
+    int r = cookies_reserve(&scratch->order, 1);
+    if (r < 0) {
+        free(listed);
+        return r;
+    }
     (void)snprintf(listed->path, length, "%s/%s", session_key(session), session_id(session));
     listed->session = session;
     HASH_ADD_STR(scratch->sessions, path, listed);
+    cookies_add(&scratch->order, &listed->cookie);
     return 0;
 }
 
@@ -181,12 +187,19 @@ int scratch_session_find(struct scratch *scratch, const char *key, const char *i
     return 0;
 }
 
-void scratch_unlist_session(struct scratch *scratch, struct listed_session *listed)
+/* Not from the order of listings. */
+static void unlist_held(struct scratch *scratch, struct listed_session *listed)
 {
     HASH_DEL(scratch->sessions, listed);
     session_discard(listed->session);
     session_unpin(listed->session);
     free(listed);
+}
+
+void scratch_unlist_session(struct scratch *scratch, struct listed_session *listed)
+{
+    cookies_remove(&scratch->order, &listed->cookie);
+    unlist_held(scratch, listed);
 }
 
 /*
@@ -207,7 +220,9 @@ static int rename_held(struct scratch *scratch, struct listed_session *listed,
     renamed->session = session;
     struct session_lease own_lease;
     session_get_lease(session, &own_lease);
-    int r = session_take_id(session, to, &lease);
+    int r = cookies_reserve(&scratch->order, 1);
+    if (r == 0)
+        r = session_take_id(session, to, &lease);
     if (r == 0 && replaced) {
         r = session_retire(replaced->session);
         /* The log of either cannot be written then: the names in memory are what counts. */
@@ -218,12 +233,17 @@ static int rename_held(struct scratch *scratch, struct listed_session *listed,
         free(renamed);
         return r;
     }
-    if (replaced)
-        scratch_unlist_session(scratch, replaced);
+    if (replaced) {
+        cookies_replace(&scratch->order, &replaced->cookie, &renamed->cookie);
+        unlist_held(scratch, replaced);
+    } else {
+        cookies_add(&scratch->order, &renamed->cookie);
+    }
+    cookies_remove(&scratch->order, &listed->cookie);
     HASH_DEL(scratch->sessions, listed);
     free(listed);
     HASH_ADD_STR(scratch->sessions, path, renamed);
-    /* A listing goes by serials; a session that was made to be renamed is the last already. */
+    /* Kept in order of serials; a session that was made to be renamed is the last already. */
     const struct listed_session *before = renamed->hh.prev;
     if (before && compare_serials(before, renamed) > 0)
         HASH_SORT(scratch->sessions, compare_serials);
@@ -279,16 +299,24 @@ int scratch_session_end(struct scratch *scratch, const char *key, const char *id
     return r;
 }
 
-void scratch_each(struct scratch *scratch, const char *key, uint64_t serial, scratch_visitor *visit,
-                  void *context)
+void scratch_each(struct scratch *scratch, uint64_t serial, scratch_visitor *visit, void *context)
 {
     AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&scratch->mutex);
-    for (const struct listed_session *listed = scratch->sessions; listed;
-         listed = listed->hh.next) {
-        if (session_serial(listed->session) <= serial ||
-            (key && strcmp(session_key(listed->session), key) != 0))
-            continue;
-        if (!visit(listed->session, context))
+    for (const struct listed_session *listed = scratch->sessions; listed; listed = listed->hh.next)
+        if (session_serial(listed->session) > serial && !visit(listed->session, context))
+            return;
+}
+
+void scratch_readdir(struct scratch *scratch, const char *key, uint64_t cookie,
+                     session_visitor *visit, void *context)
+{
+    AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&scratch->mutex);
+    for (uint32_t i = cookies_after(&scratch->order, cookie); i-- > 0;) {
+        const struct listed_session *listed = (struct listed_session *)scratch->order.listed[i];
+        const struct session *session = listed->session;
+        if (!strcmp(session_key(session), key) &&
+            !visit(session_id(session), node_ino(session->root), S_IFDIR, listed->cookie.value,
+                   context))
             return;
     }
 }

@@ -78,12 +78,14 @@ MUST_CHECK int scratch_session_end(struct scratch *scratch, const char *key, con
                                    uint64_t serial);
 
 /*
- * Sessions in the order of their serials, from behind `serial` (0: all); key NULL: of every
- * template. The lock is held: visit only copies. Stops when visit answers false.
+ * Sessions in the order of their serials, from behind `serial` (0: all). The lock is held: visit
+ * only copies. Stops when visit answers false.
  */
 typedef bool scratch_visitor(const struct session *session, void *context);
-void scratch_each(struct scratch *scratch, const char *key, uint64_t serial, scratch_visitor *visit,
-                  void *context);
+void scratch_each(struct scratch *scratch, uint64_t serial, scratch_visitor *visit, void *context);
+/* The sessions of one template after the position `cookie`, as session_readdir() lists names. */
+void scratch_readdir(struct scratch *scratch, const char *key, uint64_t cookie,
+                     session_visitor *visit, void *context);
 
 struct scratch_counts {
     uint64_t sessions;

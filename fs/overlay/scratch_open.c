@@ -365,6 +365,7 @@ int scratch_open(const struct store *store, const struct scratch_options *option
     scratch->session_limit_blocks =
         (options->session_limit_bytes + BLOCK_SIZE_BYTES - 1) / BLOCK_SIZE_BYTES;
     pthread_mutex_init(&scratch->mutex, NULL);
+    cookies_init(&scratch->order, 0);
     pthread_mutex_init(&scratch->all.mutex, NULL);
     LIST_INIT(&scratch->all.sessions);
     scratch->all.reserve_fd = -1;
@@ -397,6 +398,7 @@ void scratch_close(struct scratch *scratch)
         HASH_DEL(scratch->sessions, listed);
         free(listed);
     }
+    cookies_fini(&scratch->order);
     while (!LIST_EMPTY(&scratch->all.sessions))
         session_free(LIST_FIRST(&scratch->all.sessions));
     scratch_drop_bases(scratch, true);

@@ -8,12 +8,14 @@
 #include "fs/base/lock.h"
 #include "fs/base/table.h"
 #include "fs/overlay/blocks.h"
+#include "fs/overlay/cookies.h"
 #include "fs/overlay/node.h"
 #include "fs/overlay/scratch.h"
 
 enum { LOG_NAME_LENGTH = 16 };
 
 struct listed_session {
+    struct cookie cookie; /* stays with the ID when another session takes it over */
     struct session *session;
     UT_hash_handle hh; /* by "KEY/ID" */
     char path[];
@@ -39,6 +41,7 @@ struct scratch {
 
     pthread_mutex_t mutex;           /* guards what follows; taken before any session's lock */
     struct listed_session *sessions; /* in order of serials */
+    struct cookies order;            /* of the same, as readdir shows them */
     struct listed_base *bases;
     uint64_t next_serial;
     uint64_t serials_end; /* up to here they are set aside */

@@ -19,6 +19,7 @@
 
 #include "fs/base/cleanup.h"
 #include "fs/base/process.h"
+#include "fs/overlay/cookies.h"
 
 struct node;
 struct session;
@@ -109,11 +110,11 @@ MUST_CHECK int session_rename(struct node *from, const char *from_name, struct n
                               const char *to_name, unsigned flags);
 
 /*
- * Entries behind `cookie` (0: from the start), "." and ".." included; each comes with the cookie
- * that continues behind it. Entries that come and go meanwhile leave the others' cookies alone.
- * Stops when visit answers false. The locks are held: visit only copies.
+ * Entries after the position `cookie` (0: all), "." and ".." included; each comes with the cookie
+ * that continues after it. Entries that come and go leave the others' cookies alone, and new ones
+ * come before every position that was handed out (cookies.h). Stops when visit answers false. The
+ * locks are held: visit only copies.
  */
-enum { COOKIE_SELF = 1, COOKIE_PARENT = 2, COOKIE_FIRST = 3 };
 typedef bool session_visitor(const char *name, uint64_t ino, mode_t type, uint64_t cookie,
                              void *context);
 void session_readdir(struct node *directory, uint64_t cookie, session_visitor *visit,

@@ -133,7 +133,7 @@ void check_listing(const struct world *world, const char *expected)
     size_t size = 0;
     FILE *stream = open_memstream(&text, &size);
     CHECK(stream);
-    scratch_each(world->scratch, world->key, 0, note_session, stream);
+    scratch_each(world->scratch, 0, note_session, stream);
     CHECK_EQ(fclose(stream), 0);
     if (strcmp(text, expected) != 0)
         support_fail(__FILE__, __LINE__, "listed: %s, not: %s", text, expected);

@@ -244,6 +244,7 @@ enum { SURVIVORS = 60, OTHERS = 60 };
 
 struct reading {
     char seen[SURVIVORS];
+    bool is_new[OTHERS]; /* created after the first entry was read */
     unsigned limit;
     unsigned count;
     uint64_t cookie;
@@ -257,8 +258,11 @@ static bool read_entry(const char *name, uint64_t ino UNUSED, mode_t type UNUSED
         return false;
     reading->count++;
     reading->cookie = cookie;
+    unsigned long number = strtoul(name + 1, NULL, 10);
     if (name[0] == 's')
-        CHECK_EQ(reading->seen[strtoul(name + 1, NULL, 10)]++, 0);
+        CHECK_EQ(reading->seen[number]++, 0);
+    if (name[0] == 'o')
+        CHECK(!reading->is_new[number]);
     return true;
 }
 
@@ -268,14 +272,15 @@ static void set_name(char name[16], char kind, unsigned number)
 }
 
 /* Names that begin with "s" stay there, whatever they come to stand for; others come and go. */
-static void disturb(struct node *directory, struct rng *rng)
+static void disturb(struct node *directory, struct rng *rng, struct reading *reading)
 {
     char survivor[16];
     char another[16];
     char other[16];
+    unsigned number = (unsigned)rng_below(rng, OTHERS);
     set_name(survivor, 's', (unsigned)rng_below(rng, SURVIVORS));
     set_name(another, 's', (unsigned)rng_below(rng, SURVIVORS));
-    set_name(other, 'o', (unsigned)rng_below(rng, OTHERS));
+    set_name(other, 'o', number);
     struct node *node = NULL;
     struct node_new how = {.mode = S_IFREG | 0600};
     int r;
@@ -283,8 +288,10 @@ static void disturb(struct node *directory, struct rng *rng)
     case 0:
     case 1:
         r = session_make(directory, other, &how, &node);
-        if (r == 0)
+        if (r == 0) {
             node_unref(node, 1);
+            reading->is_new[number] = reading->cookie > COOKIE_PARENT;
+        }
         CHECK(r == 0 || r == -EEXIST);
         break;
     case 2:
@@ -336,7 +343,7 @@ static void run_reading(struct rng *rng, void *context)
             reading.limit = 1 + (unsigned)rng_below(rng, 7);
             session_readdir(directory, reading.cookie, read_entry, &reading);
             for (uint64_t i = rng_below(rng, 12); i > 0; i--)
-                disturb(directory, rng);
+                disturb(directory, rng, &reading);
         } while (reading.count > 0);
         for (unsigned i = 0; i < SURVIVORS; i++)
             CHECK_EQ(reading.seen[i], 1);
@@ -352,6 +359,72 @@ static void test_reading_piece_by_piece(void **state)
     support_each_seed(10, run_reading, *state);
 }
 
+/* ---- a program that changes the directory that it reads ---- */
+
+struct one_entry {
+    char name[NAME_BYTES_MAX + 1];
+    uint64_t cookie;
+};
+
+static bool copy_entry(const char *name, uint64_t ino UNUSED, mode_t type UNUSED, uint64_t cookie,
+                       void *context)
+{
+    struct one_entry *one = context;
+    if (one->name[0])
+        return false;
+    (void)snprintf(one->name, sizeof(one->name), "%s", name);
+    one->cookie = cookie;
+    return true;
+}
+
+static void test_renaming_all_that_is_read_ends(void **state)
+{
+    struct small small;
+    small_begin(&small, *state);
+    struct node *directory = node_there(small.root, "n0/n1/n0");
+    node_unref(file_made(directory, "made"), 1);
+    node_unref(file_made(directory, "also"), 1);
+    struct one_entry one = {.cookie = COOKIE_PARENT};
+    unsigned renamed = 0;
+    for (;;) {
+        one.name[0] = '\0';
+        session_readdir(directory, one.cookie, copy_entry, &one);
+        if (!one.name[0])
+            break;
+        char longer[sizeof(one.name) + 4];
+        (void)snprintf(longer, sizeof(longer), "%s.bak", one.name);
+        CHECK_EQ(session_rename(directory, one.name, directory, longer, 0), 0);
+        CHECK(++renamed <= 5);
+    }
+    CHECK_EQ(renamed, 5);
+    static const char *const names[] = {"n0.bak", "n1.bak", "n2.bak", "made.bak", "also.bak"};
+    for (size_t i = 0; i < ARRAY_LENGTH(names); i++)
+        node_unref(node_there(directory, names[i]), 1);
+    node_unref(directory, 1);
+    small_end(&small);
+}
+
+/* As after two billion names: all cookies change, and the listing is whole. */
+static void test_a_listing_survives_used_up_cookies(void **state)
+{
+    struct small small;
+    small_begin(&small, *state);
+    struct node *directory = node_there(small.root, "n0/n1/n0");
+    directory->directory->added.next = COOKIE_FIRST + 2;
+    for (unsigned i = 0; i < SURVIVORS; i++) {
+        char name[16];
+        set_name(name, 's', i);
+        node_unref(file_made(directory, name), 1);
+        struct reading reading = {.limit = UINT32_MAX};
+        session_readdir(directory, 0, read_entry, &reading);
+        CHECK_EQ(reading.count, 2 + 3 + i + 1);
+        for (unsigned k = 0; k <= i; k++)
+            CHECK_EQ(reading.seen[k], 1);
+    }
+    node_unref(directory, 1);
+    small_end(&small);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -361,6 +434,8 @@ int main(void)
         TEST(test_owner_of_template_files),
         TEST(test_odd_names),
         TEST(test_reading_piece_by_piece),
+        TEST(test_renaming_all_that_is_read_ends),
+        TEST(test_a_listing_survives_used_up_cookies),
     };
     return cmocka_run_group_tests_name("overlay-names", tests, NULL, NULL);
 }

@@ -1,0 +1,80 @@
+#include "fs/overlay/cookies.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Far more than memory holds, far less than there are cookies. */
+enum { LISTED_MAX = 1 << 29 };
+
+void cookies_init(struct cookies *cookies, uint32_t above)
+{
+    *cookies = (struct cookies){.end = COOKIE_LAST + 1 - above, .next = COOKIE_LAST - above};
+}
+
+void cookies_fini(struct cookies *cookies)
+{
+    free(cookies->listed);
+    *cookies = (struct cookies){0};
+}
+
+int cookies_reserve(struct cookies *cookies, uint32_t more)
+{
+    uint32_t needed = cookies->count + more;
+    if (needed <= cookies->room)
+        return 0;
+    if (needed > LISTED_MAX || needed > cookies->end - COOKIE_FIRST)
+        return -ENOSPC;
+    uint32_t room = cookies->room ? cookies->room * 2 : 4;
+    if (room < needed)
+        room = needed;
+    struct cookie **grown = realloc(cookies->listed, room * sizeof(struct cookie *));
+    if (!grown)
+        return -ENOMEM;
+    cookies->listed = grown;
+    cookies->room = room;
+    return 0;
+}
+
+static void renumber(struct cookies *cookies)
+{
+    cookies->next = cookies->end - 1;
+    for (uint32_t i = 0; i < cookies->count; i++)
+        cookies->listed[i]->value = cookies->next--;
+}
+
+void cookies_add(struct cookies *cookies, struct cookie *cookie)
+{
+    if (cookies->next < COOKIE_FIRST)
+        renumber(cookies);
+    cookie->value = cookies->next--;
+    cookies->listed[cookies->count++] = cookie;
+}
+
+uint32_t cookies_after(const struct cookies *cookies, uint64_t position)
+{
+    uint32_t low = 0;
+    uint32_t high = cookies->count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (cookies->listed[middle]->value > position)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+void cookies_replace(struct cookies *cookies, const struct cookie *old, struct cookie *cookie)
+{
+    cookie->value = old->value;
+    cookies->listed[cookies_after(cookies, old->value)] = cookie;
+}
+
+void cookies_remove(struct cookies *cookies, const struct cookie *cookie)
+{
+    uint32_t at = cookies_after(cookies, cookie->value);
+    cookies->count--;
+    memmove(cookies->listed + at, cookies->listed + at + 1,
+            (cookies->count - at) * sizeof(struct cookie *));
+}
