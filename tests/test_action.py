@@ -6,6 +6,7 @@ a mount: where none can be had the steps must pass all the same.
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -195,6 +196,61 @@ def test_arguments_are_words_not_code(machines):
     trap = machine.home / "trap"
     machine.step("key", MINTFS_CI_ARGUMENTS=f"-- echo '$(touch {trap})' `touch {trap}` ; touch {trap}")
     assert not trap.exists()
+
+
+@pytest.mark.parametrize("words", [
+    ["--salt", "", "--", "sh", "-c", 'echo >"$1"', "", "{out}", ""],
+    ["--as", "", "-e", "A", "--", "true"],
+    ["--", "printf", "%s", "a  b", "it's", 'say "so"', "back\\slash", "*", "$HOME", "", "x"],
+])
+def test_arguments_come_through_whole(machines, words):
+    """Empty ones as well: without them it is another builder."""
+    machine = machines("one")
+    given = shlex.join(words)
+    assert machine.step("key", MINTFS_CI_ARGUMENTS=given)["key"] == machine.mintfs("key", *words)
+
+
+def test_arguments_with_an_open_quote(machines):
+    machine = machines("one")
+    assert machine.step("key", status=1, MINTFS_CI_ARGUMENTS="-- echo 'x") == {}
+
+
+def test_no_arguments_are_those_of_the_projects_file(machines):
+    machine = machines("one")
+    conf = f"[app]\ninput = migrations\n  create.py\nbuilder = python3 create.py {{out}} {machine.log}\n"
+    (machine.checkout / "mintfs.conf").write_text(conf)
+    assert machine.step("key", MINTFS_CI_ARGUMENTS="") == machine.step("key")
+    assert machine.step("build", MINTFS_CI_ARGUMENTS=" \n")["cache-hit"] == "false"
+
+
+def test_a_path_that_json_would_escape(machines):
+    """What is cached is a path, not its JSON."""
+    machine = machines('a "quoted" \\ ünï\tone')
+    key = machine.step("key")
+    assert key["store"] == f"{machine.home}/.cache/mintfs"
+    assert key["path"] == f"{key['store']}/v1/templates/{key['key']}"
+    assert machine.step("build")["cache-hit"] == "false"
+    assert Path(key["path"]).is_dir() and machine.step("key")["present"] == "true"
+    assert machine.step("build")["cache-hit"] == "true"
+    broken = machine.step("key", status=1, MINTFS_STORE=f"{machine.home}/two\nlines")
+    assert broken == {} and "line break" in machine.said
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="only root gives files away")
+@pytest.mark.parametrize("variable", ["GITHUB_WORKSPACE", "CI_PROJECT_DIR"])
+def test_a_checkout_of_another_user(machines, variable):
+    """As in a container whose root works in a mounted checkout."""
+    machine = machines("one")
+    conf = machine.checkout / "mintfs.conf"
+    conf.write_text(f"[app]\ninput = migrations\nbuilder = python3 create.py {{out}} {machine.log}\n")
+    os.chown(conf, users.NOBODY, users.NOBODY)
+    machine.step("key", status=125, MINTFS_CI_ARGUMENTS="")
+    assert f"belongs to user {users.NOBODY}" in machine.said
+    given = {"MINTFS_CI_ARGUMENTS": "", variable: str(machine.checkout)}
+    assert machine.step("build", **given)["cache-hit"] == "false"
+    variables = machine.home / "variables"
+    machine.step("install", GITHUB_ENV=str(variables), **given)
+    assert f"MINTFS_TRUST={machine.checkout}\n" in variables.read_text()
 
 
 def test_without_a_mount_sessions_are_copies(machines):

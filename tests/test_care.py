@@ -312,6 +312,8 @@ def test_config_tells_values_and_where_they_come_from(store):
     rows = settings(store, env={"MINTFS_KEEP": "7", "MINTFS_IDLE": ""})
     assert (rows["max-size"]["value"], rows["max-size"]["where"]) == ("20G", f"{file}:3")
     assert (rows["keep"]["value"], rows["keep"]["where"]) == ("7", "MINTFS_KEEP")
+    for name, row in rows.items():
+        assert store.run("config", name, env={"MINTFS_KEEP": "7"}).stdout == f"{row['value']}\n"
     assert (rows["idle"]["value"], rows["idle"]["from"]) == ("1h", "file")
     assert (rows["store"]["value"], rows["store"]["where"]) == (str(store.path), "MINTFS_STORE")
     assert str(file) in store.run("config").stdout

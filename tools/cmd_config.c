@@ -1,5 +1,5 @@
 /*
- * mintfs config: each setting, its value, and where that comes from.
+ * mintfs config: each setting, its value, and where that comes from; or one value, as it is.
  *
  * With --json: {"file", "settings": [{"name", "value", "from": "default"|"file"|"variable",
  * "where", "variable", "meaning"}...]}; "where" is FILE:LINE or the variable, or null. A value that
@@ -7,6 +7,7 @@
  */
 #include <getopt.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "fs/base/log.h"
 #include "fs/mount/mountpoint.h"
@@ -94,6 +95,27 @@ static int print_text(const json_t *rows)
     return r;
 }
 
+/* The value alone, for scripts. */
+static int print_value(const char *name)
+{
+    struct setting_value value;
+    for (size_t i = 0; i < SETTING_COUNT; i++) {
+        if (strcmp(name, config_name((enum setting)i)) != 0)
+            continue;
+        int r = config_get((enum setting)i, &value);
+        AUTO_FREE char *made_up = r < 0 || value.text ? NULL : computed((enum setting)i);
+        if (r == 0 && !value.text && !made_up)
+            r = -ENOENT; /* said */
+        if (r == 0)
+            printf("%s\n", value.text ? value.text : made_up);
+        return r < 0 ? command_status(r) : command_flush();
+    }
+    return command_usage("config",
+                         "takes no operand: %s; the name of a setting shows its value, and they "
+                         "are changed in %s",
+                         name, config_path() ? config_path() : "mintfs.conf");
+}
+
 int cmd_config(int argc, char **argv)
 {
     static const struct option options[] = {
@@ -108,9 +130,10 @@ int cmd_config(int argc, char **argv)
             return command_bad_option(argv[0], "", argv);
         as_json = true;
     }
+    if (argc - optind > 1 || (optind < argc && as_json))
+        return command_usage(argv[0], "wants one SETTING, or --json");
     if (optind < argc)
-        return command_usage(argv[0], "takes no operand: %s; settings are changed in %s",
-                             argv[optind], config_path() ? config_path() : "mintfs.conf");
+        return print_value(argv[optind]);
     json_t *rows = json_array();
     int problem = rows ? describe_all(rows) : -ENOMEM;
     int r = problem == -ENOMEM ? problem : 0;

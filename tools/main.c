@@ -48,7 +48,7 @@ static const struct command commands[] = {
      "compare templates with their manifests, the catalog with the store"},
     {"clean", cmd_clean, "[-y] [-d]",
      "remove everything that mintfs made in this store and around it"},
-    {"config", cmd_config, "[--json]", "show each setting and where it comes from"},
+    {"config", cmd_config, "[SETTING | --json]", "show each setting and where it comes from"},
     {"doctor", cmd_doctor, "[--fix] [--json]",
      "say what works here, and what to type where it does not"},
 };

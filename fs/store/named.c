@@ -5,6 +5,7 @@
 
 #include "fs/base/log.h"
 #include "fs/store/conf.h"
+#include "fs/store/foreign.h"
 #include "fs/store/key.h"
 #include "fs/store/template.h"
 
@@ -47,6 +48,7 @@ int named_resolve(const struct store *store, const char *text, char ret_key[SHA2
 {
     char key[SHA256_HEX_LENGTH + 1];
     char last[SHA256_HEX_LENGTH + 1];
+    struct foreign foreign = {.count = 1};
     int r = find(store, text, key);
     if (r < 0)
         return r;
@@ -54,6 +56,9 @@ int named_resolve(const struct store *store, const char *text, char ret_key[SHA2
         memcpy(ret_key, key, sizeof(key));
         return 0;
     }
+    memcpy(foreign.key, key, sizeof(key));
+    if (foreign_is(store, key, &foreign.uid))
+        return foreign_log(store, &foreign);
     if (template_key_of_name(store, text, last) < 0)
         return log_fail(ENOENT,
                         "%s: what " CONF_FILE " describes now (%.*s) is not built; type: mintfs "

@@ -19,6 +19,13 @@
 # and MINTFS_CI_SECONDS (what build has set, for finish).
 set -eu
 
+# The checkout may belong to another user than the job runs as, in a container for example. The job
+# runs what is in it anyway.
+checkout=${GITHUB_WORKSPACE:-${CI_PROJECT_DIR-}}
+if [ -n "$checkout" ]; then
+    export MINTFS_TRUST="${MINTFS_TRUST:-$checkout}"
+fi
+
 say() {
     printf 'mintfs: %s\n' "$*" >&2
 }
@@ -30,22 +37,24 @@ set_output() { # NAME VALUE
     fi
 }
 
+# Not from --json: a quote or a backslash in the path would be escaped there.
 store_path() {
-    mintfs config --json | sed -n '/"name": "store"/,/}/s/^ *"value": "\(.*\)",\{0,1\}$/\1/p'
+    mintfs config store
 }
 
 # mintfs COMMAND with the arguments of the project. xargs splits them: quotes and backslashes mean
-# what they do to a shell, and nothing is expanded or run.
+# what they do to a shell, and nothing is expanded or run. They come back a line each, behind an x
+# that keeps empty ones.
 run_with_arguments() {
     command=$1
-    words=$(printf '%s' "${MINTFS_CI_ARGUMENTS-}" | xargs printf '%s\n')
-    set -f
-    IFS='
-'
-    # shellcheck disable=SC2086 # a word a line
-    set -- $words
-    unset IFS
-    set +f
+    # shellcheck disable=SC2016 # for the inner shell
+    words=$(printf '%s' "${MINTFS_CI_ARGUMENTS-}" | xargs sh -c 'for word; do printf "x%s\n" "$word"; done' sh)
+    set --
+    while IFS= read -r word; do
+        [ -z "$word" ] || set -- "$@" "${word#x}"
+    done <<END
+$words
+END
     if [ "$command" = build ] && [ -n "${MINTFS_CI_NAME-}" ]; then
         mintfs build -n "$MINTFS_CI_NAME" "$@"
     else
@@ -72,11 +81,14 @@ find_key() { # sets key
     fi
 }
 
-# What Python shall find in the steps after this one; prints where the command is.
+# What Python and mintfs shall find in the steps after this one; prints where the command is.
 announce() { # BIN
     python=${1%/bin}/share/mintfs/python
     if [ -d "$python" ]; then
         set_variable PYTHONPATH "$python${PYTHONPATH:+:$PYTHONPATH}"
+    fi
+    if [ -n "${MINTFS_TRUST-}" ]; then
+        set_variable MINTFS_TRUST "$MINTFS_TRUST"
     fi
     printf '%s\n' "$1"
 }
@@ -128,6 +140,13 @@ install_step() {
 key_step() {
     find_key
     store=$(store_path)
+    case $store in
+    *'
+'*)
+        say "the store's path has a line break in it, which no output can have: set MINTFS_STORE"
+        exit 1
+        ;;
+    esac
     present=false
     [ ! -d "$store/v1/templates/$key" ] || present=true
     set_output key "$key"
