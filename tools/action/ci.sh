@@ -48,7 +48,7 @@ store_path() {
 run_with_arguments() {
     command=$1
     # shellcheck disable=SC2016 # for the inner shell
-    words=$(printf '%s' "${MINTFS_CI_ARGUMENTS-}" | xargs sh -c 'for word; do printf "x%s\n" "$word"; done' sh)
+    words=$(printf '%s\n' "${MINTFS_CI_ARGUMENTS-}" | xargs sh -c 'for word; do printf "x%s\n" "$word"; done' sh)
     set --
     while IFS= read -r word; do
         [ -z "$word" ] || set -- "$@" "${word#x}"
