@@ -26,6 +26,7 @@
  *                             stat(2) sends after a READ, for the access time
  *     WRITE         late      writeback, unless strict: pages gather, and a rewritten one is sent
  *                             once; mtime and size are then the kernel's, flushed by SETATTR
+ *     WRITE, direct in turn   io_submit(2) and io_uring wait for one another: see handle_init()
  *     FORGET        late      gathered, with io_uring: see let_forgets_gather()
  *     OPEN, RELEASE always    without OPEN nobody knows what is in use, forged bytes get into the
  *                             pages of templates, and O_TRUNC is lost
@@ -74,6 +75,9 @@ static void handle_init(void *context, struct fuse_conn_info *conn)
     refuse(conn, FUSE_CAP_AUTO_INVAL_DATA);
     /* A truncation is a SETATTR of its own, also at open(2). */
     refuse(conn, FUSE_CAP_ATOMIC_O_TRUNC);
+    /* When an asynchronous O_DIRECT write ends, the kernel leaves what it had cached of the file, and
+     * buffered readers see the old bytes. Written synchronously, what is cached is dropped. */
+    refuse(conn, FUSE_CAP_ASYNC_DIO);
     refuse(conn, FUSE_CAP_POSIX_LOCKS);
     refuse(conn, FUSE_CAP_FLOCK_LOCKS);
     /* Whoever lists a directory rarely looks at each file; attributes would cost more. */
