@@ -3,7 +3,6 @@
 import json
 import mmap
 import os
-import shlex
 import signal
 import sqlite3
 import subprocess
@@ -11,8 +10,8 @@ import subprocess
 import pytest
 
 from support import mounts
-from support.basics import IS_ROOT, eventually, fails, is_alive, needs_root, sha256
-from support.processes import Child
+from support.basics import eventually, is_alive, sha256
+from support.processes import sleeper
 
 DEAD = ("a dead mount lay",)
 
@@ -30,13 +29,6 @@ def sessions(store) -> list:
 
 def new(store, *words):
     return store.home / store.run("session", "new", *words).stdout.removesuffix("\n")
-
-
-def sleeper() -> Child:
-    """A process to own sessions."""
-    child = Child(lambda talk: (talk.send(), talk.receive())[0])
-    child.receive()
-    return child
 
 
 # ---- reset ----
@@ -187,89 +179,6 @@ def test_a_zombie_owns_nothing(mount, store, key):
     process.wait()
 
 
-class Nest:
-    """A PID namespace, and a shell in it that runs what it is told."""
-
-    def __init__(self, mount_proc=True):
-        proc = ["--mount-proc"] if mount_proc else []
-        self.shell = subprocess.Popen(
-            ["unshare", "--pid", "--fork", "--kill-child", *proc, "sh"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def ask(self, line: str) -> str:
-        """Runs it; what it prints, in one line."""
-        self.shell.stdin.write(f"{line}\n")
-        self.shell.stdin.flush()
-        return self.shell.stdout.readline().rstrip("\n")
-
-    def close(self):
-        self.shell.kill()
-        self.shell.communicate()
-
-
-@pytest.fixture
-def nest():
-    if not IS_ROOT:
-        pytest.skip("only root makes a PID namespace with a /proc of its own")
-    made = []
-
-    def make(**how):
-        made.append(Nest(**how))
-        return made[-1]
-
-    yield make
-    for nest in made:
-        nest.close()
-
-
-@pytest.mark.parametrize("mount_proc", [True, False])
-def test_an_owner_is_counted_in_its_own_namespace(mount, store, key, nest, mount_proc):
-    """Its number means another process here, or none: neither decides."""
-    inner = nest(mount_proc=mount_proc)
-    number = int(inner.ask("sleep 1000 & echo $!"))
-    decoy = sleeper()
-    assert number < 1000
-    command = shlex.join(store.command("session", "new", "--owner", number, key, "inner"))
-    env = shlex.join(f"{name}={value}" for name, value in store.env.items())
-    session = store.home / inner.ask(f"env -i {env} {command}")
-    assert os.listdir(session) == ["app.db"]
-    raw = mount.new(key, "raw")
-    inner.ask(f"setfattr -n user.mintfs.owner -v {number} {raw}; echo")
-    decoy.kill()
-    # Unrelated ends make the daemon look at all owners again.
-    goes = new(store, "--owner", (other := sleeper()).pid, key, "other")
-    other.kill()
-    eventually(lambda: not goes.exists(), "the end of another's session")
-    assert session.exists() and raw.exists()
-    inner.ask(f"kill -9 {number}; echo")
-    eventually(lambda: not session.exists() and not raw.exists(), "the end of the owner's sessions")
-
-
-@needs_root
-def test_who_has_no_number_in_the_daemons_namespace_owns_nothing(fuse, store, key, place):
-    """A daemon in an inner namespace: what we call ourselves there means nothing, or another."""
-    wrapper = place / "inner"
-    wrapper.write_text(f'#!/bin/sh\nexec unshare --pid --fork --kill-child {store.binary} "$@"\n')
-    wrapper.chmod(0o755)
-    binary, store.binary = store.binary, wrapper
-    made = mounts.Mount(store, store.home / "mnt")
-    store.binary = binary
-    said = store.fail("session", "new", "--owner", os.getpid(), key, "one", status=1)
-    assert "--ttl" in said and "namespace" in said
-    raw = made.new(key, "raw")
-    with fails("EXDEV"):
-        os.setxattr(raw, "user.mintfs.owner", b"1")
-    timed = new(store, "--ttl", "10m", key, "timed")
-    assert sorted(os.listdir(made.sessions / key)) == ["raw", "timed"]
-    timed.rmdir()
-    raw.rmdir()
-    subprocess.run(["umount", made.point], check=True)
-    made.ended()
-
-
 def test_no_owner_no_session(on, key):
     process = subprocess.Popen(["true"])
     process.wait()
@@ -369,23 +278,34 @@ def test_an_idle_mount_stays_while_a_file_is_open(fuse, store, key):
     made.ended()
 
 
-@pytest.mark.parametrize("lease", ["owner", "ttl", "none"])
-def test_an_idle_mount_stays_while_a_session_is_on_it(fuse, store, key, lease):
-    """A test may compute for long between two looks at its database, whoever made that, and how."""
+@pytest.mark.parametrize("lease", ["owner", "ttl"])
+def test_an_idle_mount_stays_while_a_session_is_owned(fuse, store, key, lease):
+    """A test may compute for long between two looks at its database."""
     made = mounts.Mount(store, store.home / "mnt", "idle=1s")
     owner = sleeper()
-    words = {"owner": ["--owner", owner.pid], "ttl": ["--ttl", "10m"], "none": []}[lease]
+    words = {"owner": ["--owner", owner.pid], "ttl": ["--ttl", "10m"]}[lease]
     session = new(store, *words, key, "one")
     # One that is over holds nothing.
     new(store, "--ttl", "1s", key, "two")
     assert stays_idle(made)
     assert os.listdir(session) == ["app.db"]
-    if lease == "owner":
-        owner.kill()
-    else:
+    if lease == "ttl":
         session.rmdir()
-        owner.kill()
+    owner.kill()
     made.ended()
+
+
+def test_an_idle_mount_waits_longer_for_sessions_that_nobody_owns(fuse, store, key):
+    """They come back with the next mount."""
+    made = mounts.Mount(store, store.home / "mnt", "idle=1s")
+    session = made.new(key, "one")
+    (session / "own").touch()
+    assert stays_idle(made)
+    assert (session / "own").exists()
+    made.ended()
+    again = mounts.Mount(store, made.point)
+    assert (session / "own").exists()
+    again.stop()
 
 
 def test_replace_names_who_uses_the_mount(mount, store, session):

@@ -9,6 +9,7 @@
 #include "fs/base/log.h"
 #include "fs/base/progress.h"
 #include "fs/base/sha256.h"
+#include "fs/overlay/copies_lease.h"
 
 typedef bool knower(const char *name);
 
@@ -64,7 +65,8 @@ static bool knows_log(const char *name)
 
 static bool knows_copy(const char *name)
 {
-    return sha256_is_hex(name) || has_prefix(name, ".unfinished-") || has_prefix(name, ".lease-");
+    return sha256_is_hex(name) || has_prefix(name, ".unfinished-") || has_prefix(name, ".lease-") ||
+           !strcmp(name, COPY_OWNERS);
 }
 
 static bool knows_scratch_file(const char *name)

@@ -2,7 +2,8 @@
  * mintfs session new: a session on the store's mount or, where there is none, a plain copy; with its
  * lease, and the address that it is known by.
  *
- * `--json`: {"path", "key", "id", "backend", "why"}.
+ * `--json`: {"path", "key", "id", "backend", "why", "owner_lock"}, the last null but for a copy whose
+ * owner is to hold a lock (copies_lease.h).
  */
 #include <ctype.h>
 #include <getopt.h>
@@ -19,6 +20,7 @@
 #include "fs/base/units.h"
 #include "fs/mount/serve.h"
 #include "fs/overlay/copies.h"
+#include "fs/overlay/scratch.h"
 #include "fs/overlay/uses.h"
 #include "fs/store/build.h"
 #include "fs/store/catalog.h"
@@ -37,24 +39,27 @@
 struct new_request {
     bool as_url;
     bool as_json;
-    const char *template; /* as typed, or NULL */
-    const char *id;       /* or NULL */
-    uint64_t ttl_seconds; /* 0: none */
-    uint64_t owner_pid;   /* 0: none */
+    const char *template;   /* as typed, or NULL */
+    const char *id;         /* or NULL */
+    uint64_t ttl_seconds;   /* 0: none */
+    uint64_t owner_pid;     /* 0: none */
+    const char *owner_lock; /* or NULL */
 };
 
 struct made_session {
     struct backend_choice choice;
     char key[SHA256_HEX_LENGTH + 1];
     char id[SESSION_ID_MAX + 1];
-    char *path; /* owned */
-    char *file; /* for --url, owned */
+    char *path;       /* owned */
+    char *file;       /* for --url, owned */
+    char *owner_lock; /* the file of a copy's --owner-lock, owned */
 };
 
 static void made_session_fini(struct made_session *made)
 {
     free(made->path);
     free(made->file);
+    free(made->owner_lock);
 }
 
 static int say_exists(const struct made_session *made)
@@ -167,28 +172,8 @@ static void remove_made(const struct store *store, const struct made_session *ma
         log_warning("the session %s stays behind", made->path);
 }
 
-/* A session without the lease that was asked for would stay for ever: then there is none. */
-static int set_lease(const struct store *store, const struct new_request *request,
-                     const struct made_session *made)
+static int say_no_owner(const struct new_request *request, const struct made_session *made, int r)
 {
-    int r = 0;
-    if (made->choice.backend == BACKEND_FUSE) {
-        if (request->ttl_seconds)
-            r = set_attribute(made->path, LEASE_TTL_ATTRIBUTE, request->ttl_seconds);
-        if (r == 0 && request->owner_pid)
-            r = set_attribute(made->path, LEASE_OWNER_ATTRIBUTE, request->owner_pid);
-    } else {
-        struct session_lease lease = {0};
-        if (request->ttl_seconds)
-            session_lease_set_ttl(&lease, request->ttl_seconds);
-        if (request->owner_pid)
-            r = session_lease_set_owner(&lease, (int)request->owner_pid);
-        if (r == 0)
-            r = copies_set_lease(store, made->key, made->id, &lease);
-    }
-    if (r == 0)
-        return 0;
-    remove_made(store, made);
     if (r == -ESRCH)
         return log_fail(ESRCH, "there is no process %" PRIu64 " to own the session",
                         request->owner_pid);
@@ -200,17 +185,55 @@ static int set_lease(const struct store *store, const struct new_request *reques
                         made->choice.backend == BACKEND_FUSE
                             ? "the daemon of the mount cannot look into this PID namespace"
                             : "/proc shows another PID namespace than this one");
-    return log_errno(r, "cannot set how long the session %s may live", made->path);
+    return log_errno(r, "cannot set how long the session %s may live", made->id);
 }
 
-static int make_copied(const struct store *store, struct made_session *made)
+/* A session without the lease that was asked for would stay for ever: then there is none. */
+static int lease_mounted(const struct store *store, const struct new_request *request,
+                         const struct made_session *made)
+{
+    int r = 0;
+    if (request->ttl_seconds)
+        r = set_attribute(made->path, LEASE_TTL_ATTRIBUTE, request->ttl_seconds);
+    if (r == 0 && request->owner_pid)
+        r = set_attribute(made->path, LEASE_OWNER_ATTRIBUTE, request->owner_pid);
+    if (r == 0)
+        return 0;
+    remove_made(store, made);
+    return say_no_owner(request, made, r);
+}
+
+static int fill_copy_lease(const struct new_request *request, const struct made_session *made,
+                           struct copy_lease *ret_lease)
+{
+    struct copy_lease lease = {.owner_lock = ""};
+    if (request->ttl_seconds)
+        session_lease_set_ttl(&lease.session, request->ttl_seconds);
+    int r =
+        request->owner_pid ? session_lease_set_owner(&lease.session, (int)request->owner_pid) : 0;
+    if (r < 0)
+        return say_no_owner(request, made, r);
+    if (request->owner_lock)
+        (void)snprintf(lease.owner_lock, sizeof(lease.owner_lock), "%s", request->owner_lock);
+    *ret_lease = lease;
+    return 0;
+}
+
+static int make_copied(const struct store *store, const struct new_request *request,
+                       struct made_session *made)
 {
     bool first;
+    bool is_leased = request->ttl_seconds || request->owner_pid;
+    struct copy_lease lease;
     char *path = NULL;
-    int r = copies_sweep(store);
+    int r = fill_copy_lease(request, made, &lease);
     if (r == 0)
-        r = copies_new(store, made->key, made->id, &path, &first);
+        r = copies_sweep(store);
+    if (r == 0)
+        r = copies_new(store, made->key, made->id, is_leased ? &lease : NULL, &path, &first);
     made->path = path;
+    if (r == 0 && lease.owner_lock[0])
+        r = copies_owner_lock_path(path, lease.owner_lock, &made->owner_lock);
     /* A mount's daemon counts its own. */
     if (r == 0 && (catalog_touch(store->catalog, made->key) < 0 ||
                    catalog_count_use(store->catalog, 1, 0) < 0))
@@ -231,7 +254,8 @@ static int say_damage(const struct store *store, const struct made_session *made
 }
 
 /* A mount that goes away just now is chosen against once more. */
-static int make_on_backend(const struct store *store, struct made_session *made, bool is_own_id)
+static int make_on_backend(const struct store *store, const struct new_request *request,
+                           struct made_session *made)
 {
     enum { TRIES = 3 };
     int r = -ESHUTDOWN;
@@ -240,12 +264,12 @@ static int make_on_backend(const struct store *store, struct made_session *made,
         free(made->path);
         made->path = NULL;
         r = backend_choose(store, made->key, &found, &made->choice);
-        if (r == 0 && is_own_id)
+        if (r == 0 && request->id)
             r = check_elsewhere(store, made);
         if (r < 0)
             return r;
         if (made->choice.backend == BACKEND_COPY)
-            return make_copied(store, made);
+            return make_copied(store, request, made);
         r = make_mounted(found.mount_point, made);
     }
     if (r == -EBADMSG)
@@ -260,10 +284,8 @@ static int make_on_backend(const struct store *store, struct made_session *made,
 static int make_session(const struct store *store, const struct new_request *request,
                         struct made_session *made)
 {
-    int r = make_on_backend(store, made, request->id);
-    if (r == 0 && (request->ttl_seconds || request->owner_pid))
-        r = set_lease(store, request, made);
-    return r;
+    int r = make_on_backend(store, request, made);
+    return r == 0 && made->choice.backend == BACKEND_FUSE ? lease_mounted(store, request, made) : r;
 }
 
 /* The template's one database, or the one that --file named; said if that is not to be had. */
@@ -317,9 +339,10 @@ static void print_url(const char *directory, const char *file)
 static int print_made(const struct new_request *request, const struct made_session *made)
 {
     if (request->as_json)
-        return shown_json(json_pack("{s:o, s:s, s:s, s:s, s:s}", "path", shown_text(made->path),
-                                    "key", made->key, "id", made->id, "backend",
-                                    backend_name(made->choice.backend), "why", made->choice.why));
+        return shown_json(json_pack(
+            "{s:o, s:s, s:s, s:s, s:s, s:o}", "path", shown_text(made->path), "key", made->key,
+            "id", made->id, "backend", backend_name(made->choice.backend), "why", made->choice.why,
+            "owner_lock", made->owner_lock ? shown_text(made->owner_lock) : json_null()));
     if (made->file)
         print_url(made->path, made->file);
     else
@@ -330,10 +353,13 @@ static int print_made(const struct new_request *request, const struct made_sessi
 /* EXIT_DONE, or the status to end with; -1 after --help. */
 static int read_new_options(int argc, char **argv, struct new_request *request)
 {
-    static const struct option options[] = {
-        {"url", no_argument, NULL, 'u'},       {"json", no_argument, NULL, 'j'},
-        {"ttl", required_argument, NULL, 't'}, {"owner", required_argument, NULL, 'p'},
-        {"help", no_argument, NULL, 'h'},      {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"url", no_argument, NULL, 'u'},
+                                            {"json", no_argument, NULL, 'j'},
+                                            {"ttl", required_argument, NULL, 't'},
+                                            {"owner", required_argument, NULL, 'p'},
+                                            {"owner-lock", required_argument, NULL, 'l'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {NULL, 0, NULL, 0}};
     for (int option; (option = getopt_long(argc, argv, ":h", options, NULL)) >= 0;) {
         switch (option) {
         case 'u':
@@ -355,6 +381,14 @@ static int read_new_options(int argc, char **argv, struct new_request *request)
                 request->owner_pid > INT32_MAX)
                 return command_usage("session", "--owner wants a process ID, not \"%s\"", optarg);
             break;
+        case 'l':
+            if (!session_id_is_valid(optarg))
+                return command_usage("session",
+                                     "--owner-lock wants a name of at most %d of [A-Za-z0-9._-], "
+                                     "not \"%.200s\"",
+                                     SESSION_ID_MAX, optarg);
+            request->owner_lock = optarg;
+            break;
         case 'h':
             return -1;
         case ':':
@@ -363,6 +397,8 @@ static int read_new_options(int argc, char **argv, struct new_request *request)
             return command_bad_option("session", "new", argv);
         }
     }
+    if (request->owner_lock && !request->owner_pid)
+        return command_usage("session", "--owner-lock is of use with --owner alone");
     return EXIT_DONE;
 }
 

@@ -14,11 +14,17 @@
 int boot_read_id(char ret_boot_id[BOOT_ID_SIZE + 1])
 {
     static const char path[] = "/proc/sys/kernel/random/boot_id";
-    AUTO_FD int fd = io_openat(AT_FDCWD, path, O_RDONLY, 0);
-    int r = fd < 0 ? fd : io_pread_exact(fd, ret_boot_id, BOOT_ID_SIZE, 0);
-    if (r < 0)
-        return log_errno(r, "cannot read %s", path);
-    ret_boot_id[BOOT_ID_SIZE] = '\0';
+    static _Thread_local char known[BOOT_ID_SIZE + 1];
+    if (!known[0]) {
+        char boot_id[BOOT_ID_SIZE + 1];
+        AUTO_FD int fd = io_openat(AT_FDCWD, path, O_RDONLY, 0);
+        int r = fd < 0 ? fd : io_pread_exact(fd, boot_id, BOOT_ID_SIZE, 0);
+        if (r < 0)
+            return log_errno(r, "cannot read %s", path);
+        boot_id[BOOT_ID_SIZE] = '\0';
+        memcpy(known, boot_id, sizeof(known));
+    }
+    memcpy(ret_boot_id, known, sizeof(known));
     return 0;
 }
 
@@ -53,13 +59,20 @@ static bool proc_is_ours(void)
     return atoi(text) == getpid();
 }
 
+/* The same for a process's whole life: only its children get into another namespace. */
 static struct view look_around(void)
 {
-    return (struct view){
-        .pid_namespace = inode_of("/proc/self/ns/pid"),
-        .time_namespace = inode_of("/proc/self/ns/time"),
-        .proc_is_ours = proc_is_ours(),
-    };
+    static _Thread_local struct view known;
+    static _Thread_local pid_t known_to;
+    if (known_to != getpid()) {
+        known = (struct view){
+            .pid_namespace = inode_of("/proc/self/ns/pid"),
+            .time_namespace = inode_of("/proc/self/ns/time"),
+            .proc_is_ours = proc_is_ours(),
+        };
+        known_to = getpid();
+    }
+    return known;
 }
 
 /* ---- /proc/PID ---- */
@@ -231,7 +244,7 @@ int process_translate(int caller, int pid, int *ret_pid)
     struct search search = {.pid = pid};
     if (pid <= 0)
         return -ESRCH;
-    if (caller <= 0 || !proc_is_ours() || read_numbers(caller, &numbers) < 0)
+    if (caller <= 0 || !look_around().proc_is_ours || read_numbers(caller, &numbers) < 0)
         return -EXDEV;
     if (numbers.depth == 1) {
         *ret_pid = pid;

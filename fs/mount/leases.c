@@ -1,6 +1,6 @@
 /*
  * Ends sessions whose time is up, or whose owner's process is gone, unless a file in them is open;
- * and the mount itself, where that is asked for, when nobody uses it and no session is left on it.
+ * and the mount itself, where that is asked for, when nobody uses it or owns a session on it.
  *
  * A thread waits for what comes first: an owner's end (pidfd_open(2)), the earliest time, or a
  * changed lease. Then it looks at all sessions again. It is no request's thread and holds no lock,
@@ -22,6 +22,8 @@ enum {
     /* While a session that should end has files open. */
     RETRY_MS = 1000,
     OWNERS_MAX = 4096,
+    /* How many times as long an idle mount waits for sessions that nobody owns. */
+    UNOWNED_PATIENCE = 12,
 };
 
 /* An owner, found out about once in each look; its descriptor is kept from one look to the next. */
@@ -47,7 +49,8 @@ struct look {
     bool failed;     /* no memory: looked again soon */
     int64_t left_ns; /* until the next one ends */
     bool retry;
-    bool found_live; /* a session that is not over */
+    bool found_live; /* a session whose owner or time has not come to its end, or with open files */
+    bool found_unowned; /* one without either */
     struct over {
         uint64_t serial;
         bool unused; /* nobody set its time: worth a line */
@@ -159,7 +162,10 @@ static bool look_at(const struct session *session, void *context)
         note_over(look, session, by_idleness && owner != PROCESS_GONE);
         return true;
     }
-    look->found_live = true;
+    if (lease.owner.pid || lease.ends_ns || over)
+        look->found_live = true;
+    else
+        look->found_unowned = true;
     look->retry |= over;
     if (!over && left < look->left_ns)
         look->left_ns = left;
@@ -190,20 +196,23 @@ static bool end_session(struct server *server, const struct over *over)
 }
 
 /*
- * Takes the mount away when nobody has asked for anything for long and no session would go with it:
- * a test that computes for ten minutes finds its database where it was. A plain unmount, which fails
- * while the mount is in use. How long to wait until the next try; -1: no need.
+ * Takes the mount away when nobody has asked for anything for long: a plain unmount, which fails
+ * while the mount is in use. A test that computes for ten minutes finds its database where it was:
+ * never while a session's owner may live or its time is not over. Of a session that has neither
+ * nobody knows whether it is still wanted: it is waited for longer, and comes back with the next
+ * mount. How long to wait until the next try; -1: no need.
  */
-static int try_idle_exit(struct server *server, bool found_live)
+static int try_idle_exit(struct server *server, const struct look *look)
 {
-    int64_t limit_ns = (int64_t)server->options->idle_seconds * 1000000000;
+    int64_t limit_ns = (int64_t)server->options->idle_seconds * 1000000000 *
+                       (look->found_unowned ? UNOWNED_PATIENCE : 1);
     if (!limit_ns)
         return -1;
     struct timespec now;
     (void)clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
     int64_t now_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
     int64_t left_ns = atomic_load(&server->used_ns) + limit_ns - now_ns;
-    if (left_ns <= 0 && found_live)
+    if (left_ns <= 0 && look->found_live)
         left_ns = limit_ns;
     if (left_ns > 0)
         return left_ns / 1000000 < INT_MAX ? (int)(left_ns / 1000000) + 1 : INT_MAX;
@@ -232,7 +241,7 @@ static void await_event(const struct lease_keeper *keeper, const struct look *lo
     if (!fds)
         return;
     int wait_ms = timeout_ms(look);
-    int idle_ms = try_idle_exit(keeper->server, look->found_live);
+    int idle_ms = try_idle_exit(keeper->server, look);
     if (idle_ms >= 0 && (wait_ms < 0 || idle_ms < wait_ms))
         wait_ms = idle_ms;
     fds[0] = (struct pollfd){.fd = keeper->wake_fd, .events = POLLIN};

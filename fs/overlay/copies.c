@@ -1,9 +1,7 @@
 #include "fs/overlay/copies.h"
 
 #include <fcntl.h>
-#include <inttypes.h>
 #include <sys/file.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
@@ -12,6 +10,7 @@
 #include "fs/base/lock.h"
 #include "fs/base/log.h"
 #include "fs/base/sha256.h"
+#include "fs/overlay/copies_lease.h"
 #include "fs/overlay/copies_places.h"
 #include "fs/overlay/scratch.h"
 #include "fs/store/template.h"
@@ -77,17 +76,6 @@ static int copy_entry(const struct template *template, const struct manifest_ent
     }
 }
 
-enum { UNFINISHED_NAME_LENGTH = sizeof(UNFINISHED_PREFIX) - 1 + 16 };
-
-static int fill_unfinished_name(char name[UNFINISHED_NAME_LENGTH + 1])
-{
-    uint64_t random;
-    if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
-        return -errno;
-    (void)snprintf(name, UNFINISHED_NAME_LENGTH + 1, "%s%016" PRIx64, UNFINISHED_PREFIX, random);
-    return 0;
-}
-
 static int keep_mode(int key_fd, const char *id, int fd)
 {
     struct stat status;
@@ -96,14 +84,40 @@ static int keep_mode(int key_fd, const char *id, int fd)
     return io_fchmod(fd, status.st_mode & 07777);
 }
 
+/* Takes the session's place; the directory that it had, with its old files, is `beside` then. */
+static int exchange_held(int key_fd, const char *id, const char *beside, int fd)
+{
+    int r = keep_mode(key_fd, id, fd);
+    if (r == 0)
+        r = io_renameat_exchange(key_fd, beside, key_fd, id);
+    return r < 0 ? r : copy_lease_renew(key_fd, id);
+}
+
+/* The lease comes first: a copy that was not leased for a moment would stay for ever if its maker
+ * were killed then. */
+static int name_held(const struct root *root, int key_fd, const char *id, const char *beside,
+                     const struct copy_lease *lease)
+{
+    struct stat status;
+    if (fstatat(key_fd, id, &status, AT_SYMLINK_NOFOLLOW) == 0)
+        return -EEXIST;
+    int r = copy_lease_write(root->fd, key_fd, id, lease);
+    if (r == 0)
+        r = io_renameat_new(key_fd, beside, key_fd, id);
+    if (r < 0 && lease && copy_lease_write(root->fd, key_fd, id, NULL) < 0)
+        log_warning("a lease stays behind: of %s", id);
+    return r;
+}
+
 /*
  * Copies below a directory that nobody knows yet, then gives it its name; with `reset`, that of a
- * session that is there, whose files then go.
+ * session that is there, whose files are then removed.
  */
-static int copy_template(const struct template *template, int key_fd, const char *id, bool reset)
+static int copy_template(const struct template *template, const struct root *root, int key_fd,
+                         const char *id, const struct copy_lease *lease, bool reset)
 {
     char beside[UNFINISHED_NAME_LENGTH + 1];
-    int r = fill_unfinished_name(beside);
+    int r = copies_fill_unfinished(beside);
     AUTO_FD int fd = r < 0 ? r : dir_ensure(key_fd, beside, 0700);
     if (fd < 0)
         return fd;
@@ -113,11 +127,13 @@ static int copy_template(const struct template *template, int key_fd, const char
     const struct manifest *manifest = template->manifest;
     for (size_t i = 0; r == 0 && i < manifest->entry_count; i++)
         r = copy_entry(template, &manifest->entries[i], fd);
-    if (r == 0 && reset)
-        r = keep_mode(key_fd, id, fd);
     if (r == 0)
-        r = reset ? io_renameat_exchange(key_fd, beside, key_fd, id)
-                  : io_renameat_new(key_fd, beside, key_fd, id);
+        r = copies_lock_key(key_fd);
+    if (r == 0) {
+        r = reset ? exchange_held(key_fd, id, beside, fd)
+                  : name_held(root, key_fd, id, beside, lease);
+        copies_unlock_key(key_fd);
+    }
     if ((r < 0 || reset) && dir_remove_tree(key_fd, beside) < 0)
         log_warning("files of a copy stay behind: %s", beside);
     return r;
@@ -155,14 +171,14 @@ static int choose_root(const struct store *store, const struct template *templat
 }
 
 static int copy_below(const struct store *store, const struct template *template, const char *id,
-                      char **ret_path)
+                      const struct copy_lease *lease, char **ret_path)
 {
     AUTO_ROOT struct root root = ROOT_INIT;
     int r = choose_root(store, template, &root);
     if (r < 0)
         return r;
     AUTO_FD int key_fd = dir_ensure(root.fd, template->key, 0700);
-    r = key_fd < 0 ? key_fd : copy_template(template, key_fd, id, false);
+    r = key_fd < 0 ? key_fd : copy_template(template, &root, key_fd, id, lease, false);
     if (r == -EEXIST)
         return log_fail(EEXIST, "a session %s of this template exists already; take another ID",
                         id);
@@ -173,7 +189,8 @@ static int copy_below(const struct store *store, const struct template *template
     return asprintf(ret_path, "%s/%s/%s", root.path, template->key, id) < 0 ? -ENOMEM : 0;
 }
 
-static int make_copy(const struct store *store, const char *key, const char *id, char **ret_path)
+static int make_copy(const struct store *store, const char *key, const char *id,
+                     const struct copy_lease *lease, char **ret_path)
 {
     enum { TRIES = 20 };
     AUTO_TEMPLATE struct template *template = NULL;
@@ -186,12 +203,12 @@ static int make_copy(const struct store *store, const char *key, const char *id,
     /* Whoever removes the last copy takes empty directories away, perhaps just now. */
     r = -ENOENT;
     for (int i = 0; r == -ENOENT && i < TRIES; i++)
-        r = copy_below(store, template, id, ret_path);
+        r = copy_below(store, template, id, lease, ret_path);
     return r == -ENOENT ? log_errno(r, "cannot make the session %s", id) : r;
 }
 
-int copies_new(const struct store *store, const char *key, const char *id, char **ret_path,
-               bool *ret_first)
+int copies_new(const struct store *store, const char *key, const char *id,
+               const struct copy_lease *lease, char **ret_path, bool *ret_first)
 {
     if (!session_id_is_valid(id))
         return log_fail(EINVAL,
@@ -212,7 +229,7 @@ int copies_new(const struct store *store, const char *key, const char *id, char 
     if (r < 0 && r != -EROFS)
         return log_errno(r, "cannot write to %s/v1/locks", store->path);
     *ret_first = !copies_were_made(store);
-    return make_copy(store, key, id, ret_path);
+    return make_copy(store, key, id, lease, ret_path);
 }
 
 int copies_reset(const struct store *store, const char *key, const char *id)
@@ -225,6 +242,6 @@ int copies_reset(const struct store *store, const char *key, const char *id)
     if (r == -ENOENT)
         return log_fail(EIO, "the template %s is gone: the session cannot be reset", key);
     if (r == 0)
-        r = copy_template(template, key_fd, id, true);
+        r = copy_template(template, NULL, key_fd, id, NULL, true);
     return r < 0 && r != -ENOENT ? log_errno(r, "cannot reset the session %s", id) : r;
 }

@@ -11,26 +11,24 @@
 #include <stdbool.h>
 
 #include "fs/base/cleanup.h"
-#include "fs/overlay/session.h"
+#include "fs/overlay/copies_lease.h"
 #include "fs/store/store.h"
 
 /*
  * Copies the template KEY (64 digits) into a new session directory, mode 0700, whose absolute path
- * the caller then owns. *ret_first tells that no copy was there before: worth a word to the user.
+ * the caller then owns. It has its lease (copies_lease.h; NULL: none) from the first moment. *ret_first tells that no copy was there before: worth a word to the user.
  * Errors are said: -EEXIST an ID that is taken, -EINVAL a bad one, -ENOENT no such template.
  */
 MUST_CHECK int copies_new(const struct store *store, const char *key, const char *id,
-                          char **ret_path, bool *ret_first);
+                          const struct copy_lease *lease, char **ret_path, bool *ret_first);
 
 /* The same path with new files, in one step; what is open keeps the old ones. -ENOENT, unsaid. */
 MUST_CHECK int copies_reset(const struct store *store, const char *key, const char *id);
 
-/*
- * A copy's lease stands beside it, as KEY/.lease-ID: "ends_ns owner_pid owner_start". Nobody sees
- * whether a copy is in use, so only what was set ends it, by copies_sweep().
- */
-MUST_CHECK int copies_set_lease(const struct store *store, const char *key, const char *id,
-                                const struct session_lease *lease);
+/* The file that an owner is to lock, of a lease that names a lock; `path` is the copy's. The caller
+ * owns the text. -ENOMEM. */
+MUST_CHECK int copies_owner_lock_path(const char *path, const char *owner_lock, char **ret_path);
+
 struct copy {
     char key[65];
     const char *id;
@@ -40,8 +38,7 @@ struct copy {
 typedef int copies_visitor(const struct copy *copy, void *context);
 MUST_CHECK int copies_each(const struct store *store, copies_visitor *visit, void *context);
 
-/* Removes the copies whose time is up or whose owner's process is gone, and unfinished ones; what
- * cannot be removed is said. The second visits those that stay. */
+/* Removes the copies that are over, and unfinished ones; what cannot be removed is said. The second visits those that stay. */
 MUST_CHECK int copies_sweep(const struct store *store);
 MUST_CHECK int copies_sweep_each(const struct store *store, copies_visitor *visit, void *context);
 

@@ -1,8 +1,8 @@
-/* Copies that are there: their leases, the list, and how they go. */
+/* Copies that are there: the list, and how they are removed. */
 #include <fcntl.h>
-#include <inttypes.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 
 #include "fs/base/dir.h"
 #include "fs/base/io.h"
@@ -11,43 +11,6 @@
 #include "fs/overlay/copies.h"
 #include "fs/overlay/copies_places.h"
 #include "fs/overlay/scratch.h"
-
-/* ---- leases ---- */
-
-static const char lease_prefix[] = ".lease-";
-enum { LEASE_NAME_MAX = sizeof(lease_prefix) + SESSION_ID_MAX, LEASE_TEXT_MAX = 80 };
-
-static void fill_lease_name(char name[LEASE_NAME_MAX + 1], const char *id)
-{
-    (void)snprintf(name, LEASE_NAME_MAX + 1, "%s%s", lease_prefix, id);
-}
-
-int copies_set_lease(const struct store *store, const char *key, const char *id,
-                     const struct session_lease *lease)
-{
-    AUTO_FD int key_fd = copies_open_place(store, key, id);
-    if (key_fd < 0)
-        return key_fd;
-    char name[LEASE_NAME_MAX + 1];
-    char text[LEASE_TEXT_MAX];
-    fill_lease_name(name, id);
-    int length = snprintf(text, sizeof(text), "%" PRId64 " %" PRId32 " %" PRIu64 "\n",
-                          lease->ends_ns, lease->owner.pid, lease->owner.start);
-    return dir_write_file(key_fd, name, text, (size_t)length, 0600);
-}
-
-static bool is_over(int key_fd, const char *id)
-{
-    char name[LEASE_NAME_MAX + 1];
-    fill_lease_name(name, id);
-    AUTO_FREE char *text = NULL;
-    struct session_lease lease = {0};
-    if (dir_read_file(key_fd, name, LEASE_TEXT_MAX, &text, NULL) < 0 ||
-        sscanf(text, "%" SCNd64 " %" SCNd32 " %" SCNu64, &lease.ends_ns, &lease.owner.pid,
-               &lease.owner.start) != 3)
-        return false;
-    return session_lease_is_over(&lease);
-}
 
 /* ---- listing ---- */
 
@@ -59,14 +22,92 @@ static void sweep_unfinished(int dirfd, const char *name)
         log_warning("files of a copy stay behind: %s", name);
 }
 
-static int remove_copy(const struct root *root, const char *key, int key_fd, const char *id)
+/* The file that an owner is to lock lies beside its copies' keys. */
+int copies_owner_lock_path(const char *path, const char *owner_lock, char **ret_path)
 {
-    char lease[LEASE_NAME_MAX + 1];
-    fill_lease_name(lease, id);
-    int r = dir_remove_tree(key_fd, lease);
+    const char *key = memrchr(path, '/', (size_t)(strrchr(path, '/') - path));
+    if (asprintf(ret_path, "%.*s/" COPY_OWNERS "/%s", (int)(key - path), path, owner_lock) < 0) {
+        *ret_path = NULL;
+        return -ENOMEM;
+    }
+    return 0;
+}
+
+/*
+ * Takes the copy's name, and then its files. In between it is like one that is unfinished, held so
+ * that no sweep works on it too. With only_over, one that is not over by now stays: -EBUSY.
+ */
+static int take_name(const struct root *root, int key_fd, const char *id, const char *beside,
+                     bool only_over)
+{
+    int r = copies_lock_key(key_fd);
+    if (r < 0)
+        return r;
+    if (only_over && copy_lease_judge(root->fd, key_fd, id) != COPY_IS_OVER)
+        r = -EBUSY;
     if (r == 0)
-        r = dir_remove_tree(key_fd, id);
+        r = io_renameat_new(key_fd, id, key_fd, beside);
+    if (r == 0)
+        r = copy_lease_write(root->fd, key_fd, id, NULL);
+    copies_unlock_key(key_fd);
+    return r;
+}
+
+static int remove_copy(const struct root *root, const char *key, int key_fd, const char *id,
+                       bool only_over)
+{
+    char beside[UNFINISHED_NAME_LENGTH + 1];
+    AUTO_FD int fd = io_openat(key_fd, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    int r = copies_fill_unfinished(beside);
+    if (r == 0 && fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0 && errno != EWOULDBLOCK)
+        r = -errno;
+    if (r == 0)
+        r = take_name(root, key_fd, id, beside, only_over);
+    if (r == 0)
+        r = dir_remove_tree(key_fd, beside);
+    /* Another has removed it meanwhile, or looks after it again. */
+    if (r == -ENOENT || r == -EBUSY)
+        return r;
     return r < 0 ? log_errno(r, "cannot remove %s/%s/%s", root->path, key, id) : 0;
+}
+
+static void renew_lease(int key_fd, const char *id)
+{
+    int r = copies_lock_key(key_fd);
+    if (r == 0) {
+        r = copy_lease_renew(key_fd, id);
+        copies_unlock_key(key_fd);
+    }
+    if (r < 0 && r != -EROFS && r != -ENOSPC)
+        log_warning("cannot renew the lease of the copy %s: %s", id, strerror(-r));
+}
+
+/* True where it is gone then. */
+static bool sweep_copy(const struct root *root, const char *key, int key_fd, const char *id)
+{
+    switch (copy_lease_judge(root->fd, key_fd, id)) {
+    case COPY_SHOWS_LIFE:
+        renew_lease(key_fd, id);
+        return false;
+    case COPY_IS_OVER: {
+        int r = remove_copy(root, key, key_fd, id, true);
+        return r == 0 || r == -ENOENT;
+    }
+    default:
+        return false;
+    }
+}
+
+/* A lease without a copy: of one that was being made, or removed, by a killed process. */
+static void sweep_lease(const struct root *root, int key_fd, const char *id)
+{
+    struct stat status;
+    if (fstatat(key_fd, id, &status, AT_SYMLINK_NOFOLLOW) == 0 || copies_lock_key(key_fd) < 0)
+        return;
+    if (fstatat(key_fd, id, &status, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT &&
+        copy_lease_write(root->fd, key_fd, id, NULL) < 0)
+        log_warning("a lease stays behind: of %s", id);
+    copies_unlock_key(key_fd);
 }
 
 struct visiting {
@@ -83,10 +124,11 @@ static int visit_id(int key_fd, const char *name, unsigned char type UNUSED, voi
     struct visiting *visiting = context;
     if (visiting->sweeps && strncmp(name, UNFINISHED_PREFIX, strlen(UNFINISHED_PREFIX)) == 0)
         sweep_unfinished(key_fd, name);
+    if (visiting->sweeps && copy_lease_id_of(name))
+        sweep_lease(visiting->root, key_fd, copy_lease_id_of(name));
     if (!session_id_is_valid(name))
         return 0;
-    if (visiting->sweeps && is_over(key_fd, name) &&
-        remove_copy(visiting->root, visiting->key, key_fd, name) == 0) {
+    if (visiting->sweeps && sweep_copy(visiting->root, visiting->key, key_fd, name)) {
         visiting->removed = true;
         return 0;
     }
@@ -121,7 +163,10 @@ static int visit_root(const struct root *root, void *context)
 {
     struct visiting *visiting = context;
     visiting->root = root;
-    return dir_each(root->fd, visit_key, visiting);
+    int r = dir_each(root->fd, visit_key, visiting);
+    if (r == 0 && visiting->sweeps)
+        copy_owners_sweep(root->fd);
+    return r;
 }
 
 int copies_each(const struct store *store, copies_visitor *visit, void *context)
@@ -142,9 +187,9 @@ static int remove_from_root(const struct root *root, void *context)
     int r = root_find_copy(root, wanted->key, wanted->id, &key_fd);
     if (r <= 0)
         return r;
-    r = remove_copy(root, wanted->key, key_fd, wanted->id);
+    r = remove_copy(root, wanted->key, key_fd, wanted->id, false);
     if (r < 0)
-        return r;
+        return r == -ENOENT ? 0 : r;
     /* Another's sweep may have taken the empty directory already. */
     r = io_unlinkat(root->fd, wanted->key, AT_REMOVEDIR);
     return r == 0 || r == -ENOENT || r == -ENOTEMPTY || r == -EEXIST ? 1 : r;

@@ -1,8 +1,11 @@
 #include "fs/overlay/copies_places.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/magic.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
@@ -114,6 +117,30 @@ void root_leave_memory(const struct store *store)
         return;
     if (rmdir(path) < 0)
         return; /* of use to another store */
+}
+
+/* ---- names of copies ---- */
+
+int copies_lock_key(int key_fd)
+{
+    while (flock(key_fd, LOCK_EX) < 0)
+        if (errno != EINTR)
+            return -errno;
+    return 0;
+}
+
+void copies_unlock_key(int key_fd)
+{
+    (void)flock(key_fd, LOCK_UN);
+}
+
+int copies_fill_unfinished(char name[UNFINISHED_NAME_LENGTH + 1])
+{
+    uint64_t random;
+    if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
+        return -errno;
+    (void)snprintf(name, UNFINISHED_NAME_LENGTH + 1, "%s%016" PRIx64, UNFINISHED_PREFIX, random);
+    return 0;
 }
 
 /* ---- finding a copy ---- */

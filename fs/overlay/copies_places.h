@@ -45,5 +45,17 @@ MUST_CHECK int copies_open_place(const struct store *store, const char *key, con
 
 /* A copy that has no name yet lies beside those that have, under ".unfinished-" and 16 digits. */
 #define UNFINISHED_PREFIX ".unfinished-"
+enum { UNFINISHED_NAME_LENGTH = sizeof(UNFINISHED_PREFIX) - 1 + 16 };
+
+/*
+ * Holds the directory of a key: whoever does may give a copy its name or take it, or change a lease.
+ * Closing the descriptor lets go of it too. Taken before an owner's lock; never held while files are copied or
+ * removed.
+ */
+MUST_CHECK int copies_lock_key(int key_fd);
+void copies_unlock_key(int key_fd);
+
+/* A name of a copy that has none yet, or none any more: what nobody holds an flock(2) on is swept. */
+MUST_CHECK int copies_fill_unfinished(char name[UNFINISHED_NAME_LENGTH + 1]);
 
 #endif

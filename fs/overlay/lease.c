@@ -10,7 +10,7 @@ const int64_t session_lease_idle_limit_ns = 24 * 3600 * INT64_C(1000000000);
  * Asked of the kernel: a test that moves its own clock (libfaketime, for one, by LD_PRELOAD) and
  * runs mintfs must not end the sessions of others.
  */
-static int64_t real_now_ns(void)
+int64_t session_lease_now_ns(void)
 {
     struct timespec now;
 #if defined(__LP64__)
@@ -28,17 +28,7 @@ int session_lease_set_owner(struct session_lease *lease, int pid)
 
 void session_lease_set_ttl(struct session_lease *lease, uint64_t seconds)
 {
-    lease->ends_ns = real_now_ns() + (int64_t)seconds * 1000000000;
-}
-
-bool session_lease_owner_is_gone(const struct session_lease *lease)
-{
-    return lease->owner.pid && process_look(&lease->owner) == PROCESS_GONE;
-}
-
-bool session_lease_owner_lives(const struct session_lease *lease)
-{
-    return lease->owner.pid && process_look(&lease->owner) == PROCESS_LIVES;
+    lease->ends_ns = session_lease_now_ns() + (int64_t)seconds * 1000000000;
 }
 
 /* Idleness is counted on a clock that nobody sets. */
@@ -51,7 +41,7 @@ int64_t session_lease_clock_ns(void)
 
 int64_t session_lease_time_left_ns(const struct session_lease *lease)
 {
-    return lease->ends_ns ? lease->ends_ns - real_now_ns() : INT64_MAX;
+    return lease->ends_ns ? lease->ends_ns - session_lease_now_ns() : INT64_MAX;
 }
 
 int64_t session_lease_idle_left_ns(int64_t used_ns)
@@ -61,5 +51,6 @@ int64_t session_lease_idle_left_ns(int64_t used_ns)
 
 bool session_lease_is_over(const struct session_lease *lease)
 {
-    return session_lease_time_left_ns(lease) <= 0 || session_lease_owner_is_gone(lease);
+    return session_lease_time_left_ns(lease) <= 0 ||
+           (lease->owner.pid && process_look(&lease->owner) == PROCESS_GONE);
 }

@@ -42,15 +42,14 @@ struct session_lease {
 MUST_CHECK int session_lease_set_owner(struct session_lease *lease, int pid);
 /* From now on. */
 void session_lease_set_ttl(struct session_lease *lease, uint64_t seconds);
-/* Whether the owner was seen to be gone, or to live; neither for none. */
-bool session_lease_owner_is_gone(const struct session_lease *lease);
-bool session_lease_owner_lives(const struct session_lease *lease);
 /* How long until the time that is set; not above 0: it is over. INT64_MAX where none is set. */
 int64_t session_lease_time_left_ns(const struct session_lease *lease);
 /* How long a session without a time or a living owner may stay unused, last used then
  * (session_used_ns()). Copies, whose use is not seen, count from the last sign of their owner. */
 int64_t session_lease_idle_left_ns(int64_t used_ns);
 extern const int64_t session_lease_idle_limit_ns;
+/* CLOCK_REALTIME, as the kernel has it. */
+int64_t session_lease_now_ns(void);
 int64_t session_lease_clock_ns(void);
 /* For a session that no daemon has: whether what was set has ended it, a time or its owner. */
 bool session_lease_is_over(const struct session_lease *lease);

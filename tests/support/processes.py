@@ -108,6 +108,13 @@ def _run(function, connection):
         os._exit(0)
 
 
+def sleeper() -> Child:
+    """A process to own sessions."""
+    child = Child(lambda talk: (talk.send(), talk.receive())[0])
+    child.receive()
+    return child
+
+
 def die_with_parent():
     """To be said again after a change of user, which forgets it."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

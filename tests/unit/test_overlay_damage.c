@@ -204,7 +204,7 @@ static void test_an_owner_of_before(void **state)
         session_get_lease(node_session(root), &lease);
         node_unref(root, 1);
         CHECK(lease.ends_ns == 4711 && lease.owner.pid == getpid() && lease.owner.start == 99);
-        CHECK(!session_lease_owner_is_gone(&lease) && !session_lease_owner_lives(&lease));
+        CHECK_EQ(process_look(&lease.owner), PROCESS_UNSEEN);
         size_t size;
         log_name(name, 7);
         AUTO_FREE char *bytes = read_log(&world, name, &size);

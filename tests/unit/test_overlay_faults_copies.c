@@ -73,7 +73,7 @@ static void test_copies(void **state)
                 bool first = false;
                 said_begin();
                 io_fault_arm(nth, errors[i], sticky);
-                int r = copies_new(place->store, key, "id", &path, &first);
+                int r = copies_new(place->store, key, "id", NULL, &path, &first);
                 unsigned long calls = io_fault_count();
                 io_fault_arm(0, 0, false);
                 AUTO_FREE char *said = said_end();
@@ -82,11 +82,11 @@ static void test_copies(void **state)
                 CHECK(r == 0 || *said);
                 CHECK_EQ(count_copies(place->store), r == 0);
                 if (r < 0) {
-                    CHECK_EQ(copies_new(place->store, key, "id", &path, &first), 0);
+                    CHECK_EQ(copies_new(place->store, key, "id", NULL, &path, &first), 0);
                 } else {
                     said_begin();
                     char *second = NULL;
-                    CHECK_EQ(copies_new(place->store, key, "id", &second, &first), -EEXIST);
+                    CHECK_EQ(copies_new(place->store, key, "id", NULL, &second, &first), -EEXIST);
                     free(said_end());
                 }
                 check_copy(path);

@@ -1,0 +1,259 @@
+"""Owners whose numbers mean another process to whoever looks, or none: in containers, that is."""
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import time
+import zlib
+from pathlib import Path
+
+import pytest
+
+from support import mounts
+from support.basics import IS_ROOT, eventually, fails, needs_root
+from support.nests import Nest
+from support.processes import sleeper
+
+DAY_NS = 24 * 3600 * 10**9
+
+
+@pytest.fixture
+def nest(request):
+    if not IS_ROOT:
+        pytest.skip("only root makes a PID namespace with a /proc of its own")
+    made = []
+
+    def make(store, **how):
+        made.append(Nest(environment=store.env, **how))
+        return made[-1]
+
+    yield make
+    for nest in made:
+        nest.close()
+
+
+def sessions(store) -> list:
+    rows = json.loads(store.run("session", "ls", "--json").stdout)["sessions"]
+    return sorted(row["id"] for row in rows)
+
+
+# ---- on a mount ----
+
+
+@pytest.mark.parametrize("mount_proc", [True, False])
+def test_an_owner_is_counted_in_its_own_namespace(mount, store, key, nest, mount_proc):
+    """Its number means another process here, or none: neither decides."""
+    inner = nest(store, mount_proc=mount_proc)
+    number = inner.sleeper()
+    assert number < 1000
+    session = Path(inner.ask(*store.command("session", "new", "--owner", number, key, "inner")))
+    raw = mount.new(key, "raw")
+    assert inner.ask(f"setfattr -n user.mintfs.owner -v {number} {raw} 2>&1") == ""
+    # An unrelated end makes the daemon look at all owners again.
+    other = sleeper()
+    goes = Path(store.run("session", "new", "--owner", other.pid, key).stdout.strip())
+    other.kill()
+    eventually(lambda: not goes.exists(), "the end of another's session")
+    assert os.listdir(session) == os.listdir(raw) == ["app.db"]
+    inner.ask(f"kill -9 {number}")
+    eventually(lambda: not session.exists() and not raw.exists(), "the end of the owner's sessions")
+
+
+@needs_root
+def test_who_has_no_number_in_the_daemons_namespace_owns_nothing(fuse, store, key, place):
+    """A daemon in an inner namespace: what we call ourselves there means nothing, or another."""
+    wrapper = place / "inner"
+    wrapper.write_text(f'#!/bin/sh\nexec unshare --pid --fork --kill-child {store.binary} "$@"\n')
+    wrapper.chmod(0o755)
+    binary, store.binary = store.binary, wrapper
+    made = mounts.Mount(store, store.home / "mnt")
+    store.binary = binary
+    said = store.fail("session", "new", "--owner", os.getpid(), key, "one", status=1)
+    assert "--ttl" in said and "namespace" in said
+    raw = made.new(key, "raw")
+    with fails("EXDEV"):
+        os.setxattr(raw, "user.mintfs.owner", b"1")
+    timed = Path(store.run("session", "new", "--ttl", "10m", key, "timed").stdout.strip())
+    assert sorted(os.listdir(made.sessions / key)) == ["raw", "timed"]
+    timed.rmdir()
+    raw.rmdir()
+    subprocess.run(["umount", made.point], check=True)
+    made.ended()
+
+
+# ---- copies ----
+
+
+def new_copy(store, *words) -> Path:
+    return Path(store.run("session", "new", *words).stdout.strip())
+
+
+def lease_of(copy: Path) -> Path:
+    return copy.with_name(f".lease-{copy.name}")
+
+
+def rewrite(copy: Path, change):
+    """Changes the words of a lease: ends, seen, boot ID, two namespaces, PID, start, lock."""
+    magic, *words, _ = lease_of(copy).read_text().split()
+    assert magic == "mintfs-lease-2"
+    change(words)
+    text = " ".join([magic, *words]) + " "
+    sum_ = zlib.crc32(text.encode(), zlib.crc32(bytes(8)))
+    lease_of(copy).write_text(f"{text}{sum_:08x}\n")
+
+
+def age(copy: Path, ns: int):
+    def change(words):
+        words[1] = str(int(words[1]) - ns)
+
+    rewrite(copy, change)
+
+
+def test_a_copy_lives_on_in_the_sight_of_another_namespace(copies, key, nest):
+    """The case: two containers, one store; each making and listing in turn."""
+    one, two = nest(copies), nest(copies)
+    owners = {one: one.sleeper(), two: two.sleeper()}
+    made = {}
+    for turn in range(3):
+        for inner, number in owners.items():
+            words = copies.command("session", "new", "--owner", number, key)
+            path = Path(inner.ask(*words).split()[-1])
+            made.setdefault(inner, []).append(path.name)
+            assert sessions(copies) == sorted(made.get(one, []) + made.get(two, []))
+            two.ask(*copies.command("gc"))
+    # Its own namespace sees that an owner is gone; ours sees nothing until the lease is old.
+    one.ask(f"kill -9 {owners[one]}; wait")
+    assert sessions(copies) == sorted(made[one] + made[two])
+    one.ask(*copies.command("gc"))
+    assert sessions(copies) == sorted(made[two])
+    copies.run("gc")
+    assert sessions(copies) == sorted(made[two])
+
+
+def test_no_sign_of_an_unseen_owner_for_a_day(copies, key):
+    copy = new_copy(copies, "--owner", os.getpid(), key, "one")
+    timed = new_copy(copies, "--owner", os.getpid(), "--ttl", "100d", key, "timed")
+
+    def move_away(words):
+        words[3] = str(int(words[3]) + 1)  # the PID namespace
+
+    for path in (copy, timed):
+        rewrite(path, move_away)
+        age(path, DAY_NS - 60 * 10**9)
+    assert sessions(copies) == ["one", "timed"]
+    # A reset is a sign of life, and then there is another day.
+    copies.run("session", "reset", "one")
+    for path in (copy, timed):
+        age(path, 2 * 60 * 10**9)
+    assert sessions(copies) == ["one", "timed"]
+    for path in (copy, timed):
+        age(path, DAY_NS)
+    assert sessions(copies) == ["timed"]
+    assert not lease_of(copy).exists()
+
+
+def test_an_owner_that_is_seen_renews_its_lease(copies, key):
+    copy = new_copy(copies, "--owner", os.getpid(), key, "one")
+    young = lease_of(copy).read_bytes()
+    assert sessions(copies) == ["one"] and lease_of(copy).read_bytes() == young
+    age(copy, 30 * DAY_NS)
+    assert sessions(copies) == ["one"]
+    seen = int(lease_of(copy).read_text().split()[2])
+    assert abs(time.time_ns() - seen) < DAY_NS
+
+
+@pytest.mark.parametrize("lock", ["never taken", "held", "free", "missing"])
+def test_the_lock_of_an_unseen_owner(copies, key, lock):
+    made = copies.run("session", "new", "--json", "--owner", os.getpid(), "--owner-lock", "me", key)
+    row = json.loads(made.stdout)
+    copy, path = Path(row["path"]), Path(row["owner_lock"])
+    rewrite(copy, lambda words: words.__setitem__(3, "1"))
+    assert path == copy.parent.parent / ".owners/me" and path.stat().st_size == 0
+    held = None
+    if lock != "never taken":
+        held = subprocess.Popen(
+            ["flock", path, "sh", "-c", 'echo >>"$0"; echo held; exec cat', path],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert held.stdout.readline() == b"held\n"
+        assert sessions(copies) == [row["id"]]
+        age(copy, 10 * DAY_NS)
+        assert sessions(copies) == [row["id"]], "its owner holds the lock"
+    if lock == "missing":
+        path.unlink()
+        assert sessions(copies) == [row["id"]]
+    if lock in ("free", "missing"):
+        held.communicate()
+    expected = [] if lock == "free" else [row["id"]]
+    assert sessions(copies) == expected
+    if lock == "free":
+        assert not path.parent.exists()
+    if lock == "held":
+        held.communicate()
+        assert sessions(copies) == []
+    if lock == "never taken":
+        age(copy, 10 * DAY_NS)
+        assert sessions(copies) == []
+        os.utime(path, (0, 0))
+        assert sessions(copies) == [] and not path.parent.exists()
+
+
+def test_what_another_boot_or_version_wrote(copies, key):
+    """Another boot, or another machine, has its own processes; a lock is not to be seen from there."""
+    boot = new_copy(copies, "--owner", os.getpid(), key, "boot")
+    rewrite(boot, lambda words: words.__setitem__(2, "0" * 36))
+    rewrite(boot, lambda words: words.__setitem__(5, "999999999"))
+    later = new_copy(copies, "--owner", os.getpid(), key, "later")
+    lease_of(later).write_text("mintfs-lease-3 1 2 3\n")
+    damaged = new_copy(copies, "--ttl", "1s", key, "damaged")
+    text = lease_of(damaged).read_text()
+    lease_of(damaged).write_text(text.replace("mintfs-lease-2 1", "mintfs-lease-2 0"))
+    before = new_copy(copies, key, "before")
+    lease_of(before).write_text("0 999999999 4711\n")
+    over = new_copy(copies, key, "over")
+    lease_of(over).write_text("1 0 0\n")
+    assert sessions(copies) == ["before", "boot", "damaged", "later"]
+    for path in (boot, before):
+        os.utime(lease_of(path), (0, 0))
+    age(boot, 2 * DAY_NS)
+    assert sessions(copies) == ["damaged", "later"]
+
+
+def test_a_lease_without_a_copy_is_removed(copies, key):
+    """As a command leaves it that is killed; and it says nothing of the next session of that ID."""
+    copy = new_copy(copies, "--owner", os.getpid(), key, "one")
+    new_copy(copies, key, "two")
+    left = lease_of(copy).read_text()
+    copies.run("session", "rm", "one")
+    assert not lease_of(copy).exists()
+    lease_of(copy).write_text("1 0 0\n")
+    assert new_copy(copies, key, "one") == copy
+    assert sessions(copies) == ["one", "two"] and not lease_of(copy).exists()
+    lease_of(copy.with_name("three")).write_text(left)
+    assert sessions(copies) == ["one", "two"]
+    assert not lease_of(copy.with_name("three")).exists()
+
+
+def test_where_proc_is_anothers_no_copy_has_an_owner(copies, key, nest):
+    """As after unshare --pid without --mount-proc: the number would mean another process."""
+    inner = nest(copies, mount_proc=False)
+    said = inner.ask(shlex.join(copies.command("session", "new", "--owner", 1, key)) + " 2>&1")
+    assert "--ttl" in said and "/proc" in said
+    assert sessions(copies) == []
+    assert inner.ask(*copies.command("session", "new", "--ttl", "10m", key, "timed"))
+    assert sessions(copies) == ["timed"]
+
+
+@pytest.mark.skipif(not shutil.which("faketime"), reason="no faketime")
+@pytest.mark.parametrize("clock", ["+3650d", "-3650d"])
+def test_a_test_that_moves_its_clock_ends_nobodys_copy(copies, key, clock):
+    """It may well run mintfs, and so look at all copies."""
+    new_copy(copies, "--ttl", "10m", key, "timed")
+    unseen = new_copy(copies, "--owner", os.getpid(), key, "unseen")
+    rewrite(unseen, lambda words: words.__setitem__(3, "1"))
+    fake = ["faketime", "-f", clock, *copies.command("session", "new", "--ttl", "10m", key, "moved")]
+    subprocess.run(fake, env=copies.env, check=True, stdout=subprocess.DEVNULL)
+    assert sessions(copies) == ["moved", "timed", "unseen"]
