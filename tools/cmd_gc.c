@@ -169,6 +169,9 @@ static int collect(const struct asked *asked, struct telling *telling)
         r = at_rest_sweep(store);
     if (r == 0)
         r = gc_run(store, &wanted, &result);
+    if (r == 0 && result.is_clock_in_doubt && wanted.max_age_ns != GC_NO_AGE)
+        log_info("the clock is more than a day from where it was at the last use of the store: "
+                 "nothing is evicted by its age until a command in an hour or later agrees");
     if (r == 0 && wanted.name && result.left + result.evicted == 0)
         log_info("no template has the name \"%s\"; mintfs ls lists them", wanted.name);
     return r == 0 ? print_summary(&result, telling) : r;

@@ -7,9 +7,9 @@
 #include <string.h>
 #include <time.h>
 
+#include "fs/base/clock.h"
 #include "fs/base/log.h"
 #include "fs/base/wrap.h"
-#include "fs/store/catalog.h"
 
 enum { PROSE_MAX = 80 };
 
@@ -57,7 +57,7 @@ static void format_long(int64_t seconds, char *text)
 
 const char *shown_age(int64_t ns, char ret_text[SHOWN_SIZE])
 {
-    int64_t seconds = (catalog_now_ns() - ns) / second_ns;
+    int64_t seconds = (clock_real_ns() - ns) / second_ns;
     format_long(seconds < 0 ? 0 : seconds, ret_text);
     return ret_text;
 }

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <sys/time.h>
 
+#include "fs/base/clock.h"
 #include "fs/base/dir.h"
 #include "fs/base/io.h"
 #include "fs/base/lock.h"
@@ -349,8 +350,12 @@ static int describe(struct build *build)
 static int publish(struct build *build)
 {
     const struct store *store = build->store;
-    build->manifest->created_ns = catalog_now_ns();
+    int64_t now_ns = clock_real_ns();
+    /* Readers of earlier versions take no time before 1970. */
+    build->manifest->created_ns = now_ns > 0 ? now_ns : 0;
     int r = manifest_write(build->work_fd, build->manifest);
+    if (r == -E2BIG)
+        return r;
     if (r == 0)
         r = io_fsync(build->work_fd);
     if (r == 0)
@@ -423,9 +428,9 @@ static int build_locked(struct build *build)
     r = build->manifest ? make_work(build) : -ENOMEM;
     if (r < 0)
         return store_log_error(build->store->path, r, "v1/building");
-    int64_t start_ns = catalog_now_ns();
+    int64_t start_ns = clock_real_ns();
     r = run_builder(build);
-    int64_t took_ns = catalog_now_ns() - start_ns;
+    int64_t took_ns = clock_real_ns() - start_ns;
     build->manifest->build_time_ns = took_ns > 0 ? took_ns : 0;
     if (r == 0)
         r = seal_and_publish(build);

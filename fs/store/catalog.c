@@ -4,8 +4,8 @@
 #include <sqlite3.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
+#include "fs/base/clock.h"
 #include "fs/base/io.h"
 #include "fs/base/lock.h"
 #include "fs/base/log.h"
@@ -65,13 +65,6 @@ const struct store *catalog_store(const struct catalog *catalog)
 const char *catalog_library_version(void)
 {
     return sqlite3_libversion();
-}
-
-int64_t catalog_now_ns(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
 static bool is_opened(const struct catalog *catalog, const struct stat *status)
@@ -167,6 +160,10 @@ int catalog_commit(sqlite3 *db)
     return catalog_db_error(sqlite3_exec(db, "COMMIT", NULL, NULL, NULL));
 }
 
+/* A use always changes last_used_ns: that is how eviction sees that one came between. */
+#define USED_AT(n)                                                                                 \
+    "last_used_ns = CASE WHEN last_used_ns > " n " THEN last_used_ns + 1 ELSE " n " END"
+
 static int set_name(sqlite3 *db, const char *name, const char *key)
 {
     if (!name)
@@ -174,7 +171,7 @@ static int set_name(sqlite3 *db, const char *name, const char *key)
     return catalog_db_run(db,
                           "INSERT INTO names(name, key, since_ns) VALUES(?1, ?2, ?3)"
                           " ON CONFLICT(name) DO UPDATE SET key = ?2, since_ns = ?3",
-                          "ssi", name, key, catalog_now_ns());
+                          "ssi", name, key, clock_real_ns());
 }
 
 int catalog_row_is_verified(sqlite3 *db, const char *key)
@@ -213,7 +210,10 @@ static int add(sqlite3 *db, void *arguments)
 {
     const struct addition *addition = arguments;
     const struct manifest *manifest = addition->manifest;
+    struct age_reading reading = {0};
     int r = catalog_begin(db, true);
+    if (r == 0)
+        r = catalog_clock_tick(db, &reading);
     if (r == 0)
         r = catalog_db_enter(db, addition->store, manifest, true);
     if (r == 0)
@@ -228,7 +228,7 @@ static int add(sqlite3 *db, void *arguments)
                            "ii", manifest->build_time_ns, (int64_t)manifest_size_bytes(manifest));
     if (r == 0 && addition->built_now)
         r = catalog_db_run(db, "UPDATE templates SET last_used_ns = ?1 WHERE key = ?2", "is",
-                           catalog_now_ns(), manifest->key);
+                           reading.use_ns, manifest->key);
     return r == 0 ? catalog_commit(db) : r;
 }
 
@@ -264,12 +264,16 @@ struct hit {
 static int count_hit(sqlite3 *db, void *arguments)
 {
     const struct hit *hit = arguments;
+    struct age_reading reading;
     int r = catalog_begin(db, false);
     if (r == 0)
+        r = catalog_clock_tick(db, &reading);
+    if (r == 0)
         r = catalog_db_run(db,
-                           "UPDATE templates SET hits = hits + 1, last_used_ns = ?1,"
-                           " saved_ns = saved_ns + build_time_ns WHERE key = ?2 AND verified",
-                           "is", catalog_now_ns(), hit->key);
+                           "UPDATE templates SET hits = hits + 1, " USED_AT(
+                               "?1") ", saved_ns = saved_ns + build_time_ns"
+                                     " WHERE key = ?2 AND verified",
+                           "is", reading.use_ns, hit->key);
     if (r == 0 && sqlite3_changes(db) == 0)
         return catalog_db_error(sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL));
     if (r == 0)
@@ -348,10 +352,13 @@ int catalog_count_use(struct catalog *catalog, uint64_t sessions, uint64_t reque
 
 static int touch(sqlite3 *db, void *key)
 {
+    struct age_reading reading;
     int r = catalog_begin(db, false);
     if (r == 0)
-        r = catalog_db_run(db, "UPDATE templates SET last_used_ns = ?1 WHERE key = ?2", "is",
-                           catalog_now_ns(), (const char *)key);
+        r = catalog_clock_tick(db, &reading);
+    if (r == 0)
+        r = catalog_db_run(db, "UPDATE templates SET " USED_AT("?1") " WHERE key = ?2", "is",
+                           reading.use_ns, (const char *)key);
     return r == 0 ? catalog_commit(db) : r;
 }
 

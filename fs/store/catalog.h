@@ -22,6 +22,7 @@
 
 #include "fs/base/cleanup.h"
 #include "fs/base/sha256.h"
+#include "fs/store/age.h"
 #include "fs/store/manifest.h"
 #include "fs/store/store.h"
 
@@ -35,8 +36,12 @@ void catalog_free(struct catalog *catalog);
  * removed, so that its directory cannot go. */
 void catalog_close(struct catalog *catalog);
 
-/* CLOCK_REALTIME in nanoseconds, as all times here. */
-int64_t catalog_now_ns(void);
+/*
+ * What ages are counted to now (fs/store/age.h); nothing is written. catalog_note_time() records
+ * the reading, as each use of a template does.
+ */
+MUST_CHECK int catalog_age_now(struct catalog *catalog, struct age_reading *ret_reading);
+MUST_CHECK int catalog_note_time(struct catalog *catalog);
 
 /* SQLite's, as the one that runs says. */
 const char *catalog_library_version(void);

@@ -4,6 +4,7 @@
  *   templates  one row a template that this store knows of; times in ns since the epoch; label and
  *              made_by: the name at its build and the builder, from the manifest
  *   names      what each label stands for, and since when
+ *   clock      fs/store/age.h; earlier versions made none
  *   days       sums by day (local time, YYYY-MM-DD)
  *
  * A rollback journal, not a WAL: a catalog is then one file, which rename(2) replaces under
@@ -16,6 +17,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "fs/base/clock.h"
 #include "fs/base/dir.h"
 #include "fs/base/io.h"
 #include "fs/base/lock.h"
@@ -41,6 +43,8 @@ static const char schema[] =
     "  name TEXT PRIMARY KEY NOT NULL, key TEXT NOT NULL, since_ns INTEGER NOT NULL)"
     "  WITHOUT ROWID;"
     "CREATE INDEX names_by_key ON names(key);"
+    "CREATE TABLE clock(id INTEGER PRIMARY KEY CHECK(id = 1), accepted_ns INTEGER NOT NULL,"
+    "  doubted_ns INTEGER NOT NULL);"
     "CREATE TABLE days("
     "  day TEXT PRIMARY KEY NOT NULL, hits INTEGER NOT NULL DEFAULT 0,"
     "  misses INTEGER NOT NULL DEFAULT 0, builds INTEGER NOT NULL DEFAULT 0,"
@@ -240,7 +244,7 @@ static char *words_of_builder(const struct manifest *manifest)
 static int64_t came_ns(const struct store *store, const struct manifest *manifest)
 {
     struct stat status;
-    int64_t now_ns = catalog_now_ns();
+    int64_t now_ns = clock_real_ns();
     int64_t ns = manifest->created_ns;
     if (fstatat(store->templates_fd, manifest->key, &status, AT_SYMLINK_NOFOLLOW) == 0) {
         int64_t changed_ns = (int64_t)status.st_ctim.tv_sec * 1000000000 + status.st_ctim.tv_nsec;
@@ -255,6 +259,9 @@ int catalog_db_enter(sqlite3 *db, const struct store *store, const struct manife
     AUTO_FREE char *made_by = words_of_builder(manifest);
     if (!made_by)
         return -ENOMEM;
+    /* Made under a clock that was ahead, it must not keep its name for ever. */
+    int64_t now_ns = clock_real_ns();
+    int64_t since_ns = manifest->created_ns < now_ns ? manifest->created_ns : now_ns;
     int64_t files = 0;
     for (size_t i = 0; i < manifest->entry_count; i++)
         files += manifest->entries[i].type == ENTRY_FILE;
@@ -276,7 +283,7 @@ int catalog_db_enter(sqlite3 *db, const struct store *store, const struct manife
                            "INSERT INTO names(name, key, since_ns) VALUES(?1, ?2, ?3)"
                            " ON CONFLICT(name) DO UPDATE SET key = ?2, since_ns = ?3"
                            " WHERE since_ns < ?3",
-                           "ssi", manifest->name, manifest->key, manifest->created_ns);
+                           "ssi", manifest->name, manifest->key, since_ns);
     return r;
 }
 

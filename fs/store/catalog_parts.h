@@ -1,6 +1,6 @@
 /*
- * What the catalog's files share; for catalog.c, catalog_list.c, catalog_reconcile.c and
- * catalog_care.c alone.
+ * What the catalog's files share; for catalog.c, catalog_list.c, catalog_reconcile.c,
+ * catalog_care.c and catalog_clock.c alone.
  */
 #ifndef MINTFS_STORE_CATALOG_PARTS_H
 #define MINTFS_STORE_CATALOG_PARTS_H
@@ -25,6 +25,12 @@ MUST_CHECK int catalog_commit(sqlite3 *db);
 
 /* The store that it is of. */
 const struct store *catalog_store(const struct catalog *catalog);
+
+/*
+ * Within an operation that has begun to write: takes a reading of the clock, and records it. What a
+ * wrong clock had entered as used in the future is then used now.
+ */
+MUST_CHECK int catalog_clock_tick(sqlite3 *db, struct age_reading *ret_reading);
 
 /* As catalog_is_verified(), within an operation. */
 MUST_CHECK int catalog_row_is_verified(sqlite3 *db, const char *key);

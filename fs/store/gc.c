@@ -89,7 +89,9 @@ static bool has_name(const struct catalog_row *row, const char *name)
 static bool is_too_old(const struct candidate *candidate, const struct gc_options *options,
                        int64_t now_ns)
 {
-    return options->max_age_ns >= 0 && now_ns - candidate->used_ns > options->max_age_ns;
+    /* A use in the future, by a clock that was wrong, is one just now. */
+    return candidate->used_ns < now_ns && options->max_age_ns >= 0 &&
+           now_ns - candidate->used_ns > options->max_age_ns;
 }
 
 /* What keeps it, whoever uses it or not; GC_EVICTED: nothing. */
@@ -201,13 +203,18 @@ static int run_pass(struct pass *pass, bool by_size)
 static int hold_limits(const struct store *store, const struct gc_options *options,
                        struct candidates *all, uint64_t total, struct gc_result *result)
 {
+    struct age_reading reading;
+    int r = catalog_age_now(store->catalog, &reading);
+    if (r < 0)
+        return r;
+    result->is_clock_in_doubt = reading.is_in_doubt;
     struct pass pass = {.store = store,
                         .options = options,
                         .all = all,
                         .result = result,
                         .total = total,
-                        .now_ns = catalog_now_ns()};
-    int r = options->max_age_ns >= 0 ? run_pass(&pass, false) : 0;
+                        .now_ns = reading.now_ns};
+    r = options->max_age_ns >= 0 ? run_pass(&pass, false) : 0;
     if (r == 0 && options->max_size_bytes != GC_NO_SIZE)
         r = run_pass(&pass, true);
     result->left_bytes = pass.total;
@@ -267,6 +274,9 @@ int gc_run(const struct store *store, const struct gc_options *options,
     for (int i = 0; r == 1 && i < TRIES; i++)
         r = run_once(store, options, i + 1 == TRIES, &result);
     progress_stop();
+    /* At the end, when there is room for it again. */
+    if (r >= 0 && !options->dry_run)
+        (void)!catalog_note_time(store->catalog);
     if (r < 0)
         return r;
     *ret_result = result;
@@ -277,11 +287,14 @@ int gc_is_due(const struct store *store, const struct gc_options *options)
 {
     uint64_t bytes = 0;
     int64_t oldest_ns = 0;
+    struct age_reading reading = {0};
     int r = catalog_totals(store->catalog, &bytes, &oldest_ns);
+    if (r == 0)
+        r = catalog_age_now(store->catalog, &reading);
     if (r < 0)
         return r;
     return (options->max_size_bytes != GC_NO_SIZE && bytes > options->max_size_bytes) ||
-           (options->max_age_ns >= 0 && oldest_ns < catalog_now_ns() - options->max_age_ns);
+           (options->max_age_ns >= 0 && oldest_ns < reading.now_ns - options->max_age_ns);
 }
 
 /* ---- by key ---- */

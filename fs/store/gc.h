@@ -65,6 +65,8 @@ struct gc_result {
     uint64_t left_bytes;
     size_t spared; /* were over a limit, and are in use, being built, pinned or kept */
     bool over;     /* what is left is still over the size limit */
+    /* The clock is far from where it was at the last use, so that nothing got older: see age.h. */
+    bool is_clock_in_doubt;
 };
 
 /*

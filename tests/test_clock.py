@@ -1,0 +1,97 @@
+"""Clocks that are wrong: one that a test suite moves, and one of a machine that just woke up."""
+
+import contextlib
+import json
+import shutil
+import sqlite3
+
+import pytest
+
+from support.care import aged, keys_of, read
+from support.catalogs import DAY_NS
+
+HOUR_NS = DAY_NS // 24
+
+
+@contextlib.contextmanager
+def catalog(store):
+    with contextlib.closing(sqlite3.connect(store.path / "v1/catalog.db")) as db, db:
+        yield db
+
+
+def move_clock(store, days):
+    """As if the machine's clock were so many days on: all that was recorded is so much earlier."""
+    with catalog(store) as db:
+        db.execute("update templates set last_used_ns = last_used_ns - ?", (days * DAY_NS,))
+        db.execute("update clock set accepted_ns = accepted_ns - ?1, doubted_ns = 0", (days * DAY_NS,))
+
+
+@pytest.fixture
+def three(store):
+    for i in range(3):
+        store.build("sh", "-c", f"echo {i} >$0", "{out}", name=f"p{i}")
+    return store
+
+
+def test_a_build_under_a_moved_test_clock(three):
+    store = three
+    if not shutil.which("faketime"):
+        pytest.skip("faketime is not installed: scripts/setup")
+    store.binary, binary = "faketime", store.binary
+    done = store.run("-f", "+40d", binary, "build", "--", "sh", "-c", "echo x >$0", "{out}")
+    assert "evicted" not in done.stderr
+    store.run("-f", "-60y", binary, "build", "--", "sh", "-c", "echo y >$0", "{out}")
+    store.binary = binary
+    assert len(keys_of(store)) == 5
+    assert json.loads(store.run("verify", "-a", "--json").stdout)["problems"] == []
+    # What was built under it gets old as all others do.
+    with catalog(store) as db:
+        assert db.execute("select max(last_used_ns) - min(last_used_ns) from templates").fetchone()[
+            0
+        ] < DAY_NS
+
+
+def test_one_reading_that_jumps_ahead_evicts_nothing(three):
+    store = three
+    before = keys_of(store)
+    move_clock(store, 40)
+    done = store.run("build", "-n", "other", "--", "sh", "-c", "echo x >$0", "{out}")
+    assert "evicted" not in done.stderr and len(keys_of(store)) == 4
+    assert "until a command in an hour" in store.run("gc").stderr
+    assert len(keys_of(store)) == 4
+    # The clock was wrong, and is set right: nothing has happened.
+    move_clock(store, -40)
+    store.run("gc")
+    assert len(keys_of(store)) == 4
+    # It was right, as another command finds later; what was built meanwhile is young.
+    move_clock(store, 40)
+    store.run("gc")
+    with catalog(store) as db:
+        db.execute("update clock set doubted_ns = doubted_ns - ?", (2 * HOUR_NS,))
+    answer = read(store, "gc", "gc")
+    assert {row["key"] for row in answer["evicted"]} >= set(before)
+
+
+def test_uses_in_the_future_are_uses_now(store):
+    keys = aged(store, count=2)
+    with catalog(store) as db:
+        db.execute("update templates set last_used_ns = last_used_ns + ? where key = ?",
+                   (400 * DAY_NS, keys[0]))
+        db.execute("delete from clock")
+        db.execute("insert into clock values(1, cast(strftime('%s', 'now') as integer) * 1000000000, 0)")
+    assert read(store, "gc", "gc", "--max-age", "3d")["evicted"] == []
+    with catalog(store) as db:
+        (used,) = db.execute("select last_used_ns from templates where key = ?", (keys[0],)).fetchone()
+        (now,) = db.execute("select cast(strftime('%s', 'now') as integer) * 1000000000").fetchone()
+    assert abs(used - now) < DAY_NS
+
+
+def test_a_catalog_of_an_earlier_version_has_no_clock(three):
+    store = three
+    with catalog(store) as db:
+        db.execute("drop table clock")
+        db.execute("update templates set last_used_ns = last_used_ns - ?", (40 * DAY_NS,))
+    assert "until a command in an hour" in store.run("gc").stderr
+    assert len(keys_of(store)) == 3
+    with catalog(store) as db:
+        assert db.execute("select count(*) from clock").fetchone() == (1,)
