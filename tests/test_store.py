@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 import shutil
 import sqlite3
 import stat
@@ -321,3 +322,20 @@ def test_ls_for_people(project):
     head, line = project.run("ls").stdout.splitlines()
     assert head.split()[:3] == ["NAME", "KEY", "SIZE"]
     assert line.split()[:2] == ["unit", key[:12]]
+
+
+@pytest.mark.parametrize("text", [b"0,", b"{},", b'"",', b"[[["])
+def test_a_manifest_that_would_take_gigabytes(project, text):
+    """In an address space of 1.5 GiB, where that of 200 MB once took 4."""
+    key = project.build()
+    manifest = project.template(key) / "manifest.json"
+    manifest.chmod(0o644)
+    for size in (60 << 20, 200 << 20):
+        manifest.write_bytes(b'{"x": [' + text * (size // len(text)) + b"0]}")
+        limit = (3 << 29, 3 << 29)
+        message = project.fail(
+            "show", key, status=5,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, limit),
+        )
+        assert "manifest.json: damaged: larger than any manifest" in message
+    assert project.build() == key and project.runs() == 2

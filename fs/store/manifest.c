@@ -30,11 +30,17 @@
 
 #include "fs/base/dir.h"
 #include "fs/base/io.h"
+#include "fs/base/json_bounds.h"
 #include "fs/base/log.h"
 #include "fs/store/strlist.h"
 
 static const char file_name[] = "manifest.json";
-enum { FORMAT_VERSION = 1, MANIFEST_LIMIT_BYTES = 256 << 20 };
+/*
+ * Some 180 bytes, 6 values and an object for each file: 250,000 files are within all of these, and
+ * what is within them takes no more than some 300 MB to read.
+ */
+enum { FORMAT_VERSION = 1, MANIFEST_LIMIT_BYTES = 64 << 20 };
+static const struct json_bounds bounds = {.values = 3 << 20, .objects = 300000, .arrays = 64};
 static const char *const type_names[] = {
     [ENTRY_FILE] = "file", [ENTRY_DIRECTORY] = "directory", [ENTRY_SYMLINK] = "symlink"};
 
@@ -150,7 +156,13 @@ int manifest_write(int template_fd, const struct manifest *manifest)
     AUTO_FREE char *text = root ? json_dumps(root, JSON_INDENT(1) | JSON_PRESERVE_ORDER) : NULL;
     if (!text)
         return -ENOMEM;
-    return dir_write_file(template_fd, file_name, text, strlen(text), 0444);
+    size_t size = strlen(text);
+    if (size > MANIFEST_LIMIT_BYTES || !json_is_within(text, size, &bounds))
+        return log_fail(E2BIG,
+                        "builder left too much for a template: %zu files, directories and links, "
+                        "and %zu inputs; some 250,000 in all fit in",
+                        manifest->entry_count, manifest->input_count);
+    return dir_write_file(template_fd, file_name, text, size, 0444);
 }
 
 /* ---- paths ---- */
@@ -238,14 +250,25 @@ static int get_text(const json_t *object, const char *member, bool required, cha
     return text_from_json(json, ret_text);
 }
 
-static int get_number(const json_t *object, const char *member, int64_t *ret_number,
-                      const char **ret_fault)
+static int get_integer(const json_t *object, const char *member, int64_t *ret_number,
+                       const char **ret_fault)
 {
     const json_t *json = json_object_get(object, member);
     *ret_fault = member;
-    if (!json_is_integer(json) || json_integer_value(json) < 0)
+    if (!json_is_integer(json))
         return -EBADMSG;
     *ret_number = json_integer_value(json);
+    return 0;
+}
+
+static int get_number(const json_t *object, const char *member, int64_t *ret_number,
+                      const char **ret_fault)
+{
+    int64_t number = 0;
+    int r = get_integer(object, member, &number, ret_fault);
+    if (r < 0 || number < 0)
+        return -EBADMSG;
+    *ret_number = number;
     return 0;
 }
 
@@ -346,9 +369,11 @@ static int get_entry(const json_t *row, struct manifest_entry *entry, const char
     entry->is_sqlite = json_is_true(json_object_get(row, "sqlite"));
     entry->starts_in_wal = json_is_true(json_object_get(row, "wal"));
     r = get_digest(row, entry->digest, ret_fault);
+    if (r < 0)
+        return r;
     *ret_fault = "wal";
     /* The session patches header bytes of a database; other files have none. */
-    return r == 0 && entry->starts_in_wal && (!entry->is_sqlite || size < 20) ? -EBADMSG : r;
+    return entry->starts_in_wal && (!entry->is_sqlite || size < 20) ? -EBADMSG : 0;
 }
 
 /* Every directory on the way to an entry is an entry itself. */
@@ -404,7 +429,7 @@ static int get_all(const json_t *root, struct manifest *manifest, const char **r
     if (r == 0)
         r = get_text(root, "salt", false, &manifest->salt, ret_fault);
     if (r == 0)
-        r = get_number(root, "created_ns", &manifest->created_ns, ret_fault);
+        r = get_integer(root, "created_ns", &manifest->created_ns, ret_fault);
     if (r == 0)
         r = get_number(root, "build_time_ns", &manifest->build_time_ns, ret_fault);
     if (r == 0)
@@ -438,6 +463,15 @@ static int check_format(const json_t *root, const char *shown_path)
     return 0;
 }
 
+/* Entries are read last: where there are any, the fault is in the last of them. */
+static int log_fault(const struct manifest *manifest, const char *shown_path, const char *fault)
+{
+    size_t count = manifest->entry_count;
+    const char *path = count ? manifest->entries[count - 1].path : NULL;
+    return log_fail(EBADMSG, "%s/%s: damaged: \"%s\"%s%s is missing or makes no sense", shown_path,
+                    file_name, fault, path ? " of " : "", path ? path : "");
+}
+
 int manifest_read(int template_fd, const char *shown_path, struct manifest **ret_manifest)
 {
     AUTO_FREE char *text = NULL;
@@ -445,9 +479,11 @@ int manifest_read(int template_fd, const char *shown_path, struct manifest **ret
     int r = dir_read_file(template_fd, file_name, MANIFEST_LIMIT_BYTES, &text, &size);
     if (r == -ENOENT)
         return r;
-    if (r == -EINVAL || r == -ELOOP || r == -EFBIG)
-        return log_fail(EBADMSG, "%s/%s: not a manifest: no regular file, or too large", shown_path,
-                        file_name);
+    if (r == -EINVAL || r == -ELOOP)
+        return log_fail(EBADMSG, "%s/%s: not a manifest: no regular file", shown_path, file_name);
+    bool is_too_large = r == -EFBIG || (r == 0 && !json_is_within(text, size, &bounds));
+    if (is_too_large)
+        return log_fail(EBADMSG, "%s/%s: damaged: larger than any manifest", shown_path, file_name);
     if (r < 0)
         return log_errno(r, "%s/%s", shown_path, file_name);
     json_error_t error;
@@ -462,8 +498,7 @@ int manifest_read(int template_fd, const char *shown_path, struct manifest **ret
     const char *fault = "";
     r = manifest ? get_all(root, manifest, &fault) : -ENOMEM;
     if (r == -EBADMSG)
-        return log_fail(r, "%s/%s: damaged: \"%s\" is missing or makes no sense", shown_path,
-                        file_name, fault);
+        return log_fault(manifest, shown_path, fault);
     if (r < 0)
         return log_errno(r, "%s/%s", shown_path, file_name);
     *ret_manifest = steal_pointer(&manifest);

@@ -44,7 +44,7 @@ struct manifest {
     char key[SHA256_HEX_LENGTH + 1];
     char *name;            /* the label at build time, or NULL */
     char *file;            /* what --file said: the database that people mean */
-    int64_t created_ns;    /* CLOCK_REALTIME when it was published */
+    int64_t created_ns;    /* CLOCK_REALTIME when it was published; whatever a wrong clock said */
     int64_t build_time_ns; /* how long the builder ran: what a hit saves */
     char **builder;        /* arguments as typed, NULL-terminated */
     char **arguments;      /* the same as they count in the key, or what --as said instead */
@@ -66,7 +66,8 @@ struct manifest {
 MUST_CHECK int manifest_read(int template_fd, const char *shown_path,
                              struct manifest **ret_manifest);
 
-/* Writes manifest.json into the open directory, and syncs it. */
+/* Writes manifest.json into the open directory, and syncs it. -E2BIG, logged: more files than a
+ * template may have. */
 MUST_CHECK int manifest_write(int template_fd, const struct manifest *manifest);
 
 /* The entry of that path by binary search, or NULL. */

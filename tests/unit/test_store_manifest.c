@@ -190,6 +190,83 @@ static void test_lies(void **state)
     expect_replaced(fixture, "\"version\": 1", "\"version\": 1, \"later\": {}", 0);
 }
 
+/* Which member, and of which file: a wrong one is not taken for another's fault. */
+static void test_what_is_wrong_is_named(void **state)
+{
+    static const char *const faults[][3] = {
+        {"\"sha256\": \"00", "\"sha256\": \"0g", "\"sha256\" of app.db"},
+        {"\"mode\": \"0600\"", "\"mode\": \"06\"", "\"mode\" of d-x"},
+        {"\"size_bytes\": 4096", "\"size_bytes\": -1", "\"size_bytes\" of app.db"},
+        {"\"size_bytes\": 4096", "\"size_bytes\": 10", "\"wal\" of app.db"},
+        {"\"type\": \"directory\"", "\"type\": \"dir\"", "\"type\" of d is"},
+        {"\"created_ns\"", "\"created\"", "\"created_ns\" is missing"},
+        {"\"target\": {", "\"target\": \"/\", \"x\": {", "\"target\" of l"},
+    };
+    struct fixture *fixture = *state;
+    for (size_t i = 0; i < ARRAY_LENGTH(faults); i++) {
+        char said[512] = "";
+        AUTO_FD int to = open(fixture->path, O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+        AUTO_FD int kept = dup(STDERR_FILENO);
+        assert_true(to >= 0 && kept >= 0 && dup2(to, STDERR_FILENO) >= 0);
+        expect_replaced(fixture, faults[i][0], faults[i][1], -EBADMSG);
+        assert_true(dup2(kept, STDERR_FILENO) >= 0);
+        assert_true(io_pread(to, said, sizeof(said) - 1, 0) > 0);
+        if (!strstr(said, faults[i][2]))
+            print_error("%s: %s\n", faults[i][2], said);
+        assert_non_null(strstr(said, faults[i][2]));
+    }
+}
+
+static void test_times_before_1970(void **state)
+{
+    struct fixture *fixture = *state;
+    expect_replaced(fixture, "\"created_ns\": 9223372036854775807", "\"created_ns\": -315619200",
+                    0);
+    expect_replaced(fixture, "\"build_time_ns\": 42", "\"build_time_ns\": -42", -EBADMSG);
+}
+
+/* What would take gigabytes to parse is refused before. */
+static void test_too_many_values(void **state)
+{
+    static const struct {
+        const char *unit;
+        size_t count;
+    } floods[] = {{"0,", 4 << 20}, {"{},", 400000}, {"[],", 100}, {"\"\",", 4 << 20}};
+    struct fixture *fixture = *state;
+    for (size_t i = 0; i < ARRAY_LENGTH(floods); i++) {
+        size_t length = strlen(floods[i].unit);
+        AUTO_FREE char *text = malloc(length * floods[i].count + 64);
+        assert_non_null(text);
+        size_t size = (size_t)sprintf(text, "{\"x\": [");
+        for (size_t j = 0; j < floods[i].count; j++, size += length)
+            memcpy(text + size, floods[i].unit, length);
+        size += (size_t)sprintf(text + size, "0]}");
+        assert_int_equal(read_text(fixture, text, size), -EBADMSG);
+    }
+    expect_replaced(fixture, "\"version\": 1", "\"version\": 1, \"x\": \"[,:{[\\\"[[[[\"", 0);
+}
+
+static void test_more_files_than_a_template_may_have(void **state)
+{
+    enum { FILES = 310000 };
+    struct fixture *fixture = *state;
+    AUTO_MANIFEST struct manifest *made = make_manifest();
+    made->entries = reallocarray(made->entries, FILES + 5, sizeof(*made->entries));
+    assert_non_null(made->entries);
+    for (size_t i = 0; i < FILES; i++) {
+        char path[16];
+        (void)snprintf(path, sizeof(path), "z%06zu", i);
+        made->entries[made->entry_count++] =
+            (struct manifest_entry){.path = strdup(path), .type = ENTRY_FILE};
+    }
+    assert_int_equal(manifest_write(fixture->fd, made), -E2BIG);
+    while (made->entry_count > 250000)
+        free(made->entries[--made->entry_count].path);
+    AUTO_MANIFEST struct manifest *read = NULL;
+    assert_int_equal(manifest_write(fixture->fd, made), 0);
+    assert_int_equal(manifest_read(fixture->fd, "here", &read), 0);
+}
+
 static void test_not_a_file(void **state)
 {
     struct fixture *fixture = *state;
@@ -217,8 +294,16 @@ static void test_links(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_round_trip), TEST(test_truncated_anywhere), TEST(test_flipped_anywhere),
-        TEST(test_lies),       TEST(test_not_a_file),         TEST(test_links),
+        TEST(test_round_trip),
+        TEST(test_truncated_anywhere),
+        TEST(test_flipped_anywhere),
+        TEST(test_lies),
+        TEST(test_not_a_file),
+        TEST(test_links),
+        TEST(test_what_is_wrong_is_named),
+        TEST(test_times_before_1970),
+        TEST(test_too_many_values),
+        TEST(test_more_files_than_a_template_may_have),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
