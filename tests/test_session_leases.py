@@ -83,6 +83,62 @@ def test_who_has_no_number_in_the_daemons_namespace_owns_nothing(fuse, store, ke
     made.ended()
 
 
+# ---- an ID that names an owner ----
+
+
+def test_mkdir_names_an_owner(mount, store, key, nest):
+    """At the end of an ID, in any language; as its maker counts it."""
+    child, inner = sleeper(), nest(store)
+    number = inner.sleeper()
+    here = mount.new(key, f"test-7.pid-{child.pid}")
+    there = mount.sessions / key / f"a.pid-{number}"
+    assert inner.ask(f"mkdir {there} 2>&1") == ""
+    for name in ("x.pid-", ".pid-1", "x.pid-1a", "x-pid-1", "x.pid-1234567890"):
+        if name[0] != ".":
+            mount.new(key, name).rmdir()
+    with fails("ESRCH"):
+        mount.new(key, "none.pid-999999999")
+    # What is renamed over it takes its owner over, as in a reset.
+    fresh = mount.new(key, "fresh")
+    (fresh / "own").touch()
+    fresh.rename(here)
+    inner.ask(f"kill -9 {number}")
+    eventually(lambda: not there.exists(), "the end of the inner one's session")
+    assert (here / "own").exists()
+    child.kill()
+    eventually(lambda: not here.exists(), "the end of ours")
+    assert os.listdir(mount.sessions / key) == []
+
+
+def test_owners_in_ids_outlive_a_restart(mount, store, key):
+    child, other = sleeper(), sleeper()
+    mount.new(key, f"gone.pid-{child.pid}")
+    mount.new(key, f"stays.pid-{other.pid}")
+    mount.kill()
+    child.kill()
+    again = mounts.Mount(store, mount.point)
+    stays = [f"stays.pid-{other.pid}"]
+    eventually(lambda: os.listdir(again.sessions / key) == stays, "the end of the other")
+    other.kill()
+    eventually(lambda: os.listdir(again.sessions / key) == [], "the end of the last")
+    again.stop(said=("a dead mount lay",))
+
+
+@pytest.mark.parametrize("backend", ["mount", "copies"])
+def test_session_new_takes_an_owner_from_an_id(request, store, key, backend):
+    request.getfixturevalue(backend)
+    child, other = sleeper(), sleeper()
+    store.run("session", "new", key, f"one.pid-{child.pid}")
+    store.run("session", "new", "--owner", other.pid, key, f"two.pid-{child.pid}")
+    said = store.fail("session", "new", key, "none.pid-999999999", status=3)
+    assert "no process 999999999" in said
+    child.kill()
+    eventually(lambda: len(sessions(store)) == 1, "the end of the first")
+    assert sessions(store)[0].startswith("two.pid-")
+    other.kill()
+    eventually(lambda: sessions(store) == [], "the end of the other's")
+
+
 # ---- copies ----
 
 

@@ -82,7 +82,7 @@ static bool knows_catalog_file(const char *name)
     return is_one_of(name, names, ARRAY_LENGTH(names));
 }
 
-/* A file that dir_write_file() was killed over: .NAME.PID.tmp */
+/* A file that dir_write_file() was killed over: .NAME.NUMBER.tmp */
 static bool knows_unfinished(const char *name, knower *knows)
 {
     static const char tail[] = ".tmp";

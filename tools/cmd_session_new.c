@@ -274,6 +274,8 @@ static int make_on_backend(const struct store *store, const struct new_request *
     }
     if (r == -EBADMSG)
         return say_damage(store, made);
+    if (r == -ESRCH || r == -EXDEV) /* of the owner that the ID names */
+        return say_no_owner(request, made, r);
     if (r == -ESHUTDOWN)
         return log_fail(EBUSY,
                         "the mount is about to end, and waits for files that are open: try again "
@@ -418,6 +420,8 @@ int cmd_session_new(int argc, char **argv)
     int r = store_open(&store);
     if (r == 0)
         r = sessions_make_id(request.id, made.id);
+    if (r == 0 && !request.owner_pid)
+        request.owner_pid = (uint64_t)session_id_owner(made.id);
     if (r == 0)
         r = find_key(store, request.template, made.key);
     /* Said before there is a session that nobody learns of. */

@@ -1,8 +1,10 @@
 #include "fs/base/dir.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/openat2.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 
 #include "fs/base/io.h"
@@ -270,15 +272,23 @@ int dir_read_fd(int fd, size_t limit_bytes, char **ret_text, size_t *ret_size)
     return 0;
 }
 
+int dir_name_beside(const char *name, const char *mark, char **ret_beside)
+{
+    uint32_t random;
+    if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
+        return -errno;
+    char *beside;
+    if (asprintf(&beside, ".%.200s.%s%010" PRIu32 ".tmp", name, mark, random) < 0)
+        return -ENOMEM;
+    *ret_beside = beside;
+    return 0;
+}
+
 int dir_write_file(int dirfd, const char *name, const void *data, size_t size, mode_t mode)
 {
     AUTO_FREE char *beside = NULL;
-    if (asprintf(&beside, ".%s.%d.tmp", name, getpid()) < 0) {
-        beside = NULL;
-        return -ENOMEM;
-    }
-    int r = io_unlinkat(dirfd, beside, 0);
-    if (r < 0 && r != -ENOENT)
+    int r = dir_name_beside(name, "", &beside);
+    if (r < 0)
         return r;
     AUTO_FD int fd = io_openat(dirfd, beside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
     if (fd < 0)

@@ -57,6 +57,12 @@ MUST_CHECK int dir_read_file(int dirfd, const char *name, size_t limit_bytes, ch
 MUST_CHECK int dir_read_fd(int fd, size_t limit_bytes, char **ret_text, size_t *ret_size);
 
 /*
+ * The name ".NAME.MARK0123456789.tmp" for a file that is to be renamed to NAME, which the caller then
+ * owns. Nobody else uses it: a PID in its place would be that of processes in other containers too.
+ */
+MUST_CHECK int dir_name_beside(const char *name, const char *mark, char **ret_beside);
+
+/*
  * Puts a file NAME with these bytes into dirfd: written beside, synced, renamed. A reader sees the
  * old file or the new one. The caller syncs dirfd where the name must be durable.
  */

@@ -327,11 +327,10 @@ void lease_keeper_wake(struct server *server)
     wake(server->lease_keeper);
 }
 
-/* The owner as the caller counts processes; the lease gets it as the daemon does. */
-static int set_owner(struct session_lease *lease, int caller, uint64_t number)
+int lease_set_owner(struct session_lease *lease, int caller, int number)
 {
     int pid;
-    int r = number > INT_MAX ? -ESRCH : process_translate(caller, (int)number, &pid);
+    int r = process_translate(caller, number, &pid);
     return r < 0 ? r : session_lease_set_owner(lease, pid);
 }
 
@@ -351,7 +350,7 @@ int lease_set(struct node *node, int caller, const char *name, const char *value
     struct session_lease lease;
     session_get_lease(session, &lease);
     if (!strcmp(name, LEASE_OWNER_ATTRIBUTE)) {
-        int r = set_owner(&lease, caller, number);
+        int r = number > INT_MAX ? -ESRCH : lease_set_owner(&lease, caller, (int)number);
         return r < 0 ? r : session_set_lease(session, &lease);
     }
     if (number == 0 || number > INT32_MAX)

@@ -238,9 +238,13 @@ static int make_session(fuse_req_t req, struct inode *parent, const char *name, 
         .uid = caller->uid,
         .gid = caller->gid,
     };
+    int owner = session_id_owner(name);
+    int r = owner ? lease_set_owner(&options.lease, caller->pid, owner) : 0;
+    if (r < 0)
+        return r;
     /* Evicted and built anew since the directory was looked up, the template is another. */
     enum { TRIES = 3 };
-    int r = -ENOENT;
+    r = -ENOENT;
     for (int i = 0; r == -ENOENT && i < TRIES; i++) {
         struct base *base;
         r = scratch_base(server->scratch, base_key(parent->base), &base);
@@ -249,6 +253,8 @@ static int make_session(fuse_req_t req, struct inode *parent, const char *name, 
         r = scratch_session_new(server->scratch, base, name, &options, ret_node);
         base_unref(base);
     }
+    if (r == 0 && owner)
+        lease_keeper_wake(server);
     return r;
 }
 

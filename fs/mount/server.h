@@ -125,10 +125,11 @@ void lease_keeper_stop(struct server *server);
 /* A lease has changed. */
 void lease_keeper_wake(struct server *server);
 /*
- * SETXATTR user.mintfs.ttl (seconds) and user.mintfs.owner (a process) of a session's directory.
- * `caller` is the request's, from whose PID namespace the owner's number is. -EXDEV where the daemon
- * cannot look into that; -ESRCH.
+ * The owner is the process that `caller`, a request's, calls by this number; the lease gets it as the
+ * daemon counts it. -EXDEV where the daemon cannot look into the caller's PID namespace; -ESRCH.
  */
+MUST_CHECK int lease_set_owner(struct session_lease *lease, int caller, int number);
+/* SETXATTR user.mintfs.ttl (seconds) and user.mintfs.owner (a process) of a session's directory. */
 MUST_CHECK int lease_set(struct node *node, int caller, const char *name, const char *value,
                          size_t size);
 

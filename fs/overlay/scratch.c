@@ -80,6 +80,19 @@ bool session_id_is_valid(const char *id)
                length;
 }
 
+int session_id_owner(const char *id)
+{
+    static const char mark[] = ".pid-";
+    enum { DIGITS_MAX = 9 };
+    const char *dash = strrchr(id, '-');
+    size_t digits = dash ? strlen(dash + 1) : 0;
+    size_t before = dash ? (size_t)(dash + 1 - id) : 0;
+    if (before <= strlen(mark) || memcmp(dash + 1 - strlen(mark), mark, strlen(mark)) != 0 ||
+        digits == 0 || digits > DIGITS_MAX || strspn(dash + 1, "0123456789") != digits)
+        return 0;
+    return atoi(dash + 1);
+}
+
 enum { SESSION_PATH_MAX = SHA256_HEX_LENGTH + 1 + SESSION_ID_MAX };
 
 static void fill_path(char path[SESSION_PATH_MAX + 1], const char *key, const char *id)
@@ -148,6 +161,7 @@ static int make_session_held(struct scratch *scratch, struct base *base, const c
     if (r < 0)
         return r;
     session->root->mode = S_IFDIR | (options->mode & 07777);
+    session->lease = options->lease;
     char name[LOG_NAME_LENGTH + 1];
     scratch_fill_log_name(name, session->serial);
     r = session_begin_log(session, scratch->logs_fd, name, scratch->boot_id);

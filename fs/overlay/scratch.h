@@ -52,11 +52,17 @@ MUST_CHECK int scratch_base(struct scratch *scratch, const char *key, struct bas
 
 /* 1 to 128 of [A-Za-z0-9._-], not starting with a dot. */
 bool session_id_is_valid(const char *id);
+/*
+ * The process that an ID names as its session's owner: the number behind ".pid-" at its end, which
+ * mkdir(2) can say in any language; 0: none. It counts when a session is made.
+ */
+int session_id_owner(const char *id);
 
 struct session_new_options {
     mode_t mode;
     uid_t uid;
     gid_t gid;
+    struct session_lease lease;
 };
 /* Makes a session and hands out its directory, referenced. -EEXIST, -EINVAL for a bad ID. */
 MUST_CHECK int scratch_session_new(struct scratch *scratch, struct base *base, const char *id,

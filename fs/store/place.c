@@ -170,12 +170,8 @@ static int place_in(int dirfd, const char *name, int template_fd,
     if (there >= 0 && !has_side_files(dirfd, name) && has_content(there, template_fd, entry))
         return 0;
     AUTO_FREE char *beside = NULL;
-    if (asprintf(&beside, ".%.200s.mintfs-%d.tmp", name, getpid()) < 0) {
-        beside = NULL;
-        return -ENOMEM;
-    }
-    int r = io_unlinkat(dirfd, beside, 0);
-    return r < 0 && r != -ENOENT ? r : copy_and_rename(dirfd, beside, name, template_fd, entry);
+    int r = dir_name_beside(name, "mintfs-", &beside);
+    return r < 0 ? r : copy_and_rename(dirfd, beside, name, template_fd, entry);
 }
 
 int place_file(const struct template *template, const char *path)

@@ -325,6 +325,26 @@ static void test_read_and_write_file(void **state)
     }
 }
 
+/* Several containers may write a file at once, each in its process of the same number. */
+static void test_two_writers_of_one_number(void **state)
+{
+    const struct place *place = *state;
+    char other[64];
+    char *text = NULL;
+    (void)snprintf(other, sizeof(other), ".file.%d.tmp", getpid());
+    place_write(place, other, "half", 4);
+    CHECK_EQ(dir_write_file(place->fd, "file", "whole", 5, 0644), 0);
+    CHECK_EQ(dir_read_file(place->fd, other, 10, &text, NULL), 0);
+    CHECK(!strcmp(text, "half"));
+    free(text);
+    char *names[2];
+    for (size_t i = 0; i < ARRAY_LENGTH(names); i++)
+        CHECK_EQ(dir_name_beside("file", "mark-", &names[i]), 0);
+    CHECK(!strncmp(names[0], ".file.mark-", 11) && strcmp(names[0], names[1]) != 0);
+    free(names[0]);
+    free(names[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -332,7 +352,7 @@ int main(void)
         TEST(test_remove_tree),         TEST(test_remove_modes),
         TEST(test_remove_deep),         TEST(test_remove_stops_at_a_mount),
         TEST(test_ensure_and_parents),  TEST(test_each),
-        TEST(test_read_and_write_file),
+        TEST(test_read_and_write_file), TEST(test_two_writers_of_one_number),
     };
     return cmocka_run_group_tests_name("base-dir", tests, NULL, NULL);
 }
