@@ -75,7 +75,7 @@ int backend_choose(const struct store *store, const char *key, struct serve_foun
         return 0;
     }
     const char *why = "the store is mounted";
-    r = mounting_find(store, ret_found);
+    r = wish == WISH_FUSE ? mounting_await(store, ret_found) : mounting_find(store, ret_found);
     if (r < 0)
         return r;
     if (r == 0 && ret_found->mount_point) {

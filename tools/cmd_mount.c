@@ -139,26 +139,33 @@ static int read_arguments(int argc, char **argv, struct mount_request *request)
 }
 
 /*
- * A store that is mounted already is said before anything about the place; with --replace its
- * daemon goes first, and the new one takes its place if none is named.
+ * Takes the lock of mounting_lock_start(). That a store is mounted already is reported before
+ * anything about the place; with --replace its daemon is ended first, and the new one takes its
+ * place if none is named.
  */
 static int make_store_free(const struct store *store, struct mount_request *request)
 {
-    AUTO_SERVE_FOUND struct serve_found found = {0};
-    int r = mounting_find_started(store, &found);
-    if (r < 0 || !found.mount_point)
-        return r;
-    if (!request->replace) {
-        bool other = strcmp(found.version, MINTFS_VERSION) != 0;
-        return log_fail(EWOULDBLOCK, "the store %s is mounted at %s already (process %d%s%s)%s",
-                        store->path, found.mount_point, found.pid, other ? ", mintfs " : "",
-                        other ? found.version : "",
-                        other ? "; mintfs mount --replace starts this version" : "");
+    for (;;) {
+        AUTO_SERVE_FOUND struct serve_found found = {0};
+        int r = mounting_claim(store, &request->starting, &found);
+        if (r <= 0)
+            return r;
+        if (!request->replace) {
+            bool other = strcmp(found.version, MINTFS_VERSION) != 0;
+            return log_fail(EWOULDBLOCK, "the store %s is mounted at %s already (process %d%s%s)%s",
+                            store->path, found.mount_point, found.pid, other ? ", mintfs " : "",
+                            other ? found.version : "",
+                            other ? "; mintfs mount --replace starts this version" : "");
+        }
+        /* Its end may take a while, and others need not wait for it with us. */
+        lock_release(&request->starting);
+        r = mounting_take_away(store, found.mount_point);
+        if (r < 0 && r != -ENOENT)
+            return r;
+        if (!request->place && !request->mount_point &&
+            !(request->mount_point = strdup(found.mount_point)))
+            return -ENOMEM;
     }
-    r = mounting_take_away(store, found.mount_point);
-    if (r == 0 && !request->place)
-        request->mount_point = strdup(found.mount_point);
-    return r < 0 || request->place || request->mount_point ? r : -ENOMEM;
 }
 
 /* ---- in the foreground ---- */
@@ -301,8 +308,6 @@ int cmd_mount(int argc, char **argv)
         return EXIT_FAILED;
     }
     int r = store_open(&store);
-    if (r == 0)
-        r = mounting_lock_start(store, &request.starting);
     if (r == 0)
         r = make_store_free(store, &request);
     if (r == 0)

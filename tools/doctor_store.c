@@ -117,8 +117,9 @@ struct search {
     size_t length;
 };
 
-static int note_file_system(const char *path, const char *type, void *context)
+static int note_file_system(const struct mountpoint_entry *entry, void *context)
 {
+    const char *path = entry->path;
     struct search *search = context;
     size_t length = strlen(path);
     bool root = !strcmp(path, "/");
@@ -126,7 +127,7 @@ static int note_file_system(const char *path, const char *type, void *context)
         (!root && search->path[length] != '/' && search->path[length] != '\0'))
         return 0;
     search->length = length;
-    (void)snprintf(search->type, sizeof(search->type), "%s", type);
+    (void)snprintf(search->type, sizeof(search->type), "%s", entry->type);
     return 0;
 }
 
@@ -246,10 +247,11 @@ static bool check_store(struct doctor *doctor)
 
 /* ---- mounts ---- */
 
-static int check_dead_mount(const char *path, const char *type, void *context)
+static int check_dead_mount(const struct mountpoint_entry *entry, void *context)
 {
+    const char *path = entry->path;
     struct doctor *doctor = context;
-    if (strcmp(type, MOUNT_TYPE) != 0 || mountpoint_state(path) != MOUNT_STALE)
+    if (strcmp(entry->type, MOUNT_TYPE) != 0 || mountpoint_state(path) != MOUNT_STALE)
         return 0;
     if (doctor->fix && mountpoint_unmount(path, true) == 0) {
         doctor_say_fixed(doctor, "mounts", "a dead one lay at %s: taken away", path);

@@ -10,15 +10,21 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-#include "fs/base/dir.h"
 #include "fs/base/io.h"
 #include "fs/base/log.h"
+#include "fs/base/processes.h"
 #include "fs/base/spawn.h"
+#include "fs/mount/mount_users.h"
 #include "fs/mount/mountpoint.h"
 #include "fs/store/config.h"
 #include "tools/command.h"
 
-enum { DAEMON_END_MS = 30 * 1000 };
+enum {
+    /* A daemon that nothing holds ends within this; only longer waits are worth a message. */
+    PROMPT_END_MS = 500,
+    /* What it may take to store what was written, beyond the time for open files. */
+    END_MARGIN_SECONDS = 10,
+};
 
 int mounting_lock_start(const struct store *store, struct lock *lock)
 {
@@ -53,28 +59,18 @@ int mounting_read_status(const char *mount_point, json_t **ret_status, json_erro
     return *ret_status ? 0 : -EBADMSG;
 }
 
-static int is_store_lock(int dirfd, const char *name, unsigned char type UNUSED, void *context)
-{
-    char target[PATH_MAX];
-    ssize_t n = readlinkat(dirfd, name, target, sizeof(target) - 1);
-    if (n < 0)
-        return 0;
-    target[n] = '\0';
-    return !strcmp(target, context);
-}
-
 /* Whether a process of that number, as we count them, is the daemon: it has the lock's file open. */
 static bool is_daemon(const struct store *store, int pid)
 {
-    char fds[40];
+    char directory[32];
     AUTO_FREE char *lock = NULL;
     if (asprintf(&lock, "%s/v1/locks/mount", store->path) < 0) {
         lock = NULL;
         return false;
     }
-    (void)snprintf(fds, sizeof(fds), "/proc/%d/fd", pid);
-    AUTO_FD int fd = io_openat(AT_FDCWD, fds, O_RDONLY | O_DIRECTORY, 0);
-    return fd >= 0 && dir_each(fd, is_store_lock, lock) == 1;
+    (void)snprintf(directory, sizeof(directory), "/proc/%d", pid);
+    AUTO_FD int fd = io_openat(AT_FDCWD, directory, O_RDONLY | O_DIRECTORY, 0);
+    return fd >= 0 && process_has_open(fd, lock);
 }
 
 /* A daemon whose mount is gone, from its own sight too, is about to end. */
@@ -83,14 +79,44 @@ static bool is_ending(const struct store *store, const struct serve_found *found
     return is_daemon(store, found->pid) && !mountpoint_is_seen_by(found->pid, found->mount_point);
 }
 
-static int await_end(int pidfd, int pid)
+/* Whether the process ends within that time. */
+static bool ends_within(int pidfd, int wait_ms)
 {
     struct pollfd poll_fd = {.fd = pidfd, .events = POLLIN};
     int n;
     do
-        n = poll(&poll_fd, 1, DAEMON_END_MS);
+        n = poll(&poll_fd, 1, wait_ms);
     while (n < 0 && errno == EINTR);
-    return n == 1 ? 0 : log_fail(ETIMEDOUT, "the daemon (process %d) has not ended yet", pid);
+    return n == 1;
+}
+
+/*
+ * Waits for the end of a daemon whose mount is gone here; it is asked to end where it goes on for
+ * other mount namespaces. -EBUSY where it does not end in the time that the message names.
+ */
+static int await_end(const struct serve_found *found, int pidfd)
+{
+    unsigned wait_seconds = found->grace_seconds + END_MARGIN_SECONDS;
+    if (ends_within(pidfd, PROMPT_END_MS)) {
+        AUTO_FREE char *holders = mount_holders(found->device);
+        if (holders)
+            log_info("%s: other mount namespaces keep a copy, which is dead now: %s",
+                     found->mount_point, holders);
+        return 0;
+    }
+    AUTO_FREE char *holders = mount_holders(found->device);
+    log_info("%s: waiting at most %u s for the daemon (process %d)%s%s", found->mount_point,
+             wait_seconds, found->pid,
+             holders ? ", which serves files that are open in other mount namespaces: " : " to end",
+             holders ? holders : "");
+    if (syscall(SYS_pidfd_send_signal, pidfd, SIGTERM, NULL, 0) < 0 && errno != ESRCH)
+        log_warning("cannot ask process %d to end: %s", found->pid, strerror(errno));
+    if (ends_within(pidfd, (int)wait_seconds * 1000))
+        return 0;
+    return log_fail(EBUSY,
+                    "the daemon of %s (process %d) has not ended within %u s; what its sessions "
+                    "have not synced is lost with: kill -9 %d",
+                    found->mount_point, found->pid, wait_seconds, found->pid);
 }
 
 /* As mounting_find(), but a daemon that has not mounted yet, or no longer, is found as well. */
@@ -103,38 +129,68 @@ static int look(const struct store *store, struct serve_found *ret_found)
     return r == 1 && mountpoint_state(ret_found->mount_point) == MOUNT_OURS;
 }
 
-int mounting_find_started(const struct store *store, struct serve_found *ret_found)
-{
-    for (;;) {
-        int r = look(store, ret_found);
-        if (r != 0 || !ret_found->mount_point)
-            return r;
-        AUTO_FD int pidfd = (int)syscall(SYS_pidfd_open, ret_found->pid, 0);
-        /* That there is no such process may mean that it has ended since, or that it is counted in
-         * another name space: the lock tells. */
-        if (pidfd < 0 || !is_ending(store, ret_found))
-            return look(store, ret_found);
-        r = await_end(pidfd, ret_found->pid);
-        if (r < 0)
-            return r;
-    }
-}
-
 int mounting_find(const struct store *store, struct serve_found *ret_found)
 {
     int r = look(store, ret_found);
     if (r != 0 || !ret_found->mount_point)
         return r;
+    /* One that is being started is ready once its starter has released the lock. */
     AUTO_LOCK struct lock starting = LOCK_INIT;
     r = mounting_lock_start(store, &starting);
-    return r < 0 ? r : mounting_find_started(store, ret_found);
+    if (r == 0)
+        r = look(store, ret_found);
+    if (r != 0 || !ret_found->mount_point)
+        return r;
+    AUTO_FD int pidfd = (int)syscall(SYS_pidfd_open, ret_found->pid, 0);
+    /* Where there is no such process, it has ended since, or is counted in another namespace. */
+    if (pidfd >= 0 && !is_ending(store, ret_found))
+        return 0;
+    lock_release(&starting);
+    if (pidfd >= 0 && !ends_within(pidfd, PROMPT_END_MS))
+        return 0;
+    return look(store, ret_found);
+}
+
+int mounting_claim(const struct store *store, struct lock *starting, struct serve_found *ret_found)
+{
+    for (;;) {
+        int r = mounting_lock_start(store, starting);
+        if (r == 0)
+            r = look(store, ret_found);
+        if (r < 0)
+            return r;
+        if (!ret_found->mount_point)
+            return 0;
+        AUTO_FD int pidfd = (int)syscall(SYS_pidfd_open, ret_found->pid, 0);
+        if (r == 1 || pidfd < 0 || !is_ending(store, ret_found))
+            return 1;
+        /* Others need not wait for it with us. */
+        lock_release(starting);
+        if (ends_within(pidfd, PROMPT_END_MS))
+            continue;
+        AUTO_FREE char *holders = mount_holders(ret_found->device);
+        log_info("waiting at most %u s for the daemon that served %s (process %d)%s%s",
+                 ret_found->grace_seconds + END_MARGIN_SECONDS, ret_found->mount_point,
+                 ret_found->pid, holders ? ", which still serves: " : "", holders ? holders : "");
+        if (!ends_within(pidfd, (int)(ret_found->grace_seconds + END_MARGIN_SECONDS) * 1000))
+            return log_fail(EBUSY,
+                            "the daemon that served %s (process %d) still serves files that are "
+                            "open in other mount namespaces%s%s; mintfs umount ends it",
+                            ret_found->mount_point, ret_found->pid, holders ? ": " : "",
+                            holders ? holders : "");
+    }
+}
+
+int mounting_await(const struct store *store, struct serve_found *ret_found)
+{
+    AUTO_LOCK struct lock starting = LOCK_INIT;
+    int r = mounting_claim(store, &starting, ret_found);
+    return r < 0 ? r : look(store, ret_found);
 }
 
 /* A mount that cannot be seen from here goes with its daemon, which is asked to end. */
 static int end_unreachable(const struct store *store, const struct serve_found *found, int pidfd)
 {
-    if (pidfd >= 0 && is_ending(store, found))
-        return 0;
     if (pidfd < 0 || !is_daemon(store, found->pid) ||
         syscall(SYS_pidfd_send_signal, pidfd, SIGTERM, NULL, 0) < 0)
         return mounting_say_unreachable(store, found);
@@ -179,7 +235,7 @@ static int unmount(const char *place)
     }
     int r = mountpoint_unmount(place, false);
     if (r == -EBUSY) {
-        AUTO_FREE char *users = mountpoint_users(place);
+        AUTO_FREE char *users = mount_users(place);
         return log_fail(EBUSY, "%s is in use%s%s", place, users ? " by " : "",
                         users ? users : ": close what is open there, and try again");
     }
@@ -197,7 +253,7 @@ int mounting_take_away(const struct store *store, const char *typed)
     AUTO_FD int pidfd = has_daemon ? (int)syscall(SYS_pidfd_open, found.pid, 0) : -1;
     r = has_daemon && mountpoint_state(place) == MOUNT_NONE ? end_unreachable(store, &found, pidfd)
                                                             : unmount(place);
-    return r == 0 && pidfd >= 0 ? await_end(pidfd, found.pid) : r;
+    return r == 0 && pidfd >= 0 ? await_end(&found, pidfd) : r;
 }
 
 /* ---- starting ---- */

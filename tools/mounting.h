@@ -24,13 +24,26 @@ MUST_CHECK int mounting_lock_start(const struct store *store, struct lock *lock)
 MUST_CHECK int mounting_take_away(const struct store *store, const char *place);
 
 /*
- * The store's mount, if it can be reached from here: 1. One that is being started, or whose daemon
- * is about to end, is waited for. 0 where there is none; then ret_found has a place if there is a
- * daemon, but its mount cannot be seen, as from another mount namespace. Takes the lock of
- * mounting_lock_start(); mounting_find_started() is for those who hold it. Errors are said.
+ * The store's mount, if it can be reached from here: 1. One that is being started is waited for,
+ * and for a moment one that is about to end. 0 where there is none; then ret_found has a place if
+ * there is a daemon all the same: its mount is in another mount namespace, or it still serves files
+ * that are open in one. Errors are logged.
  */
 MUST_CHECK int mounting_find(const struct store *store, struct serve_found *ret_found);
-MUST_CHECK int mounting_find_started(const struct store *store, struct serve_found *ret_found);
+
+/*
+ * The same for a process that cannot do without the mount: a daemon that is about to end is waited
+ * for as by mounting_claim().
+ */
+MUST_CHECK int mounting_await(const struct store *store, struct serve_found *ret_found);
+
+/*
+ * For a process that is to start the mount: 0 with the lock of mounting_lock_start() where the
+ * store has no daemon, 1 with the lock and the daemon where it has one. A daemon that is about to
+ * end is waited for, without the lock, for as long as a message says; then -EBUSY, logged.
+ */
+MUST_CHECK int mounting_claim(const struct store *store, struct lock *starting,
+                              struct serve_found *ret_found);
 /* -EIO. */
 int mounting_say_unreachable(const struct store *store, const struct serve_found *found);
 

@@ -49,8 +49,9 @@ int lock_take(struct lock *lock, int dirfd, const char *name, enum lock_kind kin
 
 int lock_describe(struct lock *lock, const char *text)
 {
-    int r = io_ftruncate(lock->fd, 0);
-    return r < 0 ? r : io_pwrite(lock->fd, text, strlen(text), 0);
+    /* In this order a reader never finds it empty once there was a text. */
+    int r = io_pwrite(lock->fd, text, strlen(text), 0);
+    return r < 0 ? r : io_ftruncate(lock->fd, (off_t)strlen(text));
 }
 
 void lock_release(struct lock *lock)

@@ -1,6 +1,5 @@
 #include "fs/mount/mountpoint.h"
 
-#include <ctype.h>
 #include <fcntl.h>
 #include <jansson.h>
 #include <limits.h>
@@ -8,12 +7,14 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
 
 #include "fs/base/dir.h"
 #include "fs/base/io.h"
 #include "fs/base/log.h"
+#include "fs/base/processes.h"
 #include "fs/store/config.h"
 
 /* ---- what is mounted where ---- */
@@ -33,6 +34,29 @@ static void unescape(char *text)
     *out = '\0';
 }
 
+/* Cuts the fields of a line out of it; false where it is no such line. */
+static bool parse_line(char *line, struct mountpoint_entry *ret_entry)
+{
+    /* id parent major:minor root MOUNT-POINT options [tags] - TYPE source options */
+    unsigned major_number;
+    unsigned minor_number;
+    int start = -1;
+    if (sscanf(line, "%*d %*d %u:%u %*s %n", &major_number, &minor_number, &start) < 2 || start < 0)
+        return false;
+    char *path = line + start;
+    char *end = strchr(path, ' ');
+    char *type = end ? strstr(end, " - ") : NULL;
+    if (!type)
+        return false;
+    type += 3;
+    type[strcspn(type, " \n")] = '\0';
+    *end = '\0';
+    unescape(path);
+    *ret_entry = (struct mountpoint_entry){
+        .path = path, .type = type, .device = makedev(major_number, minor_number)};
+    return true;
+}
+
 static int each_in(const char *mountinfo, mountpoint_visitor *visit, void *context)
 {
     AUTO_FILE FILE *file = fopen(mountinfo, "re");
@@ -42,21 +66,9 @@ static int each_in(const char *mountinfo, mountpoint_visitor *visit, void *conte
     size_t size = 0;
     int r = 0;
     while (r == 0 && getline(&line, &size, file) > 0) {
-        /* id parent major:minor root MOUNT-POINT options [tags] - TYPE source options */
-        char *point = line;
-        for (int i = 0; i < 4 && point; i++) {
-            point = strchr(point, ' ');
-            point = point ? point + 1 : NULL;
-        }
-        char *end = point ? strchr(point, ' ') : NULL;
-        char *type = end ? strstr(end, " - ") : NULL;
-        if (!type)
-            continue;
-        type += 3;
-        type[strcspn(type, " \n")] = '\0';
-        *end = '\0';
-        unescape(point);
-        r = visit(point, type, context);
+        struct mountpoint_entry entry;
+        if (parse_line(line, &entry))
+            r = visit(&entry, context);
     }
     return r;
 }
@@ -66,30 +78,48 @@ int mountpoint_each(mountpoint_visitor *visit, void *context)
     return each_in("/proc/self/mountinfo", visit, context);
 }
 
-static int is_ours_at(const char *path, const char *type, void *context)
+int mountpoint_each_of(int pid, mountpoint_visitor *visit, void *context)
 {
-    return !strcmp(path, context) && !strcmp(type, MOUNT_TYPE);
+    char mountinfo[40];
+    (void)snprintf(mountinfo, sizeof(mountinfo), "/proc/%d/mountinfo", pid);
+    return each_in(mountinfo, visit, context);
+}
+
+static int is_ours_at(const struct mountpoint_entry *entry, void *context)
+{
+    return !strcmp(entry->path, context) && !strcmp(entry->type, MOUNT_TYPE);
 }
 
 bool mountpoint_is_seen_by(int pid, const char *path)
 {
-    char mountinfo[40];
-    (void)snprintf(mountinfo, sizeof(mountinfo), "/proc/%d/mountinfo", pid);
-    return each_in(mountinfo, is_ours_at, (void *)(uintptr_t)path) != 0;
+    return mountpoint_each_of(pid, is_ours_at, (void *)(uintptr_t)path) != 0;
+}
+
+static int is_of_device(const struct mountpoint_entry *entry, void *context)
+{
+    const dev_t *device = context;
+    return entry->device == *device && !strcmp(entry->type, MOUNT_TYPE);
+}
+
+bool mountpoint_has_device(dev_t device)
+{
+    return mountpoint_each(is_of_device, &device) != 0;
 }
 
 struct search {
     const char *path;
     char *type;
+    dev_t device;
 };
 
-static int note_type(const char *path, const char *type, void *context)
+static int note_topmost(const struct mountpoint_entry *entry, void *context)
 {
     struct search *search = context;
-    if (strcmp(path, search->path) != 0)
+    if (strcmp(entry->path, search->path) != 0)
         return 0;
     free(search->type);
-    search->type = strdup(type);
+    search->type = strdup(entry->type);
+    search->device = entry->device;
     return search->type ? 0 : -ENOMEM;
 }
 
@@ -97,8 +127,17 @@ static int note_type(const char *path, const char *type, void *context)
 static char *mounted_type(const char *path)
 {
     struct search search = {.path = path};
-    (void)!mountpoint_each(note_type, &search);
+    (void)!mountpoint_each(note_topmost, &search);
     return search.type;
+}
+
+dev_t mountpoint_device(const char *path)
+{
+    struct search search = {.path = path};
+    (void)!mountpoint_each(note_topmost, &search);
+    bool is_ours = search.type && !strcmp(search.type, MOUNT_TYPE);
+    free(search.type);
+    return is_ours ? search.device : 0;
 }
 
 enum mount_state mountpoint_state(const char *path)
@@ -205,12 +244,6 @@ int mountpoint_resolve(const char *path, char **ret_path)
     return 0;
 }
 
-static bool lies_in(const char *path, const char *directory)
-{
-    size_t length = strlen(directory);
-    return !strncmp(path, directory, length) && (path[length] == '/' || path[length] == '\0');
-}
-
 static int check_directory(const char *path)
 {
     AUTO_FD int fd = io_openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
@@ -230,7 +263,7 @@ static int check_directory(const char *path)
 
 int mountpoint_prepare(const struct store *store, const char *path)
 {
-    if (lies_in(path, store->path) || lies_in(store->path, path))
+    if (path_is_in(path, store->path) || path_is_in(store->path, path))
         return log_fail(EINVAL, "the mount point %s and the store %s lie in one another", path,
                         store->path);
     enum mount_state state = mountpoint_state(path);
@@ -288,87 +321,4 @@ int mountpoint_unmount(const char *path, bool lazy)
     if (errno != EPERM)
         return -errno;
     return run_fusermount(path, lazy);
-}
-
-/* ---- who uses it ---- */
-
-struct users {
-    const char *path;
-    char *text;
-};
-
-/* Whether /proc/PID/NAME, a link to an open file or a directory, leads into the mount. */
-static bool link_leads_in(int dirfd, const char *name, const char *path)
-{
-    char target[PATH_MAX];
-    ssize_t n = readlinkat(dirfd, name, target, sizeof(target) - 1);
-    if (n < 0)
-        return false;
-    target[n] = '\0';
-    return lies_in(target, path);
-}
-
-static int visit_fd(int dirfd, const char *name, unsigned char type UNUSED, void *context)
-{
-    const struct users *users = context;
-    return link_leads_in(dirfd, name, users->path);
-}
-
-static bool maps_lead_in(int dirfd, const struct users *users)
-{
-    AUTO_FD int fd = io_openat(dirfd, "maps", O_RDONLY, 0);
-    AUTO_FILE FILE *file = fd < 0 ? NULL : fdopen(fd, "re");
-    if (!file)
-        return false;
-    (void)steal_fd(&fd);
-    AUTO_FREE char *line = NULL;
-    size_t size = 0;
-    while (getline(&line, &size, file) > 0) {
-        const char *path = strchr(line, '/');
-        if (path && lies_in(path, users->path))
-            return true;
-    }
-    return false;
-}
-
-static bool uses(int dirfd, struct users *users)
-{
-    if (link_leads_in(dirfd, "cwd", users->path) || link_leads_in(dirfd, "root", users->path) ||
-        maps_lead_in(dirfd, users))
-        return true;
-    AUTO_FD int fds = io_openat(dirfd, "fd", O_RDONLY | O_DIRECTORY, 0);
-    return fds >= 0 && dir_each(fds, visit_fd, users) == 1;
-}
-
-static int visit_process(int dirfd, const char *name, unsigned char type UNUSED, void *context)
-{
-    struct users *users = context;
-    if (!isdigit((unsigned char)name[0]))
-        return 0;
-    AUTO_FD int fd = io_openat(dirfd, name, O_RDONLY | O_DIRECTORY, 0);
-    if (fd < 0 || !uses(fd, users))
-        return 0;
-    char command[64] = "?";
-    AUTO_FD int comm = io_openat(fd, "comm", O_RDONLY, 0);
-    ssize_t n = comm < 0 ? -1 : io_pread(comm, command, sizeof(command) - 1, 0);
-    command[n > 0 ? n : 1] = '\0';
-    command[strcspn(command, "\n")] = '\0';
-    char *longer;
-    if (asprintf(&longer, "%s%s%s (%s)", users->text ? users->text : "", users->text ? ", " : "",
-                 command, name) < 0)
-        return -ENOMEM;
-    free(users->text);
-    users->text = longer;
-    return 0;
-}
-
-char *mountpoint_users(const char *path)
-{
-    struct users users = {.path = path};
-    AUTO_FD int fd = io_openat(AT_FDCWD, "/proc", O_RDONLY | O_DIRECTORY, 0);
-    if (fd < 0 || dir_each(fd, visit_process, &users) < 0) {
-        free(users.text);
-        return NULL;
-    }
-    return users.text;
 }

@@ -1,10 +1,11 @@
 /*
- * Mount points: where one may be, whether one is ours, whether it is dead, who uses it.
+ * Mount points: where one may be, whether one is ours, whether it is dead.
  */
 #ifndef MINTFS_MOUNT_MOUNTPOINT_H
 #define MINTFS_MOUNT_MOUNTPOINT_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "fs/base/cleanup.h"
 #include "fs/store/store.h"
@@ -21,12 +22,24 @@ enum mount_state {
 /* `path` is absolute, without symbolic links. */
 enum mount_state mountpoint_state(const char *path);
 
-/* Each mount of this name space, the lower of two at one place first; stops at non-zero. */
-typedef int mountpoint_visitor(const char *path, const char *type, void *context);
+struct mountpoint_entry {
+    const char *path; /* as the process sees it whose mounts they are */
+    const char *type;
+    dev_t device; /* st_dev of the files on it: the same wherever it is mounted too */
+};
+/* Each mount of this namespace, the lower of two at one place first; stops at non-zero. */
+typedef int mountpoint_visitor(const struct mountpoint_entry *entry, void *context);
 MUST_CHECK int mountpoint_each(mountpoint_visitor *visit, void *context);
+/* The same for the mount namespace of a process. */
+MUST_CHECK int mountpoint_each_of(int pid, mountpoint_visitor *visit, void *context);
+
+/* The device of the mintfs mount that is topmost at `path`; 0 where there is none. */
+dev_t mountpoint_device(const char *path);
+/* Whether that mintfs mount is anywhere in this namespace; true where it cannot be told. */
+bool mountpoint_has_device(dev_t device);
 
 /*
- * Whether mintfs is mounted at `path` in the name space of process `pid`. Where that cannot be told
+ * Whether mintfs is mounted at `path` in the namespace of process `pid`. Where that cannot be told
  * it is taken to be.
  */
 bool mountpoint_is_seen_by(int pid, const char *path);
@@ -55,8 +68,5 @@ MUST_CHECK int mountpoint_prepare(const struct store *store, const char *path);
 
 /* By umount2(2), or fusermount3 for an ordinary user. -EBUSY, unsaid, while it is in use. */
 MUST_CHECK int mountpoint_unmount(const char *path, bool lazy);
-
-/* "name (pid), name (pid)" of the processes that use it and that we may look at; NULL: none. */
-char *mountpoint_users(const char *path);
 
 #endif

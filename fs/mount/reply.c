@@ -40,7 +40,11 @@ void server_opened(struct server *server)
 
 void server_closed(struct server *server)
 {
-    if (atomic_fetch_sub(&server->open_files, 1) != 1 || !atomic_load(&server->stopping))
+    if (atomic_fetch_sub(&server->open_files, 1) != 1)
+        return;
+    if (atomic_load(&server->detached))
+        stopper_wake(server);
+    if (!atomic_load(&server->stopping))
         return;
     (void)pthread_mutex_lock(&server->mutex);
     (void)pthread_cond_broadcast(&server->changed);

@@ -1,26 +1,19 @@
 #include "fs/mount/serve.h"
 
-#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <time.h>
 
 #include "fs/base/io.h"
 #include "fs/base/lock.h"
 #include "fs/base/log.h"
-#include "fs/base/spawn.h"
 #include "fs/mount/limits.h"
 #include "fs/mount/mountpoint.h"
 #include "fs/mount/server.h"
 #include "fs/store/catalog.h"
 
 static const char lock_name[] = "mount";
-
-enum {
-    /* Ends a wait of the threads here; it does nothing else. */
-    SIGNAL_WAKE = SIGUSR1,
-    RETRY_NS = 100 * 1000 * 1000,
-};
 
 /* ---- what libfuse says ---- */
 
@@ -34,172 +27,6 @@ static void note_complaint(enum fuse_log_level level, const char *format, va_lis
         return;
     (void)vsnprintf(last_complaint, sizeof(last_complaint), format, arguments);
     last_complaint[strcspn(last_complaint, "\n")] = '\0';
-}
-
-/* ---- stopping ---- */
-
-struct controller {
-    struct server *server;
-    pthread_t thread;
-    pthread_t loop;
-    void (*ready)(void *context);
-    void *context;
-};
-
-static struct timespec time_from_now(int64_t ns)
-{
-    struct timespec time;
-    (void)clock_gettime(CLOCK_MONOTONIC, &time);
-    int64_t sum = time.tv_nsec + ns;
-    time.tv_sec += sum / 1000000000;
-    time.tv_nsec = sum % 1000000000;
-    return time;
-}
-
-static bool is_past(const struct timespec *time)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec > time->tv_sec ||
-           (now.tv_sec == time->tv_sec && now.tv_nsec >= time->tv_nsec);
-}
-
-/* Until all files are closed or the loop has ended, at the longest until then. */
-static void await_closed(struct server *server, const struct timespec *until)
-{
-    AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&server->mutex);
-    while (!server->ended && atomic_load(&server->open_files) > 0 &&
-           pthread_cond_timedwait(&server->changed, &server->mutex, until) != ETIMEDOUT)
-        continue;
-}
-
-static bool has_ended(struct server *server, int64_t wait_ns)
-{
-    struct timespec until = time_from_now(wait_ns);
-    AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&server->mutex);
-    while (!server->ended &&
-           pthread_cond_timedwait(&server->changed, &server->mutex, &until) != ETIMEDOUT)
-        continue;
-    return server->ended;
-}
-
-/* Dirty pages of files that are still open are sent while there is somebody to take them. */
-static void push_dirty_pages(struct server *server)
-{
-    AUTO_FD int fd = open(server->options->mount_point, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || syncfs(fd) < 0)
-        return;
-    /* syncfs(2) does not wait for WRITEs on their way: go on until none has come for a while. */
-    uint64_t before = UINT64_MAX;
-    for (int i = 0; i < 20; i++) {
-        uint64_t now = atomic_load(&server->requests[REQUEST_WRITE]);
-        if (now == before || has_ended(server, RETRY_NS))
-            return;
-        before = now;
-    }
-}
-
-/* Files stay open beyond their time: the mount goes away beneath them, and that is said. */
-static void say_what_is_lost(struct server *server)
-{
-    AUTO_FREE char *users = mountpoint_users(server->options->mount_point);
-    push_dirty_pages(server);
-    log_warning("%s goes while in use%s%s: what is written to it from now on is lost",
-                server->options->mount_point, users ? " by " : "", users ? users : "");
-}
-
-/*
- * The connection lasts while a file is open: the loop is told to end. Then fuse_session_unmount()
- * detaches the mount; were that done here already, it would complain on standard error.
- */
-static void end_loop(struct controller *controller)
-{
-    struct server *server = controller->server;
-    fuse_session_exit(server->fuse);
-    do
-        (void)pthread_kill(controller->loop, SIGNAL_WAKE);
-    while (!has_ended(server, RETRY_NS));
-}
-
-static void stop(struct controller *controller)
-{
-    struct server *server = controller->server;
-    atomic_store(&server->stopping, true);
-    struct timespec until = time_from_now((int64_t)server->options->grace_seconds * 1000000000);
-    await_closed(server, &until);
-    /* A working directory or a mapping keeps it busy too. */
-    int r = -EBUSY;
-    do {
-        if (r == -EBUSY)
-            r = mountpoint_unmount(server->options->mount_point, false);
-        if (has_ended(server, RETRY_NS))
-            return;
-    } while (!is_past(&until) && (r == 0 || r == -EBUSY));
-    server->is_unmounted = r == 0 || mountpoint_state(server->options->mount_point) != MOUNT_OURS;
-    if (!server->is_unmounted)
-        say_what_is_lost(server);
-    end_loop(controller);
-}
-
-/* What the controller waits for; SIGXCPU comes some time before the kernel ends the process. */
-static void fill_signals(sigset_t *ret_signals)
-{
-    sigemptyset(ret_signals);
-    sigaddset(ret_signals, SIGTERM);
-    sigaddset(ret_signals, SIGINT);
-    sigaddset(ret_signals, SIGHUP);
-    sigaddset(ret_signals, SIGXCPU);
-    sigaddset(ret_signals, SIGNAL_WAKE);
-}
-
-static void *control(void *context)
-{
-    struct controller *controller = context;
-    struct server *server = controller->server;
-    (void)pthread_mutex_lock(&server->mutex);
-    while (!server->ready && !server->ended)
-        (void)pthread_cond_wait(&server->changed, &server->mutex);
-    bool ended = server->ended;
-    (void)pthread_mutex_unlock(&server->mutex);
-    if (ended)
-        return NULL;
-    controller->ready(controller->context);
-    sigset_t signals;
-    fill_signals(&signals);
-    int signal;
-    while (sigwait(&signals, &signal) == 0 && !has_ended(server, 0))
-        if (signal != SIGNAL_WAKE) {
-            if (signal == SIGXCPU)
-                log_warning("%s ends: the daemon has used the CPU time that it may have (ulimit "
-                            "-t); run mintfs mount where that limit is not set",
-                            server->options->mount_point);
-            stop(controller);
-            break;
-        }
-    return NULL;
-}
-
-static void do_nothing(int signal UNUSED)
-{
-}
-
-/* All signals that matter are taken by the controller's thread; the loop may only be woken. */
-static void set_up_signals(void)
-{
-    struct sigaction wake = {.sa_handler = do_nothing};
-    (void)sigaction(SIGNAL_WAKE, &wake, NULL);
-    (void)signal(SIGPIPE, SIG_IGN);
-    sigset_t blocked;
-    fill_signals(&blocked);
-    (void)pthread_sigmask(SIG_BLOCK, &blocked, NULL);
-}
-
-static void allow_wake(void)
-{
-    sigset_t wake;
-    sigemptyset(&wake);
-    sigaddset(&wake, SIGNAL_WAKE);
-    (void)pthread_sigmask(SIG_UNBLOCK, &wake, NULL);
 }
 
 /* ---- the store's lock ---- */
@@ -217,7 +44,10 @@ int serve_find(const struct store *store, struct serve_found *ret_found)
     if (!end || end[-1] != '\n')
         return 0; /* it has only begun */
     end[-1] = '\0';
-    found.pid = atoi(text);
+    unsigned device[2] = {0};
+    found.grace_seconds = SERVE_GRACE_SECONDS;
+    if (sscanf(text, "%d %u:%u %u", &found.pid, &device[0], &device[1], &found.grace_seconds) > 2)
+        found.device = makedev(device[0], device[1]);
     (void)snprintf(found.version, sizeof(found.version), "%.*s", (int)(path - version - 1),
                    version + 1);
     found.mount_point = strdup(path + 1);
@@ -233,10 +63,27 @@ void serve_found_fini(struct serve_found *found)
     found->mount_point = NULL;
 }
 
-static int take_store(struct lock *lock, const struct store *store,
-                      const struct serve_options *options)
+/*
+ * What the store's lock tells: "PID MAJOR:MINOR GRACE", the version and the place, a line each; the
+ * device is 0:0 until there is one. Earlier versions wrote and read the first number alone.
+ */
+static int describe_mount(const struct server *server)
 {
-    int r = lock_take(lock, store->locks_fd, lock_name, LOCK_EXCLUSIVE, false);
+    const struct serve_options *options = server->options;
+    AUTO_FREE char *text = NULL;
+    if (asprintf(&text, "%d %u:%u %u\n%s\n%s\n", (int)getpid(), major(server->device),
+                 minor(server->device), options->grace_seconds, MINTFS_VERSION,
+                 options->mount_point) < 0) {
+        text = NULL;
+        return -ENOMEM;
+    }
+    int r = lock_describe(server->lock, text);
+    return r < 0 ? log_errno(r, "cannot write to the lock of %s", options->mount_point) : 0;
+}
+
+static int take_store(const struct server *server, const struct store *store)
+{
+    int r = lock_take(server->lock, store->locks_fd, lock_name, LOCK_EXCLUSIVE, false);
     if (r == -EWOULDBLOCK) {
         AUTO_SERVE_FOUND struct serve_found found = {0};
         if (serve_find(store, &found) == 1)
@@ -247,15 +94,10 @@ static int take_store(struct lock *lock, const struct store *store,
     }
     if (r < 0)
         return log_errno(r, "cannot lock the store %s", store->path);
-    AUTO_FREE char *text = NULL;
-    if (asprintf(&text, "%d\n%s\n%s\n", (int)getpid(), MINTFS_VERSION, options->mount_point) < 0) {
-        text = NULL;
-        return -ENOMEM;
-    }
-    r = lock_describe(lock, text);
+    r = describe_mount(server);
     if (r == 0)
         r = lock_sweep(store->locks_fd);
-    return r < 0 ? log_errno(r, "cannot write to %s/v1/locks", store->path) : 0;
+    return r < 0 ? log_errno(r, "cannot sweep %s/v1/locks", store->path) : 0;
 }
 
 /* ---- serving ---- */
@@ -294,7 +136,6 @@ static int run_loop(struct server *server)
     struct fuse_loop_config *config = fuse_loop_cfg_create();
     if (!config)
         return -ENOMEM;
-    allow_wake();
     /* Positive where a signal ended it, which is as good an end as an unmount. */
     int r = fuse_session_loop_mt(server->fuse, config);
     fuse_loop_cfg_destroy(config);
@@ -327,26 +168,22 @@ static void end_session(struct server *server)
     fuse_session_unmount(server->fuse);
 }
 
-static int start_and_loop(struct server *server, struct controller *controller)
+static int start_and_loop(struct server *server)
 {
     int r = open_session(server);
     if (r < 0)
         return r;
-    r = notifier_start(server);
+    server->device = mountpoint_device(server->options->mount_point);
+    r = describe_mount(server);
+    if (r == 0)
+        r = notifier_start(server);
     if (r == 0)
         r = lease_keeper_start(server);
+    if (r == 0)
+        r = stopper_start(server);
     if (r == 0) {
-        controller->loop = pthread_self();
-        r = spawn_thread(&controller->thread, control, controller);
-        if (r == 0) {
-            r = run_loop(server);
-            (void)pthread_mutex_lock(&server->mutex);
-            server->ended = true;
-            (void)pthread_cond_broadcast(&server->changed);
-            (void)pthread_mutex_unlock(&server->mutex);
-            (void)pthread_kill(controller->thread, SIGNAL_WAKE);
-            (void)pthread_join(controller->thread, NULL);
-        }
+        r = run_loop(server);
+        stopper_end(server);
     }
     lease_keeper_stop(server);
     notifier_stop(server);
@@ -403,21 +240,21 @@ static void count_use(struct server *server, const struct store *store)
 int serve(const struct store *store, const struct serve_options *options,
           void (*ready)(void *context), void *context)
 {
-    struct server server = {.options = options};
-    struct controller controller = {.server = &server, .ready = ready, .context = context};
     AUTO_LOCK struct lock lock = LOCK_INIT;
+    struct server server = {
+        .options = options, .lock = &lock, .on_ready = ready, .on_ready_context = context};
     fuse_set_log_func(note_complaint);
-    set_up_signals();
+    stopper_block_signals();
     int r = limits_take_own();
     if (r == 0)
-        r = take_store(&lock, store, options);
+        r = take_store(&server, store);
     if (r < 0)
         return r;
     init_server(&server);
     server_touch(&server);
     r = open_parts(&server, store);
     if (r == 0)
-        r = start_and_loop(&server, &controller);
+        r = start_and_loop(&server);
     if (server.fuse)
         fuse_session_destroy(server.fuse);
     tree_free(server.tree);

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "fs/base/cleanup.h"
 #include "fs/store/store.h"
@@ -26,7 +27,8 @@ enum { SERVE_GRACE_SECONDS = 10 };
 
 /*
  * Serves until the mount is taken away or SIGTERM, SIGINT or SIGHUP asks to stop; then no new
- * opens are taken, open files are served for grace_seconds, and nothing is left behind. `ready` is
+ * opens are taken, open files are served for grace_seconds, and nothing is left behind. After an
+ * unmount that leaves copies in other mount namespaces it ends as soon as no file is open. `ready` is
  * called once, when the mount answers. -EWOULDBLOCK (said, with the place of the first) where the
  * store or the scratch is mounted already. Starts threads, changes the signal mask, and is to be
  * called once in a process.
@@ -44,6 +46,8 @@ MUST_CHECK int serve(const struct store *store, const struct serve_options *opti
 /* The running mount of a store, as its lock tells. */
 struct serve_found {
     int pid;
+    dev_t device; /* of the files on it; 0: not known */
+    unsigned grace_seconds;
     char version[32];
     char *mount_point; /* owned */
 };

@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "fs/base/lock.h"
 #include "fs/mount/serve.h"
 #include "fs/mount/tree.h"
 #include "fs/overlay/scratch.h"
@@ -47,10 +48,18 @@ struct server {
     struct fuse_session *fuse;
     struct notifier *notifier;
     struct lease_keeper *lease_keeper;
+    struct lock *lock; /* the store's, taken */
+    dev_t device;      /* of the mount, before the first request; 0: not known */
+    pthread_t stopper;
+    pthread_t loop;
+    int stop_fd; /* wakes the stopper */
+    void (*on_ready)(void *context);
+    void *on_ready_context;
     atomic_uint_least64_t requests[REQUEST_KIND_COUNT];
     atomic_bool uses_uring; /* seen: a request came through io_uring */
     bool writeback;
     atomic_bool stopping;         /* no new opens */
+    atomic_bool detached;         /* no mount of it is left in this mount namespace */
     atomic_int_least64_t used_ns; /* coarse time of the last request */
     atomic_uint open_files;       /* templates' and status.json's count too */
 
@@ -117,6 +126,17 @@ void notifier_stop(struct server *server);
 bool notifier_lose_name(struct node *directory, const char *name, void *server);
 /* The cached listing of templates/ or sessions/ is dropped soon. */
 void notifier_drop_listing(struct server *server, enum inode_kind kind);
+
+/* ---- stop.c: the thread that ends the mount when asked to ---- */
+
+/* Before any thread is started: the signals that ask to stop are the stopper's alone. */
+void stopper_block_signals(void);
+/* From the thread that is to run the loop. Errors are logged. */
+MUST_CHECK int stopper_start(struct server *server);
+/* The loop has ended. */
+void stopper_end(struct server *server);
+/* The last open file of a detached mount was closed. */
+void stopper_wake(struct server *server);
 
 /* ---- leases.c: the thread that ends sessions whose time is up or whose owner is gone ---- */
 

@@ -158,9 +158,12 @@ class Daemon:
         self.pid = json.loads((point / ".mintfs/status.json").read_text())["pid"]
         live_daemons.add(self.pid)
 
-    def await_end(self):
+    def await_end_of_process(self):
         eventually(lambda: not is_alive(self.pid), f"the end of daemon {self.pid}")
         live_daemons.discard(self.pid)
+
+    def await_end(self):
+        self.await_end_of_process()
         assert mount_lines(self.point) == []
         assert self.store.leftovers() == []
 

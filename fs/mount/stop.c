@@ -1,0 +1,259 @@
+/*
+ * The end of a mount: a thread that waits for what asks for it, and how the daemon then ends.
+ *
+ *     a signal         SIGTERM, SIGINT, SIGHUP, or SIGXCPU some time before the limit on CPU time:
+ *                      no new opens, open files are served for grace_seconds, then the mount ends
+ *     an unmount       usually the kernel's side of the mount ends with it, and the loop notices.
+ *                      Where other mount namespaces have copies of the mount it does not: the
+ *                      daemon ends as soon as no file is open
+ *
+ * A copy in another namespace keeps the connection: the daemon closes its own end, and the copy is
+ * a dead mount from then on.
+ */
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <time.h>
+
+#include "fs/base/io.h"
+#include "fs/base/log.h"
+#include "fs/base/spawn.h"
+#include "fs/mount/limits.h"
+#include "fs/mount/mount_users.h"
+#include "fs/mount/mountpoint.h"
+#include "fs/mount/server.h"
+
+enum {
+    /* Ends a wait of the loop's thread; it does nothing else. */
+    SIGNAL_WAKE = SIGUSR1,
+    RETRY_NS = 100 * 1000 * 1000,
+};
+
+static struct timespec time_from_now(int64_t ns)
+{
+    struct timespec time;
+    (void)clock_gettime(CLOCK_MONOTONIC, &time);
+    int64_t sum = time.tv_nsec + ns;
+    time.tv_sec += sum / 1000000000;
+    time.tv_nsec = sum % 1000000000;
+    return time;
+}
+
+static bool is_past(const struct timespec *time)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec > time->tv_sec ||
+           (now.tv_sec == time->tv_sec && now.tv_nsec >= time->tv_nsec);
+}
+
+/* Until all files are closed or the loop has ended, at the longest until then. */
+static void await_closed(struct server *server, const struct timespec *until)
+{
+    AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&server->mutex);
+    while (!server->ended && atomic_load(&server->open_files) > 0 &&
+           pthread_cond_timedwait(&server->changed, &server->mutex, until) != ETIMEDOUT)
+        continue;
+}
+
+static bool has_ended(struct server *server, int64_t wait_ns)
+{
+    struct timespec until = time_from_now(wait_ns);
+    AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&server->mutex);
+    while (!server->ended &&
+           pthread_cond_timedwait(&server->changed, &server->mutex, &until) != ETIMEDOUT)
+        continue;
+    return server->ended;
+}
+
+/* Nowhere in this mount namespace; copies in others may be left. */
+static bool is_detached(const struct server *server)
+{
+    return server->device && !mountpoint_has_device(server->device);
+}
+
+/* Dirty pages of files that are still open are sent while there is somebody to take them. */
+static void push_dirty_pages(struct server *server)
+{
+    AUTO_FD int fd = is_detached(server)
+                         ? mount_open_elsewhere(server->device)
+                         : open(server->options->mount_point, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || syncfs(fd) < 0)
+        return;
+    /* syncfs(2) does not wait for WRITEs on their way: go on until none has come for a while. */
+    uint64_t before = UINT64_MAX;
+    for (int i = 0; i < 20; i++) {
+        uint64_t now = atomic_load(&server->requests[REQUEST_WRITE]);
+        if (now == before || has_ended(server, RETRY_NS))
+            return;
+        before = now;
+    }
+}
+
+/* Files stay open beyond their time: the mount ends all the same, with a warning. */
+static void warn_of_users(struct server *server)
+{
+    AUTO_FREE char *users = is_detached(server) ? mount_holders(server->device)
+                                                : mount_users(server->options->mount_point);
+    push_dirty_pages(server);
+    log_warning("%s goes while in use%s%s: what is written to it from now on is lost",
+                server->options->mount_point, users ? " by " : "", users ? users : "");
+}
+
+/*
+ * The connection lasts while a file is open: the loop is told to end. Then fuse_session_unmount()
+ * detaches the mount; were that done here already, it would complain on standard error.
+ */
+static void end_loop(struct server *server)
+{
+    fuse_session_exit(server->fuse);
+    do
+        (void)pthread_kill(server->loop, SIGNAL_WAKE);
+    while (!has_ended(server, RETRY_NS));
+}
+
+static void stop(struct server *server)
+{
+    atomic_store(&server->stopping, true);
+    struct timespec until = time_from_now((int64_t)server->options->grace_seconds * 1000000000);
+    await_closed(server, &until);
+    /* A working directory or a mapping keeps it busy too. */
+    int r = -EBUSY;
+    do {
+        if (r == -EBUSY && is_detached(server))
+            r = 0;
+        if (r == -EBUSY)
+            r = mountpoint_unmount(server->options->mount_point, false);
+        if (has_ended(server, RETRY_NS))
+            return;
+        if (is_detached(server) && atomic_load(&server->open_files) == 0)
+            break;
+    } while (!is_past(&until) && (r == 0 || r == -EBUSY));
+    server->is_unmounted = r == 0 || mountpoint_state(server->options->mount_point) != MOUNT_OURS;
+    if (!server->is_unmounted || atomic_load(&server->open_files) > 0)
+        warn_of_users(server);
+    end_loop(server);
+}
+
+/* ---- what asks for it ---- */
+
+static void fill_signals(sigset_t *ret_signals)
+{
+    sigemptyset(ret_signals);
+    sigaddset(ret_signals, SIGTERM);
+    sigaddset(ret_signals, SIGINT);
+    sigaddset(ret_signals, SIGHUP);
+    sigaddset(ret_signals, SIGXCPU);
+}
+
+/* Whether a signal asks to stop. */
+static bool take_signal(int fd, const struct server *server)
+{
+    struct signalfd_siginfo info;
+    if (read(fd, &info, sizeof(info)) != sizeof(info))
+        return false;
+    if (info.ssi_signo == SIGXCPU)
+        log_warning("%s ends: the daemon has used the CPU time that it may have (ulimit -t); run "
+                    "mintfs mount where that limit is not set",
+                    server->options->mount_point);
+    return true;
+}
+
+/* Whether the loop has to be ended; false where it has ended by itself. */
+static bool await_reason(struct server *server)
+{
+    sigset_t signals;
+    fill_signals(&signals);
+    AUTO_FD int signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+    AUTO_FD int mounts_fd = io_openat(AT_FDCWD, "/proc/self/mountinfo", O_RDONLY, 0);
+    struct pollfd fds[] = {
+        {.fd = signal_fd, .events = POLLIN},
+        {.fd = server->stop_fd, .events = POLLIN},
+        {.fd = mounts_fd, .events = POLLPRI}, /* a mount has come or gone */
+    };
+    while (!has_ended(server, 0)) {
+        if (is_detached(server)) {
+            atomic_store(&server->detached, true);
+            if (atomic_load(&server->open_files) == 0)
+                return true;
+        }
+        if (poll(fds, ARRAY_LENGTH(fds), -1) < 0 && errno != EINTR)
+            log_warning("cannot wait for signals: %s", strerror(errno));
+        if (take_signal(signal_fd, server))
+            return true;
+        uint64_t calls;
+        if ((fds[1].revents & POLLIN) && read(server->stop_fd, &calls, sizeof(calls)) < 0)
+            continue;
+    }
+    return false;
+}
+
+static void *watch(void *context)
+{
+    struct server *server = context;
+    (void)pthread_mutex_lock(&server->mutex);
+    while (!server->ready && !server->ended)
+        (void)pthread_cond_wait(&server->changed, &server->mutex);
+    bool ended = server->ended;
+    (void)pthread_mutex_unlock(&server->mutex);
+    if (ended)
+        return NULL;
+    server->on_ready(server->on_ready_context);
+    if (await_reason(server))
+        stop(server);
+    return NULL;
+}
+
+void stopper_wake(struct server *server)
+{
+    static const uint64_t one = 1;
+    if (write(server->stop_fd, &one, sizeof(one)) < 0)
+        return; /* it has been called often enough */
+}
+
+static void do_nothing(int signal UNUSED)
+{
+}
+
+void stopper_block_signals(void)
+{
+    struct sigaction wake = {.sa_handler = do_nothing};
+    (void)sigaction(SIGNAL_WAKE, &wake, NULL);
+    (void)signal(SIGPIPE, SIG_IGN);
+    sigset_t blocked;
+    fill_signals(&blocked);
+    sigaddset(&blocked, SIGNAL_WAKE);
+    (void)pthread_sigmask(SIG_BLOCK, &blocked, NULL);
+}
+
+int stopper_start(struct server *server)
+{
+    server->loop = pthread_self();
+    server->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (server->stop_fd < 0)
+        return log_errno(errno, "cannot wait for signals");
+    int r = spawn_thread(&server->stopper, watch, server);
+    if (r < 0) {
+        (void)close(server->stop_fd);
+        return r;
+    }
+    sigset_t wake;
+    sigemptyset(&wake);
+    sigaddset(&wake, SIGNAL_WAKE);
+    (void)pthread_sigmask(SIG_UNBLOCK, &wake, NULL);
+    return 0;
+}
+
+void stopper_end(struct server *server)
+{
+    (void)pthread_mutex_lock(&server->mutex);
+    server->ended = true;
+    (void)pthread_cond_broadcast(&server->changed);
+    (void)pthread_mutex_unlock(&server->mutex);
+    stopper_wake(server);
+    (void)pthread_join(server->stopper, NULL);
+    (void)close(server->stop_fd);
+}
