@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "fs/base/printable.h"
 #include "fs/base/wrap.h"
 #include "tools/command.h"
 #include "tools/doctor.h"
@@ -55,9 +56,12 @@ static void print_finding(const struct finding *finding, unsigned width)
     printf("%-4s  %s: ", level_names[finding->level], finding->check);
     wrap_print(stdout, finding->text, INDENT + (unsigned)strlen(finding->check) + 2, INDENT, width);
     putchar('\n');
+    AUTO_FREE char *command = finding->command ? strdup(finding->command) : NULL;
     /* In one line, whatever the terminal makes of it: it is to be copied. */
-    if (finding->command)
-        printf("%*s%s\n", INDENT + 2, "", finding->command);
+    if (command) {
+        printable_clean(command);
+        printf("%*s%s\n", INDENT + 2, "", command);
+    }
 }
 
 static bool is_good(const struct doctor *doctor)

@@ -48,7 +48,6 @@ static void print_text(const struct build_spec *spec, const struct key *key, boo
            shown_age(explanation->created_ns, age));
     for (size_t i = 0; i < explanation->count; i++) {
         const struct difference *item = &explanation->items[i];
-        shown_clean(item->what);
         shown_line("%s %s: %s", item->kind, item->change, item->what);
     }
 }

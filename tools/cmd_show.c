@@ -129,12 +129,8 @@ static void print_field(const char *title, const char *value)
 {
     enum { INDENT = 11 };
     AUTO_FREE char *line = NULL;
-    AUTO_FREE char *clean = strdup(value);
-    if (!clean)
-        return;
-    shown_clean(clean);
     if (asprintf(&line, "%s%s%*s%s", title, *title ? ":" : " ", INDENT - 1 - (int)strlen(title), "",
-                 clean) < 0) {
+                 value) < 0) {
         line = NULL;
         return;
     }

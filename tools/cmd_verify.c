@@ -393,7 +393,7 @@ static int rebuild(struct verifying *verifying)
         if (verifying->as_json)
             (void)json_array_append_new(differences, shown_text(lines.items[i]));
         else
-            printf("%s\n", lines.items[i]);
+            shown_line("%s", lines.items[i]);
     if (verifying->as_json)
         r = shown_json(json_pack("{s:s, s:O}", "key", key, "differences", differences));
     else if (lines.count == 0)

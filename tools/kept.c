@@ -75,7 +75,6 @@ static int list_one(int links_fd, const char *link, unsigned char type UNUSED, v
     if (open_directory(links_fd, link, path, &fd, &text) == 0)
         return 0;
     int r = each_name(fd, text, add_to_sum, &sum);
-    shown_clean(path);
     if (r == 0 && sum.count)
         shown_line("databases of failed tests kept in %s: %zu, %s", path, sum.count,
                    shown_size(sum.bytes, size));

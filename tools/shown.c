@@ -1,6 +1,5 @@
 #include "tools/shown.h"
 
-#include <ctype.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -9,6 +8,7 @@
 
 #include "fs/base/clock.h"
 #include "fs/base/log.h"
+#include "fs/base/printable.h"
 #include "fs/base/wrap.h"
 
 enum { PROSE_MAX = 80 };
@@ -73,39 +73,16 @@ const char *shown_duration(int64_t ns, char ret_text[SHOWN_SIZE])
     return ret_text;
 }
 
-void shown_clean(char *text)
-{
-    for (; *text; text++)
-        if (iscntrl((unsigned char)*text))
-            *text = '?';
-}
-
 int shown_json(json_t *json)
 {
     if (!json)
         return log_errno(ENOMEM, "JSON");
-    (void)json_dumpf(json, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
+    /* The same text, and nothing that a terminal would act on. */
+    size_t ascii = isatty(STDOUT_FILENO) ? JSON_ENSURE_ASCII : 0;
+    (void)json_dumpf(json, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER | ascii);
     json_decref(json);
     putchar('\n');
     return 0;
-}
-
-/* Of the UTF-8 character that begins there; 0: none does. */
-static size_t character_length(const unsigned char *at)
-{
-    size_t length = *at < 0x80   ? 1
-                    : *at < 0xc2 ? 0
-                    : *at < 0xe0 ? 2
-                    : *at < 0xf0 ? 3
-                    : *at < 0xf5 ? 4
-                                 : 0;
-    for (size_t i = 1; i < length; i++)
-        if ((at[i] & 0xc0) != 0x80)
-            return 0;
-    /* Too long for what it says, a surrogate, or behind the last character that there is. */
-    bool is_wrong = (*at == 0xe0 && at[1] < 0xa0) || (*at == 0xed && at[1] > 0x9f) ||
-                    (*at == 0xf0 && at[1] < 0x90) || (*at == 0xf4 && at[1] > 0x8f);
-    return is_wrong ? 0 : length;
 }
 
 json_t *shown_text(const char *text)
@@ -119,7 +96,7 @@ json_t *shown_text(const char *text)
     if (!stream)
         return NULL;
     while (*text) {
-        size_t length = character_length((const unsigned char *)text);
+        size_t length = utf8_length(text);
         (void)fprintf(stream, "%.*s", length ? (int)length : 3, length ? text : "\xef\xbf\xbd");
         text += length ? length : 1;
     }

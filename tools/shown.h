@@ -25,9 +25,6 @@ const char *shown_age(int64_t ns, char ret_text[SHOWN_SIZE]);
 /* How long: "0.2 s", "3 min", "1.5 h" */
 const char *shown_duration(int64_t ns, char ret_text[SHOWN_SIZE]);
 
-/* For text from outside: control characters become "?", so that none reaches the terminal. */
-void shown_clean(char *text);
-
 /* Prints JSON on stdout, indented, and frees it; NULL is -ENOMEM. */
 MUST_CHECK int shown_json(json_t *json);
 /* The names, with spaces between, as an array. */

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "fs/base/printable.h"
 #include "fs/base/wrap.h"
 #include "tools/shown.h"
 
@@ -73,7 +74,7 @@ int table_add(struct table *table, const char *const *cells)
     for (size_t i = 0; i < table->count; i++) {
         row[i] = strdup(cells[i]);
         if (row[i])
-            shown_clean(row[i]);
+            printable_clean(row[i]);
         else
             r = -ENOMEM;
     }

@@ -1,11 +1,11 @@
 #include "fs/base/log.h"
 
-#include <ctype.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <syslog.h>
 
+#include "fs/base/printable.h"
 #include "fs/base/progress.h"
 #include "fs/base/wrap.h"
 
@@ -41,9 +41,7 @@ static void emit(const char *kind, const char *format, va_list arguments, const 
         return;
     }
     /* A file's name, or what a builder was called, does not get at the terminal. */
-    for (char *c = text; *c; c++)
-        if (iscntrl((unsigned char)*c))
-            *c = '?';
+    printable_clean(text);
     if (atomic_load(&uses_syslog)) {
         syslog(LOG_WARNING, "%s%s%s%s", kind, text, reason ? ": " : "", reason ? reason : "");
         return;

@@ -5,6 +5,9 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "fs/base/cleanup.h"
+#include "fs/base/printable.h"
+
 unsigned wrap_columns(int fd)
 {
     struct winsize window = {0};
@@ -22,6 +25,11 @@ static unsigned width_of(const char *text, size_t length)
 
 void wrap_print(FILE *stream, const char *text, unsigned column, unsigned indent, unsigned width)
 {
+    AUTO_FREE char *clean = strdup(text);
+    if (!clean)
+        return;
+    printable_clean(clean);
+    text = clean;
     for (bool first = true; *text; first = false) {
         size_t length = strcspn(text, " ");
         unsigned own = width_of(text, length);
