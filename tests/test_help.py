@@ -151,7 +151,7 @@ def test_completion(store):
     assert complete(store, "mintfs", "-C", "/usr/shar") == {"/usr/share"}
     for option in ("-C", "--directory"):
         assert complete(store, "mintfs", option, "/usr", "do") == {"doctor"}
-        assert complete(store, "mintfs", option, "/usr", "-C", "lib", "show", "a") == {"app"}
+        assert complete(store, "mintfs", option, "/usr", "-C", "lib", "show", "ap") == {"app"}
     store.run("session", "rm", session.stdout.strip())
 
 
