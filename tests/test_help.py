@@ -114,7 +114,7 @@ def test_man_pages_format(page, width, tmp_path):
             "adjust" not in line] == []
 
 
-def complete(store, *words) -> set:
+def complete(store, *words, cwd=None) -> set:
     """What bash offers for the last word."""
     script = """
         PATH=$1:$PATH; source "$2"; shift 2
@@ -130,6 +130,7 @@ def complete(store, *words) -> set:
         text=True,
         env={"MINTFS_STORE": str(store.path), "HOME": str(store.home), "PATH": "/usr/bin:/bin"},
         timeout=1500,
+        cwd=cwd,
     )
     assert (done.returncode, done.stderr) == (0, ""), done
     return set(done.stdout.split())
@@ -153,6 +154,19 @@ def test_completion(store):
         assert complete(store, "mintfs", option, "/usr", "do") == {"doctor"}
         assert complete(store, "mintfs", option, "/usr", "-C", "lib", "show", "ap") == {"app"}
     store.run("session", "rm", session.stdout.strip())
+
+
+def test_completion_of_sections(store):
+    inside = store.home / "project/src"
+    inside.mkdir(parents=True)
+    assert complete(store, "mintfs", "build", "", cwd=inside) == set()
+    (store.home / "mintfs.conf").write_text("[beyond]\nbuilder = x\n")
+    assert complete(store, "mintfs", "build", "", cwd=inside) == {"beyond"}
+    (inside.parent / "mintfs.conf").write_text("[unit]\nbuilder = [x]\n [ e2e ]\r\nbuilder = y\n")
+    for words in (["build"], ["key"], ["explain"], ["session", "new"], ["show"], ["verify"]):
+        assert complete(store, "mintfs", *words, "", cwd=inside) == {"unit", "e2e"}
+    (inside / ".git").touch()
+    assert complete(store, "mintfs", "build", "", cwd=inside) == set()
 
 
 def test_completion_makes_no_store(store):

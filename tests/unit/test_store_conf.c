@@ -96,6 +96,92 @@ static void test_no_file(void **state)
     assert_true(conf_look("a", &spec) < 0);
 }
 
+/* Reads the file of the fixture's directory, or of one above `below`, from there. */
+static int read_below(struct fixture *fixture, const char *text, const char *below,
+                      const char *root, struct build_spec **ret_spec)
+{
+    const struct conf_request request = {.section = "a", .root = root};
+    char path[128];
+    (void)snprintf(path, sizeof(path), "%s/%s", fixture->path, below);
+    write_text(fixture, CONF_FILE, text);
+    assert_int_equal(chdir(path), 0);
+    int r = conf_read(&request, ret_spec);
+    assert_int_equal(chdir(fixture->path), 0);
+    return r;
+}
+
+static void make_tree(struct fixture *fixture)
+{
+    assert_int_equal(mkdirat(fixture->fd, "x", 0755), 0);
+    assert_int_equal(mkdirat(fixture->fd, "x/y", 0755), 0);
+}
+
+static void test_paths_are_those_beside_the_file(void **state)
+{
+    struct fixture *fixture = *state;
+    make_tree(fixture);
+    AUTO_SPEC struct build_spec *here = NULL;
+    AUTO_SPEC struct build_spec *below = NULL;
+    static const char text[] = "[a]\nbuilder = x\ninput = i\n";
+    assert_int_equal(read_below(fixture, text, ".", NULL, &here), 0);
+    assert_null(here->directory);
+    assert_int_equal(read_below(fixture, text, "x/y", NULL, &below), 0);
+    assert_string_equal(below->directory, fixture->path);
+    assert_string_equal(below->root, here->root);
+    assert_null(below->base);
+}
+
+static void test_a_root_above_the_file(void **state)
+{
+    struct fixture *fixture = *state;
+    make_tree(fixture);
+    static const char *const texts[] = {
+        "[a]\nbuilder = x\nroot = ..\n", "root= ..\n[a]\nbuilder = x\n",
+        "root = /nowhere\n[a]\nroot = /tmp\nbuilder = x\n[b]\nroot = /nowhere\nbuilder = x\n"};
+    for (size_t i = 0; i < ARRAY_LENGTH(texts); i++) {
+        AUTO_SPEC struct build_spec *here = NULL;
+        AUTO_SPEC struct build_spec *below = NULL;
+        assert_int_equal(read_below(fixture, texts[i], ".", NULL, &here), 0);
+        assert_string_equal(here->root, "/tmp");
+        assert_string_equal(here->base, fixture->path + strlen("/tmp/"));
+        assert_int_equal(read_below(fixture, texts[i], "x/y", NULL, &below), 0);
+        assert_string_equal(below->root, "/tmp");
+        assert_string_equal(below->base, here->base);
+    }
+}
+
+static void test_a_root_of_the_command_line(void **state)
+{
+    struct fixture *fixture = *state;
+    make_tree(fixture);
+    static const char text[] = "[a]\nbuilder = x\nroot = ..\n";
+    static const struct {
+        const char *below;
+        const char *root;
+        int error;
+    } cases[] = {{".", "/", 0},         {"x/y", "../..", 0}, {".", ".", 0},
+                 {"x/y", ".", -EINVAL}, {".", "x", -EINVAL}, {".", "nowhere", -ENOENT}};
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        AUTO_SPEC struct build_spec *spec = NULL;
+        assert_int_equal(read_below(fixture, text, cases[i].below, cases[i].root, &spec),
+                         cases[i].error);
+    }
+}
+
+/* .git is a directory, or a file in a worktree. */
+static void test_the_search_ends_at_the_repository(void **state)
+{
+    struct fixture *fixture = *state;
+    make_tree(fixture);
+    static const char text[] = "[a]\nbuilder = x\n";
+    AUTO_SPEC struct build_spec *spec = NULL;
+    assert_int_equal(read_below(fixture, text, "x/y", NULL, &spec), 0);
+    write_text(fixture, "x/.git", "gitdir: elsewhere\n");
+    AUTO_SPEC struct build_spec *none = NULL;
+    assert_int_equal(read_below(fixture, text, "x/y", NULL, &none), -ENOENT);
+    assert_int_equal(read_below(fixture, text, "x", NULL, &none), -ENOENT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -103,6 +189,10 @@ int main(void)
         TEST(test_long_lines_and_names),
         TEST(test_errors),
         TEST(test_no_file),
+        TEST(test_paths_are_those_beside_the_file),
+        TEST(test_a_root_above_the_file),
+        TEST(test_a_root_of_the_command_line),
+        TEST(test_the_search_ends_at_the_repository),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -21,6 +21,18 @@ _mintfs_templates() {
         $2 == "key" { print substr($4, 1, 12) }' | sort -u
 }
 
+# The sections of the mintfs.conf in force, found as mintfs finds it.
+_mintfs_sections() {
+    local directory=$PWD
+    until [ -f "$directory/mintfs.conf" ]; do
+        if [ -z "$directory" ] || [ "$directory" = "$HOME" ] || [ -e "$directory/.git" ]; then
+            return
+        fi
+        directory=${directory%/*}
+    done
+    sed -n 's/^[[:blank:]]*\[[[:blank:]]*\([A-Za-z0-9._-]*\)[[:blank:]]*\].*/\1/p' "$directory/mintfs.conf"
+}
+
 _mintfs_sessions() {
     "$1" session ls --json 2>/dev/null | awk -F'"' '$2 == "id" { print $4 }' | sort -u
 }
@@ -63,12 +75,13 @@ _mintfs() {
             return
             ;;
         *:-n | *:--name | *:--rebuild | show:* | name:* | pin:* | unpin:* | evict:* | verify:*)
-            words=$(_mintfs_templates "$program")
+            words=$(_mintfs_templates "$program"; _mintfs_sections)
             ;;
+        build:* | key:* | explain:*) words=$(_mintfs_sections) ;;
         session:session) words='new ls reset rm' ;;
         session:*)
             case ${COMP_WORDS[2]} in
-            new) words=$(_mintfs_templates "$program") ;;
+            new) words=$(_mintfs_templates "$program"; _mintfs_sections) ;;
             reset | rm) words=$(_mintfs_sessions "$program") ;;
             esac
             ;;
