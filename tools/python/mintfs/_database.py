@@ -4,7 +4,7 @@ import atexit
 from types import TracebackType
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Type
 
-from . import _command, _run, _settings, _trees
+from . import _command, _owner, _run, _settings, _trees
 from ._conf import DEFAULT_DATABASE
 from ._errors import Error, NotFound, SeveralDatabases, UsageError
 from ._fallback import FallbackSource, tell
@@ -281,6 +281,7 @@ def close_all() -> None:
             database.close()
         except (Error, OSError) as error:
             _command.pass_on(f"mintfs: {error}\n")
+    _owner.leave()
     _run.leave()
 
 

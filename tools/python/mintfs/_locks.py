@@ -1,8 +1,10 @@
 """Locks between processes, by a file. The kernel frees them when the holder dies."""
 
+import ctypes
+import mmap
 import sys
 from contextlib import contextmanager
-from typing import Iterator, Optional
+from typing import Any, Iterator, Optional
 
 from ._stdlib import Path, os, time
 
@@ -59,6 +61,64 @@ def _is_still(fd: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(fd), os.stat(path))
     except FileNotFoundError:
         return False
+
+
+class Lasting:
+    """A lock that this process has until it ends, or releases it.
+
+    Tests close descriptors that are not theirs, by os.closerange() for one. So the file is mapped as
+    well: the kernel frees the lock with the last of the two. The descriptor stays open in a program
+    that this process goes on as, by os.execv(), where a mapping does not.
+    """
+
+    def __init__(self, path: Path, shared_with_forks: bool) -> None:
+        fd = take(path)
+        assert fd is not None
+        self._fd = fd
+        self._address: Optional[int] = None
+        os.write(fd, b"\n")  # who looks knows from this that the lock was taken
+        self._status = os.fstat(fd)
+        if sys.platform != "win32":
+            os.set_inheritable(fd, True)
+            self._address = _map(fd, shared_with_forks)
+            if not shared_with_forks:
+                os.register_at_fork(after_in_child=self._close)
+
+    def release(self) -> None:
+        self._close()
+        if sys.platform != "win32" and self._address is not None:
+            _libc().munmap(self._address, mmap.PAGESIZE)
+        self._address = None
+
+    def _close(self) -> None:
+        """Unless the descriptor was closed; its number may be another file's since."""
+        try:
+            if self._fd >= 0 and os.path.samestat(self._status, os.fstat(self._fd)):
+                os.close(self._fd)
+        except OSError:
+            pass
+        self._fd = -1
+
+
+if sys.platform != "win32":
+
+    def _libc() -> Any:
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.mmap.restype = ctypes.c_void_p
+        libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+        libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+        libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+        return libc
+
+    def _map(fd: int, shared_with_forks: bool) -> Optional[int]:
+        """Not by mmap.mmap(), which keeps a descriptor of its own; None if it cannot be done."""
+        libc = _libc()
+        address: int = libc.mmap(None, mmap.PAGESIZE, mmap.PROT_READ, mmap.MAP_SHARED, fd, 0)
+        if address in (None, ctypes.c_void_p(-1).value):
+            return None
+        if not shared_with_forks and sys.platform == "linux":
+            libc.madvise(address, mmap.PAGESIZE, mmap.MADV_DONTFORK)
+        return address
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from typing import Optional
 
 from . import _settings, _trees
 from ._errors import Error
-from ._locks import held, take
+from ._locks import Lasting, held, take
 from ._stdlib import Path, hashlib, os
 from ._unique import new_token
 
@@ -39,17 +39,17 @@ class Run:
         self.token = f"{self.pid}-{new_token()}"
         self._user = directory / "users" / self.token
         self._user.parent.mkdir(parents=True, exist_ok=True)
-        self._fd: Optional[int] = take(self._user)
+        self._lock: Optional[Lasting] = Lasting(self._user, shared_with_forks=True)
 
     def is_there(self) -> bool:
         return self._user.parent.is_dir()
 
     def leave(self) -> None:
         """For the process that joined; a fork of it stays, and keeps the run."""
-        if self._fd is None or self.pid != os.getpid():
+        if self._lock is None or self.pid != os.getpid():
             return
-        os.close(self._fd)
-        self._fd = None
+        self._lock.release()
+        self._lock = None
         try:
             with held(self._base / "lock"):
                 _remove_if_dead(self.directory)

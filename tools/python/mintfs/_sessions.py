@@ -11,8 +11,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, Dict, Iterable, Optional, Tuple
 
-from . import _command, _settings
-from ._errors import NotFound
+from . import _command, _owner, _settings
+from ._errors import Error, NotFound, UsageError
 from ._stdlib import Path, json, os
 from ._unique import new_id
 
@@ -116,12 +116,28 @@ class CommandSource(Source):
         return self._ask(template)
 
     def _ask(self, template: str) -> Session:
-        owner = f"--owner={os.getpid()}"
-        said = json.loads(self._run("session", "new", "--json", owner, template, new_id()))
+        said = json.loads(self._run_new(template, new_id()))
+        if said.get("owner_lock"):
+            _owner.hold(said["owner_lock"])
         session = Session(Path(said["path"]), said["key"], said["backend"], said["why"])
         if session.backend == "fuse":
             self._mounted[session.key] = session
         return session
+
+    def _run_new(self, *operands: str) -> str:
+        """Owned by this process, as well as that can be said to the command or the mount."""
+        new = ["session", "new", "--json"]
+        try:
+            return self._run(*new, *_owner.number_and_lock(), *operands)
+        except UsageError:  # an earlier version of the command
+            return self._run(*new, *_owner.number(), *operands)
+        except Error as error:
+            if type(error) is not Error:
+                raise
+            try:  # a daemon in another PID namespace, for one
+                return self._run(*new, _owner.UNOWNED, *operands)
+            except Error:
+                raise error from None
 
     def reset(self, session: Session) -> None:
         if session.backend == "fuse":
