@@ -4,6 +4,7 @@
 #include <linux/falloc.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "fs/base/io.h"
 
@@ -18,6 +19,7 @@ enum {
 
 struct blocks {
     int fd;
+    struct owners *owners;
     pthread_mutex_t mutex;
     uint64_t *taken;  /* one bit a block */
     uint64_t *stored; /* one bit a block that may have storage */
@@ -37,6 +39,7 @@ void blocks_free(struct blocks *blocks)
     if (!blocks)
         return;
     (void)close(blocks->fd);
+    owners_free(blocks->owners);
     pthread_mutex_destroy(&blocks->mutex);
     free(blocks->taken);
     free(blocks->stored);
@@ -98,7 +101,7 @@ static bool has_tail(const struct blocks *blocks)
     return blocks->tail_end > blocks->words * WORD_BITS;
 }
 
-int blocks_new(int fd, struct blocks **ret_blocks)
+int blocks_new(int fd, struct owners *owners, struct blocks **ret_blocks)
 {
     struct blocks *blocks = calloc(1, sizeof(*blocks));
     if (!blocks)
@@ -110,6 +113,7 @@ int blocks_new(int fd, struct blocks **ret_blocks)
         return -error;
     }
     blocks->fd = fd;
+    blocks->owners = owners;
     blocks->inherited = ((uint64_t)status.st_size + BLOCK_SIZE_BYTES - 1) / BLOCK_SIZE_BYTES;
     blocks->tail_end = blocks->inherited;
     pthread_mutex_init(&blocks->mutex, NULL);
@@ -153,9 +157,9 @@ bool blocks_exist(struct blocks *blocks, block_t first, uint32_t count)
     return (uint64_t)first + count <= blocks->inherited;
 }
 
-int blocks_claim(struct blocks *blocks, block_t first, uint32_t count)
+/* 0 if all of them are there and free; with the mutex held. */
+static int find_free_held(struct blocks *blocks, block_t first, uint32_t count)
 {
-    AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&blocks->mutex);
     uint64_t end = (uint64_t)first + count;
     if (end > blocks->inherited || end > (uint64_t)WORDS_MAX * WORD_BITS)
         return -EBADMSG;
@@ -167,9 +171,39 @@ int blocks_claim(struct blocks *blocks, block_t first, uint32_t count)
     for (block_t block = first; block < end; block++)
         if (test(blocks->taken, block) || !test(blocks->stored, block))
             return -EBADMSG;
-    for (block_t block = first; block < end; block++)
-        take_one(blocks, block);
     return 0;
+}
+
+static void take_run_held(struct blocks *blocks, block_t first, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        take_one(blocks, first + i);
+}
+
+int blocks_claim(struct blocks *blocks, block_t first, uint32_t count, const struct block_tag *tag)
+{
+    AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&blocks->mutex);
+    int r = find_free_held(blocks, first, count);
+    if (r == 0)
+        r = owners_confirm(blocks->owners, first, count, tag);
+    if (r == 0)
+        take_run_held(blocks, first, count);
+    return r;
+}
+
+int blocks_adopt(struct blocks *blocks, block_t first, uint32_t count, const struct block_tag *tag,
+                 uint64_t *ret_rival)
+{
+    AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&blocks->mutex);
+    /* The table is asked first: it knows who has a block that is taken. */
+    int r = (uint64_t)first + count > blocks->inherited
+                ? -EBADMSG
+                : owners_adopt(blocks->owners, first, count, tag, ret_rival);
+    if (r == 0)
+        r = find_free_held(blocks, first, count);
+    if (r == 0)
+        take_run_held(blocks, first, count);
+    return r;
 }
 
 void blocks_release(struct blocks *blocks, block_t first, uint32_t count)
@@ -182,15 +216,112 @@ void blocks_release(struct blocks *blocks, block_t first, uint32_t count)
         blocks->hint = first / WORD_BITS;
 }
 
-int blocks_read(struct blocks *blocks, block_t first, uint32_t within, void *buffer, size_t size)
+static off_t offset_of(block_t block)
 {
-    return io_pread_exact(blocks->fd, buffer, size, (off_t)first * BLOCK_SIZE_BYTES + within);
+    return (off_t)block * BLOCK_SIZE_BYTES;
 }
 
-int blocks_write(struct blocks *blocks, block_t first, uint32_t within, const void *buffer,
-                 size_t size)
+static int read_whole(struct blocks *blocks, block_t block, char *ret_bytes)
 {
-    return io_pwrite(blocks->fd, buffer, size, (off_t)first * BLOCK_SIZE_BYTES + within);
+    int r = io_pread_exact(blocks->fd, ret_bytes, BLOCK_SIZE_BYTES, offset_of(block));
+    return r < 0 ? r : owners_check(blocks->owners, block, ret_bytes);
+}
+
+/* How many of `size` bytes from `within` on are in the block where they begin. */
+static size_t part_of_block(uint32_t within, size_t size)
+{
+    size_t left = BLOCK_SIZE_BYTES - within;
+    return size < left ? size : left;
+}
+
+int blocks_read(struct blocks *blocks, block_t first, uint32_t within, void *buffer, size_t size)
+{
+    int r = io_pread_exact(blocks->fd, buffer, size, offset_of(first) + within);
+    char *at = buffer;
+    for (block_t block = first; r == 0 && size > 0; block++) {
+        size_t part = part_of_block(within, size);
+        char whole[BLOCK_SIZE_BYTES];
+        if (part == BLOCK_SIZE_BYTES)
+            r = owners_check(blocks->owners, block, at);
+        else
+            r = read_whole(blocks, block, whole);
+        at += part;
+        size -= part;
+        within = 0;
+    }
+    return r;
+}
+
+int blocks_write_fresh(struct blocks *blocks, block_t first, uint32_t count,
+                       const struct block_tag *tag, const void *bytes)
+{
+    int r = owners_note_fresh(blocks->owners, first, count, tag, bytes);
+    if (r < 0)
+        return r;
+    return io_pwrite(blocks->fd, bytes, (size_t)count * BLOCK_SIZE_BYTES, offset_of(first));
+}
+
+/* The checksum that the block will have with these bytes in it. */
+static int sum_with(struct blocks *blocks, block_t block, uint32_t within, const char *bytes,
+                    size_t size, uint32_t *ret_sum)
+{
+    if (size == BLOCK_SIZE_BYTES) {
+        *ret_sum = owners_sum(bytes);
+        return 0;
+    }
+    char whole[BLOCK_SIZE_BYTES];
+    int r = read_whole(blocks, block, whole);
+    if (r < 0)
+        return r;
+    memcpy(whole + within, bytes, size);
+    *ret_sum = owners_sum(whole);
+    return 0;
+}
+
+/* So many blocks at a time are overwritten in place. */
+enum { PIECE_BLOCKS = 64 };
+
+/* What is written touches at most PIECE_BLOCKS blocks. */
+static int write_piece(struct blocks *blocks, block_t first, uint32_t within,
+                       const struct block_tag *tag, const char *buffer, size_t size)
+{
+    uint32_t sums[PIECE_BLOCKS];
+    uint32_t count = 0;
+    uint32_t start = within;
+    for (size_t done = 0; done < size; count++) {
+        size_t part = part_of_block(start, size - done);
+        int r = sum_with(blocks, first + count, start, buffer + done, part, &sums[count]);
+        if (r < 0)
+            return r;
+        done += part;
+        start = 0;
+    }
+    int r = owners_note_change(blocks->owners, first, count, tag, sums, blocks->fd);
+    if (r < 0)
+        return r;
+    r = io_pwrite(blocks->fd, buffer, size, offset_of(first) + within);
+    owners_learn(blocks->owners, first, count, r == 0 ? sums : NULL);
+    return r;
+}
+
+int blocks_write(struct blocks *blocks, block_t first, uint32_t within, const struct block_tag *tag,
+                 const void *buffer, size_t size)
+{
+    struct block_tag at = *tag;
+    const char *bytes = buffer;
+    while (size > 0) {
+        size_t part = (size_t)PIECE_BLOCKS * BLOCK_SIZE_BYTES - within;
+        part = size < part ? size : part;
+        int r = write_piece(blocks, first, within, &at, bytes, part);
+        if (r < 0)
+            return r;
+        bytes += part;
+        size -= part;
+        first += PIECE_BLOCKS;
+        at.at += PIECE_BLOCKS;
+        within = 0;
+    }
+    return 0;
 }
 
 /* Free blocks with storage; called with the mutex held. */
@@ -210,33 +341,47 @@ bool blocks_wants_trim(struct blocks *blocks)
     return idle > SLACK_BLOCKS + blocks->taken_count / SLACK_SHARE;
 }
 
+/* Free, and may have storage. */
+static bool is_idle(const struct blocks *blocks, block_t block)
+{
+    return test(blocks->stored, block) && !test(blocks->taken, block);
+}
+
+/* The first idle block from `block` on, or `end`; with the mutex held. */
+static block_t find_idle(const struct blocks *blocks, block_t block, block_t end)
+{
+    while (block < end && !is_idle(blocks, block)) {
+        size_t word = block / WORD_BITS;
+        bool none = !(blocks->stored[word] & ~blocks->taken[word]);
+        block = none ? (block_t)((word + 1) * WORD_BITS) : block + 1;
+    }
+    return block < end ? block : end;
+}
+
 /*
- * The next run of free blocks with storage from *at on is made taken, so that nobody writes to it
- * while it is punched; false at the end.
+ * The next run of at least `least` idle blocks from *at on is made taken, so that nobody writes to
+ * it while it is punched; false at the end.
  */
-static bool borrow_idle_run(struct blocks *blocks, block_t *at, block_t *ret_first,
+static bool borrow_idle_run(struct blocks *blocks, uint32_t least, block_t *at, block_t *ret_first,
                             uint32_t *ret_count)
 {
     AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&blocks->mutex);
     block_t end = (block_t)(blocks->words * WORD_BITS);
-    block_t block = *at;
-    while (block < end) {
-        if (!blocks->stored[block / WORD_BITS])
-            block = (block / WORD_BITS + 1) * WORD_BITS;
-        else if (test(blocks->stored, block) && !test(blocks->taken, block))
-            break;
-        else
-            block++;
-    }
-    *ret_first = block;
-    while (block < end && test(blocks->stored, block) && !test(blocks->taken, block)) {
+    block_t first;
+    block_t next = *at;
+    do {
+        first = find_idle(blocks, next, end);
+        next = first;
+        while (next < end && is_idle(blocks, next))
+            next++;
+    } while (first < end && next - first < least);
+    for (block_t block = first; block < next; block++)
         set(blocks->taken, block);
-        blocks->borrowed_count++;
-        block++;
-    }
-    *ret_count = block - *ret_first;
-    *at = block;
-    return *ret_count > 0;
+    blocks->borrowed_count += next - first;
+    *ret_first = first;
+    *ret_count = next - first;
+    *at = next;
+    return first < end;
 }
 
 static void return_run(struct blocks *blocks, block_t first, uint32_t count, bool punched)
@@ -266,6 +411,8 @@ static bool trim_all(struct blocks *blocks)
         (status.st_size && io_fallocate(blocks->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
                                         status.st_size) < 0))
         return false;
+    /* Old tags are of no harm. */
+    (void)!owners_clear(blocks->owners);
     free(blocks->taken);
     free(blocks->stored);
     blocks->taken = NULL;
@@ -288,20 +435,34 @@ static void trim_tail(struct blocks *blocks)
         blocks->tail_end = 0;
 }
 
-void blocks_trim(struct blocks *blocks)
+enum { LONG_RUN_BLOCKS = 64, NS_PER_S = 1000000000 };
+
+static int64_t now_ns(void)
 {
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * NS_PER_S + now.tv_nsec;
+}
+
+void blocks_trim(struct blocks *blocks, int64_t budget_ns, const atomic_bool *stop)
+{
+    static const uint32_t least[] = {LONG_RUN_BLOCKS, 1};
+    int64_t end_ns = now_ns() + budget_ns;
     if (trim_all(blocks))
         return;
     trim_tail(blocks);
-    block_t at = 0;
-    block_t first;
-    uint32_t count;
-    while (borrow_idle_run(blocks, &at, &first, &count)) {
-        int r = io_fallocate(blocks->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                             (off_t)first * BLOCK_SIZE_BYTES, (off_t)count * BLOCK_SIZE_BYTES);
-        return_run(blocks, first, count, r == 0);
-        if (r < 0)
-            return;
+    for (size_t pass = 0; pass < ARRAY_LENGTH(least); pass++) {
+        block_t at = 0;
+        block_t first;
+        uint32_t count;
+        while (now_ns() < end_ns && !(stop && atomic_load(stop)) &&
+               borrow_idle_run(blocks, least[pass], &at, &first, &count)) {
+            int r = io_fallocate(blocks->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                                 offset_of(first), (off_t)count * BLOCK_SIZE_BYTES);
+            return_run(blocks, first, count, r == 0);
+            if (r < 0)
+                return;
+        }
     }
 }
 
@@ -311,7 +472,7 @@ bool blocks_make_room(struct blocks *blocks)
     bool idle = idle_count(blocks) > 0 || has_tail(blocks);
     (void)pthread_mutex_unlock(&blocks->mutex);
     if (idle)
-        blocks_trim(blocks);
+        blocks_trim(blocks, NS_PER_S, NULL);
     return idle;
 }
 

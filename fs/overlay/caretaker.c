@@ -40,17 +40,22 @@ static bool await_idleness(struct scratch *scratch)
     return !scratch->stopping;
 }
 
+/* As long as it takes, but not beyond the daemon's end. */
+static void trim(struct scratch *scratch)
+{
+    if (blocks_wants_trim(scratch->blocks))
+        blocks_trim(scratch->blocks, INT64_MAX / 2, &scratch->closing);
+}
+
 static void *take_care(void *context)
 {
     struct scratch *scratch = context;
     while (await_work(scratch)) {
-        if (blocks_wants_trim(scratch->blocks))
-            blocks_trim(scratch->blocks);
+        trim(scratch);
         session_list_refill_reserve(&scratch->all);
         if (await_idleness(scratch)) {
             scratch_drop_bases(scratch, false);
-            if (blocks_wants_trim(scratch->blocks))
-                blocks_trim(scratch->blocks);
+            trim(scratch);
         }
     }
     return NULL;
@@ -72,6 +77,7 @@ void scratch_stop_caretaker(struct scratch *scratch)
 {
     if (!scratch->caretaker_runs)
         return;
+    atomic_store(&scratch->closing, true);
     (void)pthread_mutex_lock(&scratch->care_mutex);
     scratch->stopping = true;
     (void)pthread_cond_signal(&scratch->care_wanted);

@@ -23,9 +23,9 @@ struct changelog {
     int dirfd;
     int fd;    /* -1: at rest */
     bool torn; /* behind `size` stands a part of a frame */
-    bool old;  /* an earlier version wrote it */
     uint64_t size;
     uint64_t compact_at;
+    uint64_t owner;
     char name[];
 };
 
@@ -36,6 +36,7 @@ void frame_init(struct frame *frame)
     frame->size = sizeof(struct frame_disk);
     frame->failed = false;
     frame->frees = false;
+    frame->owner = 0;
 }
 
 void frame_fini(struct frame *frame)
@@ -81,10 +82,12 @@ static void add(struct frame *frame, enum record_type type, uint32_t node, const
 
 void frame_add_header(struct frame *frame, const struct session_header *header)
 {
-    struct header_disk disk = {.serial = header->serial, .uid = header->uid, .gid = header->gid};
+    struct header_disk disk = {
+        .serial = header->serial, .uid = header->uid, .gid = header->gid, .owner = header->owner};
     memcpy(disk.boot_id, header->boot_id, BOOT_ID_SIZE);
     memcpy(disk.key, header->key, SHA256_HEX_LENGTH);
     add(frame, RECORD_HEADER, 0, &disk, sizeof(disk), header->id);
+    frame->owner = header->owner;
 }
 
 void frame_add_template(struct frame *frame, const struct template_record *record)
@@ -103,7 +106,7 @@ void frame_add_identity(struct frame *frame, const struct identity_record *recor
         .owner_pid_namespace = owner->pid_namespace,
         .owner_time_namespace = owner->time_namespace,
         .owner_pid = owner->pid,
-        .renamed = record->renamed,
+        .replaced = record->replaced,
     };
     add(frame, RECORD_IDENTITY, 0, &disk, sizeof(disk), record->id);
 }
@@ -149,13 +152,15 @@ void frame_add_unlink(struct frame *frame, uint32_t parent, const char *name)
     add(frame, RECORD_UNLINK, parent, &disk, sizeof(disk), name);
 }
 
-uint32_t frame_checksum(uint64_t offset, const void *bytes, size_t size)
+uint32_t frame_checksum(uint64_t owner, uint64_t offset, const void *bytes, size_t size)
 {
-    uLong crc = crc32_z(0, (const Bytef *)&offset, sizeof(offset));
+    uLong crc = owner ? crc32_z(0, (const Bytef *)&owner, sizeof(owner)) : 0;
+    crc = crc32_z(crc, (const Bytef *)&offset, sizeof(offset));
     return (uint32_t)crc32_z(crc, bytes, size);
 }
 
-static int write_frame(int fd, uint64_t offset, const struct frame *frame)
+/* The first frame's owner is in it. */
+static int write_frame(int fd, uint64_t owner, uint64_t offset, const struct frame *frame)
 {
     if (frame->failed)
         return -ENOMEM;
@@ -165,9 +170,9 @@ static int write_frame(int fd, uint64_t offset, const struct frame *frame)
     struct frame_disk head = {
         .magic = offset == 0 ? LOG_MAGIC : FRAME_MAGIC,
         .size = (uint32_t)payload,
-        .crc = frame_checksum(offset, frame->data + sizeof(head), payload),
+        .crc = frame_checksum(owner, offset, frame->data + sizeof(head), payload),
     };
-    head.check = frame_checksum(offset, &head, offsetof(struct frame_disk, check));
+    head.check = frame_checksum(owner, offset, &head, offsetof(struct frame_disk, check));
     memcpy(frame->data, &head, sizeof(head));
     return io_pwrite(fd, frame->data, frame->size, (off_t)offset);
 }
@@ -219,7 +224,7 @@ static int write_whole(struct changelog *log, const struct frame *frame,
     AUTO_FD int fd = io_openat(log->dirfd, beside, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return fd;
-    int r = write_frame(fd, 0, frame);
+    int r = write_frame(fd, 0, 0, frame);
     if (r == 0)
         r = rename(log->dirfd, beside, log->dirfd, log->name);
     if (r < 0) {
@@ -228,7 +233,8 @@ static int write_whole(struct changelog *log, const struct frame *frame,
     }
     set_fd(log, steal_fd(&fd));
     set_size(log, frame->size);
-    log->torn = log->old = false;
+    log->owner = frame->owner;
+    log->torn = false;
     return 0;
 }
 
@@ -247,30 +253,23 @@ int changelog_create(int dirfd, const char *name, const struct frame *first,
     return 0;
 }
 
-int changelog_open(int dirfd, const char *name, uint64_t size_bytes, struct changelog **ret_log)
+int changelog_open(int dirfd, const char *name, uint64_t owner, uint64_t size_bytes,
+                   struct changelog **ret_log)
 {
     struct changelog *log = changelog_new(dirfd, name);
     if (!log)
         return -ENOMEM;
     int fd = io_openat(dirfd, name, O_RDWR | O_NOFOLLOW, 0);
     set_fd(log, fd);
-    struct frame_disk head;
     int r = fd < 0 ? fd : io_ftruncate(fd, (off_t)size_bytes);
-    if (r == 0)
-        r = io_pread_exact(fd, &head, sizeof(head), 0);
     if (r < 0) {
         changelog_close(log);
         return r;
     }
     set_size(log, size_bytes);
-    log->old = head.magic != LOG_MAGIC;
+    log->owner = owner;
     *ret_log = log;
     return 0;
-}
-
-bool changelog_is_old(const struct changelog *log)
-{
-    return log->old;
 }
 
 int changelog_unlink(struct changelog *log)
@@ -307,7 +306,7 @@ int changelog_append(struct changelog *log, const struct frame *frame)
     int r = log->torn ? cut_tail(log) : 0;
     if (r < 0)
         return r;
-    r = write_frame(log->fd, log->size, frame);
+    r = write_frame(log->fd, log->owner, log->size, frame);
     if (r == 0) {
         log->size += frame->size;
         return 0;

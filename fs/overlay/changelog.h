@@ -28,7 +28,9 @@ enum { NAME_BYTES_MAX = 255, TARGET_BYTES_MAX = 4095 };
 /* What begins every log. */
 struct session_header {
     uint64_t serial;
-    uint32_t uid; /* whoever made it: the template's files are his */
+    uint64_t owner; /* of its blocks (owners.h), random; in a log of an older version the serial */
+    bool is_old;    /* only read: the log is of an older version */
+    uint32_t uid;   /* whoever made it: the template's files are his */
     uint32_t gid;
     char boot_id[BOOT_ID_SIZE + 1];
     char key[SHA256_HEX_LENGTH + 1];
@@ -43,9 +45,12 @@ struct template_record {
 /* What may change about a session itself: its ID (by a rename) and its lease. */
 struct identity_record {
     char id[SESSION_ID_MAX + 1];
-    bool renamed; /* to this ID, in place of a session that had it */
+    uint32_t replaced; /* the serial of the session that had this ID; 0: none. See REPLACED_ANY */
     struct session_lease lease;
 };
+
+/* In a log of an older version: the session was renamed, and whom it replaced is not known. */
+#define REPLACED_ANY UINT32_MAX
 
 /* A node's attributes, whole. */
 struct node_record {
@@ -78,7 +83,8 @@ struct frame {
     size_t size;
     size_t room;
     bool failed;
-    bool frees; /* it says that something goes: worth the reserve of a full disk */
+    bool frees;     /* it says that something goes: worth the reserve of a full disk */
+    uint64_t owner; /* that of the header in it, or 0 */
     char small[512];
 };
 
@@ -100,11 +106,12 @@ struct changelog;
  * the caller's. -EEXIST. */
 MUST_CHECK int changelog_create(int dirfd, const char *name, const struct frame *first,
                                 struct changelog **ret_log);
-/* Opens one that is there, cut to `size_bytes`, what changelog_replay() returned, for appending. */
-MUST_CHECK int changelog_open(int dirfd, const char *name, uint64_t size_bytes,
+/*
+ * Opens one that is there, cut to `size_bytes`, what changelog_replay() returned, for appending; the
+ * owner is that of its header, 0 for a log of an older version, which stays one until it is replaced.
+ */
+MUST_CHECK int changelog_open(int dirfd, const char *name, uint64_t owner, uint64_t size_bytes,
                               struct changelog **ret_log);
-/* Whether an earlier version wrote it. A compaction replaces it. */
-bool changelog_is_old(const struct changelog *log);
 /* Removes the file: recovery finds the session no more. */
 MUST_CHECK int changelog_unlink(struct changelog *log);
 void changelog_close(struct changelog *log);
@@ -139,9 +146,9 @@ struct changelog_visitor {
 MUST_CHECK int changelog_open_to_read(int dirfd, const char *name);
 /*
  * Reads a log frame by frame; the first negative answer ends it and is returned. *ret_size is
- * where the last whole frame ends. 1: the last frame has its length, but not its bytes, and was
- * left out; a write that was torn is shorter, and no news. -EBADMSG: no log of ours or damaged, as
- * is one without a whole first frame; -EPROTONOSUPPORT: of a later version.
+ * where the last whole frame ends. 1: the last frame is torn, or has its length, but not its bytes,
+ * and was left out. -EBADMSG: no log of ours or damaged, as is one without a whole first frame;
+ * -EPROTONOSUPPORT: of a later version.
  */
 MUST_CHECK int changelog_replay(int fd, const struct changelog_visitor *visitor, void *context,
                                 uint64_t *ret_size);

@@ -3,7 +3,7 @@
  *
  *     u32 magic   "mfl3" in the first frame, "mfl1" in the others
  *     u32 size    of the payload, in bytes, a multiple of 8
- *     u32 crc     CRC-32 (zlib) of the payload, begun with the frame's offset in the file
+ *     u32 crc     CRC-32 (zlib) of the payload, begun with the log's owner and the frame's offset
  *     u32 check   the same of the three words before, so that the size can be trusted
  *     payload     records
  *
@@ -15,10 +15,15 @@
  *
  * all in the byte order of the machine: a log is of use only on the boot that wrote it. The first
  * record of the first frame is the header. The first frame's magic tells the log's version, and
- * "mfl3" becomes "mfl4" when this changes. Earlier versions are read, and such a log is rewritten
- * when its session is recovered:
+ * "mfl3" becomes "mfl4" when this changes. The first frame's checksums begin with the owner 0, since
+ * the owner is in its header; those of the others with the owner, so that no frame of another log
+ * is taken for one of this.
  *
- *     mfl2   has RECORD_OLD_IDENTITY: an owner without its namespaces
+ * Earlier versions are read, and such a log is rewritten when its session is recovered:
+ *
+ *     mfl2   has no owner in the header: all checksums begin with 0, and the session's serial is its
+ *            owner; RECORD_OLD_IDENTITY has an owner's process without its namespaces, and does not
+ *            tell whom the session replaced
  *     mfl1   has no RECORD_TEMPLATE either
  */
 #ifndef MINTFS_OVERLAY_CHANGELOG_FORMAT_H
@@ -26,9 +31,9 @@
 
 #include "fs/overlay/changelog.h"
 
-#define FRAME_MAGIC ((uint32_t)0x316c666d)      /* "mfl1" */
-#define LOG_MAGIC ((uint32_t)0x336c666d)        /* "mfl3" */
+#define FRAME_MAGIC ((uint32_t)0x316c666d)      /* "mfl1": also the log's, of version 1 */
 #define LOG_MAGIC_2 ((uint32_t)0x326c666d)      /* "mfl2" */
+#define LOG_MAGIC ((uint32_t)0x336c666d)        /* "mfl3" */
 #define FRAME_MAGIC_KIND ((uint32_t)0x006c666d) /* any version of it */
 
 enum record_type {
@@ -61,6 +66,7 @@ struct header_disk {
     uint32_t gid;
     char boot_id[BOOT_ID_SIZE + 4];
     char key[SHA256_HEX_LENGTH];
+    uint64_t owner; /* from version 3 on */
 };
 
 struct identity_disk {
@@ -69,7 +75,7 @@ struct identity_disk {
     uint64_t owner_pid_namespace;
     uint64_t owner_time_namespace;
     int32_t owner_pid;
-    uint32_t renamed;
+    uint32_t replaced;
 };
 
 struct old_identity_disk {
@@ -110,7 +116,7 @@ struct link_disk {
     uint32_t zero;
 };
 
-/* Over these bytes of the frame that begins at this offset. */
-uint32_t frame_checksum(uint64_t offset, const void *bytes, size_t size);
+/* Over these bytes of the frame that begins at this offset in the owner's log. */
+uint32_t frame_checksum(uint64_t owner, uint64_t offset, const void *bytes, size_t size);
 
 #endif

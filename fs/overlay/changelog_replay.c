@@ -9,8 +9,17 @@
 #include "fs/base/io.h"
 #include "fs/overlay/changelog_format.h"
 
+/* A log that is being read. */
+struct reader {
+    int fd;
+    int version;
+    bool seen_header;
+    uint64_t owner; /* with which the checksums of all frames but the first begin */
+};
+
 /* One record of a payload: where its parts are. */
 struct cursor {
+    struct reader *reader;
     const char *at;
     const char *end;
     struct record_disk head;
@@ -35,9 +44,16 @@ static int replay_header(struct cursor *cursor, const struct changelog_visitor *
                          void *context)
 {
     struct header_disk disk;
-    if (!take(cursor, &disk, sizeof(disk)) || cursor->head.tail > SESSION_ID_MAX)
+    bool is_old = cursor->reader->version < 3;
+    size_t size = is_old ? offsetof(struct header_disk, owner) : sizeof(disk);
+    if (!take(cursor, &disk, size) || cursor->head.tail > SESSION_ID_MAX)
         return -EBADMSG;
-    struct session_header header = {.serial = disk.serial, .uid = disk.uid, .gid = disk.gid};
+    struct session_header header = {.serial = disk.serial,
+                                    .owner = is_old ? disk.serial : disk.owner,
+                                    .is_old = is_old,
+                                    .uid = disk.uid,
+                                    .gid = disk.gid};
+    cursor->reader->owner = is_old ? 0 : disk.owner;
     memcpy(header.boot_id, disk.boot_id, BOOT_ID_SIZE);
     memcpy(header.key, disk.key, SHA256_HEX_LENGTH);
     memcpy(header.id, cursor->tail, cursor->head.tail);
@@ -62,7 +78,7 @@ static int replay_identity(struct cursor *cursor, const struct changelog_visitor
     if (!take(cursor, &disk, sizeof(disk)) || cursor->head.tail > SESSION_ID_MAX)
         return -EBADMSG;
     struct identity_record record = {
-        .renamed = disk.renamed,
+        .replaced = disk.replaced,
         .lease = {.ends_ns = disk.ends_ns,
                   .owner = {.pid = disk.owner_pid,
                             .start = disk.owner_start,
@@ -81,7 +97,7 @@ static int replay_old_identity(struct cursor *cursor, const struct changelog_vis
     if (!take(cursor, &disk, sizeof(disk)) || cursor->head.tail > SESSION_ID_MAX)
         return -EBADMSG;
     struct identity_record record = {
-        .renamed = disk.renamed,
+        .replaced = disk.renamed ? REPLACED_ANY : 0,
         .lease = {.ends_ns = disk.ends_ns,
                   .owner = {.pid = disk.owner_pid, .start = disk.owner_start}},
     };
@@ -149,18 +165,18 @@ static int replay_name(struct cursor *cursor, const struct changelog_visitor *vi
     return visitor->unlink ? visitor->unlink(cursor->head.node, cursor->tail, context) : 0;
 }
 
-static int replay_payload(const char *payload, size_t size, bool *seen_header,
+static int replay_payload(struct reader *reader, const char *payload, size_t size,
                           const struct changelog_visitor *visitor, void *context)
 {
-    struct cursor cursor = {.at = payload, .end = payload + size};
+    struct cursor cursor = {.reader = reader, .at = payload, .end = payload + size};
     while (cursor.at < cursor.end) {
         if ((size_t)(cursor.end - cursor.at) < sizeof(cursor.head))
             return -EBADMSG;
         memcpy(&cursor.head, cursor.at, sizeof(cursor.head));
         cursor.at += sizeof(cursor.head);
-        if (*seen_header == (cursor.head.type == RECORD_HEADER))
+        if (reader->seen_header == (cursor.head.type == RECORD_HEADER))
             return -EBADMSG; /* first, and only once */
-        *seen_header = true;
+        reader->seen_header = true;
         int r = -EBADMSG;
         switch (cursor.head.type) {
         case RECORD_HEADER:
@@ -194,19 +210,25 @@ static int replay_payload(const char *payload, size_t size, bool *seen_header,
     return 0;
 }
 
-/* The head of the frame at that offset, which lies within the file. */
-static int read_head(int fd, uint64_t offset, struct frame_disk *ret_head)
+/* 0: of no version. */
+static int version_of(uint32_t magic)
 {
-    int r = io_pread_exact(fd, ret_head, sizeof(*ret_head), (off_t)offset);
+    return magic == LOG_MAGIC ? 3 : magic == LOG_MAGIC_2 ? 2 : magic == FRAME_MAGIC ? 1 : 0;
+}
+
+/* The head of the frame at that offset, which lies within the file. */
+static int read_head(struct reader *reader, uint64_t offset, struct frame_disk *ret_head)
+{
+    int r = io_pread_exact(reader->fd, ret_head, sizeof(*ret_head), (off_t)offset);
     if (r < 0)
         return r;
-    bool is_known =
-        ret_head->magic == FRAME_MAGIC ||
-        (offset == 0 && (ret_head->magic == LOG_MAGIC || ret_head->magic == LOG_MAGIC_2));
+    if (offset == 0)
+        reader->version = version_of(ret_head->magic);
+    bool is_known = offset == 0 ? reader->version > 0 : ret_head->magic == FRAME_MAGIC;
     if (offset == 0 && !is_known && (ret_head->magic & 0x00ffffff) == FRAME_MAGIC_KIND)
         return -EPROTONOSUPPORT;
-    if (!is_known ||
-        ret_head->check != frame_checksum(offset, ret_head, offsetof(struct frame_disk, check)))
+    if (!is_known || ret_head->check != frame_checksum(reader->owner, offset, ret_head,
+                                                       offsetof(struct frame_disk, check)))
         return -EBADMSG;
     return 0;
 }
@@ -226,12 +248,12 @@ int changelog_replay(int fd, const struct changelog_visitor *visitor, void *cont
     uint64_t end = (uint64_t)status.st_size;
     if (!S_ISREG(status.st_mode))
         return -EBADMSG;
-    bool seen_header = false;
-    bool is_damaged = false;
+    struct reader reader = {.fd = fd};
+    bool is_cut = false;
     uint64_t offset = 0;
     while (end - offset >= sizeof(struct frame_disk)) {
         struct frame_disk head;
-        int r = read_head(fd, offset, &head);
+        int r = read_head(&reader, offset, &head);
         if (r < 0)
             return r;
         uint64_t next = offset + sizeof(head) + head.size;
@@ -243,22 +265,22 @@ int changelog_replay(int fd, const struct changelog_visitor *visitor, void *cont
         r = io_pread_exact(fd, payload, head.size, (off_t)(offset + sizeof(head)));
         if (r < 0)
             return r;
-        if (frame_checksum(offset, payload, head.size) != head.crc) {
+        if (frame_checksum(reader.owner, offset, payload, head.size) != head.crc) {
             /* The first frame may be the only one: with it the whole session would go unsaid. */
-            is_damaged = next == end && offset > 0;
-            if (is_damaged)
+            is_cut = next == end && offset > 0;
+            if (is_cut)
                 break;
             return -EBADMSG;
         }
-        r = replay_payload(payload, head.size, &seen_header, visitor, context);
+        r = replay_payload(&reader, payload, head.size, visitor, context);
         if (r < 0)
             return r;
         offset = next;
     }
-    if (!seen_header)
+    if (!reader.seen_header)
         return -EBADMSG;
     *ret_size = offset;
-    return is_damaged;
+    return is_cut || offset < end;
 }
 
 struct summing_up {

@@ -65,7 +65,7 @@ static int write_told(int key_fd, const char *id, const struct told *told)
                  lease->owner.time_namespace, lease->owner.pid, lease->owner.start,
                  told->lease.owner_lock[0] ? told->lease.owner_lock : "-");
     length += snprintf(text + length, sizeof(text) - (size_t)length, "%08" PRIx32 "\n",
-                       frame_checksum(0, text, (size_t)length));
+                       frame_checksum(0, 0, text, (size_t)length));
     fill_name(name, id);
     return dir_write_file(key_fd, name, text, (size_t)length, 0600);
 }
@@ -83,7 +83,7 @@ static bool parse_second(const char *text, struct told *ret_told)
                &lease->ends_ns, &ret_told->seen_ns, boot_id, &lease->owner.pid_namespace,
                &lease->owner.time_namespace, &lease->owner.pid, &lease->owner.start,
                ret_told->lease.owner_lock, &sum) != 9 ||
-        sum != frame_checksum(0, text, (size_t)(last + 1 - text)))
+        sum != frame_checksum(0, 0, text, (size_t)(last + 1 - text)))
         return false;
     if (!strcmp(ret_told->lease.owner_lock, "-"))
         ret_told->lease.owner_lock[0] = '\0';

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "fs/base/io.h"
+#include "fs/base/log.h"
 #include "fs/overlay/node.h"
 
 /* Where SQLite's file header holds the write and read versions, 2 for WAL
@@ -40,6 +41,19 @@ static void show_journal_mode(const struct node *node, char *buffer, size_t size
          i++)
         if (i >= offset && i < offset + size)
             buffer[i - offset] = SQLITE_VERSION_WAL;
+}
+
+/* Of stored blocks: -EBADMSG becomes what a program expects of a bad disk, with one message. */
+static int tell_damage(const struct node *node, int r)
+{
+    struct session *session = node->session;
+    if (r != -EBADMSG)
+        return r;
+    if (!atomic_exchange(&session->told_damage, true))
+        log_warning("the session %s of template %.12s: its storage in the scratch is damaged, and "
+                    "what is damaged cannot be read; mintfs session reset %s begins again",
+                    session->id, session_key(session), session->id);
+    return -EIO;
 }
 
 /* What absent blocks show: the template's bytes below the limit, zeros above. */
@@ -84,7 +98,7 @@ static int read_range(struct node *node, char *buffer, size_t size, uint64_t off
         else
             r = blocks_read(node->session->blocks, block, within, buffer, part);
         if (r < 0)
-            return r;
+            return tell_damage(node, r);
         buffer += part;
         size -= part;
         offset += part;
@@ -202,7 +216,8 @@ static int write_partial(const struct change *change, fileblock_t at, block_t bl
         uint64_t to = min_u64(change->end, start + BLOCK_SIZE_BYTES);
         memcpy(whole + (from - start), change->bytes + (from - change->offset), to - from);
     }
-    return blocks_write(change->node->session->blocks, block, 0, whole, sizeof(whole));
+    struct block_tag tag = node_tag(change->node, at);
+    return blocks_write_fresh(change->node->session->blocks, block, 1, &tag, whole);
 }
 
 /* Fills a run of fresh blocks: whole ones straight from the caller's bytes. */
@@ -213,11 +228,11 @@ static int write_fresh(const struct change *change, const struct taken_run *run)
         uint32_t whole = 0;
         if (change->bytes && change->offset <= start && change->end > start)
             whole = (uint32_t)min_u64(run->count - i, (change->end - start) / BLOCK_SIZE_BYTES);
+        struct block_tag tag = node_tag(change->node, run->at + i);
         int r;
         if (whole)
-            r = blocks_write(change->node->session->blocks, run->block + i, 0,
-                             change->bytes + (start - change->offset),
-                             (size_t)whole * BLOCK_SIZE_BYTES);
+            r = blocks_write_fresh(change->node->session->blocks, run->block + i, whole, &tag,
+                                   change->bytes + (start - change->offset));
         else
             r = write_partial(change, run->at + i, run->block + i);
         if (r < 0)
@@ -275,12 +290,13 @@ static int write_stored(struct node *node, const char *bytes, uint64_t from, uin
         uint64_t to = min_u64(end, (uint64_t)(at + run) * BLOCK_SIZE_BYTES);
         if (!bytes && block < BLOCK_LIMIT)
             to = min_u64(to, from + sizeof(zeros));
+        struct block_tag tag = node_tag(node, at);
         int r = 0;
         if (block < BLOCK_LIMIT)
             r = blocks_write(node->session->blocks, block, (uint32_t)(from % BLOCK_SIZE_BYTES),
-                             bytes ? bytes : zeros, to - from);
+                             &tag, bytes ? bytes : zeros, to - from);
         if (r < 0)
-            return r;
+            return tell_damage(node, r);
         bytes = bytes ? bytes + (to - from) : NULL;
         from = to;
     }

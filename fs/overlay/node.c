@@ -264,6 +264,11 @@ void node_stat(struct node *node, struct stat *ret_status)
     (void)pthread_rwlock_unlock(&node->lock);
 }
 
+struct block_tag node_tag(const struct node *node, fileblock_t at)
+{
+    return (struct block_tag){.owner = node->session->owner, .node = node->number, .at = at};
+}
+
 void node_fill_record(const struct node *node, struct node_record *ret_record)
 {
     *ret_record = (struct node_record){

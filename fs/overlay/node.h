@@ -84,14 +84,17 @@ struct session {
     struct blocks *blocks; /* the scratch's */
     struct changelog *log;
     uint64_t serial;
-    uid_t uid; /* whoever made it: the template's files are his, whose the directory ever is */
+    uint64_t owner; /* random: in the tags of its blocks, so that a serial may come twice */
+    uid_t uid;      /* whoever made it: the template's files are his, whose the directory ever is */
     gid_t gid;
     uint64_t limit_blocks; /* 0: none */
     atomic_uint_least64_t stored_blocks;
     atomic_uint open_files;
     /* One while it is listed in the scratch, and one for each node that the mount refers to. */
     atomic_uint_least64_t pins;
-    atomic_bool discarded; /* nothing is recorded any more */
+    atomic_bool discarded;   /* nothing is recorded any more */
+    atomic_bool told_damage; /* of the storage of its files: a message has been logged */
+    bool rewrite_log;        /* as soon as recovery is done */
     atomic_int_least64_t used_ns;
 
     pthread_rwlock_t changes; /* shared by whoever appends to the log; exclusive: compaction */
@@ -100,7 +103,7 @@ struct session {
     struct node *root;
     uint32_t next_number;
     struct session_lease lease;
-    bool renamed; /* took another's ID, see struct identity_record */
+    uint32_t replaced; /* see struct identity_record */
     char boot_id[BOOT_ID_SIZE + 1];
     char id[SESSION_ID_MAX + 1];
 };
@@ -154,6 +157,8 @@ void file_release_run(fileblock_t at, uint32_t count, block_t block, void *node)
 
 /* For recovery and compaction: the attributes as a record. node.lock or session.changes held. */
 void node_fill_record(const struct node *node, struct node_record *ret_record);
+/* The tag of the file's blocks from `at` on. */
+struct block_tag node_tag(const struct node *node, fileblock_t at);
 /* Adds the node and all its extents to a frame. */
 void node_add_whole(const struct node *node, struct frame *frame);
 
@@ -166,8 +171,9 @@ MUST_CHECK int session_compact(struct session *session, bool force);
 void session_add_header(const struct session *session, struct frame *frame);
 /* Notes that somebody uses it. */
 void session_touch(struct session *session);
-/* Takes an ID, with a lease: that of a session whose place it takes. Recorded. */
-MUST_CHECK int session_take_id(struct session *session, const char *id,
+/* Takes an ID, with a lease: that of the session of that serial, whose place it takes (0: of none).
+ * Recorded. */
+MUST_CHECK int session_take_id(struct session *session, const char *id, uint64_t replaced,
                                const struct session_lease *lease);
 
 /*
@@ -182,8 +188,11 @@ struct session_place {
     uid_t uid;
     gid_t gid;
     uint64_t serial;
+    uint64_t owner;
     uint64_t limit_blocks;
 };
+/* For a new one. Never the owner of a log of an older version, which is its serial. */
+MUST_CHECK int session_make_owner(uint64_t *ret_owner);
 MUST_CHECK int session_new(const struct session_place *place, struct session **ret_session);
 /* For a new one: begins the log, whose file is NAME below dirfd. */
 MUST_CHECK int session_begin_log(struct session *session, int dirfd, const char *name,
@@ -207,14 +216,15 @@ struct recovery {
     const char *boot_id;
     int (*find_base)(const char *key, struct base **ret_base, void *context);
     void *context;
+    uint64_t rival; /* set where an old log's block is another's: the owner; else left alone */
 };
 /*
  * -ESTALE: of another boot; -ENOENT: its template is gone; -EXDEV: another was built under its key
- * since; -EBADMSG: damaged; -EPROTONOSUPPORT. 1: it is there, but for its last change, which was
- * damaged.
+ * since; -EBADMSG: damaged, or it names blocks that are not its own any more; -EPROTONOSUPPORT. 1: it
+ * is there, but for its last change, which was damaged.
  */
-MUST_CHECK int session_recover(const struct recovery *recovery, struct session **ret_session);
+MUST_CHECK int session_recover(struct recovery *recovery, struct session **ret_session);
 /* Of a log that cannot be recovered now: what it tells of is kept from use, where it is free. */
-MUST_CHECK int session_keep_blocks(const struct recovery *recovery);
+MUST_CHECK int session_keep_blocks(struct recovery *recovery);
 
 #endif

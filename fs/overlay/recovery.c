@@ -19,7 +19,7 @@ struct known {
 };
 
 struct replay {
-    const struct recovery *recovery;
+    struct recovery *recovery;
     struct session *session;
     struct known *known; /* nodes by number */
 };
@@ -105,8 +105,9 @@ static int replay_header(const struct session_header *header, void *context)
     const struct recovery *recovery = replay->recovery;
     if (strcmp(header->boot_id, recovery->boot_id) != 0)
         return -ESTALE;
-    if (!sha256_is_hex(header->key) || !session_id_is_valid(header->id) || header->serial == 0 ||
-        header->serial > INT32_MAX || header->serial != strtoull(recovery->name, NULL, 16))
+    if (header->owner == 0 || !sha256_is_hex(header->key) || !session_id_is_valid(header->id) ||
+        header->serial == 0 || header->serial > INT32_MAX ||
+        header->serial != strtoull(recovery->name, NULL, 16))
         return -EBADMSG;
     struct base *base;
     int r = recovery->find_base(header->key, &base, recovery->context);
@@ -119,12 +120,15 @@ static int replay_header(const struct session_header *header, void *context)
                                             .uid = header->uid,
                                             .gid = header->gid,
                                             .serial = header->serial,
+                                            .owner = header->owner,
                                             .limit_blocks = recovery->limit_blocks},
                     &replay->session);
     base_unref(base);
-    if (r == 0)
-        memcpy(replay->session->boot_id, header->boot_id, sizeof(header->boot_id));
-    return r;
+    if (r < 0)
+        return r;
+    replay->session->rewrite_log = header->is_old;
+    memcpy(replay->session->boot_id, header->boot_id, sizeof(header->boot_id));
+    return 0;
 }
 
 /* The numbers and blocks that follow are of the template that the session was made on. */
@@ -141,7 +145,7 @@ static int replay_identity(const struct identity_record *record, void *context)
     if (!session_id_is_valid(record->id))
         return -EBADMSG;
     memcpy(replay->session->id, record->id, sizeof(record->id));
-    replay->session->renamed = record->renamed;
+    replay->session->replaced = record->replaced;
     replay->session->lease = record->lease;
     return 0;
 }
@@ -371,18 +375,23 @@ static int finish_tree(struct session *session)
 }
 
 struct claim {
+    struct recovery *recovery;
     struct node *node;
     uint32_t runs;      /* that were claimed */
     uint32_t give_back; /* runs still to be given back after a failure */
     int error;
 };
 
-static void claim_run(fileblock_t at UNUSED, uint32_t count, block_t block, void *context)
+static void claim_run(fileblock_t at, uint32_t count, block_t block, void *context)
 {
     struct claim *claim = context;
     if (claim->error || block >= BLOCK_LIMIT)
         return;
-    claim->error = blocks_claim(claim->node->session->blocks, block, count);
+    const struct session *session = claim->node->session;
+    struct block_tag tag = node_tag(claim->node, at);
+    claim->error = session->rewrite_log
+                       ? blocks_adopt(session->blocks, block, count, &tag, &claim->recovery->rival)
+                       : blocks_claim(session->blocks, block, count, &tag);
     if (claim->error)
         return;
     claim->runs++;
@@ -405,7 +414,7 @@ static void unclaim_run(fileblock_t at UNUSED, uint32_t count, block_t block, vo
 }
 
 /* All of the session's blocks, or none and an error. */
-static int claim_blocks(struct session *session)
+static int claim_blocks(struct recovery *recovery, struct session *session)
 {
     struct node *node;
     struct node *failed = NULL;
@@ -414,7 +423,7 @@ static int claim_blocks(struct session *session)
     {
         if (!S_ISREG(node->type))
             continue;
-        struct claim claim = {.node = node};
+        struct claim claim = {.recovery = recovery, .node = node};
         blockmap_each(&node->map, 0, claim_run, &claim);
         if (!claim.error)
             continue;
@@ -437,27 +446,44 @@ static int claim_blocks(struct session *session)
     return error;
 }
 
+struct keeping {
+    struct recovery *recovery;
+    struct session_header header;
+};
+
+static int keep_header(const struct session_header *header, void *context)
+{
+    struct keeping *keeping = context;
+    keeping->header = *header;
+    return 0;
+}
+
 static int keep_extent(const struct extent_record *record, void *context)
 {
-    const struct recovery *recovery = context;
-    if (record->block >= BLOCK_LIMIT ||
-        !blocks_exist(recovery->blocks, record->block, record->count))
+    struct keeping *keeping = context;
+    struct blocks *blocks = keeping->recovery->blocks;
+    struct block_tag tag = {.owner = keeping->header.owner, .node = record->node};
+    if (record->block >= BLOCK_LIMIT || !blocks_exist(blocks, record->block, record->count))
         return 0;
     /* One by one: what the session gave back since may be another's. */
     for (uint32_t i = 0; i < record->count; i++) {
-        int r = blocks_claim(recovery->blocks, record->block + i, 1);
+        tag.at = record->at + i;
+        int r = keeping->header.is_old
+                    ? blocks_adopt(blocks, record->block + i, 1, &tag, &keeping->recovery->rival)
+                    : blocks_claim(blocks, record->block + i, 1, &tag);
         if (r < 0 && r != -EBADMSG)
             return r;
     }
     return 0;
 }
 
-int session_keep_blocks(const struct recovery *recovery)
+int session_keep_blocks(struct recovery *recovery)
 {
-    static const struct changelog_visitor visitor = {.extent = keep_extent};
+    static const struct changelog_visitor visitor = {.header = keep_header, .extent = keep_extent};
+    struct keeping keeping = {.recovery = recovery};
     AUTO_FD int fd = changelog_open_to_read(recovery->dirfd, recovery->name);
     uint64_t size;
-    int r = fd < 0 ? fd : changelog_replay(fd, &visitor, (void *)(uintptr_t)recovery, &size);
+    int r = fd < 0 ? fd : changelog_replay(fd, &visitor, &keeping, &size);
     return r < 0 ? r : 0;
 }
 
@@ -482,20 +508,17 @@ static int recover(struct replay *replay)
         return is_cut;
     int r = finish_tree(replay->session);
     if (r == 0)
-        r = changelog_open(recovery->dirfd, recovery->name, size, &replay->session->log);
+        r = changelog_open(recovery->dirfd, recovery->name,
+                           replay->session->rewrite_log ? 0 : replay->session->owner, size,
+                           &replay->session->log);
     if (r < 0)
         return r;
     changelog_rest(replay->session->log);
-    r = claim_blocks(replay->session);
-    if (r < 0)
-        return r;
-    if (changelog_is_old(replay->session->log) && session_compact(replay->session, true) < 0)
-        log_warning("cannot rewrite logs/%s, of an earlier version; the next mount tries again",
-                    recovery->name);
-    return is_cut;
+    r = claim_blocks(replay->recovery, replay->session);
+    return r < 0 ? r : is_cut;
 }
 
-int session_recover(const struct recovery *recovery, struct session **ret_session)
+int session_recover(struct recovery *recovery, struct session **ret_session)
 {
     struct replay replay = {.recovery = recovery};
     int r = recover(&replay);

@@ -149,6 +149,10 @@ static int make_session_held(struct scratch *scratch, struct base *base, const c
     if (r < 0)
         return r;
     struct session *session;
+    uint64_t owner;
+    r = session_make_owner(&owner);
+    if (r < 0)
+        return r;
     r = session_new(&(struct session_place){.list = &scratch->all,
                                             .blocks = scratch->blocks,
                                             .base = base,
@@ -156,6 +160,7 @@ static int make_session_held(struct scratch *scratch, struct base *base, const c
                                             .uid = options->uid,
                                             .gid = options->gid,
                                             .serial = serial,
+                                            .owner = owner,
                                             .limit_blocks = scratch->session_limit_blocks},
                     &session);
     if (r < 0)
@@ -218,7 +223,7 @@ void scratch_unlist_session(struct scratch *scratch, struct listed_session *list
 
 /*
  * The new name is recorded first, then the other's log goes. Killed in between, recovery finds two
- * sessions of one ID, and keeps the one that says it was renamed.
+ * sessions of one ID, and keeps the one that says that it replaced the other.
  */
 static int rename_held(struct scratch *scratch, struct listed_session *listed,
                        struct listed_session *replaced, const char *to)
@@ -236,11 +241,11 @@ static int rename_held(struct scratch *scratch, struct listed_session *listed,
     session_get_lease(session, &own_lease);
     int r = cookies_reserve(&scratch->order, 1);
     if (r == 0)
-        r = session_take_id(session, to, &lease);
+        r = session_take_id(session, to, replaced ? replaced->session->serial : 0, &lease);
     if (r == 0 && replaced) {
         r = session_retire(replaced->session);
         /* The log of either cannot be written then: the names in memory are what counts. */
-        if (r < 0 && session_take_id(session, strchr(listed->path, '/') + 1, &own_lease) < 0)
+        if (r < 0 && session_take_id(session, strchr(listed->path, '/') + 1, 0, &own_lease) < 0)
             log_warning("a session's name is in doubt: %s", listed->path);
     }
     if (r < 0) {

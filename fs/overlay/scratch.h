@@ -2,6 +2,7 @@
  * Where overlays lie: one directory, one daemon at a time, all sessions in it.
  *
  *     blocks        storage of changed blocks (blocks.h)
+ *     owners        whose each of them is, with a checksum (owners.h)
  *     logs/SERIAL   one change log a session, sixteen hexadecimal digits (changelog.h)
  *     reserve       room for records of removals on a full disk
  *     serials       the first serial that no session had

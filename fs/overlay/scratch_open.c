@@ -18,6 +18,9 @@ static const char marker_text[] = "mintfs scratch 1\n";
 /* Serials that are set aside in one write: so many may be lost with a daemon. */
 enum { SERIALS_AT_ONCE = 256 };
 
+/* The end of the daemon must not wait for a slow disk: the next one trims the rest. */
+enum { TRIM_AT_END_NS = 1000 * 1000 * 1000 };
+
 /* ---- recovery ---- */
 
 struct base_search {
@@ -57,10 +60,29 @@ static int put_log_aside(struct scratch *scratch, const char *name)
         aside = NULL;
         return -ENOMEM;
     }
-    log_warning("%s/logs/%s is damaged: its session is lost; the log is kept as %s, but not the "
-                "bytes of its files",
-                scratch->path, name, aside);
+    log_warning(
+        "%s/logs/%s is damaged, or an older copy of itself: its session is lost; the log is "
+        "kept as %s, but not the bytes of its files",
+        scratch->path, name, aside);
     return io_renameat(scratch->logs_fd, name, scratch->logs_fd, aside);
+}
+
+/* Two logs of an older version have the same block: nobody knows which of them it belongs to. */
+static int put_rival_aside(struct scratch *scratch, uint64_t owner)
+{
+    struct listed_session *listed;
+    struct listed_session *next;
+    HASH_ITER (hh, scratch->sessions, listed, next) {
+        if (listed->session->owner != owner || !listed->session->rewrite_log)
+            continue;
+        char name[LOG_NAME_LENGTH + 1];
+        scratch_fill_log_name(name, listed->session->serial);
+        int r = put_log_aside(scratch, name);
+        if (r == 0)
+            scratch_unlist_session(scratch, listed);
+        return r;
+    }
+    return 0;
 }
 
 static struct recovery recovery_of(struct scratch *scratch, const char *name)
@@ -74,6 +96,57 @@ static struct recovery recovery_of(struct scratch *scratch, const char *name)
         .boot_id = scratch->boot_id,
         .find_base = find_base_for_recovery,
     };
+}
+
+static bool has_replaced(const struct session *session, const struct session *other)
+{
+    return session->replaced == other->serial || session->replaced == REPLACED_ANY;
+}
+
+/* An ID like the one that it has, and that no session of the template has. */
+static int take_another_id(struct scratch *scratch, struct session *session)
+{
+    enum { SUFFIX_MAX = 16 };
+    char id[SESSION_ID_MAX + 1];
+    for (unsigned i = 2; i < UINT16_MAX; i++) {
+        (void)snprintf(id, sizeof(id), "%.*s.%u", SESSION_ID_MAX - SUFFIX_MAX, session->id, i);
+        if (scratch_find_listed(scratch, session_key(session), id))
+            continue;
+        log_warning("two logs in %s/logs have a session %s: the one of %016llx is now %s",
+                    scratch->path, session->id, (unsigned long long)session->serial, id);
+        memcpy(session->id, id, sizeof(id));
+        session->rewrite_log = true;
+        return 0;
+    }
+    return -EEXIST;
+}
+
+/*
+ * Where two sessions have one ID, the daemon was killed in a rename, and the one that replaced the
+ * other stays. Two that say nothing of each other both stay: an old log was put back, or copied.
+ * 1: this one is gone.
+ */
+static int settle_id(struct scratch *scratch, struct session *session)
+{
+    struct listed_session *other =
+        scratch_find_listed(scratch, session_key(session), session_id(session));
+    if (!other)
+        return 0;
+    if (has_replaced(session, other->session)) {
+        int r = session_retire(other->session);
+        scratch_unlist_session(scratch, other);
+        if (r < 0)
+            log_warning("a replaced session's log stays behind below %s/logs", scratch->path);
+        return 0;
+    }
+    if (!has_replaced(other->session, session))
+        return take_another_id(scratch, session);
+    int r = session_retire(session);
+    if (r == 0) {
+        session_discard(session);
+        session_unpin(session);
+    }
+    return r < 0 ? r : 1;
 }
 
 /* 1: its template cannot be read, and the log stays as it is. */
@@ -102,7 +175,8 @@ static int recover_one(struct scratch *scratch, const char *name)
     case -EXDEV:
         return drop_log(scratch, name, "its template was built anew since, and came out otherwise");
     case -EBADMSG:
-        return put_log_aside(scratch, name);
+        r = put_log_aside(scratch, name);
+        return r == 0 && recovery.rival ? put_rival_aside(scratch, recovery.rival) : r;
     case -EPROTONOSUPPORT:
         return log_fail(EPROTONOSUPPORT,
                         "%s/logs/%s was written by a later mintfs; use that one, or remove the "
@@ -113,21 +187,11 @@ static int recover_one(struct scratch *scratch, const char *name)
     }
     if (session->serial >= scratch->next_serial)
         scratch->next_serial = session->serial + 1;
-    struct listed_session *other =
-        scratch_find_listed(scratch, session_key(session), session_id(session));
-    if (other && !session->renamed) {
-        r = session_retire(session);
-        session_discard(session);
-        session_unpin(session);
-        return r;
-    }
-    if (other) {
-        r = session_retire(other->session);
-        scratch_unlist_session(scratch, other);
-        if (r < 0)
-            log_warning("a replaced session's log stays behind below %s/logs", scratch->path);
-    }
-    r = scratch_list_session(scratch, session);
+    r = settle_id(scratch, session);
+    if (r > 0)
+        return 0;
+    if (r == 0)
+        r = scratch_list_session(scratch, session);
     if (r < 0)
         session_unpin(session);
     return r;
@@ -165,6 +229,18 @@ static int compare_names(const void *a, const void *b)
     return strcmp(a, b);
 }
 
+/* Those of older versions, and those of sessions with a new ID. */
+static void rewrite_logs(struct scratch *scratch)
+{
+    for (struct listed_session *listed = scratch->sessions; listed; listed = listed->hh.next) {
+        struct session *session = listed->session;
+        if (session->rewrite_log && session_compact(session, true) < 0)
+            log_warning("cannot rewrite %s/logs/%016llx; the next mount tries again", scratch->path,
+                        (unsigned long long)session->serial);
+        session->rewrite_log = false;
+    }
+}
+
 static int recover_all(struct scratch *scratch)
 {
     struct log_list list = {0};
@@ -188,6 +264,8 @@ static int recover_all(struct scratch *scratch)
             log_errno(r, "cannot read %s/logs/%s", scratch->path, list.names[i]);
     }
     free(list.names);
+    if (r == 0)
+        rewrite_logs(scratch);
     return r;
 }
 
@@ -305,6 +383,39 @@ int scratch_take_serial(struct scratch *scratch, uint64_t *ret_serial)
     return 0;
 }
 
+static int open_owners(const struct scratch *scratch, struct owners **ret_owners)
+{
+    AUTO_FD int fd = io_openat(scratch->dirfd, "owners", O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return log_errno(fd, "cannot make %s/owners", scratch->path);
+    int r = owners_open(fd, ret_owners);
+    if (r == 0)
+        (void)steal_fd(&fd);
+    if (r == -EPROTONOSUPPORT)
+        return log_fail(EPROTONOSUPPORT,
+                        "%s/owners was written by a later mintfs; use that one, or name another "
+                        "place",
+                        scratch->path);
+    return r < 0 ? log_errno(r, "cannot read %s/owners", scratch->path) : 0;
+}
+
+static int open_blocks(struct scratch *scratch)
+{
+    AUTO_FD int fd = io_openat(scratch->dirfd, "blocks", O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return log_errno(fd, "cannot make %s/blocks", scratch->path);
+    struct owners *owners = NULL;
+    int r = open_owners(scratch, &owners);
+    if (r < 0)
+        return r;
+    r = blocks_new(fd, owners, &scratch->blocks);
+    if (r == 0)
+        (void)steal_fd(&fd);
+    else
+        owners_free(owners);
+    return r;
+}
+
 static int open_parts(struct scratch *scratch)
 {
     scratch->logs_fd = dir_ensure(scratch->dirfd, "logs", 0700);
@@ -320,13 +431,7 @@ static int open_parts(struct scratch *scratch)
     int r = open_serials(scratch);
     if (r < 0)
         return log_errno(r, "cannot read %s/serials", scratch->path);
-    int fd = io_openat(scratch->dirfd, "blocks", O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
-    if (fd < 0)
-        return log_errno(fd, "cannot make %s/blocks", scratch->path);
-    r = blocks_new(fd, &scratch->blocks);
-    if (r < 0)
-        (void)close(fd);
-    return r;
+    return open_blocks(scratch);
 }
 
 static int open_scratch(struct scratch *scratch, const struct scratch_options *options)
@@ -404,7 +509,7 @@ void scratch_close(struct scratch *scratch)
     scratch_drop_bases(scratch, true);
     /* Where recovery came to no end, blocks that nobody claimed yet are not free. */
     if (scratch->caretaker_runs && blocks_wants_trim(scratch->blocks))
-        blocks_trim(scratch->blocks);
+        blocks_trim(scratch->blocks, TRIM_AT_END_NS, NULL);
     blocks_free(scratch->blocks);
     if (scratch->logs_fd >= 0)
         (void)close(scratch->logs_fd);

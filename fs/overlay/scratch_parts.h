@@ -54,6 +54,7 @@ struct scratch {
     pthread_cond_t care_wanted;
     bool wanted;
     bool stopping;
+    atomic_bool closing; /* the same, for a trim under way */
 };
 
 /* A log's file name, from a session's serial. */

@@ -1,6 +1,7 @@
 #include "fs/overlay/session.h"
 
 #include <string.h>
+#include <sys/random.h>
 
 #include "fs/base/io.h"
 #include "fs/overlay/node.h"
@@ -52,6 +53,15 @@ static int new_root(struct session *session)
     return 0;
 }
 
+int session_make_owner(uint64_t *ret_owner)
+{
+    uint64_t random;
+    if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
+        return -errno;
+    *ret_owner = random | (uint64_t)1 << 63;
+    return 0;
+}
+
 int session_new(const struct session_place *place, struct session **ret_session)
 {
     struct session *session = calloc(1, sizeof(*session));
@@ -69,6 +79,7 @@ int session_new(const struct session_place *place, struct session **ret_session)
     session->base = base_ref(place->base);
     session->blocks = place->blocks;
     session->serial = place->serial;
+    session->owner = place->owner;
     session->uid = place->uid;
     session->gid = place->gid;
     session->limit_blocks = place->limit_blocks;
@@ -90,10 +101,12 @@ int session_new(const struct session_place *place, struct session **ret_session)
 
 void session_add_header(const struct session *session, struct frame *frame)
 {
-    struct session_header header = {
-        .serial = session->serial, .uid = session->uid, .gid = session->gid};
+    struct session_header header = {.serial = session->serial,
+                                    .owner = session->owner,
+                                    .uid = session->uid,
+                                    .gid = session->gid};
     struct template_record template;
-    struct identity_record identity = {.renamed = session->renamed, .lease = session->lease};
+    struct identity_record identity = {.replaced = session->replaced, .lease = session->lease};
     (void)snprintf(identity.id, sizeof(identity.id), "%s", session->id);
     memcpy(header.boot_id, session->boot_id, sizeof(header.boot_id));
     (void)snprintf(header.key, sizeof(header.key), "%s", session_key(session));
@@ -101,7 +114,7 @@ void session_add_header(const struct session *session, struct frame *frame)
     memcpy(template.digest, base_digest(session->base), sizeof(template.digest));
     frame_add_header(frame, &header);
     frame_add_template(frame, &template);
-    if (session->renamed || session->lease.ends_ns || session->lease.owner.pid)
+    if (session->replaced || session->lease.ends_ns || session->lease.owner.pid)
         frame_add_identity(frame, &identity);
 }
 
@@ -129,32 +142,18 @@ int session_retire(struct session *session)
     return r;
 }
 
-static int record_identity(struct session *session, const char *id, bool renamed,
-                           const struct session_lease *lease)
+static int change_identity(struct session *session, const struct identity_record *record)
 {
-    struct identity_record record = {.renamed = renamed, .lease = *lease};
-    (void)snprintf(record.id, sizeof(record.id), "%s", id);
     AUTO_FRAME struct frame frame;
     frame_init(&frame);
-    frame_add_identity(&frame, &record);
+    frame_add_identity(&frame, record);
     int r = session_record(session, &frame);
     if (r < 0)
         return r;
-    memcpy(session->id, record.id, sizeof(session->id));
-    session->renamed = renamed;
-    session->lease = *lease;
+    memcpy(session->id, record->id, sizeof(session->id));
+    session->replaced = record->replaced;
+    session->lease = record->lease;
     return 0;
-}
-
-static int change_identity(struct session *session, const char *id,
-                           const struct session_lease *lease)
-{
-    (void)pthread_rwlock_rdlock(&session->changes);
-    (void)pthread_mutex_lock(&session->names);
-    int r = record_identity(session, id ? id : session->id, id || session->renamed, lease);
-    (void)pthread_mutex_unlock(&session->names);
-    (void)pthread_rwlock_unlock(&session->changes);
-    return r;
 }
 
 void session_get_lease(struct session *session, struct session_lease *ret_lease)
@@ -165,12 +164,27 @@ void session_get_lease(struct session *session, struct session_lease *ret_lease)
 
 int session_set_lease(struct session *session, const struct session_lease *lease)
 {
-    return change_identity(session, NULL, lease);
+    (void)pthread_rwlock_rdlock(&session->changes);
+    (void)pthread_mutex_lock(&session->names);
+    struct identity_record record = {.replaced = session->replaced, .lease = *lease};
+    memcpy(record.id, session->id, sizeof(record.id));
+    int r = change_identity(session, &record);
+    (void)pthread_mutex_unlock(&session->names);
+    (void)pthread_rwlock_unlock(&session->changes);
+    return r;
 }
 
-int session_take_id(struct session *session, const char *id, const struct session_lease *lease)
+int session_take_id(struct session *session, const char *id, uint64_t replaced,
+                    const struct session_lease *lease)
 {
-    return change_identity(session, id, lease);
+    (void)pthread_rwlock_rdlock(&session->changes);
+    (void)pthread_mutex_lock(&session->names);
+    struct identity_record record = {.replaced = (uint32_t)replaced, .lease = *lease};
+    (void)snprintf(record.id, sizeof(record.id), "%s", id);
+    int r = change_identity(session, &record);
+    (void)pthread_mutex_unlock(&session->names);
+    (void)pthread_rwlock_unlock(&session->changes);
+    return r;
 }
 
 static bool is_open(struct node *node)

@@ -6,8 +6,10 @@
 #include "tests/unit/support.h"
 
 #include <fcntl.h>
+#include <stddef.h>
 
 #include "fs/base/io.h"
+#include "fs/overlay/changelog_format.h"
 #include "fs/overlay/node.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -52,6 +54,7 @@ static int find_base(const char *wanted, struct base **ret_base, void *context U
 
 static void write_log(const char *boot_id, const uint8_t *data, size_t size)
 {
+    enum { OWNER_SIZE = sizeof(uint64_t) };
     struct session_header header = {.serial = 1};
     (void)snprintf(header.boot_id, sizeof(header.boot_id), "%s", boot_id);
     (void)snprintf(header.key, sizeof(header.key), "%s", key);
@@ -59,6 +62,11 @@ static void write_log(const char *boot_id, const uint8_t *data, size_t size)
     struct frame frame;
     frame_init(&frame);
     frame_add_header(&frame, &header);
+    /* Of version 2, so that any block that the data names may be its own. */
+    char *owner = frame.data + sizeof(struct frame_disk) + sizeof(struct record_disk) +
+                  offsetof(struct header_disk, owner);
+    frame.size -= OWNER_SIZE;
+    memmove(owner, owner + OWNER_SIZE, (size_t)(frame.data + frame.size - owner));
     size_t whole = size / 8 * 8;
     struct frame longer = frame;
     longer.data = malloc(frame.size + whole + 1);
@@ -66,9 +74,15 @@ static void write_log(const char *boot_id, const uint8_t *data, size_t size)
     memcpy(longer.data, frame.data, frame.size);
     memcpy(longer.data + frame.size, data, whole);
     longer.size = frame.size + whole;
-    struct changelog *log;
-    CHECK_EQ(changelog_create(logs, log_name, &longer, &log), 0);
-    changelog_close(log);
+    struct frame_disk head = {.magic = LOG_MAGIC_2};
+    char *payload = longer.data + sizeof(head);
+    head.size = (uint32_t)(longer.size - sizeof(head));
+    head.crc = frame_checksum(0, 0, payload, head.size);
+    head.check = frame_checksum(0, 0, &head, offsetof(struct frame_disk, check));
+    memcpy(longer.data, &head, sizeof(head));
+    AUTO_FD int log = io_openat(logs, log_name, O_RDWR | O_CREAT | O_EXCL, 0600);
+    CHECK(log >= 0);
+    CHECK_EQ(io_pwrite(log, longer.data, longer.size, 0), 0);
     free(longer.data);
     frame_fini(&frame);
 }
@@ -110,7 +124,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     CHECK(fd >= 0);
     CHECK_EQ(ftruncate(fd, (off_t)STORED_BLOCKS * BLOCK_SIZE_BYTES), 0);
     struct blocks *blocks;
-    CHECK_EQ(blocks_new(fd, &blocks), 0);
+    struct owners *owners;
+    int owners_fd = open(place->path, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    CHECK_EQ(owners_open(owners_fd, &owners), 0);
+    CHECK_EQ(blocks_new(fd, owners, &blocks), 0);
     struct session_list list = {.reserve_fd = -1, .mutex = PTHREAD_MUTEX_INITIALIZER};
     struct recovery recovery = {.list = &list,
                                 .dirfd = logs,

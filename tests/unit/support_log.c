@@ -12,8 +12,9 @@
 int tell_header(const struct session_header *header, void *context)
 {
     struct story *story = context;
-    (void)fprintf(story->stream, "header %" PRIu64 " %s %s %s %u %u\n", header->serial,
-                  header->boot_id, header->key, header->id, header->uid, header->gid);
+    (void)fprintf(story->stream, "header %" PRIu64 " %" PRIx64 " %s %s %s %u %u\n", header->serial,
+                  header->owner, header->boot_id, header->key, header->id, header->uid,
+                  header->gid);
     return 0;
 }
 
@@ -31,8 +32,8 @@ int tell_identity(const struct identity_record *record, void *context)
     struct story *story = context;
     const struct process_id *owner = &record->lease.owner;
     (void)fprintf(story->stream,
-                  "identity %s %d %" PRId64 " %d %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", record->id,
-                  record->renamed, record->lease.ends_ns, owner->pid, owner->start,
+                  "identity %s %u %" PRId64 " %d %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", record->id,
+                  record->replaced, record->lease.ends_ns, owner->pid, owner->start,
                   owner->pid_namespace, owner->time_namespace);
     return 0;
 }
@@ -135,6 +136,7 @@ int bytes_fd(const void *bytes, size_t size)
 
 const struct session_header a_header = {
     .serial = 0x123456789,
+    .owner = 0xfedcba9876543210,
     .boot_id = "01234567-89ab-cdef-0123-456789abcdef",
     .key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff",
     .id = "a-session",
@@ -146,7 +148,7 @@ const struct template_record a_template = {.digest = {0x12, 0xff, [31] = 0x80}};
 
 const struct identity_record an_identity = {
     .id = "another-id",
-    .renamed = true,
+    .replaced = 4712,
     .lease = {.ends_ns = INT64_MAX,
               .owner = {.pid = 4711,
                         .start = UINT64_MAX,

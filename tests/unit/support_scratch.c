@@ -82,6 +82,14 @@ uint64_t serial_of(const struct world *world, const char *id)
     return serial;
 }
 
+uint64_t owner_of(const struct world *world, const char *id)
+{
+    struct node *root = session_found(world->scratch, world->key, id);
+    uint64_t owner = root->session->owner;
+    node_unref(root, 1);
+    return owner;
+}
+
 void log_name(char name[32], uint64_t serial)
 {
     (void)snprintf(name, 32, "%016llx", (unsigned long long)serial);

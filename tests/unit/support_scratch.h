@@ -28,6 +28,8 @@ void world_end(struct world *world);
 
 bool has_session(const struct world *world, const char *id);
 uint64_t serial_of(const struct world *world, const char *id);
+/* As in its log's header. */
+uint64_t owner_of(const struct world *world, const char *id);
 /* The IDs in the order of a listing, a space behind each. */
 void check_listing(const struct world *world, const char *expected);
 /* A session with the mark in `large`, and a file of that name. */

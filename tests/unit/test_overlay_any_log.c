@@ -13,7 +13,7 @@
 #include "fs/overlay/node.h"
 
 /* As in changelog_format.h: changes some of a frame's payload, and makes its sums right. */
-static void mutate(struct rng *rng, char *bytes, size_t size)
+static void mutate(struct rng *rng, char *bytes, size_t size, uint64_t owner)
 {
     uint64_t starts[1000];
     unsigned count = 0;
@@ -38,8 +38,8 @@ static void mutate(struct rng *rng, char *bytes, size_t size)
             payload[where] = (char)rng_next(rng);
         else
             payload[where] = (char)(payload[where] ^ 1 << rng_below(rng, 8));
-        words[2] = frame_checksum(at, payload, words[1]);
-        words[3] = frame_checksum(at, words, 12);
+        words[2] = frame_checksum(at ? owner : 0, at, payload, words[1]);
+        words[3] = frame_checksum(at ? owner : 0, at, words, 12);
         memcpy(bytes + at, words, 16);
     }
 }
@@ -100,6 +100,16 @@ static int lend_base(const char *key, struct base **ret_base, void *context)
     return 0;
 }
 
+/* A copy of the scratch's file, which a log that was tried may have changed. */
+static int copy_of(int sessions_fd, const char *name, int dirfd)
+{
+    AUTO_FD int from = openat(sessions_fd, name, O_RDONLY | O_CLOEXEC);
+    int to = io_openat(dirfd, name, O_RDWR | O_CREAT | O_TRUNC, 0600);
+    CHECK(to >= 0);
+    CHECK_EQ(io_copy_file(from, to), 0);
+    return to;
+}
+
 /* Recovers a log of these bytes, and uses what comes of it. Returns what recovery said. */
 static int try_log(const struct place *place, struct base *base, const char *boot_id,
                    const char *bytes, size_t size, struct rng *rng)
@@ -109,18 +119,20 @@ static int try_log(const struct place *place, struct base *base, const char *boo
     AUTO_FD int log = io_openat(dirfd, "0000000000000001", O_RDWR | O_CREAT | O_EXCL, 0600);
     CHECK(log >= 0);
     CHECK_EQ(io_pwrite(log, bytes, size, 0), 0);
-    int fd = io_openat(place->fd, "blocks-copy", O_RDWR, 0600);
+    struct owners *owners = NULL;
     struct blocks *blocks = NULL;
-    CHECK_EQ(blocks_new(fd, &blocks), 0);
+    int fd = copy_of(place->store->sessions_fd, "blocks", place->fd);
+    CHECK_EQ(owners_open(copy_of(place->store->sessions_fd, "owners", place->fd), &owners), 0);
+    CHECK_EQ(blocks_new(fd, owners, &blocks), 0);
     struct session_list list = {.reserve_fd = -1};
     CHECK_EQ(pthread_mutex_init(&list.mutex, NULL), 0);
-    const struct recovery recovery = {.list = &list,
-                                      .dirfd = dirfd,
-                                      .name = "0000000000000001",
-                                      .blocks = blocks,
-                                      .boot_id = boot_id,
-                                      .find_base = lend_base,
-                                      .context = base};
+    struct recovery recovery = {.list = &list,
+                                .dirfd = dirfd,
+                                .name = "0000000000000001",
+                                .blocks = blocks,
+                                .boot_id = boot_id,
+                                .find_base = lend_base,
+                                .context = base};
     struct session *session = NULL;
     int r = session_recover(&recovery, &session);
     if (r == 0) {
@@ -183,6 +195,7 @@ struct fuzz {
     const struct place *place;
     struct base *base;
     char boot_id[BOOT_ID_SIZE + 1];
+    uint64_t owner;
     char *bytes;
     size_t size;
     unsigned accepted;
@@ -196,7 +209,7 @@ static void run_fuzz(struct rng *rng, void *context)
     for (int i = 0; i < 150; i++) {
         memcpy(mutated, fuzz->bytes, fuzz->size);
         if (i > 0)
-            mutate(rng, mutated, fuzz->size);
+            mutate(rng, mutated, fuzz->size, fuzz->owner);
         int r = try_log(fuzz->place, fuzz->base, fuzz->boot_id, mutated, fuzz->size, rng);
         CHECK(i > 0 || r == 0);
         CHECK(r == 0 || r == -EBADMSG || r == -ENOENT || r == -ESTALE || r == -EXDEV);
@@ -216,9 +229,7 @@ static void test_any_log(void **state)
     CHECK_EQ(serial_of(&world, "s"), 1);
     CHECK_EQ(scratch_base(world.scratch, world.key, &fuzz.base), 0);
     CHECK_EQ(dir_read_file(world.logs_fd, name, 1 << 20, &fuzz.bytes, &fuzz.size), 0);
-    AUTO_FD int from = openat(world.place->store->sessions_fd, "blocks", O_RDONLY | O_CLOEXEC);
-    AUTO_FD int to = io_openat(world.place->fd, "blocks-copy", O_RDWR | O_CREAT, 0600);
-    CHECK_EQ(io_copy_file(from, to), 0);
+    fuzz.owner = owner_of(&world, "s");
     support_each_seed(10, run_fuzz, &fuzz);
     CHECK(fuzz.accepted > 10);
     base_unref(fuzz.base);

@@ -12,8 +12,11 @@ static struct blocks *blocks_of(const struct place *place)
 {
     int fd = io_openat(place->fd, "blocks", O_RDWR | O_CREAT, 0600);
     CHECK(fd >= 0);
+    int owners_fd = io_openat(place->fd, "owners", O_RDWR | O_CREAT, 0600);
+    struct owners *owners = NULL;
     struct blocks *blocks = NULL;
-    CHECK_EQ(blocks_new(fd, &blocks), 0);
+    CHECK_EQ(owners_open(owners_fd, &owners), 0);
+    CHECK_EQ(blocks_new(fd, owners, &blocks), 0);
     return blocks;
 }
 
@@ -24,11 +27,29 @@ static uint64_t stored_bytes(const struct blocks *blocks)
     return (uint64_t)status.st_blocks * 512;
 }
 
+/* All blocks are one file's, in their order. */
+static struct block_tag tag_of(block_t block)
+{
+    return (struct block_tag){.owner = 4711, .node = 3, .at = block};
+}
+
+static int claim(struct blocks *blocks, block_t first, uint32_t count)
+{
+    struct block_tag tag = tag_of(first);
+    return blocks_claim(blocks, first, count, &tag);
+}
+
+static void trim(struct blocks *blocks)
+{
+    blocks_trim(blocks, INT64_MAX / 2, NULL);
+}
+
 static void write_block(struct blocks *blocks, block_t block)
 {
     char bytes[BLOCK_SIZE_BYTES];
     memset(bytes, (int)(block % 251 + 1), sizeof(bytes));
-    CHECK_EQ(blocks_write(blocks, block, 0, bytes, sizeof(bytes)), 0);
+    struct block_tag tag = tag_of(block);
+    CHECK_EQ(blocks_write_fresh(blocks, block, 1, &tag, bytes), 0);
 }
 
 static void check_block(struct blocks *blocks, block_t block)
@@ -119,7 +140,7 @@ static void run_model(struct rng *rng, void *context)
         else
             model_release(&model, rng);
         if (rng_chance(rng, 2)) {
-            blocks_trim(model.blocks);
+            trim(model.blocks);
             CHECK(!blocks_wants_trim(model.blocks));
         }
         if (rng_chance(rng, 2))
@@ -158,7 +179,7 @@ static void test_trim_gives_storage_back(void **state)
         if (block % 10)
             blocks_release(blocks, block, 1);
     CHECK(blocks_wants_trim(blocks));
-    blocks_trim(blocks);
+    trim(blocks);
     CHECK(!blocks_wants_trim(blocks));
     CHECK(stored_bytes(blocks) <= (uint64_t)(COUNT / 10 + 2) * BLOCK_SIZE_BYTES);
     for (block_t block = 0; block < COUNT; block += 10)
@@ -171,7 +192,7 @@ static void test_trim_gives_storage_back(void **state)
     for (block_t block = 0; block < COUNT; block += 10)
         blocks_release(blocks, block, 1);
     CHECK(blocks_wants_trim(blocks));
-    blocks_trim(blocks);
+    trim(blocks);
     struct stat status;
     CHECK_EQ(fstat(blocks_fd(blocks), &status), 0);
     CHECK_EQ(status.st_blocks, 0);
@@ -193,7 +214,7 @@ static void test_trim_that_fails_loses_nothing(void **state)
     blocks_release(blocks, 600, 300);
     for (unsigned long nth = 1; nth <= 3; nth++) {
         io_fault_arm(nth, EIO, true);
-        blocks_trim(blocks);
+        trim(blocks);
         io_fault_arm(0, 0, false);
         CHECK_EQ(blocks_taken(blocks), 400);
         check_block(blocks, 99);
@@ -219,25 +240,25 @@ static void test_claims(void **state)
 
     blocks = blocks_of(place);
     CHECK_EQ(blocks_taken(blocks), 0);
-    CHECK_EQ(blocks_claim(blocks, 10, 90), 0);
-    CHECK_EQ(blocks_claim(blocks, 0, 0), 0);
+    CHECK_EQ(claim(blocks, 10, 90), 0);
+    CHECK_EQ(claim(blocks, 0, 0), 0);
     CHECK_EQ(blocks_taken(blocks), 90);
-    CHECK_EQ(blocks_claim(blocks, 0, 11), -EBADMSG);
-    CHECK_EQ(blocks_claim(blocks, 99, 1), -EBADMSG);
-    CHECK_EQ(blocks_claim(blocks, 99, 100), -EBADMSG);
+    CHECK_EQ(claim(blocks, 0, 11), -EBADMSG);
+    CHECK_EQ(claim(blocks, 99, 1), -EBADMSG);
+    CHECK_EQ(claim(blocks, 99, 100), -EBADMSG);
     CHECK_EQ(blocks_taken(blocks), 90);
-    CHECK_EQ(blocks_claim(blocks, 100, 100), 0);
-    CHECK_EQ(blocks_claim(blocks, 0, 10), 0);
+    CHECK_EQ(claim(blocks, 100, 100), 0);
+    CHECK_EQ(claim(blocks, 0, 10), 0);
     CHECK_EQ(blocks_taken(blocks), 200);
     /* What was never written cannot be anybody's. */
-    CHECK_EQ(blocks_claim(blocks, 499, 2), -EBADMSG);
-    CHECK_EQ(blocks_claim(blocks, 500, 1), -EBADMSG);
-    CHECK_EQ(blocks_claim(blocks, BLOCK_LIMIT - 1, 1), -EBADMSG);
-    CHECK_EQ(blocks_claim(blocks, BLOCK_LIMIT - 1, 2), -EBADMSG);
-    CHECK_EQ(blocks_claim(blocks, 0xffffffff, 0xffffffff), -EBADMSG);
-    CHECK_EQ(blocks_claim(blocks, 499, 1), 0);
+    CHECK_EQ(claim(blocks, 499, 2), -EBADMSG);
+    CHECK_EQ(claim(blocks, 500, 1), -EBADMSG);
+    CHECK_EQ(claim(blocks, BLOCK_LIMIT - 1, 1), -EBADMSG);
+    CHECK_EQ(claim(blocks, BLOCK_LIMIT - 1, 2), -EBADMSG);
+    CHECK_EQ(claim(blocks, 0xffffffff, 0xffffffff), -EBADMSG);
+    CHECK_EQ(claim(blocks, 499, 1), 0);
     CHECK(blocks_wants_trim(blocks));
-    blocks_trim(blocks);
+    trim(blocks);
     CHECK(stored_bytes(blocks) <= (uint64_t)210 * BLOCK_SIZE_BYTES);
     for (block_t block = 0; block < 200; block++)
         check_block(blocks, block);
@@ -261,9 +282,9 @@ static void test_a_tail_that_nobody_claims(void **state)
     CHECK_EQ(getrusage(RUSAGE_SELF, &before), 0);
 
     blocks = blocks_of(place);
-    CHECK_EQ(blocks_claim(blocks, 8, 1), 0);
+    CHECK_EQ(claim(blocks, 8, 1), 0);
     CHECK(blocks_wants_trim(blocks));
-    blocks_trim(blocks);
+    trim(blocks);
     CHECK(!blocks_wants_trim(blocks));
     struct rusage after;
     CHECK_EQ(getrusage(RUSAGE_SELF, &after), 0);
@@ -272,16 +293,18 @@ static void test_a_tail_that_nobody_claims(void **state)
     CHECK_EQ(blocks_take(blocks, 100, &first), 8);
     CHECK_EQ(first, 0);
     blocks_release(blocks, 0, 9);
-    blocks_trim(blocks);
+    trim(blocks);
     CHECK_EQ(stored_bytes(blocks), 0);
     blocks_free(blocks);
 
     /* What has storage there goes as well. */
     blocks = blocks_of(place);
     write_block(blocks, 1 << 20);
-    CHECK_EQ(blocks_claim(blocks, 8, 1), 0);
+    struct block_tag tag = tag_of(8);
+    uint64_t rival;
+    CHECK_EQ(blocks_adopt(blocks, 8, 1, &tag, &rival), 0);
     CHECK(stored_bytes(blocks) > 0);
-    blocks_trim(blocks);
+    trim(blocks);
     CHECK_EQ(stored_bytes(blocks), 0);
     blocks_free(blocks);
 }
@@ -335,10 +358,11 @@ static void *work(void *context)
             CHECK_EQ(atomic_exchange(&shared->owner[block], (unsigned char)worker->number), 0);
             char bytes[BLOCK_SIZE_BYTES];
             memset(bytes, (int)worker->number, sizeof(bytes));
-            CHECK_EQ(blocks_write(shared->blocks, block, 0, bytes, sizeof(bytes)), 0);
+            struct block_tag tag = tag_of(block);
+            CHECK_EQ(blocks_write_fresh(shared->blocks, block, 1, &tag, bytes), 0);
         }
         if (worker->trims && round % 16 == 0)
-            blocks_trim(shared->blocks);
+            trim(shared->blocks);
         (void)blocks_wants_trim(shared->blocks);
     }
     for (size_t slot = 0; slot < HELD_RUNS; slot++)
@@ -361,7 +385,7 @@ static void test_threads(void **state)
     for (unsigned i = 0; i < THREADS; i++)
         CHECK_EQ(pthread_join(threads[i], NULL), 0);
     CHECK_EQ(blocks_taken(shared->blocks), 0);
-    blocks_trim(shared->blocks);
+    trim(shared->blocks);
     CHECK_EQ(stored_bytes(shared->blocks), 0);
     blocks_free(shared->blocks);
     free(shared);
@@ -376,7 +400,7 @@ static void *trim_on(void *context)
 {
     struct trimmer *trimmer = context;
     while (!atomic_load(&trimmer->over))
-        blocks_trim(trimmer->blocks);
+        trim(trimmer->blocks);
     return NULL;
 }
 

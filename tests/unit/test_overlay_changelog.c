@@ -61,7 +61,7 @@ static void test_append_behind_a_torn_tail(void **state)
     AUTO_FD int fd = io_openat(place->fd, "log", O_RDWR, 0);
     CHECK_EQ(io_ftruncate(fd, (off_t)sample.at[3] - 1), 0);
     struct changelog *log = NULL;
-    CHECK_EQ(changelog_open(place->fd, "log", sample.at[2], &log), 0);
+    CHECK_EQ(changelog_open(place->fd, "log", a_header.owner, sample.at[2], &log), 0);
     AUTO_FRAME struct frame frame;
     frame_init(&frame);
     frame_add_unlink(&frame, 5, "n");

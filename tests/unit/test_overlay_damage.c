@@ -4,6 +4,7 @@
 #include "tests/unit/support_scratch.h"
 
 #include <fcntl.h>
+#include <stddef.h>
 
 #include "fs/base/dir.h"
 #include "fs/base/io.h"
@@ -12,7 +13,8 @@
 
 static struct session_header header_for(const struct world *world, uint64_t serial, const char *id)
 {
-    struct session_header header = {.serial = serial, .uid = geteuid(), .gid = getegid()};
+    struct session_header header = {
+        .serial = serial, .owner = serial << 32, .uid = geteuid(), .gid = getegid()};
     read_boot_id(header.boot_id);
     (void)snprintf(header.key, sizeof(header.key), "%s", world->key);
     (void)snprintf(header.id, sizeof(header.id), "%s", id);
@@ -81,27 +83,37 @@ static char *read_log(const struct world *world, const char *name, size_t *ret_s
     return bytes;
 }
 
-/* As a mintfs wrote it that did not note which template a session stands on. */
-static void write_old_log(const struct world *world, const char *name)
+/* The log as a mintfs wrote it that knew only version 1 or 2: see changelog_format.h. */
+static void write_old_log(const struct world *world, const char *name, int version)
 {
     enum {
-        HEADS = 16,
-        HEADER_RECORD = 8 + 16 + BOOT_ID_SIZE + 4 + SHA256_HEX_LENGTH + 8,
-        NOTE = 40
+        HEADS = sizeof(struct frame_disk),
+        OWNER_AT = HEADS + sizeof(struct record_disk) + offsetof(struct header_disk, owner),
+        NOTE = sizeof(struct record_disk) + sizeof(struct template_disk),
     };
     size_t size;
     AUTO_FREE char *bytes = read_log(world, name, &size);
-    uint32_t words[4];
-    memcpy(words, bytes, HEADS);
-    char *note = bytes + HEADS + HEADER_RECORD;
-    memmove(note, note + NOTE, HEADS + words[1] - NOTE - (size_t)(note - bytes));
-    memcpy(words, "mfl1", 4);
-    words[1] -= NOTE;
-    words[2] = frame_checksum(0, bytes + HEADS, words[1]);
-    words[3] = frame_checksum(0, words, 12);
-    memcpy(bytes, words, HEADS);
+    struct record_disk header;
+    memcpy(&header, bytes + HEADS, sizeof(header));
+    char *owner = bytes + OWNER_AT;
+    char *note = owner + sizeof(uint64_t) + (header.tail + 7) / 8 * 8;
+    size_t cut = version == 1 ? NOTE : 0;
+    memmove(note, note + cut, size - cut - (size_t)(note - bytes));
+    cut += sizeof(uint64_t);
+    memmove(owner, owner + sizeof(uint64_t), size - cut - (size_t)(owner - bytes));
+    struct frame_disk head;
+    for (size_t at = 0; at < size - cut; at += HEADS + head.size) {
+        memcpy(&head, bytes + at, HEADS);
+        if (at == 0) {
+            head.magic = version == 1 ? FRAME_MAGIC : LOG_MAGIC_2;
+            head.size -= (uint32_t)cut;
+        }
+        head.crc = frame_checksum(0, at, bytes + at + HEADS, head.size);
+        head.check = frame_checksum(0, at, &head, offsetof(struct frame_disk, check));
+        memcpy(bytes + at, &head, HEADS);
+    }
     AUTO_FD int fd = openat(world->logs_fd, name, O_WRONLY | O_TRUNC | O_CLOEXEC);
-    CHECK_EQ(io_pwrite(fd, bytes, HEADS + words[1], 0), 0);
+    CHECK_EQ(io_pwrite(fd, bytes, size - cut, 0), 0);
 }
 
 /* As a mintfs wrote it that knew an owner by its number alone. */
@@ -126,12 +138,9 @@ static void write_second_log(const struct world *world, uint64_t serial, const c
     memcpy(bytes + size, id, strlen(id));
     size += 8;
     uint32_t words[4] = {[1] = (uint32_t)size - HEADS};
-    memcpy(words, "mfl2", 4);
-    words[2] = frame_checksum(0, bytes + HEADS, words[1]);
-    words[3] = frame_checksum(0, words, 12);
     memcpy(bytes, words, HEADS);
-    AUTO_FD int fd = openat(world->logs_fd, name, O_WRONLY | O_TRUNC | O_CLOEXEC);
-    CHECK_EQ(io_pwrite(fd, bytes, size, 0), 0);
+    CHECK_EQ(dir_write_file(world->logs_fd, name, bytes, size, 0600), 0);
+    write_old_log(world, name, 2);
 }
 
 /* One that is made anew under its key may not be the same: a session would be a mixture. */
@@ -158,33 +167,82 @@ static void test_a_template_that_was_built_anew(void **state)
     world_end(&world);
 }
 
-static void test_a_log_of_before(void **state)
+static uint32_t number_of(const struct world *world, const char *id, const char *path)
+{
+    struct node *root = session_found(world->scratch, world->key, id);
+    struct node *node = node_there(root, path);
+    struct stat status;
+    node_stat(node, &status);
+    node_unref(node, 1);
+    node_unref(root, 1);
+    return (uint32_t)status.st_ino; /* the same entry in every session */
+}
+
+static void clear_owners(const struct world *world)
+{
+    AUTO_FD int fd = openat(world->place->store->sessions_fd, "owners", O_WRONLY | O_CLOEXEC);
+    CHECK_EQ(io_ftruncate(fd, 0), 0);
+}
+
+/* It is read, its blocks get their tags, and it is rewritten at once. */
+static void test_logs_of_before(void **state)
+{
+    for (int version = 1; version <= 2; version++) {
+        struct world world;
+        world_begin(&world, *state);
+        char name[32];
+        char other[32];
+        make_marked(&world, "one", "mark");
+        make_marked(&world, "two", "mark-two");
+        log_name(name, serial_of(&world, "one"));
+        log_name(other, serial_of(&world, "two"));
+        scratch_close(world.scratch);
+        write_old_log(&world, name, version);
+        write_old_log(&world, other, version);
+        clear_owners(&world);
+        AUTO_FREE char *said = world_open_said(&world);
+        CHECK(!strcmp(said, ""));
+        check_marked(&world, "one", "mark");
+        check_marked(&world, "two", "mark-two");
+        size_t size;
+        AUTO_FREE char *bytes = read_log(&world, name, &size);
+        CHECK_EQ(memcmp(bytes, "mfl3", 4), 0);
+        make_marked(&world, "three", "mark-three");
+        AUTO_FREE char *said_again = world_reopen_said(&world);
+        CHECK(!strcmp(said_again, ""));
+        check_marked(&world, "one", "mark");
+        check_marked(&world, "two", "mark-two");
+        scratch_close(world.scratch);
+        world_rebuild_template(&world, true);
+        AUTO_FREE char *said_then = world_open_said(&world);
+        CHECK(strstr(said_then, "session one of") && strstr(said_then, "built anew"));
+        world_end(&world);
+    }
+}
+
+/* Of two old logs that name one block nobody knows which is right: neither is shown. */
+static void test_logs_of_before_that_disagree(void **state)
 {
     struct world world;
     world_begin(&world, *state);
+    make_marked(&world, "stays", "mark");
+    make_marked(&world, "one", "mark-one");
+    uint64_t serial = serial_of(&world, "one");
+    uint32_t file_number = number_of(&world, "stays", "d/e/f");
     char name[32];
-    node_unref(session_made(world.scratch, world.key, "one"), 1);
-    log_name(name, serial_of(&world, "one"));
+    char twin[32];
+    log_name(name, serial);
     scratch_close(world.scratch);
-    write_old_log(&world, name);
+    write_old_log(&world, name, 2);
+    struct session_header header = header_for(&world, serial + 7, "twin");
+    struct extent_record claim = {.node = file_number, .count = 1, .block = 1, .size_bytes = LARGE};
+    write_log(&world, serial + 7, &header, &claim, 1);
+    log_name(twin, serial + 7);
+    write_old_log(&world, twin, 2);
+    clear_owners(&world);
     AUTO_FREE char *said = world_open_said(&world);
-    CHECK(!strcmp(said, ""));
-    /* Before anything is appended it is rewritten, so that an earlier version refuses it. */
-    size_t size;
-    AUTO_FREE char *bytes = read_log(&world, name, &size);
-    CHECK_EQ(memcmp(bytes, "mfl3", 4), 0);
-    struct node *root = session_found(world.scratch, world.key, "one");
-    node_unref(file_made(root, "mine"), 1);
-    node_unref(root, 1);
-    scratch_close(world.scratch);
-    world.scratch = scratch_of(world.place);
-    root = session_found(world.scratch, world.key, "one");
-    node_unref(node_there(root, "mine"), 1);
-    node_unref(root, 1);
-    scratch_close(world.scratch);
-    world_rebuild_template(&world, true);
-    AUTO_FREE char *said_then = world_open_said(&world);
-    CHECK(strstr(said_then, "session one of") && strstr(said_then, "built anew"));
+    CHECK(strstr(said, name) && strstr(said, twin));
+    CHECK(!has_session(&world, "one") && !has_session(&world, "twin"));
     world_end(&world);
 }
 
@@ -271,17 +329,6 @@ static void test_damaged_logs(void **state)
     world_end(&world);
 }
 
-static uint32_t number_of(const struct world *world, const char *path)
-{
-    struct node *root = session_found(world->scratch, world->key, "a");
-    struct node *node = node_there(root, path);
-    struct stat status;
-    node_stat(node, &status);
-    node_unref(node, 1);
-    node_unref(root, 1);
-    return (uint32_t)status.st_ino; /* the same entry in every session */
-}
-
 static struct extent_record extent(uint32_t node, fileblock_t at, uint32_t count, block_t block)
 {
     return (struct extent_record){
@@ -296,8 +343,8 @@ static void test_logs_that_lie(void **state)
     make_marked(&world, "a", "mark-a"); /* has block 0 */
     make_marked(&world, "b", "mark-b");
     discard(&world, "b"); /* had block 1, which is nobody's now */
-    uint32_t large = number_of(&world, "large");
-    uint32_t other = number_of(&world, "d/e/f");
+    uint32_t large = number_of(&world, "a", "large");
+    uint32_t other = number_of(&world, "a", "d/e/f");
     enum { EXTENTS_MAX = 2 };
     const struct extent_record lies[][EXTENTS_MAX] = {
         {extent(large, 12, 1, 0)},                         /* another's */
@@ -337,7 +384,7 @@ static void test_logs_that_lie(void **state)
     world_end(&world);
 }
 
-/* Two logs of one ID: the later one, which did not take the ID from the other, is the lesser. */
+/* Two logs of one ID that say nothing of each other: both sessions stay, one under another ID. */
 static void test_one_id_twice(void **state)
 {
     struct world world;
@@ -346,11 +393,39 @@ static void test_one_id_twice(void **state)
     scratch_close(world.scratch);
     struct session_header header = header_for(&world, 2000, "a");
     write_log(&world, 2000, &header, NULL, 0);
-    free(world_open_said(&world));
-    check_listing(&world, "a ");
+    AUTO_FREE char *said = world_open_said(&world);
+    CHECK(strstr(said, "is now a.2"));
+    check_listing(&world, "a a.2 ");
     check_marked(&world, "a", "mark-a");
+    AUTO_FREE char *said_again = world_reopen_said(&world);
+    CHECK(!strcmp(said_again, ""));
+    check_listing(&world, "a a.2 ");
     discard(&world, "a");
+    discard(&world, "a.2");
     CHECK_EQ(stored_bytes(&world), 0);
+    world_end(&world);
+}
+
+/* The log of a session that was reset is put back: it does not end the one that replaced it, nor
+ * does it come back under the same ID. */
+static void test_a_log_of_before_a_reset(void **state)
+{
+    struct world world;
+    world_begin(&world, *state);
+    make_marked(&world, "low", "mark-low");
+    make_marked(&world, "x", "mark-x");
+    make_marked(&world, "y", "mark-y");
+    /* y takes the place of x: it would win over any session called x, if it did not say which. */
+    CHECK_EQ(scratch_session_rename(world.scratch, world.key, "y", "x", true), 0);
+    char name[32];
+    size_t size;
+    log_name(name, serial_of(&world, "x"));
+    AUTO_FREE char *bytes = read_log(&world, name, &size);
+    CHECK_EQ(scratch_session_rename(world.scratch, world.key, "low", "x", true), 0);
+    scratch_close(world.scratch);
+    CHECK_EQ(dir_write_file(world.logs_fd, name, bytes, size, 0600), 0);
+    free(world_open_said(&world));
+    check_marked(&world, "x", "mark-low");
     world_end(&world);
 }
 
@@ -438,12 +513,14 @@ int main(void)
         TEST(test_another_boot),
         TEST(test_a_template_that_is_gone),
         TEST(test_a_template_that_was_built_anew),
-        TEST(test_a_log_of_before),
+        TEST(test_logs_of_before),
+        TEST(test_logs_of_before_that_disagree),
         TEST(test_an_owner_of_before),
         TEST(test_blocks_that_nobody_named),
         TEST(test_damaged_logs),
         TEST(test_logs_that_lie),
         TEST(test_one_id_twice),
+        TEST(test_a_log_of_before_a_reset),
         TEST(test_a_later_version),
         TEST(test_unfinished_work),
         TEST(test_logs_that_were_cut),

@@ -135,7 +135,9 @@ static void test_bytes(void **state)
  */
 static void test_half_a_write(void **state)
 {
-    enum { IN_PLACE = 4 }; /* runs of blocks that store_some() stores in the range */
+    enum {
+        IN_PLACE = 8
+    }; /* calls: store_some() stores four runs in the range, each takes two (owners.h) */
     struct world world = {.place = *state};
     place_template(*state, fault_samples, ARRAY_LENGTH(fault_samples), world.key);
     fault_open(&world);
