@@ -1,5 +1,6 @@
 #include "fs/store/placeholder.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -11,7 +12,8 @@ static bool begins_with(const char *text, const char *beginning)
 /* Whether the placeholder at `at`, behind the byte `before`, is a variable of some language. */
 static bool is_variable(const char *at, char before)
 {
-    return before == '$' || before == '#' || at[strcspn(at, "}") + 1] == '=';
+    return before == '$' || before == '#' ||
+           (isspace((unsigned char)before) && at[strcspn(at, "}") + 1] == '=');
 }
 
 char *placeholders_fill(const struct placeholders *places, const char *argument, bool *has_out)

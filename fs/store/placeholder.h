@@ -3,7 +3,7 @@
  *
  *     {out}               the path, wherever it is in an argument
  *     ${out}, #{out}      left as it is: a variable of a shell, of Ruby
- *     {out}=              left as it is: JavaScript's `const {out}=...`
+ *     " {out}="           left as it is: JavaScript's `const {out}=...`
  *     {{out}}             {out}, for all other cases
  *
  * The same holds for {dir}. A key is computed before any of this.

@@ -26,7 +26,12 @@ static void test_what_is_filled_in_and_what_is_left(void **state UNUSED)
         {"sqlite3 \"${out}\"", "sqlite3 \"${out}\"", false},
         {"puts \"#{out}#{dir}\"", "puts \"#{out}#{dir}\"", false},
         {"const {out}={out:1}", "const {out}={out:1}", false},
+        {"let\t{dir}=1", "let\t{dir}=1", false},
         {"${out} {out}", "${out} /o.db", true},
+        /* Before an equals sign, but no variable's declaration. */
+        {"{out}=x", "/o.db=x", true},
+        {"-ffile-prefix-map={dir}=.", "-ffile-prefix-map=/d=.", false},
+        {"{dir}{out}=x", "/d/o.db=x", true},
         {"$ {out}", "$ /o.db", true},
         /* The escape. */
         {"{{out}}", "{out}", false},
