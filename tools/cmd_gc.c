@@ -161,11 +161,12 @@ static int collect(const struct asked *asked, struct telling *telling)
     if (r == 0)
         return print_summary(&result, telling);
     r = r < 0 ? r : 0;
+    bool can_lock = r < 0 || !store_lacks_inodes(store->path);
     /* Sessions whose time is up, or whose owner is gone, no longer hold their template. Those of a
      * mount its daemon ends. */
     if (r == 0 && !wanted.dry_run)
         r = copies_sweep(store);
-    if (r == 0 && !wanted.dry_run)
+    if (r == 0 && !wanted.dry_run && can_lock)
         r = at_rest_sweep(store);
     if (r == 0)
         r = gc_run(store, &wanted, &result);

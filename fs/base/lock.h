@@ -34,6 +34,12 @@ enum lock_kind { LOCK_SHARED, LOCK_EXCLUSIVE };
 MUST_CHECK int lock_take(struct lock *lock, int dirfd, const char *name, enum lock_kind kind,
                          bool wait);
 
+/* Whether lock_take() failed for want of room for the lock's file: then nobody holds it. */
+static inline bool lock_lacks_room(int error)
+{
+    return error == -ENOSPC || error == -EDQUOT;
+}
+
 /* Replaces the text about the holder; only for an exclusive lock. */
 MUST_CHECK int lock_describe(struct lock *lock, const char *text);
 

@@ -91,11 +91,15 @@ static void roll_back(sqlite3 *db)
         (void)sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
 }
 
-/* A journal that cannot be made is SQLITE_CANTOPEN, one over a quota an I/O error. */
+/*
+ * A journal that cannot be made is SQLITE_CANTOPEN, one over a quota an I/O error. Where it is for
+ * want of an inode, SQLite has tried to open it for reading since, and remembers ENOENT.
+ */
 static bool is_for_want_of_room(sqlite3 *db, int r)
 {
     int cause = sqlite3_system_errno(db);
-    return r == -ENOSPC || ((r == -EACCES || r == -EIO) && (cause == ENOSPC || cause == EDQUOT));
+    return r == -ENOSPC || ((r == -EACCES || r == -EIO) && (cause == ENOSPC || cause == EDQUOT)) ||
+           (r == -EACCES && cause == ENOENT);
 }
 
 /* On a full disk once more, with the journal in memory. */

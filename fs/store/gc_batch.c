@@ -113,6 +113,15 @@ void gc_batch_fini(struct batch *batch)
         lock_release(&batch->held[i].use);
 }
 
+/* Whether somebody holds the use lock, where there is no room to take it. */
+static bool is_in_use(const struct store *store, const char *key)
+{
+    char name[BUILD_LOCK_NAME_SIZE];
+    char holder[64];
+    (void)snprintf(name, sizeof(name), "%s%.64s", use_prefix, key);
+    return lock_holder(store->locks_fd, name, holder, sizeof(holder)) != 0;
+}
+
 /* GC_EVICTED: the lock is ours, and so far nothing speaks against it. */
 static enum gc_fate lock_one(const struct store *store, struct held *held, bool forced)
 {
@@ -126,6 +135,9 @@ static enum gc_fate lock_one(const struct store *store, struct held *held, bool 
         return GC_USED_NOW;
     (void)snprintf(name, sizeof(name), "%s%.64s", use_prefix, key);
     int r = lock_take(&held->use, store->locks_fd, name, LOCK_EXCLUSIVE, false);
+    held->is_unlocked = lock_lacks_room(r);
+    if (held->is_unlocked)
+        r = is_in_use(store, key) ? -EWOULDBLOCK : 0;
     if (r == -EWOULDBLOCK)
         return GC_IN_USE;
     if (r < 0) {
@@ -172,6 +184,14 @@ static int move_aside(const char *key, void *context)
         return 0;
     if (r < 0)
         return log_kept(batch->store, key, r);
+    /*
+     * Without the lock: a session that was begun before the rename has it by now, and one that is
+     * begun later finds no template.
+     */
+    if (held->is_unlocked && is_in_use(batch->store, key)) {
+        r = io_renameat_new(batch->store->building_fd, aside, batch->store->templates_fd, key);
+        return r < 0 ? log_kept(batch->store, key, r) : -EBUSY;
+    }
     memcpy(held->aside, aside, sizeof(aside));
     return 0;
 }
@@ -204,7 +224,9 @@ static int move_all(struct batch *batch, bool forced)
     int r = catalog_evict(batch->store->catalog, evictions, count, move_aside, batch);
     for (size_t i = 0; r == 0 && i < count; i++)
         if (evictions[i].result < 0)
-            of[i]->candidate->fate = evictions[i].result == -EAGAIN ? GC_USED_NOW : GC_FAILED;
+            of[i]->candidate->fate = evictions[i].result == -EAGAIN  ? GC_USED_NOW
+                                     : evictions[i].result == -EBUSY ? GC_IN_USE
+                                                                     : GC_FAILED;
     return r;
 }
 

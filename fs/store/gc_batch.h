@@ -45,6 +45,7 @@ enum {
 struct held {
     struct candidate *candidate; /* whose fate it is */
     struct lock use;
+    bool is_unlocked;       /* there was no room for the lock: see move_aside() */
     char aside[ASIDE_SIZE]; /* below building/; "" before it was moved */
 };
 

@@ -4,6 +4,7 @@
 #include <linux/magic.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/vfs.h>
 
 #include "fs/base/dir.h"
@@ -70,6 +71,12 @@ int store_path(char **ret_path)
     return 0;
 }
 
+bool store_lacks_inodes(const char *path)
+{
+    struct statvfs status;
+    return statvfs(path, &status) == 0 && status.f_files && status.f_favail == 0;
+}
+
 int store_log_error(const char *path, int error, const char *name)
 {
     const char *slash = name ? "/" : "";
@@ -82,6 +89,12 @@ int store_log_error(const char *path, int error, const char *name)
                         path, slash, name);
     case ENOSPC:
     case EDQUOT:
+        if (store_lacks_inodes(path))
+            return log_fail(error,
+                            "store %s%s%s: the file system has no more files to give (its inodes "
+                            "are used up); make room with: mintfs gc --max-size SIZE, or set "
+                            "MINTFS_STORE to another disk",
+                            path, slash, name);
         return log_fail(error,
                         "store %s%s%s: the disk is full; make room there, or set "
                         "MINTFS_STORE to another disk",

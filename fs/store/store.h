@@ -54,6 +54,9 @@ bool store_is_there(const char *path);
 /* Whether the directory has a store's marker, or holds nothing but what is left of a store. */
 bool store_is_marked(int fd);
 
+/* Whether the file system there has room for no further file, however small. */
+bool store_lacks_inodes(const char *path);
+
 /*
  * Says what the disk refused at NAME of the store (NULL: at the store itself), with the way out,
  * and returns -|error|.

@@ -42,13 +42,18 @@ static int sweep_work(int building_fd, const char *name, unsigned char type UNUS
     const struct sweep *sweep = context;
     char key[SHA256_HEX_LENGTH + 1];
     char lock_name[BUILD_LOCK_NAME_SIZE];
+    char holder[64];
     (void)snprintf(key, sizeof(key), "%s", name);
     if (strlen(name) <= SHA256_HEX_LENGTH || name[SHA256_HEX_LENGTH] != '.' || !sha256_is_hex(key))
         return 0;
     AUTO_LOCK struct lock lock = LOCK_INIT;
     if (!sweep->held_key || strcmp(key, sweep->held_key) != 0) {
         sweep_lock_name(key, lock_name);
-        if (lock_take(&lock, sweep->store->locks_fd, lock_name, LOCK_EXCLUSIVE, false) < 0)
+        int r = lock_take(&lock, sweep->store->locks_fd, lock_name, LOCK_EXCLUSIVE, false);
+        /* A builder locks before it makes its directory: what is not locked by now stays so. */
+        if (lock_lacks_room(r))
+            r = lock_holder(sweep->store->locks_fd, lock_name, holder, sizeof(holder)) == 0 ? 0 : r;
+        if (r < 0)
             return 0;
     }
     int r = dir_remove_tree(building_fd, name);

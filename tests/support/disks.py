@@ -16,20 +16,22 @@ HAS_EXT4 = os.access("/dev/loop-control", os.W_OK) and shutil.which("mkfs.ext4")
 
 
 @contextlib.contextmanager
-def mounted_disk(disk: Path, kind="tmpfs", size="3m"):
-    """A file system of its own at `disk`, which is made."""
+def mounted_disk(disk: Path, kind="tmpfs", size="3m", inodes=None):
+    """A file system of its own at `disk`, which is made; with so many inodes, if that is given."""
     if not IS_ROOT:
         pytest.skip("only root can mount a small disk")
     disk.mkdir()
     if kind == "tmpfs":
+        options = [f"size={size}", "mode=700", *([f"nr_inodes={inodes}"] if inodes else [])]
         subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "mintfs-test", disk], check=True
+            ["mount", "-t", "tmpfs", "-o", ",".join(options), "mintfs-test", disk], check=True
         )
     else:
         image = disk.with_name(f"{disk.name}.image")
         subprocess.run(["truncate", "-s", size, image], check=True)
         # Blocks as on any disk of a size that people use.
-        subprocess.run([f"mkfs.{kind}", "-q", "-b", "4096", image], check=True)
+        few = ["-N", str(inodes)] if inodes else []
+        subprocess.run([f"mkfs.{kind}", "-q", "-b", "4096", *few, image], check=True)
         subprocess.run(["mount", "-o", "loop", image, disk], check=True)
     try:
         yield disk
@@ -46,3 +48,12 @@ def fill_to_the_last_byte(disk: Path):
                     break
             else:
                 file.write(b"x")
+
+
+def use_up_inodes(disk: Path):
+    """Every file that can be made is made; there is room for bytes still."""
+    fillers = disk / "fillers"
+    fillers.mkdir(exist_ok=True)
+    with fails("ENOSPC"):
+        for i in range(len(list(fillers.iterdir())), 1 << 20):
+            (fillers / str(i)).touch(exist_ok=False)
