@@ -3,6 +3,7 @@
 import os
 import shutil
 import sqlite3
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -217,7 +218,27 @@ def test_a_link_to_a_file_of_ones_own(app, tmp_path):
     app.run("key")
     (app.root / "mintfs.conf").unlink()
     (app.root / "mintfs.conf").symlink_to("nowhere")
-    assert "mintfs.conf" in app.fail("key")
+    assert "mintfs.conf: a symbolic link that leads nowhere" in app.fail("key")
+
+
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
+def test_what_is_no_file(app, make):
+    (app.root / "sub").mkdir()
+    (app.root / "mintfs.conf").unlink()
+    make(app.root / "mintfs.conf")
+    assert "mintfs: ../mintfs.conf: not a regular file" in app.fail("key", cwd=app.root / "sub")
+
+
+def test_a_directory_that_is_gone(app, tmp_path):
+    app.run("build")
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    script = f'cd "{gone}" && rmdir "{gone}" && exec "{MINTFS}" "$@"'
+    for words, status in ((["key"], 125), (["show", "app"], 0)):
+        done = subprocess.run(["sh", "-c", script, "-", *words], env=app.env, capture_output=True,
+                              text=True, timeout=1500)
+        gone.mkdir()
+        assert done.returncode == status and "mintfs.conf here" in done.stderr
 
 
 # ---- whose mintfs.conf ----

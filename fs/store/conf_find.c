@@ -86,6 +86,8 @@ static int read_one(const char *directory, const char *shown, char **ret_text)
         return r;
     /* A symbolic link is fine: what it leads to is looked at as well. */
     AUTO_FREE char *real = realpath(path, NULL);
+    if (!real && errno == ENOENT)
+        return log_fail(ENOENT, "%s: a symbolic link that leads nowhere", shown);
     if (!real)
         return log_errno(errno, "%s", shown);
     AUTO_FD int fd = io_openat(AT_FDCWD, real, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
@@ -93,6 +95,8 @@ static int read_one(const char *directory, const char *shown, char **ret_text)
         return log_errno(fd, "%s", shown);
     if (fstat(fd, &status) < 0)
         return log_errno(errno, "%s", shown);
+    if (!S_ISREG(status.st_mode))
+        return log_fail(EINVAL, "%s: not a regular file", shown);
     r = check_owner(real, directory, status.st_uid);
     if (r < 0)
         return r;
