@@ -381,7 +381,7 @@ static int seal_and_publish(struct build *build)
     if (r == 0)
         r = drop_unused_parents(build);
     if (r == 0)
-        r = seal_tree(build->files_fd, build->files_path, build->manifest);
+        r = seal_tree(build->files_fd, build->files_path, spec_file(build->spec), build->manifest);
     if (r == 0)
         r = check_file(build);
     if (r == 0)

@@ -21,16 +21,15 @@
 #include "fs/base/sync.h"
 #include "fs/store/interrupt.h"
 #include "fs/store/links.h"
-#include "fs/store/seal_sqlite.h"
+#include "fs/store/seal_databases.h"
 #include "fs/store/strlist.h"
 
 enum { DEPTH_MAX = 200, WRITER_PATIENCE_MS = 2000, WRITER_LOOK_MS = 20 };
 
-static const char *const side_suffixes[] = {"-journal", "-wal", "-shm"};
-
 struct seal {
     int files_fd;
     const char *path;
+    const char *file;
     struct manifest_entry *entries;
     size_t count;
     size_t capacity;
@@ -411,30 +410,6 @@ static int first_pass(struct seal *seal)
 
 /* ---- second pass ---- */
 
-static int detect(const struct seal *seal, const char *path)
-{
-    AUTO_FD int fd = open_entry(seal, path);
-    return fd < 0 ? fd : seal_sqlite_detect(fd);
-}
-
-/* SQLite is done with them. A database of its own that has such a name stays. */
-static int remove_side_files(const struct seal *seal, const char *path)
-{
-    for (size_t i = 0; i < ARRAY_LENGTH(side_suffixes); i++) {
-        AUTO_FREE char *side = NULL;
-        if (asprintf(&side, "%s%s", path, side_suffixes[i]) < 0) {
-            side = NULL;
-            return -ENOMEM;
-        }
-        if (detect(seal, side) == 1)
-            continue;
-        int r = io_unlinkat(seal->files_fd, side, 0);
-        if (r < 0 && r != -ENOENT)
-            return log_errno(r, "sealing %s", side);
-    }
-    return 0;
-}
-
 /* A file that SQLite, or we, removed: its entry goes. */
 static void drop_missing(struct seal *seal)
 {
@@ -451,38 +426,17 @@ static void drop_missing(struct seal *seal)
     seal->count = kept;
 }
 
-static int seal_database(struct seal *seal, struct manifest_entry *entry)
+static int second_pass(struct seal *seal)
 {
-    AUTO_FREE char *path = NULL;
-    if (asprintf(&path, "%s/%s", seal->path, entry->path) < 0) {
-        path = NULL;
-        return -ENOMEM;
-    }
-    entry->is_sqlite = true;
-    int r = seal_sqlite(path, entry->path, &seal->warnings, &entry->starts_in_wal);
-    return r == 0 ? remove_side_files(seal, entry->path) : r;
-}
-
-static int seal_databases(struct seal *seal)
-{
-    for (size_t i = 0; i < seal->count; i++) {
-        struct manifest_entry *entry = &seal->entries[i];
-        if (entry->type != ENTRY_FILE)
-            continue;
-        if (interrupt_pending())
-            return -EINTR;
-        int r = detect(seal, entry->path);
-        if (r == -ENOENT)
-            continue; /* a side file that is gone by now */
-        if (r < 0)
-            return log_errno(r, "sealing %s", entry->path);
-        if (r == 1)
-            r = seal_database(seal, entry);
-        if (r < 0)
-            return r;
-    }
+    const struct seal_found found = {.files_fd = seal->files_fd,
+                                     .path = seal->path,
+                                     .file = seal->file,
+                                     .entries = seal->entries,
+                                     .count = seal->count,
+                                     .warnings = &seal->warnings};
+    int r = seal_databases(&found);
     drop_missing(seal);
-    return 0;
+    return r;
 }
 
 /* ---- third pass ---- */
@@ -571,16 +525,17 @@ static int sync_entries(const struct seal *seal)
     return r < 0 ? log_errno(r, "sealing %s", seal->path) : 0;
 }
 
-int seal_tree(int files_fd, const char *path, struct manifest *manifest)
+int seal_tree(int files_fd, const char *path, const char *file, struct manifest *manifest)
 {
     CLEANUP(seal_fini)
     struct seal seal = {.files_fd = files_fd,
                         .path = path,
+                        .file = file,
                         .warnings = STRLIST_INIT,
                         .patience_ms = WRITER_PATIENCE_MS};
     int r = first_pass(&seal);
     if (r == 0)
-        r = seal_databases(&seal);
+        r = second_pass(&seal);
     if (r == 0)
         r = finish_entries(&seal);
     if (r == 0)

@@ -14,10 +14,12 @@
 
 /*
  * Seals the tree below files_fd, whose absolute path is `path`, and fills entries and warnings of
- * the manifest. Errors are said, with the path below the tree: -EINVAL something that a template
+ * the manifest. `file` is the database that people mean, relative to the tree (--file, or its
+ * default): that one must be sound. Errors are said, with the path below the tree: -EINVAL something that a template
  * cannot hold, -ENODATA nothing was left, -EBADMSG a broken database, -EBUSY a file that a process
  * still writes, -EINTR a signal came (fs/store/interrupt.h).
  */
-MUST_CHECK int seal_tree(int files_fd, const char *path, struct manifest *manifest);
+MUST_CHECK int seal_tree(int files_fd, const char *path, const char *file,
+                         struct manifest *manifest);
 
 #endif

@@ -1,52 +1,81 @@
 /*
- * What SQLite 3.40 answers to integrity_check, found by experiment, and what is made of it:
+ * The builder's SQLite judges the database (invariant 7): ours may be older, and has none of the
+ * application's functions and collations. So the pages alone decide, and the rest is a warning:
  *
- *   missing collation in an index        SQLITE_ERROR_MISSING_COLLSEQ      warning, then pass two
- *   missing function in an index, CHECK  SQLITE_ERROR, unknown function    warning, then pass two
- *   missing module of a virtual table    ok (its shadow tables are checked)
- *   newer SQL in a view or trigger       SQLITE_CORRUPT "malformed database schema (v) - near ..."
- *                                        warning; opened with writable_schema, which skips it
- *   CHECK, NOT NULL or STRICT violated   a row of text                     warning
- *   index and table disagree             a row of text                     corrupt
- *   damaged pages                        "*** in database main ***", SQLITE_CORRUPT   corrupt
- *   damaged header                       SQLITE_NOTADB                     corrupt
+ *   the file ends before its header or a root page says     refused
+ *   a page, a cell, a pointer or the free list is damaged   refused
+ *   a page that belongs to nothing, or to two               refused
+ *   a root page of another type than its table or index     refused
+ *   a journal or a WAL that cannot be applied whole         refused
+ *   another process still has it open                       refused
  *
- * Pass two checks each table by itself, as far as it can be, then the page structure of the whole
- * with quick_check, where a stand-in takes the place of collations: what depends on their order is
- * no evidence then and is ignored.
+ *   SQL that our SQLite cannot parse                        warning
+ *   a function, collation or module that it does not have   warning
+ *   an index that disagrees with its table                  warning
+ *   CHECK, NOT NULL, UNIQUE or STRICT violated              warning
+ *   a format version in bytes 18 and 19 above 2             warning, opaque (seal_databases.c)
+ *   an encrypted file                                       opaque
+ *
+ * sqlite_structure.c refuses, and does not use the schema; integrity_check warns, and does. Nothing
+ * is decided by the text of a message.
  */
 #include "fs/store/seal_sqlite.h"
 
 #include <sqlite3.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "fs/base/io.h"
 #include "fs/base/log.h"
 #include "fs/store/interrupt.h"
+#include "fs/store/sqlite_recovery.h"
+#include "fs/store/sqlite_structure.h"
 
-enum { BUSY_TIMEOUT_MS = 3000, HEADER_BYTES = 100, STEPS_PER_LOOK = 100000 };
+enum { BUSY_TIMEOUT_MS = 3000, STEPS_PER_LOOK = 100000, WARNINGS_MAX = 10 };
+enum {
+    WRITE_VERSION_AT = 18,
+    READ_VERSION_AT = 19,
+    RESERVED_AT = 20,
+    FRACTIONS_AT = 21,
+    ZEROS_AT = 72
+};
+enum { VERSION_WAL = 2 };
 
 struct check {
     sqlite3 *db;
+    const char *path;
     const char *shown;
     struct strlist *warnings;
-    bool structure_only; /* pass two: what depends on the order of a collation is no evidence */
+    char *damage;
+    bool starts_in_wal;
 };
 
-int seal_sqlite_detect(int fd)
+int seal_sqlite_detect(int fd, struct sqlite_header *ret_header)
 {
     static const char magic[16] = "SQLite format 3";
     static const char zeros[20];
-    unsigned char header[HEADER_BYTES] = {0};
+    static const unsigned char fractions[3] = {64, 32, 32};
+    unsigned char header[SQLITE_FILE_HEADER_BYTES] = {0};
     ssize_t n = io_pread(fd, header, sizeof(header), 0);
     if (n < 0)
         return (int)n;
+    *ret_header = (struct sqlite_header){.kind = SQLITE_KIND_NONE};
     if ((size_t)n < sizeof(magic) || memcmp(header, magic, sizeof(magic)) != 0)
         return 0;
     /* Bytes 72 to 91 are zero in every database; with reserved bytes on each page (20), where
      * ciphers keep their nonces, and something else here, the rest of the header is encrypted. */
-    bool has_reserved = header[20] != 0;
-    return !(n == HEADER_BYTES && has_reserved && memcmp(header + 72, zeros, sizeof(zeros)) != 0);
+    if (n == sizeof(header) && header[RESERVED_AT] != 0 &&
+        memcmp(header + ZEROS_AT, zeros, sizeof(zeros)) != 0)
+        return 0;
+    unsigned writes = header[WRITE_VERSION_AT];
+    unsigned reads = header[READ_VERSION_AT];
+    ret_header->version = writes > reads ? writes : reads;
+    ret_header->is_wal = reads == VERSION_WAL;
+    /* The fractions that follow are the same in every format; garbage is a damaged database. */
+    bool is_other = ret_header->version > VERSION_WAL && n == sizeof(header) &&
+                    !memcmp(header + FRACTIONS_AT, fractions, sizeof(fractions));
+    ret_header->kind = is_other ? SQLITE_KIND_OF_OTHERS : SQLITE_KIND_DATABASE;
+    return 0;
 }
 
 static int look_for_signal(void *context UNUSED)
@@ -54,22 +83,15 @@ static int look_for_signal(void *context UNUSED)
     return interrupt_pending() != 0;
 }
 
-/* Stands in for a collation of the application's. */
-static int compare_bytes(void *context UNUSED, int a_size, const void *a, int b_size, const void *b)
-{
-    int order = memcmp(a, b, (size_t)(a_size < b_size ? a_size : b_size));
-    return order ? order : a_size - b_size;
-}
-
-static void add_stand_in(void *context UNUSED, sqlite3 *db, int encoding UNUSED, const char *name)
-{
-    (void)sqlite3_create_collation(db, name, SQLITE_UTF8, NULL, compare_bytes);
-}
-
-/* Says what SQLite answered, as the errno that fits. */
-static int log_answer(const struct check *check, int code, const char *doing)
+/* Logs what SQLite answered, or keeps it as the damage; returns the errno that fits. */
+static int answer(struct check *check, int code, const char *doing)
 {
     const char *text = check->db ? sqlite3_errmsg(check->db) : sqlite3_errstr(code);
+    if (sqlite_structure_is_damage(code)) {
+        if (asprintf(&check->damage, "%s: %s", doing, text) < 0)
+            check->damage = NULL;
+        return check->damage ? -EBADMSG : -ENOMEM;
+    }
     switch (code & 0xff) {
     case SQLITE_INTERRUPT:
         return -EINTR;
@@ -84,20 +106,109 @@ static int log_answer(const struct check *check, int code, const char *doing)
                         doing);
     case SQLITE_NOMEM:
         return log_errno(ENOMEM, "sealing %s: %s", check->shown, doing);
-    case SQLITE_CORRUPT:
-    case SQLITE_NOTADB:
-    case SQLITE_ERROR:
-        return log_fail(EBADMSG, "builder left a broken database: %s: %s: %s", check->shown, doing,
-                        text);
     default:
         return log_fail(EIO, "sealing %s: %s: %s", check->shown, doing, text);
     }
 }
 
-static int warn(const struct check *check, const char *text)
+static int open_database(struct check *check, int flags)
+{
+    int code = sqlite3_open_v2(check->path, &check->db,
+                               flags | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_PRIVATECACHE, NULL);
+    if (code == SQLITE_OK)
+        code = sqlite3_extended_result_codes(check->db, 1);
+    if (code == SQLITE_OK)
+        code = sqlite3_busy_timeout(check->db, BUSY_TIMEOUT_MS);
+    if (check->db)
+        sqlite3_progress_handler(check->db, STEPS_PER_LOOK, look_for_signal, NULL);
+    return code;
+}
+
+static int close_database(struct check *check)
+{
+    int code = sqlite3_close(check->db);
+    check->db = NULL;
+    return code == SQLITE_OK
+               ? 0
+               : log_fail(EIO, "sealing %s: closing: %s", check->shown, sqlite3_errstr(code));
+}
+
+/* ---- the verdict ---- */
+
+static int run(const struct check *check, const char *sql)
+{
+    return sqlite3_exec(check->db, sql, NULL, NULL, NULL);
+}
+
+/* Whether the file, as it is on disk, is one in WAL mode. */
+static int read_mode(const struct check *check, bool *ret_is_wal)
+{
+    unsigned char version = 0;
+    int code = sqlite_structure_read(check->db, &version, 1, READ_VERSION_AT);
+    *ret_is_wal = version == VERSION_WAL;
+    return code;
+}
+
+/* 1: it is there and not empty, 0: not, or -ENOMEM. */
+static int has_log(const struct check *check)
+{
+    AUTO_FREE char *path = NULL;
+    struct stat status;
+    if (asprintf(&path, "%s-wal", check->path) < 0) {
+        path = NULL;
+        return -ENOMEM;
+    }
+    return lstat(path, &status) == 0 && status.st_size > 0;
+}
+
+/* The files afterwards count, and not SQLite's codes, which may be about the schema. */
+static int leave_wal(struct check *check)
+{
+    bool is_wal = false;
+    /* With the first look at the schema a hot journal is played back, and a log is read. */
+    int code = run(check, "SELECT count(*) FROM main.sqlite_schema");
+    if (code == SQLITE_OK)
+        code = read_mode(check, &check->starts_in_wal);
+    if (code != SQLITE_OK)
+        return answer(check, code, "opening");
+    int switched = run(check, "PRAGMA main.journal_mode=DELETE");
+    code = read_mode(check, &is_wal);
+    int log = has_log(check);
+    if (log < 0)
+        return log;
+    if (code == SQLITE_OK && (is_wal || log))
+        code = switched == SQLITE_OK ? SQLITE_BUSY : switched;
+    return code == SQLITE_OK ? 0 : answer(check, code, "leaving WAL mode");
+}
+
+static int check_structure(struct check *check)
+{
+    int r = sqlite_recovery_check(check->path, &check->damage);
+    if (r < 0)
+        return log_errno(r, "sealing %s", check->shown);
+    if (check->damage)
+        return -EBADMSG;
+    int code = open_database(check, SQLITE_OPEN_READWRITE);
+    if (code == SQLITE_OK)
+        code = sqlite_structure_allow(check->db);
+    r = code == SQLITE_OK ? leave_wal(check) : answer(check, code, "opening");
+    if (r == 0) {
+        code = sqlite_structure_check(check->db, &check->damage);
+        if (code != SQLITE_OK)
+            r = answer(check, code, "quick_check");
+        else if (check->damage)
+            r = -EBADMSG;
+    }
+    int closed = close_database(check);
+    return r == 0 ? closed : r;
+}
+
+/* ---- the warnings ---- */
+
+static int warn(const struct check *check, const char *about, const char *text)
 {
     char *line = NULL;
-    if (asprintf(&line, "%s: %s", check->shown, text) < 0)
+    if (asprintf(&line, "%s: %s%.400s", check->shown, about, text) < 0)
         return -ENOMEM;
     if (strlist_contains(check->warnings, line)) {
         free(line);
@@ -107,191 +218,130 @@ static int warn(const struct check *check, const char *text)
     return strlist_take(check->warnings, line);
 }
 
-/* Whether a row of integrity_check is about content that the application alone can judge. */
-static bool is_opinion(const struct check *check, const char *row)
+/* What the schema says is the builder's own: it may use whatever SQLite has. Nothing is written, but
+ * on a connection that is opened read-only SQLite knows no CHECK constraint. */
+static int prepare_reader(struct check *check)
 {
-    static const char *const of_order[] = {"not in PRIMARY KEY order", " missing from index ",
-                                           "wrong # of entries in index", "non-unique entry"};
-    if (!strncmp(row, "CHECK constraint failed", 23) || strstr(row, " value in ") ||
-        !strncmp(row, "unable to validate", 18))
-        return true;
-    for (size_t i = 0; check->structure_only && i < ARRAY_LENGTH(of_order); i++)
-        if (strstr(row, of_order[i]))
-            return true;
-    return false;
-}
-
-/*
- * Runs one check and judges its rows. SQLITE_ERROR, the application's part missing, is the answer
- * 1, unsaid; corruption is said and -EBADMSG.
- */
-static int run_check(struct check *check, const char *sql)
-{
-    sqlite3_stmt *statement = NULL;
-    int code = sqlite3_prepare_v2(check->db, sql, -1, &statement, NULL);
-    int r = 0;
-    while (code == SQLITE_OK || code == SQLITE_ROW) {
-        code = sqlite3_step(statement);
-        if (code != SQLITE_ROW)
-            break;
-        const char *row = (const char *)sqlite3_column_text(statement, 0);
-        if (!row || !strcmp(row, "ok"))
-            continue;
-        if (!is_opinion(check, row))
-            r = log_fail(EBADMSG, "builder left a broken database: %s: %.400s", check->shown, row);
-        else if (!check->structure_only)
-            r = warn(check, row);
-        if (r < 0)
-            break;
-    }
-    if (r == 0 && code != SQLITE_DONE)
-        r = (code & 0xff) == SQLITE_ERROR ? 1 : log_answer(check, code, "integrity_check");
-    (void)sqlite3_finalize(statement);
-    return r;
-}
-
-static int check_table(struct check *check, const char *table)
-{
-    char *sql = sqlite3_mprintf("PRAGMA integrity_check(%Q)", table);
-    if (!sql)
-        return -ENOMEM;
-    int r = run_check(check, sql);
-    sqlite3_free(sql);
-    return r;
-}
-
-static int check_each_table(struct check *check)
-{
-    AUTO_STRLIST struct strlist tables = STRLIST_INIT;
-    sqlite3_stmt *statement = NULL;
-    int code = sqlite3_prepare_v2(
-        check->db, "SELECT name FROM sqlite_schema WHERE type = 'table' AND rootpage > 0", -1,
-        &statement, NULL);
-    int r = 0;
-    while (r == 0 && code != SQLITE_DONE) {
-        code = code == SQLITE_OK || code == SQLITE_ROW ? sqlite3_step(statement) : code;
-        const char *name =
-            code == SQLITE_ROW ? (const char *)sqlite3_column_text(statement, 0) : NULL;
-        if (code != SQLITE_ROW && code != SQLITE_DONE)
-            r = log_answer(check, code, "reading the schema");
-        else if (name)
-            r = strlist_add(&tables, name);
-    }
-    (void)sqlite3_finalize(statement);
-    for (size_t i = 0; r >= 0 && i < tables.count; i++)
-        r = check_table(check, tables.items[i]);
-    return r < 0 ? r : 0;
-}
-
-static int check_integrity(struct check *check)
-{
-    int r = run_check(check, "PRAGMA integrity_check");
-    if (r != 1)
-        return r;
-    AUTO_FREE char *text = NULL;
-    if (asprintf(&text, "integrity_check could not judge all of it: %s",
-                 sqlite3_errmsg(check->db)) < 0) {
-        text = NULL;
-        return -ENOMEM;
-    }
-    r = warn(check, text);
-    if (r == 0)
-        r = check_each_table(check);
-    if (r < 0)
-        return r;
-    check->structure_only = true;
-    (void)sqlite3_collation_needed(check->db, NULL, add_stand_in);
-    (void)sqlite3_exec(check->db, "PRAGMA ignore_check_constraints=ON", NULL, NULL, NULL);
-    r = run_check(check, "PRAGMA quick_check");
-    return r < 0 ? r : 0;
-}
-
-/* The first column of a statement's first row, as "" where there is none. */
-static int ask(const struct check *check, const char *sql, char *ret_text, size_t size)
-{
-    sqlite3_stmt *statement = NULL;
-    int code = sqlite3_prepare_v2(check->db, sql, -1, &statement, NULL);
-    if (code == SQLITE_OK)
-        code = sqlite3_step(statement);
-    const char *text = code == SQLITE_ROW ? (const char *)sqlite3_column_text(statement, 0) : NULL;
-    (void)snprintf(ret_text, size, "%s", text ? text : "");
-    (void)sqlite3_finalize(statement);
-    return code == SQLITE_ROW || code == SQLITE_DONE ? SQLITE_OK
-                                                     : sqlite3_extended_errcode(check->db);
-}
-
-/*
- * Reads the schema, and with that plays a hot journal or a log back. SQL that a newer SQLite wrote
- * into a view or a trigger looks like corruption to this one: its objects are skipped then.
- */
-static int read_schema(struct check *check)
-{
-    char answer[64];
-    int code = ask(check, "SELECT count(*) FROM sqlite_schema", answer, sizeof(answer));
-    const char *text = sqlite3_errmsg(check->db);
-    if ((code & 0xff) == SQLITE_CORRUPT && !strncmp(text, "malformed database schema", 25) &&
-        strstr(text, " - near \"")) {
-        int r = warn(check, text);
-        if (r < 0)
-            return r;
-        (void)sqlite3_exec(check->db, "PRAGMA writable_schema=ON", NULL, NULL, NULL);
-        code = ask(check, "SELECT count(*) FROM sqlite_schema", answer, sizeof(answer));
-    }
-    /* Only now: these read the schema, too. */
-    if (code == SQLITE_OK)
-        code = sqlite3_exec(check->db, "PRAGMA temp_store=MEMORY; PRAGMA cell_size_check=ON", NULL,
-                            NULL, NULL);
-    return code == SQLITE_OK ? 0 : log_answer(check, code, "opening");
-}
-
-static int switch_to_rollback(const struct check *check, bool *ret_starts_in_wal)
-{
-    char mode[16];
-    int code = ask(check, "PRAGMA journal_mode", mode, sizeof(mode));
-    if (code != SQLITE_OK)
-        return log_answer(check, code, "journal_mode");
-    bool starts_in_wal = !strcmp(mode, "wal");
-    code = ask(check, "PRAGMA journal_mode=DELETE", mode, sizeof(mode));
-    if (code != SQLITE_OK)
-        return log_answer(check, code, "leaving WAL mode");
-    /* Without an error, but still in WAL: another connection is open. */
-    if (strcmp(mode, "delete") != 0)
-        return log_answer(check, SQLITE_BUSY, "leaving WAL mode");
-    *ret_starts_in_wal = starts_in_wal;
-    return 0;
-}
-
-static int prepare_connection(sqlite3 *db)
-{
-    static const int off[] = {SQLITE_DBCONFIG_ENABLE_TRIGGER, SQLITE_DBCONFIG_ENABLE_VIEW,
-                              SQLITE_DBCONFIG_TRUSTED_SCHEMA,
-                              SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION};
-    int code = sqlite3_busy_timeout(db, BUSY_TIMEOUT_MS);
-    for (size_t i = 0; code == SQLITE_OK && i < ARRAY_LENGTH(off); i++)
-        code = sqlite3_db_config(db, off[i], 0, NULL);
-    sqlite3_progress_handler(db, STEPS_PER_LOOK, look_for_signal, NULL);
+    static const struct {
+        int option;
+        int value;
+    } options[] = {
+        {SQLITE_DBCONFIG_TRUSTED_SCHEMA, 1}, {SQLITE_DBCONFIG_DQS_DDL, 1},
+        {SQLITE_DBCONFIG_DQS_DML, 1},        {SQLITE_DBCONFIG_ENABLE_TRIGGER, 0},
+        {SQLITE_DBCONFIG_ENABLE_VIEW, 0},    {SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0},
+    };
+    int code = open_database(check, SQLITE_OPEN_READWRITE);
+    for (size_t i = 0; code == SQLITE_OK && i < ARRAY_LENGTH(options); i++)
+        code = sqlite3_db_config(check->db, options[i].option, options[i].value, NULL);
     return code;
 }
 
-int seal_sqlite(const char *path, const char *shown, struct strlist *warnings,
-                bool *ret_starts_in_wal)
+/* Objects that our SQLite cannot parse are left out, and the first of them is named. */
+static int read_schema(struct check *check)
 {
-    struct check check = {.shown = shown, .warnings = warnings};
-    int code = sqlite3_open_v2(path, &check.db,
-                               SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOFOLLOW |
-                                   SQLITE_OPEN_PRIVATECACHE | SQLITE_OPEN_EXRESCODE,
-                               NULL);
+    int r;
+    int code = run(check, "SELECT count(*) FROM main.sqlite_schema");
+    if (sqlite_structure_is_damage(code)) {
+        AUTO_FREE char *about = NULL;
+        if (asprintf(&about, "SQLite %s cannot read all of the schema: ", sqlite3_libversion()) < 0)
+            about = NULL;
+        r = about ? warn(check, about, sqlite3_errmsg(check->db)) : -ENOMEM;
+        if (r < 0)
+            return r;
+        code = sqlite_structure_allow(check->db);
+        if (code == SQLITE_OK)
+            code = run(check, "SELECT count(*) FROM main.sqlite_schema");
+    }
     if (code == SQLITE_OK)
-        code = prepare_connection(check.db);
-    int r = code == SQLITE_OK ? 0 : log_answer(&check, code, "opening");
+        code = run(check, "PRAGMA query_only=ON; PRAGMA temp_store=MEMORY");
+    return code == SQLITE_OK ? 0 : answer(check, code, "reading the schema");
+}
+
+/* Only tables that this connection could load. */
+static int list_tables(struct check *check, struct strlist *tables)
+{
+    sqlite3_stmt *statement = NULL;
+    int code = sqlite3_prepare_v2(check->db,
+                                  "SELECT name FROM main.sqlite_schema AS s WHERE type = 'table'"
+                                  " AND rootpage > 0 AND EXISTS (SELECT 1 FROM"
+                                  " pragma_table_xinfo(s.name, 'main'))",
+                                  -1, &statement, NULL);
+    int r = 0;
+    while (r == 0 && code == SQLITE_OK) {
+        code = sqlite3_step(statement);
+        if (code != SQLITE_ROW)
+            break;
+        code = SQLITE_OK;
+        const char *name = (const char *)sqlite3_column_text(statement, 0);
+        r = name ? strlist_add(tables, name) : 0;
+    }
+    (void)sqlite3_finalize(statement);
+    return r == 0 && code != SQLITE_DONE ? answer(check, code, "reading the schema") : r;
+}
+
+/* Adds the rows of integrity_check as warnings, up to *left of them. */
+static int check_table(struct check *check, const char *table, int *left)
+{
+    sqlite3_stmt *statement = NULL;
+    char *sql = sqlite3_mprintf("PRAGMA main.integrity_check(%Q)", table);
+    int code = sql ? sqlite3_prepare_v2(check->db, sql, -1, &statement, NULL) : SQLITE_NOMEM;
+    int r = 0;
+    sqlite3_free(sql);
+    while (r == 0 && code == SQLITE_OK && *left > 0) {
+        code = sqlite3_step(statement);
+        if (code != SQLITE_ROW)
+            break;
+        code = SQLITE_OK;
+        const char *row = (const char *)sqlite3_column_text(statement, 0);
+        if (!row || !strcmp(row, "ok"))
+            continue;
+        r = warn(check, "integrity_check: ", row);
+        --*left;
+    }
+    if (r == 0 && sqlite_structure_is_damage(code)) {
+        AUTO_FREE char *about = NULL;
+        if (asprintf(&about, "integrity_check could not judge table %.100s: ", table) < 0)
+            about = NULL;
+        r = about ? warn(check, about, sqlite3_errmsg(check->db)) : -ENOMEM;
+        --*left;
+    } else if (r == 0 && code != SQLITE_OK && code != SQLITE_DONE) {
+        r = answer(check, code, "integrity_check");
+    }
+    (void)sqlite3_finalize(statement);
+    return r;
+}
+
+/* Table by table, so that one that cannot be judged does not hide the others. The verdict is given
+ * before: nothing refuses here but a signal, memory and the disk. */
+static int check_content(struct check *check)
+{
+    AUTO_STRLIST struct strlist tables = STRLIST_INIT;
+    int left = WARNINGS_MAX;
+    int code = prepare_reader(check);
+    int r = code == SQLITE_OK ? read_schema(check) : answer(check, code, "opening");
     if (r == 0)
-        r = read_schema(&check);
+        r = list_tables(check, &tables);
+    for (size_t i = 0; r == 0 && i < tables.count && left > 0; i++)
+        r = check_table(check, tables.items[i], &left);
+    if (r == 0 && left == 0)
+        r = warn(check, "", "further answers of integrity_check are left out");
+    if (r == -EBADMSG)
+        r = warn(check, "integrity_check could not begin: ", check->damage);
+    int closed = close_database(check);
+    return r == 0 ? closed : r;
+}
+
+int seal_sqlite(const char *path, const char *shown, struct strlist *warnings,
+                bool *ret_starts_in_wal, char **ret_damage)
+{
+    struct check check = {.path = path, .shown = shown, .warnings = warnings};
+    int r = check_structure(&check);
     if (r == 0)
-        r = switch_to_rollback(&check, ret_starts_in_wal);
+        r = check_content(&check);
     if (r == 0)
-        r = check_integrity(&check);
-    code = sqlite3_close(check.db);
-    if (r == 0 && code != SQLITE_OK)
-        r = log_fail(EIO, "sealing %s: closing: %s", shown, sqlite3_errstr(code));
+        *ret_starts_in_wal = check.starts_in_wal;
+    if (r == -EBADMSG)
+        *ret_damage = steal_pointer(&check.damage);
+    free(check.damage);
     return r == -ENOMEM ? log_errno(r, "sealing %s", shown) : r;
 }

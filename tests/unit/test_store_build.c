@@ -260,7 +260,7 @@ static void test_seal_refuses_an_empty_tree(void **state)
 {
     struct fixture *fixture = *state;
     AUTO_MANIFEST struct manifest *manifest = calloc(1, sizeof(*manifest));
-    assert_int_equal(seal_tree(fixture->fd, fixture->path, manifest), -ENODATA);
+    assert_int_equal(seal_tree(fixture->fd, fixture->path, "app.db", manifest), -ENODATA);
 }
 
 int main(void)

@@ -1,0 +1,277 @@
+#include "fs/store/sqlite_recovery.h"
+
+#include <fcntl.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "fs/base/bytes.h"
+#include "fs/base/io.h"
+
+enum {
+    PAGE_MIN = 512,
+    PAGE_MAX = 65536,
+    LOCK_BYTE = 0x40000000, /* no journal has the page at this offset */
+
+    WAL_HEADER = 32,
+    FRAME_HEADER = 24,
+    WAL_VERSION = 3007000,
+    WAL_MAGIC = 0x377f0682, /* with 1 added: checksums of big-endian words */
+
+    JOURNAL_HEADER = 28,
+    SECTOR_MAX = 65536,
+    CHECKSUM_STEP = 200,
+};
+
+static const uint8_t journal_magic[8] = {0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7};
+
+/* A file beside the database, and one record of it. */
+struct side {
+    int fd;
+    off_t size;
+    uint8_t *record;
+};
+
+static bool is_page_size(uint32_t size)
+{
+    return size >= PAGE_MIN && size <= PAGE_MAX && (size & (size - 1)) == 0;
+}
+
+/* 1: open, 0: not there or empty, or a negative errno. */
+static int open_side(const char *path, const char *suffix, struct side *ret_side)
+{
+    AUTO_FREE char *name = NULL;
+    struct stat status;
+    if (asprintf(&name, "%s%s", path, suffix) < 0) {
+        name = NULL;
+        return -ENOMEM;
+    }
+    AUTO_FD int fd = io_openat(AT_FDCWD, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+    if (fd == -ENOENT)
+        return 0;
+    if (fd < 0)
+        return fd;
+    if (fstat(fd, &status) < 0)
+        return -errno;
+    /* A directory of that name is for SQLite to refuse. */
+    if (!S_ISREG(status.st_mode) || status.st_size == 0)
+        return 0;
+    uint8_t *record = malloc(FRAME_HEADER + PAGE_MAX);
+    if (!record)
+        return -ENOMEM;
+    *ret_side = (struct side){.fd = steal_fd(&fd), .size = status.st_size, .record = record};
+    return 1;
+}
+
+static void close_side(struct side *side)
+{
+    auto_close_fd(&side->fd);
+    free(side->record);
+}
+#define AUTO_SIDE CLEANUP(close_side)
+
+static int say(char **ret_damage, const char *text)
+{
+    *ret_damage = strdup(text);
+    return *ret_damage ? 0 : -ENOMEM;
+}
+
+/* ---- the write-ahead log ---- */
+
+struct wal {
+    const struct side *side;
+    bool is_big_endian;
+    uint32_t page_size;
+    uint8_t salt[8];
+    uint32_t sum[2];
+};
+
+static void add_to_sum(struct wal *wal, const uint8_t *bytes, size_t size)
+{
+    uint32_t a = wal->sum[0];
+    uint32_t b = wal->sum[1];
+    for (size_t i = 0; i < size; i += 8) {
+        const uint8_t *word = bytes + i;
+        a += (wal->is_big_endian ? bytes_get_be32(word) : bytes_get_le32(word)) + b;
+        b += (wal->is_big_endian ? bytes_get_be32(word + 4) : bytes_get_le32(word + 4)) + a;
+    }
+    wal->sum[0] = a;
+    wal->sum[1] = b;
+}
+
+static bool sum_is(const struct wal *wal, const uint8_t *stored)
+{
+    return wal->sum[0] == bytes_get_be32(stored) && wal->sum[1] == bytes_get_be32(stored + 4);
+}
+
+/* 1: frames may follow; 0: there are none, or *ret_damage says what is wrong. */
+static int read_wal_header(struct wal *wal, char **ret_damage)
+{
+    static const uint8_t zeros[WAL_HEADER];
+    uint8_t header[WAL_HEADER];
+    if (wal->side->size < WAL_HEADER)
+        return 0;
+    int r = io_pread_exact(wal->side->fd, header, sizeof(header), 0);
+    if (r < 0)
+        return r;
+    if (!memcmp(header, zeros, sizeof(zeros)))
+        return 0;
+    uint32_t magic = bytes_get_be32(header);
+    wal->is_big_endian = magic & 1;
+    wal->page_size = bytes_get_be32(header + 8);
+    memcpy(wal->salt, header + 16, sizeof(wal->salt));
+    add_to_sum(wal, header, 24);
+    if ((magic & ~1U) != WAL_MAGIC || !is_page_size(wal->page_size) || !sum_is(wal, header + 24))
+        return say(ret_damage, "the header of its write-ahead log is damaged");
+    if (bytes_get_be32(header + 4) != WAL_VERSION)
+        return say(ret_damage, "its write-ahead log is of another version");
+    return 1;
+}
+
+/* Reads the frame at that offset; *ret_is_of_log: written since the log began from its start. */
+static int read_frame(struct wal *wal, off_t offset, bool *ret_is_of_log, bool *ret_is_commit)
+{
+    int r = io_pread_exact(wal->side->fd, wal->side->record, FRAME_HEADER + wal->page_size, offset);
+    *ret_is_of_log = r == 0 && !memcmp(wal->side->record + 8, wal->salt, sizeof(wal->salt));
+    *ret_is_commit = r == 0 && bytes_get_be32(wal->side->record + 4) != 0;
+    return r;
+}
+
+static int check_frames(struct wal *wal, char **ret_damage)
+{
+    const off_t frame_size = FRAME_HEADER + (off_t)wal->page_size;
+    bool is_valid = true;
+    for (off_t at = WAL_HEADER; at + frame_size <= wal->side->size; at += frame_size) {
+        bool is_of_log;
+        bool is_commit;
+        int r = read_frame(wal, at, &is_of_log, &is_commit);
+        if (r < 0)
+            return r;
+        if (is_valid) {
+            add_to_sum(wal, wal->side->record, 8);
+            add_to_sum(wal, wal->side->record + FRAME_HEADER, wal->page_size);
+            is_valid = is_of_log && bytes_get_be32(wal->side->record) != 0 &&
+                       sum_is(wal, wal->side->record + 16);
+        }
+        if (!is_valid && is_of_log && is_commit)
+            return say(ret_damage, "its write-ahead log is damaged before its last commit");
+    }
+    return 0;
+}
+
+static int check_wal(const char *path, char **ret_damage)
+{
+    AUTO_SIDE struct side side = {.fd = -1};
+    struct wal wal = {.side = &side};
+    int r = open_side(path, "-wal", &side);
+    if (r == 1)
+        r = read_wal_header(&wal, ret_damage);
+    return r == 1 ? check_frames(&wal, ret_damage) : r;
+}
+
+/* ---- the rollback journal ---- */
+
+struct journal {
+    const struct side *side;
+    uint32_t records; /* of the segment; UINT32_MAX: to the end of the file */
+    uint32_t seed;
+    uint32_t sector_size;
+    uint32_t page_size;
+};
+
+/* 1: a segment begins there; 0: none does. */
+static int read_segment(struct journal *journal, off_t offset)
+{
+    uint8_t header[JOURNAL_HEADER];
+    if (offset + JOURNAL_HEADER > journal->side->size)
+        return 0;
+    int r = io_pread_exact(journal->side->fd, header, sizeof(header), offset);
+    if (r < 0)
+        return r;
+    if (memcmp(header, journal_magic, sizeof(journal_magic)) != 0)
+        return 0;
+    journal->records = bytes_get_be32(header + 8);
+    journal->seed = bytes_get_be32(header + 12);
+    if (offset == 0) {
+        journal->sector_size = bytes_get_be32(header + 20);
+        journal->page_size = bytes_get_be32(header + 24);
+    }
+    return 1;
+}
+
+/* 1: as it was written; 0: not; 2: what follows the last record. */
+static int read_record(struct journal *journal, off_t offset)
+{
+    const uint32_t page_size = journal->page_size;
+    uint8_t *record = journal->side->record;
+    int r = io_pread_exact(journal->side->fd, record, page_size + 8, offset);
+    if (r < 0)
+        return r;
+    uint32_t page = bytes_get_be32(record);
+    uint32_t sum = journal->seed;
+    if (page == LOCK_BYTE / page_size + 1)
+        return 2;
+    for (uint32_t i = page_size - CHECKSUM_STEP; i < page_size && i > 0; i -= CHECKSUM_STEP)
+        sum += record[4 + i];
+    return page != 0 && sum == bytes_get_be32(record + 4 + page_size);
+}
+
+/* Moves *offset behind the segment's records. */
+static int check_segment(struct journal *journal, off_t *offset, char **ret_damage)
+{
+    const off_t record_size = journal->page_size + 8;
+    const bool is_counted = journal->records != UINT32_MAX;
+    off_t at = *offset + journal->sector_size;
+    off_t fit = at < journal->side->size ? (journal->side->size - at) / record_size : 0;
+    off_t count = is_counted ? journal->records : fit;
+    if (count > fit)
+        return say(ret_damage, "its journal is cut off");
+    for (off_t i = 0; i < count; i++, at += record_size) {
+        int r = read_record(journal, at);
+        if (r < 0)
+            return r;
+        if (r == 2)
+            break;
+        /* The last one of a journal that nobody synced may have been written in part. */
+        if (r == 0 && (is_counted || i + 1 < count))
+            return say(ret_damage, "its journal is damaged");
+    }
+    off_t sector = journal->sector_size;
+    *offset = (at + sector - 1) / sector * sector;
+    return 0;
+}
+
+static int check_journal(const char *path, char **ret_damage)
+{
+    AUTO_SIDE struct side side = {.fd = -1};
+    struct journal journal = {.side = &side};
+    uint8_t first = 0;
+    int r = open_side(path, "-journal", &side);
+    if (r == 1)
+        r = io_pread_exact(side.fd, &first, 1, 0);
+    /* A finished transaction leaves zeros at the start, in PERSIST mode. */
+    if (r < 0 || first == 0)
+        return r;
+    r = read_segment(&journal, 0);
+    uint32_t sector = journal.sector_size;
+    if (r == 0 || (r == 1 && (!is_page_size(journal.page_size) || sector < 32 ||
+                              sector > SECTOR_MAX || (sector & (sector - 1)))))
+        return say(ret_damage, "the header of its journal is damaged");
+    for (off_t offset = 0; r == 1 && !*ret_damage;) {
+        r = check_segment(&journal, &offset, ret_damage);
+        if (r == 0 && !*ret_damage)
+            r = read_segment(&journal, offset);
+    }
+    return r < 0 ? r : 0;
+}
+
+int sqlite_recovery_check(const char *path, char **ret_damage)
+{
+    AUTO_FREE char *damage = NULL;
+    int r = check_journal(path, &damage);
+    if (r == 0 && !damage)
+        r = check_wal(path, &damage);
+    if (r == 0)
+        *ret_damage = steal_pointer(&damage);
+    return r;
+}
