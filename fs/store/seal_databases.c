@@ -7,6 +7,7 @@
 #include "fs/base/dir.h"
 #include "fs/base/io.h"
 #include "fs/base/log.h"
+#include "fs/base/printable.h"
 #include "fs/store/interrupt.h"
 #include "fs/store/seal_sqlite.h"
 
@@ -42,6 +43,7 @@ static int add_warning(const struct seal_found *found, const char *path, const c
     char *line = NULL;
     if (asprintf(&line, "%s: %s", path, text) < 0)
         return -ENOMEM;
+    printable_clean(line);
     log_warning("%s", line);
     return strlist_take(found->warnings, line);
 }
@@ -232,6 +234,7 @@ static int judge_damaged(const struct pass *pass)
         if (asprintf(&line, "a broken database is published as it is: %s", pass->damaged.items[i]) <
             0)
             return -ENOMEM;
+        printable_clean(line);
         log_warning("%s", line);
         r = strlist_take(found->warnings, line);
     }

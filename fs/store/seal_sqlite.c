@@ -27,6 +27,7 @@
 
 #include "fs/base/io.h"
 #include "fs/base/log.h"
+#include "fs/base/printable.h"
 #include "fs/store/interrupt.h"
 #include "fs/store/sqlite_recovery.h"
 #include "fs/store/sqlite_structure.h"
@@ -210,6 +211,8 @@ static int warn(const struct check *check, const char *about, const char *text)
     char *line = NULL;
     if (asprintf(&line, "%s: %s%.400s", check->shown, about, text) < 0)
         return -ENOMEM;
+    /* A damaged schema's text may be no UTF-8, and the manifest is JSON. */
+    printable_clean(line);
     if (strlist_contains(check->warnings, line)) {
         free(line);
         return 0;

@@ -33,13 +33,29 @@ int sqlite_structure_allow(sqlite3 *db)
                              : code;
 }
 
+static int main_file(sqlite3 *db, sqlite3_file **ret_file)
+{
+    *ret_file = NULL;
+    int code = sqlite3_file_control(db, "main", SQLITE_FCNTL_FILE_POINTER, ret_file);
+    return code == SQLITE_OK && (!*ret_file || !(*ret_file)->pMethods) ? SQLITE_CANTOPEN : code;
+}
+
 int sqlite_structure_read(sqlite3 *db, void *buffer, size_t size, int64_t offset)
 {
-    sqlite3_file *file = NULL;
-    int code = sqlite3_file_control(db, "main", SQLITE_FCNTL_FILE_POINTER, &file);
-    if (code == SQLITE_OK && (!file || !file->pMethods))
-        code = SQLITE_CANTOPEN;
+    sqlite3_file *file;
+    int code = main_file(db, &file);
     return code == SQLITE_OK ? file->pMethods->xRead(file, buffer, (int)size, offset) : code;
+}
+
+static int file_size(sqlite3 *db, int64_t *ret_size_bytes)
+{
+    sqlite3_file *file;
+    sqlite3_int64 size = 0;
+    int code = main_file(db, &file);
+    if (code == SQLITE_OK)
+        code = file->pMethods->xFileSize(file, &size);
+    *ret_size_bytes = size;
+    return code;
 }
 
 static int damaged(struct structure *check, const char *format, ...) PRINTF_LIKE(2, 3);
@@ -72,12 +88,15 @@ static int ask_number(const struct structure *check, const char *sql, int64_t *r
 
 /*
  * With WRITABLE_SCHEMA SQLite opens a file that ends before its header says, which it refuses
- * otherwise.
+ * otherwise; and what is missing of the last page are zeros to it.
  */
 static int check_length(struct structure *check)
 {
     unsigned char header[SQLITE_FILE_HEADER_BYTES] = {0};
+    int64_t size = 0;
     int code = sqlite_structure_read(check->db, header, sizeof(header), 0);
+    if (code == SQLITE_OK)
+        code = file_size(check->db, &size);
     if (code == SQLITE_OK)
         code = ask_number(check, "PRAGMA main.page_size", &check->page_size);
     if (code == SQLITE_OK)
@@ -87,9 +106,10 @@ static int check_length(struct structure *check)
     uint32_t stated = bytes_get_be32(header + PAGE_COUNT_AT);
     bool is_current =
         bytes_get_be32(header + CHANGES_AT) == bytes_get_be32(header + PAGE_COUNT_IS_OF_AT);
-    if (is_current && stated > check->page_count)
-        return damaged(check, "the file is cut off: its header says %u pages, and it has %lld",
-                       stated, (long long)check->page_count);
+    int64_t needed = (is_current ? stated : check->page_count) * check->page_size;
+    if (size < needed)
+        return damaged(check, "the file is cut off: it has %lld of %lld bytes", (long long)size,
+                       (long long)needed);
     return SQLITE_OK;
 }
 
