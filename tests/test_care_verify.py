@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import sqlite3
+import stat
 import sys
 from pathlib import Path
 
@@ -327,3 +328,96 @@ def test_links_that_lead_out_by_way_of_others(store, catalog):
     assert victim.read_text() == "precious"
     store.run("verify", "--repair")
     assert store.build_tree("ln -s . here; echo x >x; ln -s here/x app.db", name="app") == key
+
+
+# ---- what "verified" is about ----
+
+
+def fingerprint(store, key):
+    with contextlib.closing(sqlite3.connect(store.path / "v1/catalog.db")) as db:
+        return db.execute("select verified from templates where key = ?", (key,)).fetchone()[0]
+
+
+def change_directory(folder):
+    """Another directory under the same name, as whole at a look."""
+    other = folder.with_name("other")
+    shutil.copytree(folder, other)
+    change_in_place(other)
+    shutil.rmtree(folder)
+    other.rename(folder)
+
+
+def change_in_place(folder):
+    file = folder / "files/app.db"
+    before = file.stat()
+    file.chmod(0o644)
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    file.chmod(0o444)
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def change_file(folder):
+    """As change_in_place(), but another file comes by rename."""
+    file = folder / "files/app.db"
+    before = file.stat()
+    other = folder / "files/other"
+    other.write_bytes(file.read_bytes()[:-1] + b"x")
+    other.chmod(0o444)
+    os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns))
+    other.rename(file)
+
+
+@pytest.mark.parametrize("change", [change_directory, change_in_place, change_file])
+def test_a_template_that_changed_is_verified_again(store, change):
+    key = store.build_app()
+    assert fingerprint(store, key) > 1
+    change(store.path / "v1/templates" / key)
+    said = store.fail("session", "new", key, status=5, env={"MINTFS_BACKEND": "copy"})
+    assert "its content differs from the manifest" in said
+    done = store.run("build", "-n", "app", "--", "cp", store.home / "4-50-4096-delete.db", "{out}")
+    assert done.stdout.strip() == key and "put aside and built anew" in done.stderr
+    assert done.stderr.count("differs from the manifest") == 1
+    assert json.loads(store.run("verify", "--all", "--json").stdout)["problems"] == []
+
+
+def test_a_manifest_that_changed_is_verified_again(store):
+    key = store.build_app()
+    path = store.path / "v1/templates" / key / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["entries"][0]["sha256"] = "0" * 64
+    path.chmod(0o644)
+    path.write_text(json.dumps(manifest))
+    assert "differs from the manifest" in store.fail(
+        "session", "new", key, status=5, env={"MINTFS_BACKEND": "copy"}
+    )
+
+
+@pytest.mark.parametrize("change", ["copy", "move", "links", "modes", "earlier version"])
+def test_what_is_still_whole_is_verified_once(store, change):
+    """The store was moved, a backup made links of its files, tar another umask's modes."""
+    key = store.build_app()
+    before = fingerprint(store, key)
+    files = store.path / "v1/templates" / key / "files"
+    if change == "copy":
+        shutil.copytree(store.path, store.home / "copy", symlinks=True)
+        shutil.rmtree(store.path)
+        (store.home / "copy").rename(store.path)
+    elif change == "move":
+        store.path.rename(store.home / "moved")
+        (store.home / "moved").rename(store.path)
+    elif change == "links":
+        os.link(files / "app.db", store.home / "backup")
+    elif change == "modes":
+        (files / "app.db").chmod(0o664)
+    else:
+        with contextlib.closing(sqlite3.connect(store.path / "v1/catalog.db")) as db, db:
+            db.execute("update templates set verified = 1")
+    assert store.build_app() == key
+    after = fingerprint(store, key)
+    assert after > 1 and (after == before) == (change in ("move", "earlier version"))
+    assert store.build_app() == key and fingerprint(store, key) == after
+    store.run("verify", "--all")
+    assert fingerprint(store, key) == after
+    assert stat.S_IMODE((files / "app.db").stat().st_mode) == 0o444

@@ -20,6 +20,7 @@
 #include "fs/base/progress.h"
 #include "fs/overlay/uses.h"
 #include "fs/store/catalog.h"
+#include "fs/store/fingerprint.h"
 #include "fs/store/foreign.h"
 #include "fs/store/interrupt.h"
 #include "fs/store/links.h"
@@ -115,14 +116,16 @@ static int check_template(struct verifying *verifying, const char *key, bool con
     if (files < 0)
         return log_fail(EBADMSG, "%s/files: %s: the template is damaged", path, strerror(-files));
     struct template template = {.files_fd = files, .manifest = manifest};
+    int64_t fingerprint = FINGERPRINT_NONE;
     memcpy(template.key, key, sizeof(template.key));
     r = links_check(manifest, path);
     if (r == 0)
-        r = contents ? verify_template(&template, path) : check_sizes(&template, path);
+        r = contents ? verify_template(&template, path, &fingerprint)
+                     : check_sizes(&template, path);
     if (r == 0 && contents)
         verifying->read_bytes += manifest_size_bytes(manifest);
-    if (r == 0 && contents && catalog_is_verified(store->catalog, key) == 0)
-        r = catalog_add(store->catalog, manifest, false, NULL);
+    if (r == 0 && contents && catalog_is_verified(store->catalog, key, fingerprint) == 0)
+        r = catalog_add(store->catalog, manifest, fingerprint, false, NULL);
     /* Evicted while it was read: nothing is wrong. */
     return r == -EBADMSG && !template_exists(store, key) ? -ENOENT : r;
 }

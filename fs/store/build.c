@@ -14,6 +14,7 @@
 #include "fs/base/log.h"
 #include "fs/store/catalog.h"
 #include "fs/store/explain.h"
+#include "fs/store/fingerprint.h"
 #include "fs/store/interrupt.h"
 #include "fs/store/key.h"
 #include "fs/store/links.h"
@@ -41,6 +42,7 @@ struct build {
     char *out_path;   /* absolute: what {out} says */
     struct manifest *manifest;
     bool out_was_asked; /* --file, or {out} in an argument: that file must be there */
+    ino_t inode_before; /* of templates/KEY at the first look */
     bool found_damaged; /* said already */
     int builder_status;
 };
@@ -396,19 +398,33 @@ static int seal_and_publish(struct build *build)
     if (r < 0)
         return r;
     builder_end(&build->builder, true);
-    /* Without its row the template is checked and entered at its next use; that was said. */
-    r = catalog_add(build->store->catalog, build->manifest, true, build->spec->name);
+    /* Without its row, or its fingerprint, the template is checked and entered at its next use. */
+    int64_t fingerprint;
+    if (fingerprint_take(build->files_fd, build->manifest, &fingerprint) < 0)
+        fingerprint = FINGERPRINT_NONE;
+    r = catalog_add(build->store->catalog, build->manifest, fingerprint, true, build->spec->name);
     return r == -EPROTONOSUPPORT ? r : 0;
+}
+
+/* Of templates/KEY; 0 where there is none. */
+static ino_t inode_of_template(const struct build *build)
+{
+    struct stat status;
+    return fstatat(build->store->templates_fd, build->key.hex, &status, AT_SYMLINK_NOFOLLOW) == 0
+               ? status.st_ino
+               : 0;
+}
+
+static bool is_same_as_before(const struct build *build)
+{
+    return build->inode_before && inode_of_template(build) == build->inode_before;
 }
 
 /* The key is locked. 1: another process has built it meanwhile; 0: built here. */
 static int build_locked(struct build *build)
 {
-    /* Found damaged before the lock was ours: unless somebody has made it anew since, it still is.
-     */
-    bool is_damaged =
-        build->found_damaged && catalog_is_verified(build->store->catalog, build->key.hex) != 1;
-    int r = is_damaged ? -EBADMSG : serve(build);
+    /* Found damaged before the lock was ours: unless another has been built since, it still is. */
+    int r = build->found_damaged && is_same_as_before(build) ? -EBADMSG : serve(build);
     if (r == -EBADMSG) {
         r = template_put_aside(build->store, build->key.hex);
         if (r == 0)
@@ -418,7 +434,7 @@ static int build_locked(struct build *build)
     if (r != 0)
         return r;
     /* Opens the catalog: one of a later mintfs is refused before the work, and not after it. */
-    r = catalog_is_verified(build->store->catalog, build->key.hex);
+    r = catalog_is_verified(build->store->catalog, build->key.hex, FINGERPRINT_NONE);
     if (r == -EPROTONOSUPPORT)
         return r;
     sweep_building(build->store, build->key.hex);
@@ -478,6 +494,7 @@ int build_template(struct store *store, const struct build_spec *spec,
     if (r < 0)
         return r;
     memcpy(ret_result->key, build.key.hex, sizeof(ret_result->key));
+    build.inode_before = inode_of_template(&build);
     r = serve(&build);
     /* What a killed build left goes with the next one of any key, hit or miss. */
     if (r == 1)

@@ -20,6 +20,7 @@ struct catalog {
     struct stat opened;    /* the file that db is */
     struct catalog_wait wait;
     pid_t owner;
+    bool read_only_is_said;
 };
 
 int catalog_new(struct store *store, struct catalog **ret_catalog)
@@ -117,6 +118,17 @@ static int run(sqlite3 *db, catalog_operation *operate, void *arguments)
     return r;
 }
 
+/* That it cannot be written is told once: a command that cannot note one use cannot note others. */
+static void warn(struct catalog *catalog, int error)
+{
+    if (error == -EROFS && catalog->read_only_is_said)
+        return;
+    log_warning("catalog %s/v1/%s: %s", catalog->store->path, CATALOG_FILE,
+                error == -EROFS ? "cannot be written, so this use is not counted"
+                                : strerror(-error));
+    catalog->read_only_is_said |= error == -EROFS;
+}
+
 int catalog_use(struct catalog *catalog, catalog_operation *operate, void *arguments)
 {
     AUTO_UNLOCK UNUSED pthread_mutex_t *held = mutex_hold(&catalog->mutex);
@@ -138,9 +150,7 @@ int catalog_use(struct catalog *catalog, catalog_operation *operate, void *argum
         if (r == -EBUSY && !is_replaced)
             return r; /* said */
         if ((r != -EBADMSG && !is_replaced) || attempt == CATALOG_ATTEMPTS) {
-            log_warning("catalog %s/v1/%s: %s", catalog->store->path, CATALOG_FILE,
-                        r == -EROFS ? "cannot be written, so this use is not counted"
-                                    : strerror(-r));
+            warn(catalog, r);
             return r;
         }
         drop(catalog);
@@ -178,34 +188,43 @@ static int set_name(sqlite3 *db, const char *name, const char *key)
                           "ssi", name, key, clock_real_ns());
 }
 
-int catalog_row_is_verified(sqlite3 *db, const char *key)
+int catalog_row_fingerprint(sqlite3 *db, const char *key, int64_t *ret_fingerprint)
 {
     AUTO_STATEMENT sqlite3_stmt *statement = NULL;
-    int r = catalog_db_prepare(db, &statement,
-                               "SELECT 1 FROM templates WHERE key = ?1 AND verified", "s", key);
+    int r = catalog_db_prepare(db, &statement, "SELECT verified FROM templates WHERE key = ?1", "s",
+                               key);
     if (r < 0)
         return r;
     int code = sqlite3_step(statement);
     if (code != SQLITE_ROW && code != SQLITE_DONE)
         return catalog_db_error(sqlite3_extended_errcode(db));
-    return code == SQLITE_ROW;
+    *ret_fingerprint = code == SQLITE_ROW ? sqlite3_column_int64(statement, 0) : FINGERPRINT_NONE;
+    return 0;
 }
 
-static int is_verified(sqlite3 *db, void *key)
+struct question {
+    const char *key;
+    int64_t fingerprint;
+};
+
+static int is_verified(sqlite3 *db, void *arguments)
 {
-    return catalog_row_is_verified(db, key);
+    const struct question *question = arguments;
+    int64_t known = FINGERPRINT_NONE;
+    int r = catalog_row_fingerprint(db, question->key, &known);
+    return r < 0 ? r : known != FINGERPRINT_NONE && known == question->fingerprint;
 }
 
-int catalog_is_verified(struct catalog *catalog, const char *key)
+int catalog_is_verified(struct catalog *catalog, const char *key, int64_t fingerprint)
 {
-    char copy[SHA256_HEX_LENGTH + 1];
-    (void)snprintf(copy, sizeof(copy), "%s", key);
-    return catalog_use(catalog, is_verified, copy);
+    struct question question = {.key = key, .fingerprint = fingerprint};
+    return catalog_use(catalog, is_verified, &question);
 }
 
 struct addition {
     const struct store *store;
     const struct manifest *manifest;
+    int64_t fingerprint;
     bool built_now;
     const char *name;
 };
@@ -219,7 +238,7 @@ static int add(sqlite3 *db, void *arguments)
     if (r == 0)
         r = catalog_clock_tick(db, &reading);
     if (r == 0)
-        r = catalog_db_enter(db, addition->store, manifest, true);
+        r = catalog_db_enter(db, addition->store, manifest, addition->fingerprint);
     if (r == 0)
         r = set_name(db, addition->name, manifest->key);
     if (r == 0 && addition->built_now)
@@ -236,11 +255,14 @@ static int add(sqlite3 *db, void *arguments)
     return r == 0 ? catalog_commit(db) : r;
 }
 
-int catalog_add(struct catalog *catalog, const struct manifest *manifest, bool built_now,
-                const char *name)
+int catalog_add(struct catalog *catalog, const struct manifest *manifest, int64_t fingerprint,
+                bool built_now, const char *name)
 {
-    struct addition addition = {
-        .store = catalog->store, .manifest = manifest, .built_now = built_now, .name = name};
+    struct addition addition = {.store = catalog->store,
+                                .manifest = manifest,
+                                .fingerprint = fingerprint,
+                                .built_now = built_now,
+                                .name = name};
     return catalog_use(catalog, add, &addition);
 }
 
@@ -248,9 +270,11 @@ static int refresh(sqlite3 *db, void *arguments)
 {
     const struct addition *addition = arguments;
     int r = catalog_begin(db, true);
-    int verified = r == 0 ? catalog_row_is_verified(db, addition->manifest->key) : r;
-    r = verified < 0 ? verified
-                     : catalog_db_enter(db, addition->store, addition->manifest, verified);
+    int64_t known = FINGERPRINT_NONE;
+    if (r == 0)
+        r = catalog_row_fingerprint(db, addition->manifest->key, &known);
+    if (r == 0)
+        r = catalog_db_enter(db, addition->store, addition->manifest, known);
     return r == 0 ? catalog_commit(db) : r;
 }
 

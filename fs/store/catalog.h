@@ -46,16 +46,19 @@ MUST_CHECK int catalog_note_time(struct catalog *catalog);
 /* SQLite's, as the one that runs says. */
 const char *catalog_library_version(void);
 
-/* 1: the template's files were found to match its manifest; 0: not known, or not known yet. */
-MUST_CHECK int catalog_is_verified(struct catalog *catalog, const char *key);
+/*
+ * 1: the template's files, as they were at that fingerprint, were found to match its manifest; 0: not
+ * known, or not known yet.
+ */
+MUST_CHECK int catalog_is_verified(struct catalog *catalog, const char *key, int64_t fingerprint);
 
 /*
- * Enters a template whose files match its manifest. `built_now`: this process made it, so it
+ * Enters a template whose files matched its manifest at that fingerprint. `built_now`: this process made it, so it
  * counts as a miss and a build, and was used now; else it came from elsewhere. `name`, if not NULL,
  * follows it.
  */
-MUST_CHECK int catalog_add(struct catalog *catalog, const struct manifest *manifest, bool built_now,
-                           const char *name);
+MUST_CHECK int catalog_add(struct catalog *catalog, const struct manifest *manifest,
+                           int64_t fingerprint, bool built_now, const char *name);
 
 /* Sets what the row says of the template anew from its manifest and its pin; its use stays. */
 MUST_CHECK int catalog_refresh(struct catalog *catalog, const struct manifest *manifest);

@@ -1,7 +1,8 @@
 /*
  * catalog.db, application id 'mint', user_version 1:
  *
- *   templates  one row a template that this store knows of; times in ns since the epoch; label and
+ *   templates  one row a template that this store knows of; verified: the fingerprint that its files
+ *              had when they matched the manifest (fs/store/fingerprint.h), 0: not compared yet; times in ns since the epoch; label and
  *              made_by: the name at its build and the builder, from the manifest
  *   names      what each label stands for, and since when
  *   clock      fs/store/age.h; earlier versions made none
@@ -24,6 +25,7 @@
 #include "fs/base/log.h"
 #include "fs/base/sha256.h"
 #include "fs/store/catalog.h"
+#include "fs/store/fingerprint.h"
 #include "fs/store/pin.h"
 #include "fs/store/template.h"
 
@@ -254,7 +256,7 @@ static int64_t came_ns(const struct store *store, const struct manifest *manifes
 }
 
 int catalog_db_enter(sqlite3 *db, const struct store *store, const struct manifest *manifest,
-                     bool verified)
+                     int64_t fingerprint)
 {
     AUTO_FREE char *made_by = words_of_builder(manifest);
     if (!made_by)
@@ -274,7 +276,7 @@ int catalog_db_enter(sqlite3 *db, const struct store *store, const struct manife
         " created_ns = ?5, build_time_ns = ?6, verified = ?7, pinned = ?8, label = ?9,"
         " made_by = ?10",
         "ssiiiiiissi", manifest->key, manifest->file, (int64_t)manifest_size_bytes(manifest), files,
-        manifest->created_ns, manifest->build_time_ns, (int64_t)verified,
+        manifest->created_ns, manifest->build_time_ns, fingerprint,
         (int64_t)pin_exists(store, manifest->key),
         manifest->name && template_name_is_valid(manifest->name) ? manifest->name : "", made_by,
         came_ns(store, manifest));
@@ -312,7 +314,7 @@ static int enter_template(int templates_fd, const char *key, unsigned char type 
     if (manifest_read(fd, shown, &manifest) < 0 || strcmp(manifest->key, key) != 0)
         return 0;
     rebuild->count++;
-    return catalog_db_enter(rebuild->db, rebuild->store, manifest, false);
+    return catalog_db_enter(rebuild->db, rebuild->store, manifest, FINGERPRINT_NONE);
 }
 
 /* Makes an empty database a catalog, whole, from the manifests. */

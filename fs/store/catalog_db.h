@@ -41,7 +41,7 @@ MUST_CHECK int catalog_db_rebuild(const struct store *store, const struct stat *
  * brought back is long after it was made. 0 or -errno, unsaid.
  */
 MUST_CHECK int catalog_db_enter(sqlite3 *db, const struct store *store,
-                                const struct manifest *manifest, bool verified);
+                                const struct manifest *manifest, int64_t fingerprint);
 
 /* Prepares and binds in order: 's' const char * or NULL, 'i' int64_t. 0 or -errno, unsaid. */
 MUST_CHECK int catalog_db_prepare(sqlite3 *db, sqlite3_stmt **ret_statement, const char *sql,

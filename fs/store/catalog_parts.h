@@ -10,6 +10,7 @@
 
 #include "fs/base/cleanup.h"
 #include "fs/store/catalog.h"
+#include "fs/store/fingerprint.h"
 
 typedef int catalog_operation(sqlite3 *db, void *arguments);
 
@@ -32,8 +33,8 @@ const struct store *catalog_store(const struct catalog *catalog);
  */
 MUST_CHECK int catalog_clock_tick(sqlite3 *db, struct age_reading *ret_reading);
 
-/* As catalog_is_verified(), within an operation. */
-MUST_CHECK int catalog_row_is_verified(sqlite3 *db, const char *key);
+/* The fingerprint that the template was verified at; FINGERPRINT_NONE: it was not, or is not known. */
+MUST_CHECK int catalog_row_fingerprint(sqlite3 *db, const char *key, int64_t *ret_fingerprint);
 
 /* What a listing found: copied out first, since a damaged catalog makes it start over, and so that
  * no lock is held while the caller visits. Owns its rows' strings. */

@@ -61,7 +61,7 @@ static int enter_key(sqlite3 *db, struct entering *entering, const char *key)
     if (fd < 0 || manifest_read(fd, shown, &manifest) < 0 || strcmp(manifest->key, key) != 0)
         return 0;
     entering->entered++;
-    return catalog_db_enter(db, entering->store, manifest, false);
+    return catalog_db_enter(db, entering->store, manifest, FINGERPRINT_NONE);
 }
 
 static int enter_keys(sqlite3 *db, void *arguments)
@@ -71,8 +71,10 @@ static int enter_keys(sqlite3 *db, void *arguments)
     int r = catalog_begin(db, false);
     for (size_t i = 0; r == 0 && i < entering->keys->count; i++) {
         /* Its builder may have entered it a moment ago, and as checked. */
-        int known = catalog_row_is_verified(db, entering->keys->items[i]);
-        r = known < 0 ? known : known ? 0 : enter_key(db, entering, entering->keys->items[i]);
+        int64_t known = FINGERPRINT_NONE;
+        r = catalog_row_fingerprint(db, entering->keys->items[i], &known);
+        if (r == 0 && known == FINGERPRINT_NONE)
+            r = enter_key(db, entering, entering->keys->items[i]);
     }
     return r == 0 ? catalog_commit(db) : r;
 }

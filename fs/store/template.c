@@ -9,6 +9,7 @@
 #include "fs/base/io.h"
 #include "fs/base/log.h"
 #include "fs/store/catalog.h"
+#include "fs/store/fingerprint.h"
 #include "fs/store/foreign.h"
 #include "fs/store/links.h"
 #include "fs/store/strlist.h"
@@ -44,38 +45,29 @@ bool template_exists(const struct store *store, const char *key)
     return faccessat(store->templates_fd, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-/* Checks what the catalog does not vouch for, and tells it. */
-static int check_first_use(const struct store *store, const struct template *template,
-                           const char *shown_path)
+/*
+ * 1: the catalog knows these very files to be whole; 0: not. Each is looked at, and none is read. A
+ * catalog that cannot be asked has been logged; then every use is the first.
+ */
+static int is_verified(const struct store *store, const struct template *template)
 {
-    /* A catalog that cannot be asked has been said; then every use is the first. */
-    int r = catalog_is_verified(store->catalog, template->key);
-    if (r == 1 || r == -EPROTONOSUPPORT)
-        return r == 1 ? 0 : r;
-    r = verify_template(template, shown_path);
-    if (r < 0)
-        return r;
-    r = catalog_add(store->catalog, template->manifest, false, NULL);
-    return r == -EPROTONOSUPPORT ? r : 0;
+    int64_t fingerprint;
+    if (fingerprint_take(template->files_fd, template->manifest, &fingerprint) < 0)
+        return 0;
+    int r = catalog_is_verified(store->catalog, template->key, fingerprint);
+    return r == 1 || r == -EPROTONOSUPPORT ? r : 0;
 }
 
-/* That each file is there, at its size; its bytes were checked once, and verify checks them again. */
-static int check_files(const struct template *template, const char *shown_path)
+/* Compares all of it with the manifest, and records in the catalog that it is whole. */
+static int verify_and_record(const struct store *store, const struct template *template,
+                             const char *shown_path)
 {
-    static const mode_t types[] = {
-        [ENTRY_FILE] = S_IFREG, [ENTRY_DIRECTORY] = S_IFDIR, [ENTRY_SYMLINK] = S_IFLNK};
-    for (size_t i = 0; i < template->manifest->entry_count; i++) {
-        const struct manifest_entry *entry = &template->manifest->entries[i];
-        struct stat status;
-        if (fstatat(template->files_fd, entry->path, &status, AT_SYMLINK_NOFOLLOW) < 0 ||
-            (status.st_mode & S_IFMT) != types[entry->type] ||
-            (entry->type == ENTRY_FILE && (uint64_t)status.st_size != entry->size_bytes))
-            return log_fail(EBADMSG,
-                            "%s/files/%s: missing, or not as the manifest says: the template is "
-                            "damaged; mintfs build makes it anew",
-                            shown_path, entry->path);
-    }
-    return 0;
+    int64_t fingerprint;
+    int r = verify_template(template, shown_path, &fingerprint);
+    if (r < 0)
+        return r;
+    r = catalog_add(store->catalog, template->manifest, fingerprint, false, NULL);
+    return r == -EPROTONOSUPPORT ? r : 0;
 }
 
 /* That NAME cannot be opened; whose it is, where that is why. */
@@ -123,9 +115,9 @@ int template_open(const struct store *store, const char *key, struct template **
                         strerror(-template->files_fd));
     if (template->files_fd < 0)
         return log_denied(fd, "files", template->files_fd, shown_path, shown_path);
-    r = check_first_use(store, template, shown_path);
+    r = is_verified(store, template);
     if (r == 0)
-        r = check_files(template, shown_path);
+        r = verify_and_record(store, template, shown_path);
     if (r < 0)
         return r;
     *ret_template = steal_pointer(&template);

@@ -9,6 +9,7 @@
 #include "fs/base/io.h"
 #include "fs/base/log.h"
 #include "fs/base/progress.h"
+#include "fs/store/fingerprint.h"
 #include "fs/store/foreign.h"
 
 /* A read-only store cannot be mended, and need not be. */
@@ -39,8 +40,6 @@ static int verify_file(int fd, const struct manifest_entry *entry, const char *s
     if (r == 0 && memcmp(digest, entry->digest, sizeof(digest)) != 0)
         return log_difference(shown_path, entry->path, "its content differs from the manifest");
     progress_add(entry->size_bytes);
-    if (r == 0)
-        r = mend_mode(fd, &status, 0444);
     return r < 0 ? log_errno(r, "%s/files/%s", shown_path, entry->path) : 0;
 }
 
@@ -51,8 +50,7 @@ static int verify_directory(int fd, const struct manifest_entry *entry, const ch
         return log_errno(errno, "%s/files/%s", shown_path, entry->path);
     if (!S_ISDIR(status.st_mode))
         return log_difference(shown_path, entry->path, "not a directory any more");
-    int r = mend_mode(fd, &status, TEMPLATE_DIRECTORY_MODE);
-    return r < 0 ? log_errno(r, "%s/files/%s", shown_path, entry->path) : 0;
+    return 0;
 }
 
 static int verify_link(int files_fd, const struct manifest_entry *entry, const char *shown_path)
@@ -96,18 +94,41 @@ static int verify_entry(int files_fd, const struct manifest_entry *entry, const 
                                      : verify_directory(fd, entry, shown_path);
 }
 
-int verify_template(const struct template *template, const char *shown_path)
+/* Before the fingerprint is taken: a mode that changes is a change of the file. */
+static int mend_modes(const struct template *template, const char *shown_path)
 {
     struct stat status;
     int r = fstat(template->files_fd, &status) < 0
                 ? -errno
                 : mend_mode(template->files_fd, &status, TEMPLATE_DIRECTORY_MODE);
-    if (r < 0)
-        return log_errno(r, "%s/files", shown_path);
-    for (size_t i = 0; i < template->manifest->entry_count; i++) {
-        r = verify_entry(template->files_fd, &template->manifest->entries[i], shown_path);
-        if (r < 0)
-            return r;
+    for (size_t i = 0; r == 0 && i < template->manifest->entry_count; i++) {
+        const struct manifest_entry *entry = &template->manifest->entries[i];
+        mode_t mode = entry->type == ENTRY_FILE ? 0444 : TEMPLATE_DIRECTORY_MODE;
+        if (entry->type == ENTRY_SYMLINK ||
+            fstatat(template->files_fd, entry->path, &status, AT_SYMLINK_NOFOLLOW) < 0 ||
+            (status.st_mode & 07777) == mode)
+            continue;
+        AUTO_FD int fd =
+            dir_open_beneath(template->files_fd, entry->path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW);
+        /* What cannot be opened is told when it is compared. */
+        if (fd >= 0 && fstat(fd, &status) == 0)
+            r = mend_mode(fd, &status, mode);
     }
-    return 0;
+    return r < 0 ? log_errno(r, "%s/files", shown_path) : 0;
+}
+
+int verify_template(const struct template *template, const char *shown_path,
+                    int64_t *ret_fingerprint)
+{
+    int64_t fingerprint = FINGERPRINT_NONE;
+    int r = mend_modes(template, shown_path);
+    /* Before the files are read: what changes meanwhile is compared again at the next use. What is
+     * wrong at a look already is told below. */
+    if (r == 0 && fingerprint_take(template->files_fd, template->manifest, &fingerprint) < 0)
+        fingerprint = FINGERPRINT_NONE;
+    for (size_t i = 0; r == 0 && i < template->manifest->entry_count; i++)
+        r = verify_entry(template->files_fd, &template->manifest->entries[i], shown_path);
+    if (r == 0)
+        *ret_fingerprint = fingerprint;
+    return r;
 }

@@ -10,7 +10,9 @@
 /*
  * Reads every file of the template. What differs, in type, size, digest or target, is said with
  * its path, and -EBADMSG. Modes that another umask or tar left are mended where that can be done.
+ * *ret_fingerprint is for catalog_add() and catalog_is_verified().
  */
-MUST_CHECK int verify_template(const struct template *template, const char *shown_path);
+MUST_CHECK int verify_template(const struct template *template, const char *shown_path,
+                               int64_t *ret_fingerprint);
 
 #endif

@@ -195,7 +195,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     must_read(catalog_each_day(store->catalog, check_day, NULL));
     must_read(catalog_totals(store->catalog, &bytes, &oldest_ns));
     /* These write, which what the file says of itself may forbid. */
-    (void)!catalog_is_verified(store->catalog, key);
+    (void)!catalog_is_verified(store->catalog, key, 0);
     (void)!catalog_hit(store->catalog, key, "name");
     (void)!catalog_count_failure(store->catalog);
     (void)!catalog_reconcile(store->catalog, NULL, NULL);

@@ -253,7 +253,7 @@ static void open_store(struct place *place)
     CHECK_EQ(setenv("MINTFS_STORE", path, 1), 0);
     CHECK_EQ(store_open(&place->store), 0);
     /* The catalog is there before there are templates, lest it says that it was missing. */
-    CHECK_EQ(catalog_is_verified(place->store->catalog, ""), 0);
+    CHECK_EQ(catalog_is_verified(place->store->catalog, "", 0), 0);
 }
 
 static int compare_samples(const void *a, const void *b)
