@@ -9,6 +9,7 @@
 #include "fs/base/log.h"
 #include "fs/base/printable.h"
 #include "fs/store/interrupt.h"
+#include "fs/store/seal_postgres.h"
 #include "fs/store/seal_sqlite.h"
 
 /* The database itself, and what SQLite keeps beside it. */
@@ -214,7 +215,7 @@ static int seal_file(struct pass *pass, struct manifest_entry *entry)
     case SQLITE_KIND_OF_OTHERS:
         return warn_of_version(found, entry->path, header.version);
     default:
-        return 0;
+        return seal_postgres(found->files_fd, entry->path, found->warnings);
     }
 }
 

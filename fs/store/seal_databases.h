@@ -25,8 +25,8 @@ struct seal_found {
  * Seals each SQLite database, notes in its entry that it is one, and removes its side files, whose
  * entries the caller drops. A damaged database is published as it is, side files included, with a
  * warning, where it is not the one that people mean: `file`, else the only one. What SQLite does
- * not know is published as it is as well. Errors are logged as seal_tree()
- * says.
+ * not know is published as it is as well. PostgreSQL's data directories must be shut down
+ * (seal_postgres.h). Errors are logged as seal_tree() says.
  */
 MUST_CHECK int seal_databases(const struct seal_found *found);
 
