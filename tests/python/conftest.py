@@ -52,9 +52,11 @@ def here(way, project, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(way.temporary))
     monkeypatch.chdir(project.path)
 
-    from mintfs import _database, _settings
+    from mintfs import _database, _names, _settings
 
-    _settings.forget()
+    for module in (_settings, _names, _database):
+        module.forget()
     yield way
     _database.close_all()
-    _settings.forget()
+    for module in (_settings, _names, _database):
+        module.forget()

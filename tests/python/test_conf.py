@@ -23,6 +23,8 @@ GOOD = """\
 \ufeff# a comment
 ; another
 
+root    = .
+
 [app]
 input   = one.sql
           two words.sql
@@ -56,10 +58,29 @@ def test_a_section(command, place, monkeypatch):
     assert spec.lists["env"] == ["SEED"] and shown["environment"] == ["SEED=7"]
 
 
+def test_placeholders(command, place):
+    """What each kind of builder gets, from the command and from this package."""
+    words = [
+        "{out}", "x{out}.bak", "${out}", "#{dir}", "{out}=1", "const {out}=1", "{{out}}",
+        "{{dir}}{dir}", "{{out}", "${{out}}",
+    ]  # fmt: skip
+    script = 'printf "%s\\n" "$@" >"$0"'
+    key = mintfs.template(builder=["sh", "-c", script, "{out}", *words])
+    with mintfs.database(key) as db:
+        filled = db.path("app.db").read_text().splitlines()
+    out = filled[0]
+    places = {"out": out, "dir": out[: -len("/app.db")]}
+    assert [_conf.fill(word, places) for word in words] == filled
+    assert [word for word in words if _conf.has_out(word)] == [
+        "{out}", "x{out}.bak", "{out}=1", "{{out}",
+    ]  # fmt: skip
+
+
 BAD = {
     "": "no [NAME] section",
     "input = x\n": "mintfs.conf:1: before the first [NAME]",
     "[app]\n\nwhat is this\n": "mintfs.conf:3: neither [NAME] nor KEY = VALUE",
+    "root = ..\nroot = .\n[app]\nbuilder = x\n": 'mintfs.conf:2: "root" has one value',
     "[app\n": "mintfs.conf:1: a section is [NAME] and nothing else",
     "[app] more\n": "mintfs.conf:1: a section is [NAME] and nothing else",
     "[app]\n[app]\n": "mintfs.conf:2: [app] stands twice",

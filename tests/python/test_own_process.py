@@ -284,7 +284,8 @@ def test_chdir(tmp_path, monkeypatch, mintfs_database):
         done = way.run(*words, project.path / "test_it.py", cwd=start, env=env)
         assert counts(done) == {"passed": 2}
         assert (start / ".store/v1/templates").is_dir()
-        way.run("-c", f"import mintfs; mintfs.template(root={str(project.path)!r})", cwd=start, env=env)
+        script = f"import mintfs; mintfs.template(root={str(project.path)!r})"
+        way.run("-c", script, cwd=start, env=env)
     stores = [path for path in place.rglob(".store")]
     assert len(stores) == 2 and project.runs() == 2
 

@@ -46,10 +46,15 @@ def test_python_3_9_can_read_it(module):
 
 STANDARD = {
     "_thread", "abc", "atexit", "builtins", "contextlib", "ctypes", "dataclasses", "fcntl", "hashlib",
-    "importlib", "io", "json", "mmap", "msvcrt", "os", "pathlib", "re", "shutil", "sqlite3", "stat",
-    "subprocess", "sys", "tempfile", "threading", "time", "types", "typing", "urllib",
+    "importlib", "io", "json", "mmap", "msvcrt", "os", "pathlib", "pwd", "re", "shutil", "sqlite3",
+    "stat", "subprocess", "sys", "tempfile", "threading", "time", "types", "typing", "urllib",
 }  # fmt: skip
-FRAMEWORKS = {"pytest_plugin": ("pytest",), "behave": ("behave",), "nox": ("nox",)}
+FRAMEWORKS = {
+    "_recorder": ("pytest",),
+    "behave": ("behave",),
+    "nox": ("nox",),
+    "pytest_plugin": ("pytest",),
+}
 
 
 @pytest.mark.parametrize("platform", ["linux", "win32"])

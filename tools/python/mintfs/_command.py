@@ -11,7 +11,7 @@ from typing import IO, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tupl
 from . import _settings
 from ._errors import BuilderFailed, Busy, Corrupt, Error, NotFound, UsageError
 from ._settings import BINARY_VARIABLE as VARIABLE
-from ._stdlib import _thread, os, shutil, subprocess
+from ._stdlib import Path, _thread, os, shutil, subprocess
 
 PREFIX = "mintfs: "  # before each message of the command
 CAPTURE_SECONDS = 1.0  # for standard error, once the command is gone
@@ -75,15 +75,19 @@ def _try(path: str) -> str:
     return "" if text.startswith("mintfs ") else "says it is something else"
 
 
-def run(arguments: Sequence[str], env: Optional[Mapping[str, str]] = None) -> str:
+def run(
+    arguments: Sequence[str],
+    env: Optional[Mapping[str, str]] = None,
+    cwd: Path = Path(os.sep),
+) -> str:
     """Runs the command, quickly done, and returns what it printed; what it said is passed on.
 
-    `env`: its environment, if not that of the settings. All paths among the arguments are absolute:
-    the current directory may have been removed.
+    `env`: its environment, if not that of the settings. Not in the current directory, which may
+    have been removed.
     """
     done = subprocess.run(
         [_path(), *arguments],
-        cwd=os.sep,
+        cwd=cwd,
         env=_settings.fixed().environ if env is None else env,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -115,6 +119,9 @@ def run_aloud(
 
     With `printed` False, standard output is a part of what is said.
     """
+    # What the builder leaves running may keep its standard error open, and is not waited for.
+    read = _thread.allocate_lock()
+    read.acquire()
     process = subprocess.Popen(
         command,
         cwd=cwd,
@@ -126,9 +133,6 @@ def run_aloud(
     out, err = (process.stdout, process.stderr) if printed else (None, process.stdout)
     assert err is not None
     said: List[str] = []
-    # What the builder leaves running may keep its standard error open, and is not waited for.
-    read = _thread.allocate_lock()
-    read.acquire()
     try:
         _thread.start_new_thread(_tee, (err, said, read))  # threading is what tests patch
         result = out.read() if out else b""

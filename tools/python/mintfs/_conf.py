@@ -1,10 +1,11 @@
 """mintfs.conf, and how a builder's command is read, for machines without the mintfs command.
 
-The same rules as fs/store/conf.h and fs/store/words.h; tests/python holds the two together.
+The same rules as fs/store/conf.h, words.h and placeholder.h; tests/python compares the two.
 """
 
+import re
 from dataclasses import dataclass, field
-from typing import Dict, List, Optional
+from typing import Dict, List, Mapping, Optional
 
 from ._errors import Error
 from ._stdlib import Path
@@ -12,7 +13,11 @@ from ._stdlib import Path
 FILE = "mintfs.conf"
 DEFAULT_DATABASE = "app.db"
 LISTS = ("input", "exclude", "env")
-ONCE = ("salt", "file", "as")
+ONCE = ("salt", "file", "as", "root")
+# {{out}} is a literal {out}; a variable of the builder's own language is left alone.
+PLACEHOLDER = re.compile(
+    r"\{(\{(?:out|dir)\})\}|(?<![$#])(?!(?<=[ \t\n\v\f\r])\{\w+\}=)\{(out|dir)\}"
+)
 
 
 @dataclass
@@ -59,34 +64,49 @@ def split_words(line: str) -> List[str]:
         words.append(word)
 
 
+def fill(word: str, places: Mapping[str, str]) -> str:
+    """{out} and {dir} in a builder's word replaced by their places."""
+    return PLACEHOLDER.sub(lambda found: found[1] or places[found[2]], word)
+
+
+def has_out(word: str) -> bool:
+    return any(found[2] == "out" for found in PLACEHOLDER.finditer(word))
+
+
 def read(root: Path, name: Optional[str]) -> Spec:
     """The section of that name, or the only one, of the mintfs.conf in a directory."""
+    return _choose(sections(root), name)
+
+
+def sections(root: Path) -> Dict[str, Spec]:
+    """All of them, by name."""
     try:
         text = (root / FILE).read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise Error(f"no {FILE} in {root} that could say what the template is") from None
     except (OSError, UnicodeDecodeError) as error:
         raise Error(f"{root / FILE}: {error}") from None
-    sections: Dict[str, Spec] = {}
+    found: Dict[str, Spec] = {}
+    whole = Spec()  # what is before the first section
     key = ""
-    section: Optional[Spec] = None
+    section = whole
     for number, line in enumerate(text.splitlines(), 1):
         stripped = line.strip()
         if not stripped or stripped[0] in "#;":
             continue
-        if line[0].isspace() and key and section:
+        if line[0].isspace() and key:
             _add(section, key, stripped, number)
         elif stripped[0] == "[":
-            section, key = _begin(sections, stripped, number), ""
-        elif section is None:
-            raise _fault(number, f"before the first [NAME]: {stripped}")
+            section, key = _begin(found, stripped, number), ""
         else:
             left, equals, value = stripped.partition("=")
+            key = left.strip()
+            if section is whole and (not equals or key != "root"):
+                raise _fault(number, f"before the first [NAME]: {stripped}")
             if not equals:
                 raise _fault(number, f"neither [NAME] nor KEY = VALUE: {stripped}")
-            key = left.strip()
             _add(section, key, value.strip(), number)
-    return _choose(sections, name)
+    return found
 
 
 def _fault(number: int, text: str) -> Error:
@@ -121,13 +141,13 @@ def _add(spec: Spec, key: str, value: str, number: int) -> None:
         raise _fault(number, f'unknown key "{key}": known are {known}')
 
 
-def _choose(sections: Dict[str, Spec], name: Optional[str]) -> Spec:
-    listed = ", ".join(sections)
-    if not sections:
+def _choose(found: Dict[str, Spec], name: Optional[str]) -> Spec:
+    listed = ", ".join(found)
+    if not found:
         raise Error(f"{FILE}: no [NAME] section in it")
-    if name is None and len(sections) > 1:
+    if name is None and len(found) > 1:
         raise Error(f"{FILE} has several templates, say which: {listed}")
-    spec = sections.get(name) if name is not None else next(iter(sections.values()))
+    spec = found.get(name) if name is not None else next(iter(found.values()))
     if spec is None:
         raise Error(f"{FILE} has no [{name}]; there is: {listed}")
     if not spec.builder:

@@ -6,7 +6,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from . import _command, _owner, _run, _settings, _trees
 from ._conf import DEFAULT_DATABASE
-from ._errors import Error, NotFound, SeveralDatabases, UsageError
+from ._errors import Error, NotFound, SeveralDatabases, UsageError, listed
 from ._fallback import FallbackSource, tell
 from ._sessions import CommandSource, Session, Source, Template
 from ._settings import BACKEND_VARIABLE, STORE_VARIABLES
@@ -55,24 +55,29 @@ class Files:
     #: What each URL of these says besides.
     options: Dict[str, Option] = {}
 
-    def databases(self) -> Sequence[str]:
-        """Those of the template, relative to the directory."""
+    def _template(self) -> Template:
         raise NotImplementedError
 
+    def databases(self) -> Sequence[str]:
+        """The SQLite databases of the template, relative to the directory."""
+        return self._template().databases
+
     def path(self, file: Optional[str] = None) -> Path:
-        """Of the file of that name; of the one database, without."""
+        """Of the file of that name; without, of the one database. If SQLite knows none (it may be
+        encrypted), of the file that the builder was asked for, or the only one."""
         if file is None:
             names = self.databases()
-            if len(names) != 1:
+            only = names[0] if len(names) == 1 else None if names else self._template().file
+            if only is None:
                 raise SeveralDatabases(f"template {self.key[:12]}", names)
-            return self.directory / names[0]
+            return self.directory / only
         name = PurePath(file)
         if name.is_absolute() or ".." in name.parts:
             raise UsageError(f"{file}: a file's name is relative to the database's directory")
         path = self.directory / str(name)
         if not os.path.exists(path):
-            listed = ", ".join(self.databases())
-            raise NotFound(f"no {file} in {self.directory}; databases there: {listed}")
+            databases = listed(self.databases())
+            raise NotFound(f"no {file} in {self.directory}; databases there: {databases}")
         return path
 
     def uri(self, file: Optional[str] = None, **options: Option) -> str:
@@ -102,10 +107,10 @@ class Sealed(Files):
         described = source.template(template)
         self.directory = public_path(described.directory)
         self.key = described.key
-        self._databases = described.databases
+        self._described = described
 
-    def databases(self) -> Sequence[str]:
-        return self._databases
+    def _template(self) -> Template:
+        return self._described
 
 
 class Database(Files):
@@ -123,8 +128,8 @@ class Database(Files):
         self.backend = session.backend
         _live.append(self)
 
-    def databases(self) -> Sequence[str]:
-        return self._source.template(self.key).databases
+    def _template(self) -> Template:
+        return self._source.template(self.key)
 
     def path(self, file: Optional[str] = None) -> Path:
         self._open_session()
@@ -169,6 +174,8 @@ _built: Dict[Tuple[Optional[str], ...], Source] = {}
 #: How many databases this process made, by backend; and of which templates.
 made: Dict[str, int] = {}
 keys_used: Dict[str, Source] = {}
+#: What this process has built under a name, by a builder of its own.
+labels: Dict[str, str] = {}
 
 
 def live() -> List[Database]:
@@ -242,9 +249,9 @@ class _Nothing(Source):
         super().__init__()
         self.file = file
 
-    def _new(self, template: str) -> Session:
+    def new(self, key: str) -> Session:
         directory = make_directory(Path(_settings.fixed().temporary), "mintfs-nothing-")
-        return Session(directory, template, "nothing", "it was asked for")
+        return Session(directory, key, "nothing", "it was asked for")
 
     def reset(self, session: Session) -> None:
         session.directory.mkdir(mode=0o700, exist_ok=True)
@@ -257,8 +264,8 @@ class _Nothing(Source):
     def remove(self, session: Session) -> None:
         _trees.remove(session.directory)
 
-    def _describe(self, template: str) -> Template:
-        return Template(template, Path(), (self.file,), 0, 0)
+    def _describe(self, text: str, place: Path) -> Template:
+        return Template(text, Path(), (self.file,), self.file, 0, 0)
 
 
 class Nothing(Database):
@@ -283,6 +290,12 @@ def close_all() -> None:
             _command.pass_on(f"mintfs: {error}\n")
     _owner.leave()
     _run.leave()
+
+
+def forget() -> None:
+    """What names mean and where templates are; databases are not closed."""
+    labels.clear()
+    _built.clear()
 
 
 atexit.register(close_all)

@@ -2,6 +2,8 @@
 
 from typing import Optional, Sequence
 
+LISTED_MOST = 20
+
 
 class Error(Exception):
     """All errors of this package are one of these."""
@@ -38,11 +40,21 @@ class BuilderFailed(Error):
 
 
 class SeveralDatabases(Error):
-    """Which one? There are `names`."""
+    """Which one? There are `names`; or none that SQLite knows."""
 
     names: Sequence[str]
 
     def __init__(self, what: str, names: Sequence[str]) -> None:
-        listed = ", ".join(names) if names else "none"
-        super().__init__(f"{what}: say which database, there are: {listed}")
+        if names:
+            message = f"{what}: say which database, there are: {listed(names)}"
+        else:
+            message = f"{what} has no SQLite database: say which file is wanted"
+        super().__init__(message)
         self.names = names
+
+
+def listed(names: Sequence[str]) -> str:
+    """For a message: a template may have thousands."""
+    shown = ", ".join(names[:LISTED_MOST]) or "none"
+    more = len(names) - LISTED_MOST
+    return f"{shown} and {more} more" if more > 0 else shown

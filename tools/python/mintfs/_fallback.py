@@ -93,7 +93,8 @@ def _build(spec: _conf.Spec, root: Path, environ: Mapping[str, str], key: str) -
 def _run_builder(
     spec: _conf.Spec, root: Path, environ: Mapping[str, str], key: str, out: Path, files: Path
 ) -> None:
-    words = [w.replace("{out}", str(out)).replace("{dir}", str(files)) for w in spec.builder]
+    places = {"out": str(out), "dir": str(files)}
+    words = [_conf.fill(word, places) for word in spec.builder]
     env = {
         **environ,
         "MINTFS_OUT": str(out),
@@ -134,7 +135,7 @@ def _drop_unused_parents(out: Path, files: Path) -> None:
 
 
 def _check(spec: _conf.Spec, files: Path, out: Path) -> None:
-    asked = "file" in spec.once or any("{out}" in word for word in spec.builder)
+    asked = "file" in spec.once or any(map(_conf.has_out, spec.builder))
     if not any(path.is_file() for path in files.rglob("*")):
         raise Error(
             f"builder left nothing in {files}; it may have migrated another database: check "
@@ -213,8 +214,8 @@ class FallbackSource(Source):
         super().__init__()
         self.why = why
 
-    def _new(self, template: str) -> Session:
-        key = _resolve(template)
+    def new(self, key: str) -> Session:
+        key = _resolve(key)
         directory = _parent_for(key) / new_id()
         _copy(key, directory)
         return Session(directory, key, "none", self.why)
@@ -239,15 +240,16 @@ class FallbackSource(Source):
             if sys.platform != "win32":
                 raise  # there, an open file stays, and goes with the run
 
-    def _describe(self, template: str) -> Template:
-        key = _resolve(template)
+    def _describe(self, text: str, place: Path) -> Template:
+        key = _resolve(text)
         directory = _template(key) / "files"
         found = [path for path in directory.rglob("*") if path.is_file()]
-        databases = choose_databases(
-            (path.relative_to(directory).as_posix(), _is_database(path)) for path in found
+        databases, file = choose_databases(
+            ((path.relative_to(directory).as_posix(), _is_database(path)) for path in found),
+            _about(key)["file"],
         )
         created = int(directory.stat().st_mtime)
-        return Template(key, directory, databases, created * 10**9, 0)
+        return Template(key, directory, databases, file, created * 10**9, 0)
 
 
 def _resolve(template: str) -> str:

@@ -36,34 +36,33 @@ class Template:
 
     key: str
     directory: Path
-    #: Of its files those that are databases, relative to the directory.
+    #: Of its files those that are databases of SQLite, relative to the directory.
     databases: Tuple[str, ...]
+    #: Where there are none: the file that the builder was asked for, or the only one. An encrypted
+    #: database is a file like any other.
+    file: Optional[str]
     created_ns: int
     build_time_ns: int
 
 
-def choose_databases(files: Iterable[Tuple[str, bool]]) -> Tuple[str, ...]:
-    """Out of (path, is it SQLite's?). An encrypted database is a file like any other."""
+def choose_databases(
+    files: Iterable[Tuple[str, bool]], asked: str
+) -> Tuple[Tuple[str, ...], Optional[str]]:
+    """`databases` and `file`, out of (path, is it SQLite's?) and the name of the file asked for."""
     listed = sorted(files)
-    return tuple(path for path, is_sqlite in listed if is_sqlite) or tuple(p for p, _ in listed)
+    paths = [path for path, _ in listed]
+    file = asked if asked in paths else paths[0] if len(paths) == 1 else None
+    return tuple(path for path, is_sqlite in listed if is_sqlite), file
 
 
 class Source(ABC):
     """Where sessions come from. Threads may share it: what they note twice is the same."""
 
     def __init__(self) -> None:
-        # A name stands for what it meant first, for a whole test run.
-        self._keys: Dict[str, str] = {}
         self._templates: Dict[str, Template] = {}
 
-    def new(self, template: str) -> Session:
-        """Of a key or a name."""
-        session = self._new(self._keys.get(template, template))
-        self._keys[template] = session.key
-        return session
-
     @abstractmethod
-    def _new(self, template: str) -> Session:
+    def new(self, key: str) -> Session:
         pass
 
     @abstractmethod
@@ -75,16 +74,15 @@ class Source(ABC):
         """One that is gone already is no error."""
 
     @abstractmethod
-    def _describe(self, template: str) -> Template:
+    def _describe(self, text: str, place: Path) -> Template:
         pass
 
-    def template(self, template: str) -> Template:
-        """Of a key or a name; templates never change, so once is enough."""
-        key = self._keys.get(template, template)
-        known = self._templates.get(key)
+    def template(self, text: str, place: Path = Path(os.sep)) -> Template:
+        """Of a key, or of a name as it is understood in a directory. Templates never change, so
+        asking once for a key is enough."""
+        known = self._templates.get(text)
         if known is None:
-            known = self._describe(key)
-            self._keys[template] = known.key
+            known = self._describe(text, place)
             self._templates[known.key] = known
         return known
 
@@ -98,14 +96,14 @@ class CommandSource(Source):
         self._store = store
         self._mounted: Dict[str, Session] = {}  # by key
 
-    def _run(self, *arguments: str) -> str:
+    def _run(self, *arguments: str, cwd: Path = Path(os.sep)) -> str:
         settings = _settings.fixed().environ
         env = {name: value for name, value in settings.items() if name not in self._store}
         env.update({name: value for name, value in self._store.items() if value is not None})
-        return _command.run(arguments, env)
+        return _command.run(arguments, env, cwd)
 
-    def _new(self, template: str) -> Session:
-        known = self._mounted.get(template)
+    def new(self, key: str) -> Session:
+        known = self._mounted.get(key)
         if known:
             directory = known.directory.with_name(new_id())
             try:
@@ -113,10 +111,10 @@ class CommandSource(Source):
                 return Session(directory, known.key, known.backend, known.why)
             except OSError:
                 pass  # the mount is not what it was, and the command tells why
-        return self._ask(template)
+        return self._ask(key)
 
-    def _ask(self, template: str) -> Session:
-        said = json.loads(self._run_new(template, new_id()))
+    def _ask(self, key: str) -> Session:
+        said = json.loads(self._run_new(key, new_id()))
         if said.get("owner_lock"):
             _owner.hold(said["owner_lock"])
         session = Session(Path(said["path"]), said["key"], said["backend"], said["why"])
@@ -160,13 +158,13 @@ class CommandSource(Source):
         except NotFound:
             pass
 
-    def _describe(self, template: str) -> Template:
-        said: Dict[str, Any] = json.loads(self._run("show", "--json", template))
+    def _describe(self, text: str, place: Path) -> Template:
+        said: Dict[str, Any] = json.loads(self._run("show", "--json", text, cwd=place))
         files = ((row["path"], row["sqlite"]) for row in said["files"] if row["type"] == "file")
         return Template(
             said["key"],
             Path(said["path"], "files"),
-            choose_databases(files),
+            *choose_databases(files, said["file"]),
             said["created_ns"],
             said["build_time_ns"],
         )

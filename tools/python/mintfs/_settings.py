@@ -88,12 +88,13 @@ def for_builder() -> Dict[str, str]:
 
 
 def _take() -> Settings:
-    directory = _current_directory()
+    directory = current_directory()
     environ = absolute(real_os.environ, directory)
     return Settings(environ, directory, os.path.join(directory, tempfile.gettempdir()))
 
 
-def _current_directory() -> str:
+def current_directory() -> str:
+    """Of now."""
     try:
         return os.getcwd()
     except OSError:  # it was removed

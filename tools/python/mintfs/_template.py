@@ -3,7 +3,7 @@
 import sys
 from typing import Dict, List, Mapping, Optional, Sequence, Union
 
-from . import _command, _conf, _database, _fallback, _settings
+from . import _command, _conf, _database, _fallback, _search, _settings
 from ._errors import UsageError
 from ._stdlib import Path, os, time
 
@@ -31,6 +31,7 @@ def template(
     """The key of a template, which is in the store then: the builder runs only if it was not.
 
     Without a builder, mintfs.conf says what the template is: its section `name`, or the only one.
+    It is looked for in `root`, by default the current directory, and upwards.
     With one, `name` is a label. The builder is a command, a list of words or one line, in which
     {out} is the file to make; it runs in `root`, which all paths are relative to (by default the
     current directory), and finds this interpreter as "python3" or "python". The other words are
@@ -41,9 +42,8 @@ def template(
     Without any argument, $MINTFS_TEMPLATE is the answer, if it is set.
     """
     asked = (name, builder, inputs, exclude, env, salt, file, as_, to)
-    given = _settings.variable(VARIABLE)
-    if given and all(word in (None, ()) for word in asked):
-        return given
+    if given_key() and all(word in (None, ()) for word in asked):
+        return given_key()
     words = _conf.split_words(builder) if isinstance(builder, str) else _texts(builder or ())
     if builder is not None and not words:
         raise UsageError("the builder has no words")
@@ -53,7 +53,7 @@ def template(
     for option, value in (("salt", salt), ("file", file), ("as", as_)):
         if value is not None:
             spec.once[option] = value
-    place = Path(root or ".").resolve()
+    place = _place(root, builder is None)
     variables = environment(sys.executable) if environ is None else environ
     if _command.find().path is not None:
         arguments = _arguments(spec, builder is not None, to)
@@ -62,8 +62,25 @@ def template(
         variables = _settings.absolute({**store, **variables}, settings.directory)
         key = _command.build(arguments, str(place), variables)
         _database.note_built(key, variables)
-        return key
-    return _without_command(spec, builder is not None, place, to, variables)
+    else:
+        key = _without_command(spec, builder is not None, place, to, variables)
+    if name and builder is not None:
+        _database.labels[name] = key
+    return key
+
+
+def given_key() -> str:
+    """The key that $MINTFS_TEMPLATE says, or nothing."""
+    return _settings.variable(VARIABLE)
+
+
+def _place(root: Optional[StrPath], by_conf: bool) -> Path:
+    """The directory that paths are relative to."""
+    if root is None and by_conf:
+        place = _search.start()
+    else:
+        place = Path(_settings.current_directory(), root or "").resolve()
+    return by_conf and _search.find(place) or place
 
 
 def environment(interpreter: str) -> Dict[str, str]:
@@ -102,6 +119,8 @@ def _without_command(
 ) -> str:
     _fallback.tell(_command.find().why_not)
     if not has_builder:
+        if _search.find(root):
+            _search.check_owner(root)
         asked, spec = spec, _conf.read(root, spec.name)
         for name, values in asked.lists.items():
             spec.lists[name] += values

@@ -1,0 +1,119 @@
+"""Which mintfs.conf is in force: the nearest one, from a directory upwards.
+
+The rules are those of the command (fs/store/conf_find.h): the search ends at the root of a
+repository, at the home directory or at the file system's root, and a file that belongs to another
+user than root and oneself is refused, unless MINTFS_TRUST lists its directory or one above it.
+"""
+
+import sys
+from contextlib import contextmanager
+from typing import Iterator, List, Optional
+
+from . import _settings
+from ._conf import FILE
+from ._errors import Error
+from ._stdlib import Path, os
+
+REPOSITORIES = (".git", ".hg", ".jj", ".svn", ".bzr", "_darcs")
+TRUST_VARIABLE = "MINTFS_TRUST"
+
+
+def find(start: Path) -> Optional[Path]:
+    """The directory that has it; whose file it is is not looked at."""
+    directory = start.resolve()
+    home = _home()
+    own = _own_settings(home)
+    while True:
+        path = directory / FILE
+        if os.path.lexists(path) and not (own and _is_same(path, own)):
+            return directory
+        if directory.parent == directory or (home and _is_same(directory, home)):
+            return None
+        if any(os.path.lexists(directory / name) for name in REPOSITORIES):
+            return None
+        directory = directory.parent
+
+
+def check_owner(directory: Path) -> None:
+    """Before a builder is run that the file there names."""
+    if sys.platform == "win32":
+        return
+    path = directory / FILE
+    for owner in (path.lstat().st_uid, path.stat().st_uid):
+        if owner in (0, os.geteuid()) or _is_caller(owner) or _is_trusted(directory):
+            continue
+        raise Error(
+            f"{path} belongs to user {owner}, not to you ({os.geteuid()}), and is not used; if you "
+            f"trust what is in {directory}, type: export {TRUST_VARIABLE}='{directory}'"
+        )
+
+
+def _is_caller(owner: int) -> bool:
+    """Of sudo."""
+    is_root = sys.platform != "win32" and os.geteuid() == 0
+    return is_root and _settings.variable("SUDO_UID") == str(owner)
+
+
+def _is_trusted(directory: Path) -> bool:
+    listed = _settings.variable(TRUST_VARIABLE).split(":")
+    trusted = [Path(text).resolve() for text in listed if text]
+    return any(place == directory or place in directory.parents for place in trusted)
+
+
+def _home() -> Optional[Path]:
+    home = _settings.known().environ.get("HOME", "")
+    if sys.platform != "win32" and not home.startswith("/"):
+        import pwd
+
+        try:
+            home = pwd.getpwuid(os.geteuid()).pw_dir
+        except KeyError:
+            return None
+    return Path(home) if home else None
+
+
+def _own_settings(home: Optional[Path]) -> Optional[Path]:
+    """The user's settings, which have the same name."""
+    config = _settings.known().environ.get("XDG_CONFIG_HOME", "")
+    if config.startswith("/"):
+        return Path(config, "mintfs", FILE)
+    return home / ".config" / "mintfs" / FILE if home else None
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    try:
+        return os.path.samefile(one, other)
+    except OSError:
+        return False
+
+
+# ---- where the search begins ----
+
+#: The directories of the test, or of the fixture's file, that is being run; innermost last.
+_running: List[Path] = []
+
+
+@contextmanager
+def running_in(directory: Optional[Path]) -> Iterator[None]:
+    """Code of that directory is run; None: it may be anybody's."""
+    if directory is None:
+        yield
+        return
+    _running.append(directory)
+    try:
+        yield
+    finally:
+        _running.pop()
+
+
+def start() -> Path:
+    """For a template that nothing but mintfs.conf describes: the current directory.
+
+    Within a test it is the test's own, unless the test has changed the current directory to one
+    where a mintfs.conf is in force.
+    """
+    here = _settings.current_directory()
+    places = [Path(here), *_running[-1:]]
+    if here == _settings.fixed().directory:
+        places.reverse()
+    return next((place for place in places if find(place)), Path(here))
