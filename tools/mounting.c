@@ -250,7 +250,11 @@ int mounting_take_away(const struct store *store, const char *typed)
     if (r < 0)
         return r;
     bool has_daemon = place && found.mount_point && !strcmp(found.mount_point, place);
+    /* Opened first, then looked at: a daemon of another PID namespace has another number here, or one
+     * that is another process's, which is neither waited for nor asked to end. */
     AUTO_FD int pidfd = has_daemon ? (int)syscall(SYS_pidfd_open, found.pid, 0) : -1;
+    if (pidfd >= 0 && !is_daemon(store, found.pid))
+        (void)close(steal_fd(&pidfd));
     r = has_daemon && mountpoint_state(place) == MOUNT_NONE ? end_unreachable(store, &found, pidfd)
                                                             : unmount(place);
     return r == 0 && pidfd >= 0 ? await_end(&found, pidfd) : r;

@@ -6,6 +6,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
+#include "fs/base/clock.h"
 #include "fs/base/dir.h"
 #include "fs/base/io.h"
 #include "fs/base/log.h"
@@ -159,7 +160,7 @@ static bool is_old_file(int dirfd, const char *name)
 {
     struct stat status;
     return fstatat(dirfd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-           session_lease_now_ns() - (int64_t)status.st_mtim.tv_sec * 1000000000 >
+           clock_real_ns() - (int64_t)status.st_mtim.tv_sec * 1000000000 >
                session_lease_idle_limit_ns;
 }
 
@@ -195,14 +196,14 @@ int copy_lease_write(int root_fd, int key_fd, const char *id, const struct copy_
         int r = io_unlinkat(key_fd, name, 0);
         return r == -ENOENT ? 0 : r;
     }
-    struct told told = {.lease = *lease, .seen_ns = session_lease_now_ns()};
+    struct told told = {.lease = *lease, .seen_ns = clock_real_ns()};
     int r = lease->owner_lock[0] ? make_lock(root_fd, lease->owner_lock) : 0;
     return r < 0 ? r : write_told(key_fd, id, &told);
 }
 
 static bool is_worth_renewing(const struct told *told)
 {
-    return session_lease_now_ns() - told->seen_ns > session_lease_idle_limit_ns / RENEWALS;
+    return clock_real_ns() - told->seen_ns > session_lease_idle_limit_ns / RENEWALS;
 }
 
 int copy_lease_renew(int key_fd, const char *id)
@@ -211,7 +212,7 @@ int copy_lease_renew(int key_fd, const char *id)
     /* Another boot's, or an earlier version's, stays as it is: nobody here can tell who owns it. */
     if (!read_told(key_fd, id, &told) || !told.is_of_this_boot || !is_worth_renewing(&told))
         return 0;
-    told.seen_ns = session_lease_now_ns();
+    told.seen_ns = clock_real_ns();
     return write_told(key_fd, id, &told);
 }
 
@@ -219,7 +220,7 @@ int copy_lease_renew(int key_fd, const char *id)
 static bool is_forgotten(const struct told *told)
 {
     return !told->lease.session.ends_ns &&
-           session_lease_now_ns() - told->seen_ns > session_lease_idle_limit_ns;
+           clock_real_ns() - told->seen_ns > session_lease_idle_limit_ns;
 }
 
 enum copy_state copy_lease_judge(int root_fd, int key_fd, const char *id)

@@ -1,25 +1,9 @@
-#include <sys/syscall.h>
 #include <time.h>
-#include <unistd.h>
 
+#include "fs/base/clock.h"
 #include "fs/overlay/session.h"
 
 const int64_t session_lease_idle_limit_ns = 24 * 3600 * INT64_C(1000000000);
-
-/*
- * Asked of the kernel: a test that moves its own clock (libfaketime, for one, by LD_PRELOAD) and
- * runs mintfs must not end the sessions of others.
- */
-int64_t session_lease_now_ns(void)
-{
-    struct timespec now;
-#if defined(__LP64__)
-    (void)syscall(SYS_clock_gettime, CLOCK_REALTIME, &now);
-#else
-    (void)clock_gettime(CLOCK_REALTIME, &now);
-#endif
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
 
 int session_lease_set_owner(struct session_lease *lease, int pid)
 {
@@ -28,7 +12,7 @@ int session_lease_set_owner(struct session_lease *lease, int pid)
 
 void session_lease_set_ttl(struct session_lease *lease, uint64_t seconds)
 {
-    lease->ends_ns = session_lease_now_ns() + (int64_t)seconds * 1000000000;
+    lease->ends_ns = clock_real_ns() + (int64_t)seconds * 1000000000;
 }
 
 /* Idleness is counted on a clock that nobody sets. */
@@ -41,7 +25,7 @@ int64_t session_lease_clock_ns(void)
 
 int64_t session_lease_time_left_ns(const struct session_lease *lease)
 {
-    return lease->ends_ns ? lease->ends_ns - session_lease_now_ns() : INT64_MAX;
+    return lease->ends_ns ? lease->ends_ns - clock_real_ns() : INT64_MAX;
 }
 
 int64_t session_lease_idle_left_ns(int64_t used_ns)

@@ -48,8 +48,6 @@ int64_t session_lease_time_left_ns(const struct session_lease *lease);
  * (session_used_ns()). Copies, whose use is not seen, count from the last sign of their owner. */
 int64_t session_lease_idle_left_ns(int64_t used_ns);
 extern const int64_t session_lease_idle_limit_ns;
-/* CLOCK_REALTIME, as the kernel has it. */
-int64_t session_lease_now_ns(void);
 int64_t session_lease_clock_ns(void);
 /* For a session that no daemon has: whether what was set has ended it, a time or its owner. */
 bool session_lease_is_over(const struct session_lease *lease);
