@@ -131,6 +131,19 @@ static int note_file_system(const struct mountpoint_entry *entry, void *context)
     return 0;
 }
 
+/* What statfs(2) calls FUSE like any other, and store_open() cannot refuse. */
+static bool is_remote(const char *type)
+{
+    static const char *const types[] = {"fuse.sshfs",     "fuse.rclone",  "fuse.s3fs",
+                                        "fuse.glusterfs", "fuse.davfs2",  "fuse.gcsfuse",
+                                        "fuse.ceph-fuse", "fuse.goofys",  "fuse.curlftpfs",
+                                        "fuse.blobfuse2", "fuse.juicefs", "fuse.JuiceFS"};
+    for (size_t i = 0; i < ARRAY_LENGTH(types); i++)
+        if (!strcmp(type, types[i]))
+            return true;
+    return false;
+}
+
 /* Modes of ours that let others write: mended with --fix, else said. */
 static bool check_modes(struct doctor *doctor)
 {
@@ -238,8 +251,14 @@ static bool check_store(struct doctor *doctor)
     }
     struct search search = {.path = doctor->store_path, .type = "?"};
     (void)!mountpoint_each(note_file_system, &search);
-    doctor_say(doctor, FINDING_OK, "store", NULL, "%s, yours alone, on %s", doctor->store_path,
-               search.type);
+    if (is_remote(search.type))
+        doctor_say(doctor, FINDING_HINT, "store", command,
+                   "%s, yours alone, on %s: locks and writes of other machines are not seen here; "
+                   "if others use it, too, put it elsewhere with",
+                   doctor->store_path, search.type);
+    else
+        doctor_say(doctor, FINDING_OK, "store", NULL, "%s, yours alone, on %s", doctor->store_path,
+                   search.type);
     doctor_check_owners(doctor);
     check_room(doctor, doctor->store_path);
     return true;

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 
 #include "fs/base/io.h"
+#include "fs/base/json_bounds.h"
 #include "fs/base/log.h"
 #include "fs/base/processes.h"
 #include "fs/base/spawn.h"
@@ -40,6 +41,34 @@ int mounting_say_unreachable(const struct store *store, const struct serve_found
                     store->path, found->mount_point, found->pid);
 }
 
+/* A few hundred bytes a session; what is longer is no status of ours. */
+enum { STATUS_LIMIT_BYTES = 64 << 20, STATUS_BLOCK_BYTES = 1 << 16 };
+static const struct json_bounds status_bounds = {
+    .values = 4 << 20, .objects = 400000, .arrays = 400000};
+
+static int read_status_text(int fd, char **ret_text, size_t *ret_size)
+{
+    AUTO_FREE char *text = NULL;
+    size_t size = 0;
+    for (size_t room = STATUS_BLOCK_BYTES;; room *= 2) {
+        char *longer = room <= STATUS_LIMIT_BYTES ? realloc(text, room) : NULL;
+        if (!longer)
+            return room <= STATUS_LIMIT_BYTES ? -ENOMEM : -EFBIG;
+        text = longer;
+        ssize_t n = io_pread(fd, text + size, room - size, (off_t)size);
+        if (n < 0)
+            return (int)n;
+        size += (size_t)n;
+        if (size < room)
+            break;
+    }
+    if (!json_is_within(text, size, &status_bounds))
+        return -EFBIG;
+    *ret_text = steal_pointer(&text);
+    *ret_size = size;
+    return 0;
+}
+
 int mounting_read_status(const char *mount_point, json_t **ret_status, json_error_t *ret_error)
 {
     AUTO_FREE char *path = NULL;
@@ -50,12 +79,13 @@ int mounting_read_status(const char *mount_point, json_t **ret_status, json_erro
     AUTO_FD int fd = io_openat(AT_FDCWD, path, O_RDONLY, 0);
     if (fd < 0)
         return fd;
-    /* Buffered: json_loadfd() would ask the mount for each byte. */
-    AUTO_FILE FILE *file = fdopen(fd, "r");
-    if (!file)
-        return -errno;
-    (void)steal_fd(&fd);
-    *ret_status = json_loadf(file, 0, ret_error);
+    /* In blocks: json_loadfd() would ask the mount for each byte. */
+    AUTO_FREE char *text = NULL;
+    size_t size = 0;
+    int r = read_status_text(fd, &text, &size);
+    if (r < 0)
+        return r;
+    *ret_status = json_loadb(text, size, 0, ret_error);
     return *ret_status ? 0 : -EBADMSG;
 }
 
