@@ -7,7 +7,9 @@
 #include <string.h>
 
 #include "fs/base/log.h"
+#include "fs/base/printable.h"
 #include "fs/store/catalog_db.h"
+#include "fs/store/sqlite_structure.h"
 
 struct comparison {
     sqlite3 *db; /* main: the cached one; fresh: the other */
@@ -27,6 +29,7 @@ static int add_line(struct comparison *comparison, const char *format, ...)
     va_end(arguments);
     if (!text || asprintf(&line, "%s: %s", comparison->shown, text) < 0)
         return -ENOMEM;
+    printable_clean(line);
     return strlist_take(comparison->differences, line);
 }
 
@@ -51,7 +54,7 @@ static int collect(struct comparison *comparison, const char *sql, struct strlis
     return code == SQLITE_DONE ? 0 : fail(comparison);
 }
 
-static int count(struct comparison *comparison, int64_t *ret_count, char *sql)
+static int count_rows(struct comparison *comparison, int64_t *ret_count, char *sql)
 {
     AUTO_STATEMENT sqlite3_stmt *statement = NULL;
     int code = sql ? sqlite3_prepare_v2(comparison->db, sql, -1, &statement, NULL) : SQLITE_NOMEM;
@@ -79,27 +82,68 @@ static int compare_schema(struct comparison *comparison)
     return r;
 }
 
-/* Which columns hold other values, with a comma between. */
-static int name_columns(struct comparison *comparison, const char *table, char **ret_names)
+/*
+ * The columns that are stored. The others are computed by the schema's own expressions, which are
+ * compared as text and never run: a template that came from elsewhere may say anything there.
+ */
+static int list_columns(struct comparison *comparison, const char *table, struct strlist *columns)
 {
-    AUTO_STRLIST struct strlist columns = STRLIST_INIT;
-    char *sql = sqlite3_mprintf("SELECT name FROM pragma_table_info(%Q)", table);
-    int r = sql ? collect(comparison, sql, &columns) : -ENOMEM;
+    char *sql = sqlite3_mprintf(
+        "SELECT name FROM pragma_table_xinfo(%Q, 'main') WHERE hidden IN (0, 3)", table);
+    int r = sql ? collect(comparison, sql, columns) : -ENOMEM;
     sqlite3_free(sql);
+    return r;
+}
+
+/* Writes `SELECT columns FROM schema.table`: byte by byte, through no index. */
+static void write_select(FILE *stream, char *const *columns, size_t count, const char *schema,
+                         const char *table)
+{
+    (void)fputs("SELECT ", stream);
+    for (size_t i = 0; i < count; i++) {
+        char *column = sqlite3_mprintf("\"%w\" COLLATE BINARY", columns[i]);
+        (void)fprintf(stream, "%s%s", i ? ", " : "", column ? column : "");
+        sqlite3_free(column);
+    }
+    char *from = sqlite3_mprintf(" FROM %s.\"%w\" NOT INDEXED", schema, table);
+    (void)fputs(from ? from : "", stream);
+    sqlite3_free(from);
+}
+
+/* How many rows of one table the other has not, by these columns alone. */
+static int count_missing(struct comparison *comparison, const char *table, char *const *columns,
+                         size_t count, bool of_fresh, int64_t *ret_count)
+{
+    AUTO_FREE char *text = NULL;
+    size_t size = 0;
+    FILE *stream = open_memstream(&text, &size);
+    if (!stream)
+        return -ENOMEM;
+    (void)fputs("SELECT count(*) FROM (", stream);
+    write_select(stream, columns, count, of_fresh ? "fresh" : "main", table);
+    (void)fputs(" EXCEPT ", stream);
+    write_select(stream, columns, count, of_fresh ? "main" : "fresh", table);
+    (void)fputs(")", stream);
+    if (fclose(stream) != 0)
+        return -ENOMEM;
+    return count_rows(comparison, ret_count, sqlite3_mprintf("%s", text));
+}
+
+/* Which columns hold other values, with a comma between. */
+static int name_columns(struct comparison *comparison, const char *table,
+                        const struct strlist *columns, char **ret_names)
+{
     char *names = NULL;
     size_t size = 0;
+    int r = 0;
     FILE *stream = open_memstream(&names, &size);
     if (!stream)
         return -ENOMEM;
-    for (size_t i = 0; r == 0 && i < columns.count; i++) {
+    for (size_t i = 0; r == 0 && i < columns->count; i++) {
         int64_t differ = 0;
-        const char *column = columns.items[i];
-        r = count(comparison, &differ,
-                  sqlite3_mprintf("SELECT count(*) FROM (SELECT \"%w\" FROM main.\"%w\" EXCEPT "
-                                  "SELECT \"%w\" FROM fresh.\"%w\")",
-                                  column, table, column, table));
+        r = count_missing(comparison, table, columns->items + i, 1, false, &differ);
         if (r == 0 && differ)
-            (void)fprintf(stream, "%s%s", ftell(stream) ? ", " : "", column);
+            (void)fprintf(stream, "%s%s", ftell(stream) ? ", " : "", columns->items[i]);
     }
     if (fclose(stream) != 0)
         r = -ENOMEM;
@@ -112,29 +156,34 @@ static int name_columns(struct comparison *comparison, const char *table, char *
 
 static int compare_table(struct comparison *comparison, const char *table)
 {
+    AUTO_STRLIST struct strlist columns = STRLIST_INIT;
     int64_t cached = 0;
     int64_t fresh = 0;
     int64_t differ = 0;
     int64_t differ_back = 0;
-    int r = count(comparison, &cached, sqlite3_mprintf("SELECT count(*) FROM main.\"%w\"", table));
+    int r = list_columns(comparison, table, &columns);
+    if (r == 0 && columns.count == 0)
+        return add_line(comparison, "table %s: SQLite %s cannot read it; its rows may differ",
+                        table, sqlite3_libversion());
+    static const char all[] = "SELECT count(*) FROM %s.\"%w\" NOT INDEXED";
     if (r == 0)
-        r = count(comparison, &fresh, sqlite3_mprintf("SELECT count(*) FROM fresh.\"%w\"", table));
-    static const char except[] = "SELECT count(*) FROM (SELECT * FROM %s.\"%w\" EXCEPT "
-                                 "SELECT * FROM %s.\"%w\")";
+        r = count_rows(comparison, &cached, sqlite3_mprintf(all, "main", table));
     if (r == 0)
-        r = count(comparison, &differ, sqlite3_mprintf(except, "main", table, "fresh", table));
+        r = count_rows(comparison, &fresh, sqlite3_mprintf(all, "fresh", table));
     if (r == 0)
-        r = count(comparison, &differ_back, sqlite3_mprintf(except, "fresh", table, "main", table));
+        r = count_missing(comparison, table, columns.items, columns.count, false, &differ);
+    if (r == 0)
+        r = count_missing(comparison, table, columns.items, columns.count, true, &differ_back);
     if (r < 0 || (cached == fresh && !differ && !differ_back))
         return r;
-    AUTO_FREE char *columns = NULL;
-    r = name_columns(comparison, table, &columns);
+    AUTO_FREE char *names = NULL;
+    r = name_columns(comparison, table, &columns, &names);
     if (r < 0)
         return r;
     return add_line(comparison,
                     "table %s: %lld of %lld cached rows differ, and %lld of %lld built now%s%s",
                     table, (long long)differ, (long long)cached, (long long)differ_back,
-                    (long long)fresh, *columns ? ", in: " : "", columns);
+                    (long long)fresh, *names ? ", in: " : "", names);
 }
 
 static int compare_rows(struct comparison *comparison)
@@ -148,6 +197,29 @@ static int compare_rows(struct comparison *comparison)
     for (size_t i = 0; r == 0 && i < tables.count; i++)
         r = compare_table(comparison, tables.items[i]);
     return r;
+}
+
+/* Stands in for a collation of the application's: rows are only read through it, in some order. */
+static int compare_bytes(void *context UNUSED, int a_size, const void *a, int b_size, const void *b)
+{
+    int order = memcmp(a, b, (size_t)(a_size < b_size ? a_size : b_size));
+    return order ? order : a_size - b_size;
+}
+
+static void add_stand_in(void *context UNUSED, sqlite3 *db, int encoding UNUSED, const char *name)
+{
+    (void)sqlite3_create_collation(db, name, SQLITE_UTF8, NULL, compare_bytes);
+}
+
+/* Objects of the schema that our SQLite cannot parse are left out; nothing of it is trusted. */
+static int prepare_connection(sqlite3 *db)
+{
+    static const int off[] = {SQLITE_DBCONFIG_TRUSTED_SCHEMA, SQLITE_DBCONFIG_ENABLE_TRIGGER,
+                              SQLITE_DBCONFIG_ENABLE_VIEW};
+    int code = sqlite_structure_allow(db);
+    for (size_t i = 0; code == SQLITE_OK && i < ARRAY_LENGTH(off); i++)
+        code = sqlite3_db_config(db, off[i], 0, NULL);
+    return code == SQLITE_OK ? sqlite3_collation_needed(db, NULL, add_stand_in) : code;
 }
 
 static char *uri_of(const char *path)
@@ -178,7 +250,7 @@ int compare_databases(const char *cached, const char *fresh, const char *shown,
     int code = sqlite3_open_v2(cached_uri, &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL);
     struct comparison comparison = {.db = db, .shown = shown, .differences = differences};
     if (code == SQLITE_OK)
-        code = sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+        code = prepare_connection(db);
     if (code != SQLITE_OK)
         return fail(&comparison);
     int r = catalog_db_run(db, "ATTACH ?1 AS fresh", "s", fresh_uri);
