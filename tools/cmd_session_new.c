@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "fs/base/log.h"
+#include "fs/base/progress.h"
 #include "fs/base/units.h"
 #include "fs/mount/serve.h"
 #include "fs/overlay/copies.h"
@@ -253,6 +254,25 @@ static int say_damage(const struct store *store, const struct made_session *made
     return r < 0 ? r : log_errno(EBADMSG, "cannot make the session %s", made->path);
 }
 
+/*
+ * Compares a template that was restored with its manifest, before the daemon has to: mkdir would wait
+ * for that or fail with EAGAIN.
+ */
+static int verify_restored(const struct store *store, const char *key)
+{
+    AUTO_TEMPLATE struct template *template = NULL;
+    int r = template_open_unverified(store, key, &template);
+    if (r == 0)
+        r = template_is_verified(store, template);
+    if (r != 0)
+        return r < 0 ? r : 0;
+    progress_start("comparing the restored template with its manifest",
+                   manifest_size_bytes(template->manifest));
+    r = template_verify(store, template, NULL);
+    progress_stop();
+    return r;
+}
+
 /* A mount that goes away just now is chosen against once more. */
 static int make_on_backend(const struct store *store, const struct new_request *request,
                            struct made_session *made)
@@ -270,7 +290,9 @@ static int make_on_backend(const struct store *store, const struct new_request *
             return r;
         if (made->choice.backend == BACKEND_COPY)
             return make_copied(store, request, made);
-        r = make_mounted(found.mount_point, made);
+        r = verify_restored(store, made->key);
+        if (r == 0)
+            r = make_mounted(found.mount_point, made);
     }
     if (r == -EBADMSG)
         return say_damage(store, made);

@@ -120,7 +120,7 @@ static int check_template(struct verifying *verifying, const char *key, bool con
     memcpy(template.key, key, sizeof(template.key));
     r = links_check(manifest, path);
     if (r == 0)
-        r = contents ? verify_template(&template, path, &fingerprint)
+        r = contents ? verify_template(&template, path, NULL, &fingerprint)
                      : check_sizes(&template, path);
     if (r == 0 && contents)
         verifying->read_bytes += manifest_size_bytes(manifest);

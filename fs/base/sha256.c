@@ -53,12 +53,15 @@ int sha256_of_bytes(const void *data, size_t size, uint8_t ret_digest[SHA256_SIZ
     return r < 0 ? r : sha256_final(hash, ret_digest);
 }
 
-int sha256_of_fd_by(int fd, void *buffer, size_t room, uint8_t ret_digest[SHA256_SIZE_BYTES])
+static int hash_fd(int fd, void *buffer, size_t room, const atomic_bool *stop,
+                   uint8_t ret_digest[SHA256_SIZE_BYTES])
 {
     AUTO_SHA256 struct sha256 *hash = sha256_new();
     if (!hash)
         return -ENOMEM;
     for (off_t offset = 0;;) {
+        if (stop && atomic_load_explicit(stop, memory_order_relaxed))
+            return -ECANCELED;
         ssize_t n = io_pread(fd, buffer, room, offset);
         if (n < 0)
             return (int)n;
@@ -71,14 +74,24 @@ int sha256_of_fd_by(int fd, void *buffer, size_t room, uint8_t ret_digest[SHA256
     }
 }
 
-int sha256_of_fd(int fd, uint8_t ret_digest[SHA256_SIZE_BYTES])
+int sha256_of_fd_by(int fd, void *buffer, size_t room, uint8_t ret_digest[SHA256_SIZE_BYTES])
+{
+    return hash_fd(fd, buffer, room, NULL, ret_digest);
+}
+
+int sha256_of_fd_until(int fd, const atomic_bool *stop, uint8_t ret_digest[SHA256_SIZE_BYTES])
 {
     enum { CHUNK = 1 << 18 };
     AUTO_FREE char *buffer = malloc(CHUNK);
     if (!buffer)
         return -ENOMEM;
     (void)posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
-    return sha256_of_fd_by(fd, buffer, CHUNK, ret_digest);
+    return hash_fd(fd, buffer, CHUNK, stop, ret_digest);
+}
+
+int sha256_of_fd(int fd, uint8_t ret_digest[SHA256_SIZE_BYTES])
+{
+    return sha256_of_fd_until(fd, NULL, ret_digest);
 }
 
 void sha256_to_hex(const uint8_t digest[SHA256_SIZE_BYTES], char ret_hex[SHA256_HEX_LENGTH + 1])

@@ -4,6 +4,7 @@
 #ifndef MINTFS_BASE_SHA256_H
 #define MINTFS_BASE_SHA256_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -31,6 +32,9 @@ MUST_CHECK int sha256_of_bytes(const void *data, size_t size,
 MUST_CHECK int sha256_of_fd(int fd, uint8_t ret_digest[SHA256_SIZE_BYTES]);
 MUST_CHECK int sha256_of_fd_by(int fd, void *buffer, size_t room,
                                uint8_t ret_digest[SHA256_SIZE_BYTES]);
+/* As the first; -ECANCELED soon after *stop is set, which may be NULL. */
+MUST_CHECK int sha256_of_fd_until(int fd, const atomic_bool *stop,
+                                  uint8_t ret_digest[SHA256_SIZE_BYTES]);
 
 void sha256_to_hex(const uint8_t digest[SHA256_SIZE_BYTES], char ret_hex[SHA256_HEX_LENGTH + 1]);
 /* 64 lower-case hexadecimal digits and nothing else; else -EINVAL. */

@@ -17,12 +17,14 @@ static bool wants_write(const struct fuse_file_info *info)
     return (info->flags & O_ACCMODE) != O_RDONLY || (info->flags & O_TRUNC);
 }
 
-static int open_template(struct inode *inode, struct fuse_file_info *info)
+static int open_template(fuse_req_t req, struct inode *inode, struct fuse_file_info *info)
 {
     if (wants_write(info))
         return -EROFS;
     int fd;
-    int r = base_file_acquire(inode->base, inode->entry, &fd);
+    int r = verifier_require(req, inode->base);
+    if (r == 0)
+        r = base_file_acquire(inode->base, inode->entry, &fd);
     if (r < 0)
         return r;
     info->fh = (uint64_t)fd;
@@ -113,7 +115,7 @@ void handle_open(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *info)
     else if (target.inode->kind == INODE_STATUS)
         r = open_status(server, info);
     else
-        r = open_template(target.inode, info);
+        r = open_template(req, target.inode, info);
     if (r < 0) {
         reply_result(req, r);
         return;

@@ -250,7 +250,9 @@ static int make_session(fuse_req_t req, struct inode *parent, const char *name, 
         r = scratch_base(server->scratch, base_key(parent->base), &base);
         if (r < 0)
             return r;
-        r = scratch_session_new(server->scratch, base, name, &options, ret_node);
+        r = verifier_require(req, base);
+        if (r == 0)
+            r = scratch_session_new(server->scratch, base, name, &options, ret_node);
         base_unref(base);
     }
     if (r == 0 && owner)

@@ -180,11 +180,14 @@ static int start_and_loop(struct server *server)
     if (r == 0)
         r = lease_keeper_start(server);
     if (r == 0)
+        r = verifier_start(server);
+    if (r == 0)
         r = stopper_start(server);
     if (r == 0) {
         r = run_loop(server);
         stopper_end(server);
     }
+    verifier_stop(server);
     lease_keeper_stop(server);
     notifier_stop(server);
     end_session(server);

@@ -40,6 +40,7 @@ enum request_kind {
 
 struct notifier;
 struct lease_keeper;
+struct verifier;
 
 struct server {
     const struct serve_options *options;
@@ -55,6 +56,7 @@ struct server {
     int stop_fd; /* wakes the stopper */
     void (*on_ready)(void *context);
     void *on_ready_context;
+    struct verifier *verifier;
     atomic_uint_least64_t requests[REQUEST_KIND_COUNT];
     atomic_bool uses_uring; /* seen: a request came through io_uring */
     bool writeback;
@@ -137,6 +139,20 @@ MUST_CHECK int stopper_start(struct server *server);
 void stopper_end(struct server *server);
 /* The last open file of a detached mount was closed. */
 void stopper_wake(struct server *server);
+
+/* ---- verifier.c: the thread that compares restored templates with their manifests ---- */
+
+MUST_CHECK int verifier_start(struct server *server);
+/* What runs and who waits ends: for a daemon that is asked to stop. */
+void verifier_interrupt(struct server *server);
+void verifier_stop(struct server *server);
+/*
+ * Before anything of the template is used: 0 if it is verified. Else waits for that, as verifier.c
+ * states: -EAGAIN where it takes longer, -EBADMSG (said) where it is damaged, -ESHUTDOWN. No lock held.
+ */
+MUST_CHECK int verifier_require(fuse_req_t req, struct base *base);
+/* How many templates are being verified or wait for their turn. */
+unsigned verifier_count(struct server *server);
 
 /* ---- leases.c: the thread that ends sessions whose time is up or whose owner is gone ---- */
 

@@ -5,6 +5,7 @@
  *     options      allow_other, strict, writeback, io_uring: in force, not as asked for
  *     stopping     a SIGTERM has come, no new opens are taken
  *     open_files   how many
+ *     verifying    restored templates whose first use waits for a comparison with their manifests
  *     counters     sessions_made, stored_bytes, requests: {OPCODE: count}
  *     sessions     [{id, key, bytes, open_files}]
  */
@@ -56,14 +57,14 @@ char *status_text(struct server *server)
         return NULL;
     scratch_each(server->scratch, 0, add_session, sessions);
     json_t *status = json_pack(
-        "{s:s, s:i, s:s, s:s, s:{s:b, s:b, s:b, s:b}, s:b, s:I, s:{s:I, s:I, s:o}, s:o}", "version",
-        MINTFS_VERSION, "pid", (int)getpid(), "mount", options->mount_point, "scratch",
+        "{s:s, s:i, s:s, s:s, s:{s:b, s:b, s:b, s:b}, s:b, s:I, s:i, s:{s:I, s:I, s:o}, s:o}",
+        "version", MINTFS_VERSION, "pid", (int)getpid(), "mount", options->mount_point, "scratch",
         text_of(scratch_path(server->scratch)), "options", "allow_other", options->allow_other,
         "strict", options->strict, "writeback", server->writeback, "io_uring",
         atomic_load(&server->uses_uring), "stopping", atomic_load(&server->stopping), "open_files",
-        (json_int_t)atomic_load(&server->open_files), "counters", "sessions_made",
-        (json_int_t)counts.sessions_made, "stored_bytes", (json_int_t)counts.stored_bytes,
-        "requests", request_counts(server), "sessions", sessions);
+        (json_int_t)atomic_load(&server->open_files), "verifying", (int)verifier_count(server),
+        "counters", "sessions_made", (json_int_t)counts.sessions_made, "stored_bytes",
+        (json_int_t)counts.stored_bytes, "requests", request_counts(server), "sessions", sessions);
     if (!status)
         return NULL;
     AUTO_FREE char *dumped = json_dumps(status, JSON_INDENT(2));

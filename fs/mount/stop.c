@@ -118,6 +118,7 @@ static void end_loop(struct server *server)
 static void stop(struct server *server)
 {
     atomic_store(&server->stopping, true);
+    verifier_interrupt(server);
     struct timespec until = time_from_now((int64_t)server->options->grace_seconds * 1000000000);
     await_closed(server, &until);
     /* A working directory or a mapping keeps it busy too. */

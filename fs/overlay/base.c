@@ -30,6 +30,7 @@ struct base {
     atomic_uint refs;
     const struct store *store;
     struct template *template;
+    atomic_bool verified; /* never goes back */
     uint8_t digest[SHA256_SIZE_BYTES];
     uint64_t first_number;
     pthread_mutex_t sessions; /* guards the three below */
@@ -156,7 +157,7 @@ int base_open(const struct store *store, const char *key, struct base **ret_base
     base->in_use = (struct lock)LOCK_INIT;
     pthread_mutex_init(&base->files, NULL);
     pthread_mutex_init(&base->sessions, NULL);
-    int r = template_open(store, key, &base->template);
+    int r = template_open_unverified(store, key, &base->template);
     if (r == 0)
         r = index_tree(base);
     if (r == 0)
@@ -164,12 +165,35 @@ int base_open(const struct store *store, const char *key, struct base **ret_base
     if (r == 0)
         base->first_number =
             atomic_fetch_add(&next_number, base->template->manifest->entry_count + 1);
+    if (r == 0)
+        r = base_is_verified(base);
     if (r < 0) {
         base_unref(base);
         return r;
     }
     *ret_base = base;
     return 0;
+}
+
+int base_is_verified(struct base *base)
+{
+    if (atomic_load(&base->verified))
+        return 1;
+    int r = template_is_verified(base->store, base->template);
+    if (r == 1)
+        atomic_store(&base->verified, true);
+    return r;
+}
+
+int base_verify(struct base *base, const atomic_bool *stop)
+{
+    int r = base_is_verified(base);
+    if (r != 0)
+        return r < 0 ? r : 0;
+    r = template_verify(base->store, base->template, stop);
+    if (r == 0)
+        atomic_store(&base->verified, true);
+    return r;
 }
 
 struct base *base_ref(struct base *base)
@@ -229,6 +253,8 @@ static int take_use_lock(struct base *base)
 
 int base_hold(struct base *base)
 {
+    if (!atomic_load(&base->verified))
+        return -EAGAIN;
     AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&base->sessions);
     if (base->session_count == 0) {
         int r = take_use_lock(base);

@@ -8,6 +8,7 @@
 #ifndef MINTFS_OVERLAY_BASE_H
 #define MINTFS_OVERLAY_BASE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -21,8 +22,18 @@
 
 struct base;
 
-/* Errors are those of template_open(). The store is borrowed. */
+/* Errors are those of template_open_unverified(). The store is borrowed. */
 MUST_CHECK int base_open(const struct store *store, const char *key, struct base **ret_base);
+/*
+ * Whether the template is known to be whole, 0 or 1: before that its names can be listed, but no
+ * session stands on it, and nobody may acquire its files. Asks the catalog until it is.
+ */
+MUST_CHECK int base_is_verified(struct base *base);
+/*
+ * Compares it with its manifest, unless it is verified. -EBADMSG, with the file said; -ECANCELED soon
+ * after *stop is set, which may be NULL.
+ */
+MUST_CHECK int base_verify(struct base *base, const atomic_bool *stop);
 struct base *base_ref(struct base *base);
 void base_unref(struct base *base);
 unsigned base_refs(const struct base *base);
@@ -35,7 +46,7 @@ bool base_is_current(const struct base *base);
 
 /*
  * One session more stands on it: the lock locks/use-KEY, shared, then keeps eviction away.
- * -ENOENT when the template was evicted before.
+ * -ENOENT when the template was evicted before; -EAGAIN when it is not verified.
  */
 MUST_CHECK int base_hold(struct base *base);
 /* One session less; with the last the lock is free, its file kept: the next is likely to be near. */

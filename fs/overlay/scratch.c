@@ -40,7 +40,7 @@ int scratch_base(struct scratch *scratch, const char *key, struct base **ret_bas
     /* Evicted since, and built anew: the old one stays with whoever still refers to it. */
     if (*ret_base)
         unlist_base(scratch, *ret_base);
-    /* Without the lock: a template from elsewhere is checked when it is first opened. */
+    /* Without the lock: its manifest may be long. */
     struct listed_base *fresh = calloc(1, sizeof(*fresh));
     if (!fresh)
         return -ENOMEM;

@@ -48,7 +48,10 @@ void scratch_close(struct scratch *scratch);
 /* The directory, for messages. */
 const char *scratch_path(const struct scratch *scratch);
 
-/* The template as sessions stand on it, kept for the next who asks; a reference for the caller. */
+/*
+ * The template as sessions stand on it, kept for the next who asks; a reference for the caller. It
+ * need not be verified yet: see base_is_verified().
+ */
 MUST_CHECK int scratch_base(struct scratch *scratch, const char *key, struct base **ret_base);
 
 /* 1 to 128 of [A-Za-z0-9._-], not starting with a dot. */
@@ -65,7 +68,10 @@ struct session_new_options {
     gid_t gid;
     struct session_lease lease;
 };
-/* Makes a session and hands out its directory, referenced. -EEXIST, -EINVAL for a bad ID. */
+/*
+ * Makes a session and hands out its directory, referenced. -EEXIST, -EINVAL for a bad ID, -EAGAIN
+ * where the base is not verified.
+ */
 MUST_CHECK int scratch_session_new(struct scratch *scratch, struct base *base, const char *id,
                                    const struct session_new_options *options,
                                    struct node **ret_root);

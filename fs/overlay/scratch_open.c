@@ -31,7 +31,15 @@ struct base_search {
 static int find_base_for_recovery(const char *key, struct base **ret_base, void *context)
 {
     struct base_search *search = context;
-    search->error = scratch_base(search->scratch, key, ret_base);
+    struct base *base;
+    search->error = scratch_base(search->scratch, key, &base);
+    if (search->error < 0)
+        return search->error;
+    search->error = base_verify(base, NULL);
+    if (search->error < 0)
+        base_unref(base);
+    else
+        *ret_base = base;
     return search->error;
 }
 

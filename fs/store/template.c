@@ -45,11 +45,8 @@ bool template_exists(const struct store *store, const char *key)
     return faccessat(store->templates_fd, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-/*
- * 1: the catalog knows these very files to be whole; 0: not. Each is looked at, and none is read. A
- * catalog that cannot be asked has been logged; then every use is the first.
- */
-static int is_verified(const struct store *store, const struct template *template)
+/* A catalog that cannot be asked has been logged; then every use is the first. */
+int template_is_verified(const struct store *store, const struct template *template)
 {
     int64_t fingerprint;
     if (fingerprint_take(template->files_fd, template->manifest, &fingerprint) < 0)
@@ -58,12 +55,14 @@ static int is_verified(const struct store *store, const struct template *templat
     return r == 1 || r == -EPROTONOSUPPORT ? r : 0;
 }
 
-/* Compares all of it with the manifest, and records in the catalog that it is whole. */
-static int verify_and_record(const struct store *store, const struct template *template,
-                             const char *shown_path)
+int template_verify(const struct store *store, const struct template *template,
+                    const atomic_bool *stop)
 {
+    AUTO_FREE char *shown_path = shown_path_of(store, template->key);
+    if (!shown_path)
+        return log_errno(ENOMEM, "template %s", template->key);
     int64_t fingerprint;
-    int r = verify_template(template, shown_path, &fingerprint);
+    int r = verify_template(template, shown_path, stop, &fingerprint);
     if (r < 0)
         return r;
     r = catalog_add(store->catalog, template->manifest, fingerprint, false, NULL);
@@ -81,7 +80,8 @@ static int log_denied(int dirfd, const char *name, int error, const char *shown,
     return log_errno(error, "%s", shown);
 }
 
-int template_open(const struct store *store, const char *key, struct template **ret_template)
+int template_open_unverified(const struct store *store, const char *key,
+                             struct template **ret_template)
 {
     if (!template_exists(store, key)) {
         struct foreign foreign = {.count = 1};
@@ -115,9 +115,18 @@ int template_open(const struct store *store, const char *key, struct template **
                         strerror(-template->files_fd));
     if (template->files_fd < 0)
         return log_denied(fd, "files", template->files_fd, shown_path, shown_path);
-    r = is_verified(store, template);
+    *ret_template = steal_pointer(&template);
+    return 0;
+}
+
+int template_open(const struct store *store, const char *key, struct template **ret_template)
+{
+    AUTO_TEMPLATE struct template *template = NULL;
+    int r = template_open_unverified(store, key, &template);
     if (r == 0)
-        r = verify_and_record(store, template, shown_path);
+        r = template_is_verified(store, template);
+    if (r == 0)
+        r = template_verify(store, template, NULL);
     if (r < 0)
         return r;
     *ret_template = steal_pointer(&template);

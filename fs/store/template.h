@@ -6,6 +6,7 @@
 #ifndef MINTFS_STORE_TEMPLATE_H
 #define MINTFS_STORE_TEMPLATE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -35,6 +36,22 @@ MUST_CHECK int template_open(const struct store *store, const char *key,
 void template_close(struct template *template);
 void template_closep(struct template **template);
 #define AUTO_TEMPLATE CLEANUP(template_closep)
+
+/*
+ * As template_open(), but one that the catalog does not know to be whole is opened as it is, none of
+ * its files looked at: nothing of them may be used before template_verify() or
+ * template_is_verified() says so.
+ */
+MUST_CHECK int template_open_unverified(const struct store *store, const char *key,
+                                        struct template **ret_template);
+/* 1: the catalog knows these very files to be whole; 0: not. Each is looked at, and none is read. */
+MUST_CHECK int template_is_verified(const struct store *store, const struct template *template);
+/*
+ * Compares all of it with the manifest, and records in the catalog that it is whole. The file that
+ * differs is said, and -EBADMSG; -ECANCELED soon after *stop is set, which may be NULL.
+ */
+MUST_CHECK int template_verify(const struct store *store, const struct template *template,
+                               const atomic_bool *stop);
 
 /* Opens the regular file of that manifest path for reading. */
 MUST_CHECK int template_open_file(const struct template *template, const char *path);

@@ -26,7 +26,8 @@ static int log_difference(const char *shown_path, const char *path, const char *
     return log_fail(EBADMSG, "%s/files/%s: %s: the template is damaged", shown_path, path, what);
 }
 
-static int verify_file(int fd, const struct manifest_entry *entry, const char *shown_path)
+static int verify_file(int fd, const struct manifest_entry *entry, const char *shown_path,
+                       const atomic_bool *stop)
 {
     struct stat status;
     if (fstat(fd, &status) < 0)
@@ -36,7 +37,9 @@ static int verify_file(int fd, const struct manifest_entry *entry, const char *s
     if ((uint64_t)status.st_size != entry->size_bytes)
         return log_difference(shown_path, entry->path, "its size differs from the manifest");
     uint8_t digest[SHA256_SIZE_BYTES];
-    int r = sha256_of_fd(fd, digest);
+    int r = sha256_of_fd_until(fd, stop, digest);
+    if (r == -ECANCELED)
+        return r;
     if (r == 0 && memcmp(digest, entry->digest, sizeof(digest)) != 0)
         return log_difference(shown_path, entry->path, "its content differs from the manifest");
     progress_add(entry->size_bytes);
@@ -79,7 +82,8 @@ static int log_unreadable(int files_fd, const struct manifest_entry *entry, cons
     return log_errno(error, "%s", shown);
 }
 
-static int verify_entry(int files_fd, const struct manifest_entry *entry, const char *shown_path)
+static int verify_entry(int files_fd, const struct manifest_entry *entry, const char *shown_path,
+                        const atomic_bool *stop)
 {
     if (entry->type == ENTRY_SYMLINK)
         return verify_link(files_fd, entry, shown_path);
@@ -90,7 +94,7 @@ static int verify_entry(int files_fd, const struct manifest_entry *entry, const 
         return log_difference(shown_path, entry->path, "something else lies there");
     if (fd < 0)
         return log_unreadable(files_fd, entry, shown_path, fd);
-    return entry->type == ENTRY_FILE ? verify_file(fd, entry, shown_path)
+    return entry->type == ENTRY_FILE ? verify_file(fd, entry, shown_path, stop)
                                      : verify_directory(fd, entry, shown_path);
 }
 
@@ -118,7 +122,7 @@ static int mend_modes(const struct template *template, const char *shown_path)
 }
 
 int verify_template(const struct template *template, const char *shown_path,
-                    int64_t *ret_fingerprint)
+                    const atomic_bool *stop, int64_t *ret_fingerprint)
 {
     int64_t fingerprint = FINGERPRINT_NONE;
     int r = mend_modes(template, shown_path);
@@ -127,7 +131,7 @@ int verify_template(const struct template *template, const char *shown_path,
     if (r == 0 && fingerprint_take(template->files_fd, template->manifest, &fingerprint) < 0)
         fingerprint = FINGERPRINT_NONE;
     for (size_t i = 0; r == 0 && i < template->manifest->entry_count; i++)
-        r = verify_entry(template->files_fd, &template->manifest->entries[i], shown_path);
+        r = verify_entry(template->files_fd, &template->manifest->entries[i], shown_path, stop);
     if (r == 0)
         *ret_fingerprint = fingerprint;
     return r;

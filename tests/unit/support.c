@@ -347,6 +347,7 @@ struct node *session_made(struct scratch *scratch, const char *key, const char *
 {
     struct base *base = NULL;
     CHECK_EQ(scratch_base(scratch, key, &base), 0);
+    CHECK_EQ(base_verify(base, NULL), 0);
     struct session_new_options options = {.mode = 0700, .uid = geteuid(), .gid = getegid()};
     struct node *root = NULL;
     CHECK_EQ(scratch_session_new(scratch, base, id, &options, &root), 0);

@@ -145,7 +145,9 @@ static int act_new(struct world *world)
     int r = scratch_base(world->scratch, world->key, &base);
     if (r < 0)
         return r;
-    r = scratch_session_new(world->scratch, base, "s", &options, &root);
+    r = base_verify(base, NULL);
+    if (r == 0)
+        r = scratch_session_new(world->scratch, base, "s", &options, &root);
     base_unref(base);
     if (r == 0)
         node_unref(root, 1);

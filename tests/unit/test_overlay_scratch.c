@@ -80,6 +80,7 @@ static void test_ids(void **state)
     world_begin(&world, *state);
     struct base *base = NULL;
     CHECK_EQ(scratch_base(world.scratch, world.key, &base), 0);
+    CHECK_EQ(base_verify(base, NULL), 0);
     char longest[SESSION_ID_MAX + 2];
     memset(longest, 'x', sizeof(longest));
     longest[SESSION_ID_MAX + 1] = '\0';

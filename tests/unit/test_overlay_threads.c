@@ -204,6 +204,7 @@ static void *work_in_a_crowd(void *context)
             struct base *base = NULL;
             struct session_new_options options = {.mode = 0700};
             CHECK_EQ(scratch_base(worker->world->scratch, worker->world->key, &base), 0);
+            CHECK_EQ(base_verify(base, NULL), 0);
             r = scratch_session_new(worker->world->scratch, base, "s", &options, &root);
             base_unref(base);
             CHECK(r == 0 || r == -EEXIST);
