@@ -43,7 +43,7 @@ static bool knows_work(const char *name)
 
 static bool knows_lock(const char *name)
 {
-    static const char *const names[] = {"catalog", "gc", "mount", "mounting"};
+    static const char *const names[] = {"catalog", "gc", "mount", "mounting", "pins"};
     return is_one_of(name, names, ARRAY_LENGTH(names)) ||
            (has_prefix(name, "build-") && sha256_is_hex(name + strlen("build-"))) ||
            (has_prefix(name, "use-") && sha256_is_hex(name + strlen("use-")));
@@ -235,7 +235,8 @@ static int remove_markers(int fd, const char *path)
         if (r < 0 && r != -ENOENT)
             return log_errno(r, "%s/%s", path, markers[i]);
     }
-    if (rmdir(path) < 0)
+    /* Not empty: a process that waits for the end of this has begun a new store. */
+    if (rmdir(path) < 0 && errno != ENOTEMPTY && errno != EEXIST)
         log_warning("%s stays: %s", path, strerror(errno));
     return 0;
 }

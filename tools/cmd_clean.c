@@ -25,6 +25,7 @@
 #include "fs/overlay/uses.h"
 #include "fs/store/catalog.h"
 #include "fs/store/config.h"
+#include "fs/store/in_use.h"
 #include "tools/clean_store.h"
 #include "tools/command.h"
 #include "tools/inventory.h"
@@ -187,6 +188,17 @@ static int remove_all(struct cleaning *cleaning)
     int r = dir_each(store->locks_fd, check_build, NULL);
     if (r == 0)
         r = unmount(store);
+    /* From here on nobody else has it open: no build, no mount, no session that is being made. */
+    if (r == 0)
+        r = in_use_claim(store->fd, store->path);
+    if (r == -ESTALE) {
+        log_info("another process has removed the store %s meanwhile", store->path);
+        return 0;
+    }
+    /* What there is now, and not when it was listed. */
+    inventory_fini(&cleaning->inventory);
+    if (r == 0)
+        r = inventory_read(store, &cleaning->inventory);
     progress_start("removing", 0);
     if (r == 0)
         r = remove_copies(cleaning);

@@ -22,6 +22,7 @@
 #include "fs/store/catalog.h"
 #include "fs/store/fingerprint.h"
 #include "fs/store/foreign.h"
+#include "fs/store/gc.h"
 #include "fs/store/interrupt.h"
 #include "fs/store/links.h"
 #include "fs/store/named.h"
@@ -259,28 +260,65 @@ static int check_row(const struct catalog_row *row, void *context)
     return strlist_add(&drift->known, row->key);
 }
 
-static int compare_texts(const void *a, const void *b)
+static int note_known(const struct catalog_row *row, void *context)
 {
-    return strcmp(*(char *const *)a, *(char *const *)b);
+    return strlist_add(context, row->key);
+}
+
+/* A template that a builder is publishing enters the catalog last, and by now it may have. */
+static int find_unknown(struct verifying *verifying, const struct strlist *known,
+                        struct strlist *ret_unknown)
+{
+    char lock_name[BUILD_LOCK_NAME_SIZE];
+    char holder[64];
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < verifying->keys.count; i++) {
+        const char *key = verifying->keys.items[i];
+        sweep_lock_name(key, lock_name);
+        if (!strlist_contains(known, key) && !is_told(verifying, key) &&
+            template_exists(verifying->store, key) &&
+            lock_holder(verifying->store->locks_fd, lock_name, holder, sizeof(holder)) != 1)
+            r = strlist_add(ret_unknown, key);
+    }
+    return r;
+}
+
+/* The templates that the catalog lacks are looked for again before they are reported. */
+static int check_known(struct verifying *verifying, const struct strlist *known)
+{
+    CLEANUP(strlist_fini) struct strlist unknown = STRLIST_INIT;
+    CLEANUP(strlist_fini) struct strlist again = STRLIST_INIT;
+    int r = find_unknown(verifying, known, &unknown);
+    if (r == 0 && unknown.count)
+        r = catalog_each(verifying->store->catalog, note_known, &again);
+    strlist_sort(&again);
+    for (size_t i = 0; r == 0 && i < unknown.count; i++) {
+        if (strlist_contains(&again, unknown.items[i]))
+            continue;
+        log_info("the catalog has not met %.*s%s", SHOWN_KEY, unknown.items[i],
+                 verifying->repair ? ": entered" : "");
+        add_problem(verifying, "unknown", unknown.items[i], verifying->repair);
+    }
+    return r;
 }
 
 static int check_catalog(struct verifying *verifying)
 {
     CLEANUP(drift_fini) struct drift drift = {.verifying = verifying, .known = STRLIST_INIT};
-    int r = catalog_each(verifying->store->catalog, check_row, &drift);
+    /* gc and evict take templates out of the directory first and then out of the catalog. */
+    AUTO_LOCK struct lock evicting = LOCK_INIT;
+    AUTO_LOCK struct lock pinning = LOCK_INIT;
+    int r = gc_lock(verifying->store, &evicting);
+    if (r == 0)
+        r = pin_lock(verifying->store, &pinning);
+    if (r == 0)
+        r = catalog_each(verifying->store->catalog, check_row, &drift);
     if (r == 0)
         r = catalog_each_name(verifying->store->catalog, check_name, verifying);
     strlist_sort(&drift.known);
-    for (size_t i = 0; r == 0 && i < verifying->keys.count; i++) {
-        const char *key = verifying->keys.items[i];
-        if ((drift.known.count &&
-             bsearch(&key, drift.known.items, drift.known.count, sizeof(key), compare_texts)) ||
-            is_told(verifying, key))
-            continue;
-        log_info("the catalog has not met %.*s%s", SHOWN_KEY, key,
-                 verifying->repair ? ": entered" : "");
-        add_problem(verifying, "unknown", key, verifying->repair);
-    }
+    if (r == 0)
+        r = check_known(verifying, &drift.known);
+    lock_release(&pinning);
     return r == 0 && verifying->repair ? catalog_reconcile(verifying->store->catalog, NULL, NULL)
                                        : r;
 }

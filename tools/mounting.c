@@ -221,9 +221,16 @@ int mounting_await(const struct store *store, struct serve_found *ret_found)
 /* A mount that cannot be seen from here goes with its daemon, which is asked to end. */
 static int end_unreachable(const struct store *store, const struct serve_found *found, int pidfd)
 {
-    if (pidfd < 0 || !is_daemon(store, found->pid) ||
-        syscall(SYS_pidfd_send_signal, pidfd, SIGTERM, NULL, 0) < 0)
-        return mounting_say_unreachable(store, found);
+    bool is_it = pidfd >= 0 && is_daemon(store, found->pid);
+    if (is_it && is_ending(store, found))
+        return 0;
+    if (!is_it || syscall(SYS_pidfd_send_signal, pidfd, SIGTERM, NULL, 0) < 0) {
+        /* It may have ended since, and another may have begun. */
+        AUTO_SERVE_FOUND struct serve_found now = {0};
+        int r = serve_find(store, &now);
+        return r == 1 && now.pid == found->pid ? mounting_say_unreachable(store, found)
+                                               : (r < 0 ? r : 0);
+    }
     log_info("asked the daemon of %s (process %d) to end: its mount cannot be seen from here",
              found->mount_point, found->pid);
     return 0;
@@ -264,6 +271,9 @@ static int unmount(const char *place)
         break;
     }
     int r = mountpoint_unmount(place, false);
+    /* Another process was faster. */
+    if (r < 0 && mountpoint_state(place) == MOUNT_NONE)
+        return 0;
     if (r == -EBUSY) {
         AUTO_FREE char *users = mount_users(place);
         return log_fail(EBUSY, "%s is in use%s%s", place, users ? " by " : "",
@@ -351,12 +361,18 @@ static int run_mount(char *option, bool quiet)
 
 int mounting_start(const struct store *store, bool quiet, struct serve_found *ret_found)
 {
+    /* Another process may unmount it before it is used. */
+    enum { TRIES = 10 };
     char option[32];
     int r = idle_option(option, sizeof(option));
-    if (r == 0)
+    for (int i = 0; r == 0 && i < TRIES; i++) {
         r = run_mount(option, quiet);
-    if (r < 0)
-        return r;
-    /* Whoever else started it meanwhile has done as well. */
-    return r == EXIT_DONE || r == EXIT_BUSY ? mounting_find(store, ret_found) : 0;
+        if (r < 0 || (r != EXIT_DONE && r != EXIT_BUSY))
+            return r < 0 ? r : 0;
+        /* Where another process was faster, its mount is as good. */
+        r = mounting_find(store, ret_found);
+        if (ret_found->mount_point)
+            break;
+    }
+    return r;
 }

@@ -133,7 +133,7 @@ static void account(const struct gc_options *options, const struct batch *batch,
     }
 }
 
-static int lock_gc(const struct store *store, struct lock *lock)
+int gc_lock(const struct store *store, struct lock *lock)
 {
     int r;
     do
@@ -269,7 +269,7 @@ int gc_run(const struct store *store, const struct gc_options *options,
     struct gc_result result = {0};
     if (!options->dry_run)
         sweep_building(store, NULL);
-    int r = lock_gc(store, &lock);
+    int r = gc_lock(store, &lock);
     if (r < 0)
         return r;
     progress_start("evicting", 0);

@@ -22,6 +22,7 @@
 #include <stdint.h>
 
 #include "fs/base/cleanup.h"
+#include "fs/base/lock.h"
 #include "fs/store/catalog.h"
 #include "fs/store/store.h"
 #include "fs/store/strlist.h"
@@ -85,5 +86,8 @@ MUST_CHECK int gc_is_due(const struct store *store, const struct gc_options *opt
  */
 MUST_CHECK int gc_evict(const struct store *store, const struct gc_options *options,
                         const struct strlist *keys, enum gc_fate *ret_fates);
+
+/* While this is held nothing is evicted. Errors are logged. Taken before the other locks. */
+MUST_CHECK int gc_lock(const struct store *store, struct lock *lock);
 
 #endif

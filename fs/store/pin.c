@@ -32,8 +32,19 @@ static int set_file(const struct store *store, const char *key, bool pinned)
     return file < 0 ? file : io_fsync(fd);
 }
 
+int pin_lock(const struct store *store, struct lock *lock)
+{
+    int r = lock_take(lock, store->locks_fd, "pins", LOCK_EXCLUSIVE, true);
+    return r < 0 ? log_errno(r, "cannot write to %s/v1/locks", store->path) : 0;
+}
+
 int pin_set(const struct store *store, const char *key, bool pinned)
 {
+    /* The file and the catalog's column change together. */
+    AUTO_LOCK struct lock lock = LOCK_INIT;
+    int locked = pin_lock(store, &lock);
+    if (locked < 0)
+        return locked;
     bool was_pinned = pin_exists(store, key);
     int r = set_file(store, key, pinned);
     if (r < 0)

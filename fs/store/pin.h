@@ -8,7 +8,11 @@
 #include <stdbool.h>
 
 #include "fs/base/cleanup.h"
+#include "fs/base/lock.h"
 #include "fs/store/store.h"
+
+/* While this is held no pin changes: file and catalog agree. Errors are logged. */
+MUST_CHECK int pin_lock(const struct store *store, struct lock *lock);
 
 bool pin_exists(const struct store *store, const char *key);
 

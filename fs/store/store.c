@@ -14,6 +14,7 @@
 #include "fs/base/sha256.h"
 #include "fs/store/catalog.h"
 #include "fs/store/config.h"
+#include "fs/store/in_use.h"
 
 static const char marker_name[] = "mintfs-store";
 static const char marker_text[] =
@@ -257,16 +258,18 @@ static int open_all(struct store *store, const char *asked)
     int r = dir_make_parents(asked, 0700);
     if (r < 0)
         return store_log_error(asked, r, NULL);
-    AUTO_FD int fd = io_openat(AT_FDCWD, asked, O_RDONLY | O_DIRECTORY, 0);
+    int fd = store->fd = io_openat(AT_FDCWD, asked, O_RDONLY | O_DIRECTORY, 0);
     if (fd < 0)
-        return store_log_error(asked, fd, NULL);
+        return fd == -ENOENT ? -ESTALE : store_log_error(asked, fd, NULL);
     /* Resolved once: a link that is turned elsewhere later does not split the store. */
     store->path = realpath(asked, NULL);
     if (!store->path)
-        return store_log_error(asked, errno, NULL);
+        return errno == ENOENT ? -ESTALE : store_log_error(asked, errno, NULL);
     r = check_owner(fd, store->path, NULL);
     if (r == 0)
         r = check_file_system(fd, store->path);
+    if (r == 0)
+        r = in_use_share(fd, store->path);
     if (r == 0)
         r = mark(fd, store->path);
     if (r == 0)
@@ -282,23 +285,39 @@ static int open_all(struct store *store, const char *asked)
     return r;
 }
 
-int store_open(struct store **ret_store)
+static int try_open(const char *asked, struct store **ret_store)
 {
     AUTO_STORE struct store *store = malloc(sizeof(*store));
     if (!store)
         return log_errno(ENOMEM, "store");
-    *store = (struct store){
-        .v1_fd = -1, .templates_fd = -1, .building_fd = -1, .locks_fd = -1, .sessions_fd = -1};
-    AUTO_FREE char *asked = NULL;
-    int r = store_path(&asked);
-    if (r == 0)
-        r = open_all(store, asked);
+    *store = (struct store){.fd = -1,
+                            .v1_fd = -1,
+                            .templates_fd = -1,
+                            .building_fd = -1,
+                            .locks_fd = -1,
+                            .sessions_fd = -1};
+    int r = open_all(store, asked);
     if (r == 0)
         r = catalog_new(store, &store->catalog);
     if (r < 0)
         return r;
     *ret_store = steal_pointer(&store);
     return 0;
+}
+
+int store_open(struct store **ret_store)
+{
+    enum { REMOVALS_MAX = 1000 };
+    AUTO_FREE char *asked = NULL;
+    int r = store_path(&asked);
+    /* `mintfs clean` may remove the directory while it is being opened, and again the next one. */
+    for (int i = 0; r == 0 && i < REMOVALS_MAX; i++) {
+        r = try_open(asked, ret_store);
+        if (r != -ESTALE)
+            return r;
+        r = 0;
+    }
+    return r < 0 ? r : log_fail(ESTALE, "store %s is removed again and again", asked);
 }
 
 static int find_any(int dirfd UNUSED, const char *name, unsigned char type UNUSED,
@@ -333,8 +352,8 @@ void store_close(struct store *store)
     if (!store)
         return;
     catalog_free(store->catalog);
-    const int fds[] = {store->sessions_fd, store->locks_fd, store->building_fd, store->templates_fd,
-                       store->v1_fd};
+    const int fds[] = {store->sessions_fd,  store->locks_fd, store->building_fd,
+                       store->templates_fd, store->v1_fd,    store->fd};
     for (size_t i = 0; i < ARRAY_LENGTH(fds); i++)
         if (fds[i] >= 0)
             (void)close(fds[i]);

@@ -24,6 +24,7 @@ struct catalog;
 
 struct store {
     char *path; /* absolute, without symbolic links; for messages and for builders' arguments */
+    int fd;     /* its directory, locked (fs/store/in_use.h) */
     int v1_fd;
     int templates_fd;
     int building_fd;

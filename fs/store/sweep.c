@@ -70,7 +70,8 @@ static int sweep_lock(int locks_fd, const char *name, unsigned char type UNUSED,
     bool is_build = !strncmp(name, lock_prefix, length) && sha256_is_hex(name + length);
     bool is_use =
         !strncmp(name, use_prefix, strlen(use_prefix)) && sha256_is_hex(name + strlen(use_prefix));
-    if ((!is_build && !is_use && strcmp(name, "catalog") != 0 && strcmp(name, "gc") != 0) ||
+    if ((!is_build && !is_use && strcmp(name, "catalog") != 0 && strcmp(name, "gc") != 0 &&
+         strcmp(name, "pins") != 0) ||
         (is_build && sweep->held_key && !strcmp(name + length, sweep->held_key)))
         return 0;
     /* Its time tells gc that a daemon's sessions used the template just now (lock_rest()). */

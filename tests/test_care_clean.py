@@ -1,0 +1,93 @@
+"""clean and everything else: either it waits or it is refused, and nothing serves a lost store."""
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from load.commands import Drill
+from support.basics import SEED, eventually, seeded
+from support.mounts import mount_lines
+
+HOLDER = """
+import fcntl, os, sys
+fd = os.open(sys.argv[1], os.O_RDONLY)
+fcntl.flock(fd, fcntl.LOCK_SH)
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_clean_is_refused_while_another_command_uses_the_store(store, key):
+    """It is named, and nothing is removed."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, store.path],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as holder:
+        assert holder.stdout.readline() == b"ready\n"
+        said = store.run("clean", "--yes", status=4).stderr
+        assert f"({holder.pid})" in said and str(store.path) in said
+        assert store.template(key).exists()
+        holder.stdin.close()
+    store.run("clean", "--yes")
+    assert not store.path.exists()
+
+
+def test_clean_names_the_build_that_runs(store, key):
+    """By its subcommand; a build that waits for another is in the way as well."""
+    fifo = store.home / "fifo"
+    os.mkfifo(fifo)
+    builder = store.start("build", "--", "sh", "-c", f'read x <"{fifo}"; : >"$0"', "{out}")
+    with open(fifo, "w") as out:  # opens when the builder reads
+        said = store.run("clean", "--yes", status=4).stderr
+        assert "is being built" in said
+        assert store.template(key).exists()
+        out.write("go\n")
+    assert builder.wait() == 0, builder.stderr.read()
+    builder.communicate()
+    store.run("clean", "--yes")
+    assert not store.path.exists()
+
+
+@pytest.mark.parametrize("command", [["build"], ["mount"]])
+def test_what_starts_while_clean_removes_the_store_begins_a_new_one(fuse, store, key, command):
+    point = store.home / "mnt"
+    words = {"build": ["-n", "app", "--", "sh", "-c", ': >"$0"', "{out}"], "mount": [point]}[command[0]]
+    fd = os.open(store.path, os.O_RDONLY)
+    fcntl.flock(fd, fcntl.LOCK_EX)  # as clean does
+    starter = store.start(*command, *words)
+    line = starter.stderr.readline()
+    assert "waiting for mintfs clean" in line
+    shutil.rmtree(store.path)
+    os.close(fd)
+    out, err = starter.communicate(timeout=600)
+    assert starter.returncode == 0, err
+    assert (store.path / "mintfs-store").exists() and not store.template(key).exists()
+    if command == ["mount"]:
+        assert os.listdir(point / "templates") == []
+        assert str(point) in store.fail("mount", status=4)
+        store.run("umount")
+        eventually(lambda: not mount_lines(point))
+    assert store.leftovers() == []
+
+
+def test_a_mount_holds_the_store(mount, key):
+    """Also after its starter has ended; clean unmounts it first."""
+    fd = os.open(mount.store.path, os.O_RDONLY)
+    with pytest.raises(BlockingIOError):
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.close(fd)
+    mount.stop()
+
+
+def test_mixed_commands_leave_nothing_inconsistent(fuse, place):
+    """A short `scripts/soak commands`."""
+    drill = Drill(place, seeded("commands", SEED))
+    try:
+        drill.run(count=400, most_workers=10)
+    finally:
+        drill.close()
