@@ -71,8 +71,8 @@ static bool knows_copy(const char *name)
 
 static bool knows_scratch_file(const char *name)
 {
-    static const char *const names[] = {"blocks",  "owners", "reserve",
-                                        "serials", "lock",   "mintfs-scratch"};
+    static const char *const names[] = {"blocks",     "owners",  "reserve", "roster",
+                                        "roster.new", "serials", "lock",    "mintfs-scratch"};
     return is_one_of(name, names, ARRAY_LENGTH(names));
 }
 

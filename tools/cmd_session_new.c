@@ -144,7 +144,7 @@ static int check_elsewhere(const struct store *store, const struct made_session 
 {
     int r = made->choice.backend == BACKEND_COPY ? is_mounted(store, made) : is_copied(store, made);
     if (r == 0)
-        r = uses_each_at_rest(store, is_this_id, (void *)(uintptr_t)made);
+        r = uses_each_id_at_rest(store, is_this_id, (void *)(uintptr_t)made);
     return r > 0 ? say_exists(made) : r;
 }
 

@@ -109,7 +109,7 @@ int sessions_read(const struct store *store, struct session_table *ret_table)
     int r = read_mounted(store, &table);
     if (r < 0)
         return r;
-    r = uses_each_at_rest(store, add_at_rest, &table);
+    r = uses_each_id_at_rest(store, add_at_rest, &table);
     if (r < 0)
         return r;
     r = copies_sweep_each(store, add_copy, &table);

@@ -4,6 +4,7 @@
  *     blocks        storage of changed blocks (blocks.h)
  *     owners        whose each of them is, with a checksum (owners.h)
  *     logs/SERIAL   one change log a session, sixteen hexadecimal digits (changelog.h)
+ *     roster        what sessions there are, while no daemon has it open (roster.h)
  *     reserve       room for records of removals on a full disk
  *     serials       the first serial that no session had
  *     lock          held by the daemon

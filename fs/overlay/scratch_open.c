@@ -8,6 +8,7 @@
 #include "fs/base/dir.h"
 #include "fs/base/io.h"
 #include "fs/base/log.h"
+#include "fs/overlay/roster.h"
 #include "fs/overlay/scratch_parts.h"
 #include "fs/overlay/uses.h"
 
@@ -262,6 +263,7 @@ static int recover_all(struct scratch *scratch)
         if (r <= 0)
             continue;
         memmove(list.names[kept++], list.names[i], sizeof(*list.names));
+        scratch->has_kept_logs = true;
         r = 0;
     }
     /* When all others have theirs. */
@@ -459,6 +461,8 @@ static int open_scratch(struct scratch *scratch, const struct scratch_options *o
     if (r == 0)
         r = open_parts(scratch);
     if (r == 0)
+        r = roster_remove(scratch->dirfd);
+    if (r == 0)
         r = recover_all(scratch);
     if (r == 0)
         r = scratch_start_caretaker(scratch);
@@ -496,6 +500,20 @@ int scratch_open(const struct store *store, const struct scratch_options *option
     return 0;
 }
 
+/* Not where it would not name all: the logs tell more then. */
+static int write_roster(const struct scratch *scratch)
+{
+    if (scratch->has_kept_logs || !scratch->sessions)
+        return 0;
+    struct roster roster;
+    int r = roster_begin(scratch->boot_id, scratch->logs_fd, &roster);
+    if (r < 0)
+        return r;
+    for (const struct listed_session *listed = scratch->sessions; listed; listed = listed->hh.next)
+        roster_add(&roster, session_key(listed->session), session_id(listed->session));
+    return roster_finish(&roster, scratch->dirfd);
+}
+
 void scratch_close(struct scratch *scratch)
 {
     if (!scratch)
@@ -505,6 +523,8 @@ void scratch_close(struct scratch *scratch)
     if (scratch->is_recorded && !scratch->sessions &&
         uses_forget_scratch(scratch->store, scratch->path) < 0)
         log_warning("the record of %s stays behind in the store", scratch->path);
+    if (scratch->caretaker_runs && write_roster(scratch) < 0)
+        log_info("%s has no roster: commands read the logs of its sessions", scratch->path);
     struct listed_session *listed;
     struct listed_session *next;
     HASH_ITER (hh, scratch->sessions, listed, next) {

@@ -32,7 +32,8 @@ struct scratch {
     char *path;
     int dirfd;
     int logs_fd;
-    bool is_recorded; /* in the store, since it lies elsewhere (uses.h) */
+    bool has_kept_logs; /* of sessions that are not shown, since their template cannot be read */
+    bool is_recorded;   /* in the store, since it lies elsewhere (uses.h) */
     struct lock lock;
     struct blocks *blocks;
     uint64_t session_limit_blocks;

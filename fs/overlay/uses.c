@@ -11,6 +11,7 @@
 #include "fs/base/sha256.h"
 #include "fs/overlay/changelog.h"
 #include "fs/overlay/copies.h"
+#include "fs/overlay/roster.h"
 
 static const char directory[] = "scratches";
 
@@ -83,7 +84,8 @@ struct reading {
     void *context;
     const char *scratch; /* the directory */
     char boot_id[BOOT_ID_SIZE + 1];
-    bool at_rest; /* those alone, whole: no daemon has the scratch open */
+    bool at_rest;  /* those alone, whole: no daemon has the scratch open */
+    bool ids_only; /* of those */
 };
 
 static int visit_log(int dirfd, const char *name, unsigned char type UNUSED, void *context)
@@ -114,6 +116,13 @@ static int visit_log(int dirfd, const char *name, unsigned char type UNUSED, voi
     return reading->visit(&session, reading->context);
 }
 
+static int visit_listed(const char *key, const char *id, void *context)
+{
+    const struct reading *reading = context;
+    const struct session_at_rest session = {.key = key, .id = id, .scratch = reading->scratch};
+    return reading->visit(&session, reading->context);
+}
+
 static int visit_scratch(const char *path, void *context)
 {
     struct reading *reading = context;
@@ -129,7 +138,11 @@ static int visit_scratch(const char *path, void *context)
     if (logs < 0)
         return logs == -ENOENT ? 0 : log_errno(logs, "cannot look for sessions in %s/logs", path);
     reading->scratch = path;
-    return dir_each(logs, visit_log, reading);
+    int answer;
+    int r = reading->ids_only
+                ? roster_each(fd, logs, reading->boot_id, visit_listed, reading, &answer)
+                : -ENOENT;
+    return r == -ENOENT ? dir_each(logs, visit_log, reading) : r < 0 ? r : answer;
 }
 
 static int read_all(struct reading *reading)
@@ -148,6 +161,13 @@ static int read_all(struct reading *reading)
 int uses_each_at_rest(const struct store *store, uses_visitor *visit, void *context)
 {
     struct reading reading = {.store = store, .visit = visit, .context = context, .at_rest = true};
+    return read_all(&reading);
+}
+
+int uses_each_id_at_rest(const struct store *store, uses_visitor *visit, void *context)
+{
+    struct reading reading = {
+        .store = store, .visit = visit, .context = context, .at_rest = true, .ids_only = true};
     return read_all(&reading);
 }
 

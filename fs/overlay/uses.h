@@ -33,6 +33,12 @@ struct session_at_rest {
 /* Stops at the first non-zero answer and returns it. */
 typedef int uses_visitor(const struct session_at_rest *session, void *context);
 MUST_CHECK int uses_each_at_rest(const struct store *store, uses_visitor *visit, void *context);
+/*
+ * The same without their leases, which are 0: from the roster of each scratch (roster.h), so that
+ * it does not take longer the more sessions there are. Only where a daemon was killed the logs are
+ * read.
+ */
+MUST_CHECK int uses_each_id_at_rest(const struct store *store, uses_visitor *visit, void *context);
 
 /* Writes and removes the record of a scratch; `path` is absolute. */
 MUST_CHECK int uses_record_scratch(const struct store *store, const char *path);

@@ -226,6 +226,39 @@ static void test_trim_that_fails_loses_nothing(void **state)
     blocks_free(blocks);
 }
 
+/* Scattered blocks are punched one by one: only as long as there is time, and long runs first. */
+static void test_trim_is_bounded(void **state)
+{
+    struct blocks *blocks = blocks_of(*state);
+    enum { COUNT = 1000, SCATTERED_END = 500, RUN = 400 };
+    block_t first;
+    CHECK_EQ(blocks_take(blocks, COUNT, &first), COUNT);
+    for (block_t block = 0; block < COUNT; block++)
+        write_block(blocks, block);
+    for (block_t block = 0; block < SCATTERED_END; block += 2)
+        blocks_release(blocks, block, 1);
+    blocks_release(blocks, SCATTERED_END, RUN);
+    uint64_t before = stored_bytes(blocks);
+
+    blocks_trim(blocks, 0, NULL);
+    atomic_bool stop = true;
+    blocks_trim(blocks, INT64_MAX / 2, &stop);
+    CHECK_EQ(stored_bytes(blocks), before);
+    CHECK_EQ(blocks_taken(blocks), COUNT - SCATTERED_END / 2 - RUN);
+
+    /* The first punch succeeds, the second ends it. */
+    io_fault_arm(2, EIO, true);
+    trim(blocks);
+    io_fault_arm(0, 0, false);
+    CHECK_EQ(before - stored_bytes(blocks), RUN * BLOCK_SIZE_BYTES);
+    stop = false;
+    blocks_trim(blocks, INT64_MAX / 2, &stop);
+    CHECK(!blocks_wants_trim(blocks));
+    for (block_t block = 1; block < SCATTERED_END; block += 2)
+        check_block(blocks, block);
+    blocks_free(blocks);
+}
+
 /* ---- what a former daemon left ---- */
 
 static void test_claims(void **state)
@@ -432,6 +465,7 @@ int main(void)
         TEST(test_against_a_model),
         TEST(test_trim_gives_storage_back),
         TEST(test_trim_that_fails_loses_nothing),
+        TEST(test_trim_is_bounded),
         TEST(test_claims),
         TEST(test_a_tail_that_nobody_claims),
         TEST(test_threads),
