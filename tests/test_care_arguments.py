@@ -28,6 +28,8 @@ GOOD = [
     (["session", "new", "--ttl", "15m", "--owner", str(os.getpid()), "--url", "app", "two"],
      r"sqlite:///.*app\.db"),
     (["session", "new", "--json", "app"], r'"backend": "copy"'),
+    (["session", "new", "--json", "--owner", str(os.getpid()), "--owner-lock", "me", "app"],
+     r'"owner_lock": "/'),
     (["session", "ls"], r"(?m)^one "),
     (["session", "ls", "--json"], r'"id": "one"'),
     (["session", "reset", "one"], "^$"),

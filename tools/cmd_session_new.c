@@ -2,8 +2,8 @@
  * mintfs session new: a session on the store's mount or, where there is none, a plain copy; with its
  * lease, and the address that it is known by.
  *
- * `--json`: {"path", "key", "id", "backend", "why", "owner_lock"}, the last null but for a copy whose
- * owner is to hold a lock (copies_lease.h).
+ * `--json`: {"path", "key", "id", "backend", "why"}, and with --owner-lock "owner_lock" for a copy
+ * whose owner is to hold a lock (copies_lease.h).
  */
 #include <ctype.h>
 #include <getopt.h>
@@ -364,9 +364,9 @@ static int print_made(const struct new_request *request, const struct made_sessi
 {
     if (request->as_json)
         return shown_json(json_pack(
-            "{s:o, s:s, s:s, s:s, s:s, s:o}", "path", shown_text(made->path), "key", made->key,
+            "{s:o, s:s, s:s, s:s, s:s, s:o*}", "path", shown_text(made->path), "key", made->key,
             "id", made->id, "backend", backend_name(made->choice.backend), "why", made->choice.why,
-            "owner_lock", made->owner_lock ? shown_text(made->owner_lock) : json_null()));
+            "owner_lock", made->owner_lock ? shown_text(made->owner_lock) : NULL));
     if (made->file)
         print_url(made->path, made->file);
     else
