@@ -5,6 +5,7 @@ import os
 import shlex
 import shutil
 import subprocess
+import threading
 import time
 import zlib
 from pathlib import Path
@@ -290,8 +291,10 @@ def test_a_lease_without_a_copy_is_removed(copies, key):
     assert new_copy(copies, key, "one") == copy
     assert sessions(copies) == ["one", "two"] and not lease_of(copy).exists()
     lease_of(copy.with_name("three")).write_text(left)
+    half = copy.with_name("..lease-three.0123456789.tmp")
+    half.write_text("mintfs-l")
     assert sessions(copies) == ["one", "two"]
-    assert not lease_of(copy.with_name("three")).exists()
+    assert not lease_of(copy.with_name("three")).exists() and not half.exists()
 
 
 def test_where_proc_is_anothers_no_copy_has_an_owner(copies, key, nest):
@@ -314,3 +317,28 @@ def test_a_test_that_moves_its_clock_ends_nobodys_copy(copies, key, clock):
     fake = ["faketime", "-f", clock, *copies.command("session", "new", "--ttl", "10m", key, "moved")]
     subprocess.run(fake, env=copies.env, check=True, stdout=subprocess.DEVNULL)
     assert sessions(copies) == ["moved", "timed", "unseen"]
+
+
+def test_copies_are_made_and_reset_beside_sweeps(copies, key):
+    """A sweep does not take what is being copied for what a killed command left."""
+    copy = new_copy(copies, key, "one")
+    ended = []
+    sweepers = [threading.Thread(target=lambda: sweep_until(copies, ended)) for _ in range(3)]
+    for thread in sweepers:
+        thread.start()
+    try:
+        for i in range(80):
+            (copy / "own").touch()
+            copies.run("session", "reset", "one")
+            assert os.listdir(copy) == ["app.db"]
+            copies.run("session", "rm", new_copy(copies, key, f"n{i}"))
+    finally:
+        ended.append(True)
+        for thread in sweepers:
+            thread.join()
+    assert os.listdir(copy.parent) == ["one"]
+
+
+def sweep_until(store, ended: list):
+    while not ended:
+        store.run("gc")

@@ -147,25 +147,43 @@ static int session_rm_command(int argc, char **argv)
 
 /* ---- reset ---- */
 
+/* A new session beside that one, called after `id`; `mark` goes behind that. */
+static int make_beside(const struct session_row *row, const char *id, const char *mark,
+                       char **ret_beside)
+{
+    char *beside;
+    size_t parent = strlen(row->path) - strlen(row->id);
+    if (asprintf(&beside, "%.*s%s%s", (int)parent, row->path, id, mark) < 0)
+        return -ENOMEM;
+    if (mkdir(beside, 0700) < 0) {
+        int error = errno;
+        free(beside);
+        return -error;
+    }
+    *ret_beside = beside;
+    return 0;
+}
+
 /*
  * A new session is renamed over the old one, which is one step for whoever looks; its directory
- * gets the old one's mode and owner first.
+ * gets the old one's mode and owner first. Until then it is this process's, and ends with that,
+ * unless the daemon is in another PID namespace.
  */
 static int reset_mounted(const struct session_row *row)
 {
     struct stat old;
     char id[SESSION_ID_MAX + 1];
+    char mark[24];
     AUTO_FREE char *beside = NULL;
     int r = sessions_make_id(NULL, id);
     if (r < 0)
         return r;
-    size_t parent = strlen(row->path) - strlen(row->id);
-    if (asprintf(&beside, "%.*s%s", (int)parent, row->path, id) < 0) {
-        beside = NULL;
-        return -ENOMEM;
-    }
-    if (stat(row->path, &old) < 0 || mkdir(beside, 0700) < 0)
-        return log_errno(errno, "cannot reset the session %s", row->path);
+    (void)snprintf(mark, sizeof(mark), ".pid-%d", (int)getpid());
+    r = stat(row->path, &old) < 0 ? -errno : make_beside(row, id, mark, &beside);
+    if (r == -EXDEV || r == -ESRCH)
+        r = make_beside(row, id, "", &beside);
+    if (r < 0)
+        return log_errno(r, "cannot reset the session %s", row->path);
     struct stat new;
     if (stat(beside, &new) < 0 ||
         ((old.st_uid != new.st_uid || old.st_gid != new.st_gid) &&

@@ -110,6 +110,22 @@ static int name_held(const struct root *root, int key_fd, const char *id, const 
 }
 
 /*
+ * A directory for files that are being copied, held until it has its name: what nobody holds was
+ * left by a killed process. Its descriptor; -ENOENT where the key's directory was removed meanwhile.
+ */
+static int make_unfinished(int key_fd, const char *name)
+{
+    int r = copies_lock_key(key_fd);
+    if (r < 0)
+        return r;
+    AUTO_FD int fd = dir_ensure(key_fd, name, 0700);
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0)
+        r = -errno;
+    copies_unlock_key(key_fd);
+    return r < 0 ? r : steal_fd(&fd);
+}
+
+/*
  * Copies below a directory that nobody knows yet, then gives it its name; with `reset`, that of a
  * session that is there, whose files are then removed.
  */
@@ -118,12 +134,9 @@ static int copy_template(const struct template *template, const struct root *roo
 {
     char beside[UNFINISHED_NAME_LENGTH + 1];
     int r = copies_fill_unfinished(beside);
-    AUTO_FD int fd = r < 0 ? r : dir_ensure(key_fd, beside, 0700);
+    AUTO_FD int fd = r < 0 ? r : make_unfinished(key_fd, beside);
     if (fd < 0)
         return fd;
-    /* Held until it has its name: what nobody holds was left by a killed process. */
-    if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-        return errno == EWOULDBLOCK ? -ENOENT : -errno;
     const struct manifest *manifest = template->manifest;
     for (size_t i = 0; r == 0 && i < manifest->entry_count; i++)
         r = copy_entry(template, &manifest->entries[i], fd);

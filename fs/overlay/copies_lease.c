@@ -41,6 +41,13 @@ const char *copy_lease_id_of(const char *name)
                                                                                 : NULL;
 }
 
+/* dir_name_beside() puts a dot before the name. */
+bool copy_lease_is_half(const char *name)
+{
+    const char *end = strrchr(name, '.');
+    return name[0] == '.' && !strncmp(name + 1, prefix, strlen(prefix)) && !strcmp(end, ".tmp");
+}
+
 /* ---- the file ---- */
 
 /*

@@ -44,6 +44,8 @@ enum copy_state copy_lease_judge(int root_fd, int key_fd, const char *id);
 MUST_CHECK int copy_lease_renew(int key_fd, const char *id);
 /* The ID that this file of KEY is the lease of, or NULL. */
 const char *copy_lease_id_of(const char *name);
+/* Whether a lease was being written to this file. */
+bool copy_lease_is_half(const char *name);
 
 /* Removes locks of owners that are gone, and the directory of them if it is empty then. */
 void copy_owners_sweep(int root_fd);

@@ -14,11 +14,16 @@
 
 /* ---- listing ---- */
 
-/* Removes what a killed process left of a copy. */
-static void sweep_unfinished(int dirfd, const char *name)
+/* Removes what a killed process left of a copy. Whoever makes one holds the key until it has taken
+ * its directory. */
+static void sweep_unfinished(int key_fd, const char *name)
 {
-    AUTO_FD int fd = io_openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0 && dir_remove_tree(dirfd, name) < 0)
+    if (copies_lock_key(key_fd) < 0)
+        return;
+    AUTO_FD int fd = io_openat(key_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    bool is_left = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0;
+    copies_unlock_key(key_fd);
+    if (is_left && dir_remove_tree(key_fd, name) < 0)
         log_warning("files of a copy stay behind: %s", name);
 }
 
@@ -110,6 +115,17 @@ static void sweep_lease(const struct root *root, int key_fd, const char *id)
     copies_unlock_key(key_fd);
 }
 
+/* Of a lease that a killed process was writing: whoever writes one holds the key. */
+static void sweep_half_lease(int key_fd, const char *name)
+{
+    if (copies_lock_key(key_fd) < 0)
+        return;
+    int r = io_unlinkat(key_fd, name, 0);
+    if (r < 0 && r != -ENOENT)
+        log_warning("a part of a lease stays behind: %s", name);
+    copies_unlock_key(key_fd);
+}
+
 struct visiting {
     copies_visitor *visit; /* or NULL */
     void *context;
@@ -124,6 +140,8 @@ static int visit_id(int key_fd, const char *name, unsigned char type UNUSED, voi
     struct visiting *visiting = context;
     if (visiting->sweeps && strncmp(name, UNFINISHED_PREFIX, strlen(UNFINISHED_PREFIX)) == 0)
         sweep_unfinished(key_fd, name);
+    if (visiting->sweeps && copy_lease_is_half(name))
+        sweep_half_lease(key_fd, name);
     if (visiting->sweeps && copy_lease_id_of(name))
         sweep_lease(visiting->root, key_fd, copy_lease_id_of(name));
     if (!session_id_is_valid(name))
