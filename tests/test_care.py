@@ -56,6 +56,27 @@ def test_ls_of_a_mount_tells_shared_and_own_bytes(mount, key):
     assert after["total"]["requests"] >= live["total"]["requests"]
 
 
+def test_ls_counts_many_sessions(mount, key):
+    store = mount.store
+    other = store.build_app(name="other", salt="other")
+    for number in range(20):
+        mount.new(key, f"s{number}")
+    assert len(re.findall(r"(?m)^s\d+ +", store.run("ls").stdout)) == 20
+    mount.new(other, "one")
+    done = store.run("ls")
+    assert not re.search(r"(?m)^s\d+ ", done.stdout), done.stdout
+    assert re.search(rf"(?m)^{key[:12]} +live +20 ", done.stdout), done.stdout
+    assert re.search(rf"(?m)^{other[:12]} +live +1 ", done.stdout), done.stdout
+    assert "21 sessions; mintfs session ls lists them" in done.stderr
+    for words in (["ls", "-a"], ["ls", "--all"], ["session", "ls"]):
+        text = store.run(*words).stdout
+        assert len(re.findall(r"(?m)^(s\d+|one) +", text)) == 21, (words, text)
+    assert len(read(store, "ls", "ls")["sessions"]) == 21
+    mount.stop()
+    text = store.run("ls").stdout
+    assert re.search(rf"(?m)^{key[:12]} +at rest +20 +- +- +-", text), text
+
+
 @pytest.mark.parametrize("columns", [40, 80])
 def test_tables_fit_the_terminal(copies, columns):
     env = {"COLUMNS": str(columns)}

@@ -35,6 +35,8 @@ GOOD = [
     (["session", "reset", "one"], "^$"),
     (["session", "rm", "one"], "^$"),
     (["ls"], r"(?m)^app "),
+    (["ls", "-a"], r"(?m)^one "),
+    (["ls", "--all"], r"(?m)^one "),
     (["ls", "--json"], r'"label": "app"'),
     (["show", "app"], r"names: +app"),
     (["show", "--json", "app"], r'"label": "app"'),

@@ -1,5 +1,6 @@
 /*
- * mintfs ls: the templates in the store, the one used last first, and the sessions.
+ * mintfs ls: the templates in the store, the one used last first, and the sessions: each, or where
+ * there are many, how many of each template.
  *
  * With --json: {"templates": [...], "sessions": [...]}, as tools/inventory.h says.
  */
@@ -16,8 +17,18 @@
 #include "tools/shown.h"
 #include "tools/table.h"
 
-static const struct option options[] = {
-    {"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+/* More are counted instead, unless -a is given. */
+enum { SESSIONS_SHOWN_MAX = 20 };
+
+struct ls_request {
+    bool all;
+    bool as_json;
+};
+
+static const struct option options[] = {{"all", no_argument, NULL, 'a'},
+                                        {"json", no_argument, NULL, 'j'},
+                                        {"help", no_argument, NULL, 'h'},
+                                        {NULL, 0, NULL, 0}};
 
 static int64_t number(const json_t *row, const char *member)
 {
@@ -145,7 +156,99 @@ static int print_sessions(const json_t *rows)
     return r;
 }
 
-static int list(bool as_json)
+/* The sessions of one template in one state. */
+struct session_group {
+    const char *key;
+    const char *state;
+    uint64_t count;
+    uint64_t shared_bytes;
+    uint64_t own_bytes;
+    uint64_t open_files;
+};
+
+static int compare_groups(const void *a, const void *b)
+{
+    const struct session_group *left = a;
+    const struct session_group *right = b;
+    int order = strcmp(left->key, right->key);
+    return order ? order : strcmp(left->state, right->state);
+}
+
+/* One group a row at first, then those that are alike are put together. */
+static size_t group_sessions(const json_t *rows, struct session_group *groups)
+{
+    size_t count = json_array_size(rows);
+    for (size_t i = 0; i < count; i++) {
+        const json_t *row = json_array_get(rows, i);
+        groups[i] = (struct session_group){
+            .key = text(row, "key"),
+            .state = text(row, "state"),
+            .count = 1,
+            .shared_bytes = (uint64_t)number(row, "shared_bytes"),
+            .own_bytes = (uint64_t)number(row, "own_bytes"),
+            .open_files = (uint64_t)number(row, "open_files"),
+        };
+    }
+    qsort(groups, count, sizeof(*groups), compare_groups);
+    size_t last = 0;
+    for (size_t i = 1; i < count; i++) {
+        if (compare_groups(&groups[last], &groups[i]) != 0) {
+            groups[++last] = groups[i];
+            continue;
+        }
+        groups[last].count += groups[i].count;
+        groups[last].shared_bytes += groups[i].shared_bytes;
+        groups[last].own_bytes += groups[i].own_bytes;
+        groups[last].open_files += groups[i].open_files;
+    }
+    return last + 1;
+}
+
+static int add_group(struct table *table, const struct session_group *group)
+{
+    char key[SHOWN_KEY + 1];
+    char count[SHOWN_SIZE];
+    char shared[SHOWN_SIZE];
+    char own[SHOWN_SIZE];
+    char open[SHOWN_SIZE];
+    (void)snprintf(key, sizeof(key), "%s", group->key);
+    (void)snprintf(count, sizeof(count), "%" PRIu64, group->count);
+    (void)snprintf(open, sizeof(open), "%" PRIu64, group->open_files);
+    bool has_bytes = strcmp(group->state, "at rest") != 0;
+    bool has_open = strcmp(group->state, "live") == 0;
+    const char *cells[] = {key,
+                           group->state,
+                           count,
+                           has_bytes ? shown_size(group->shared_bytes, shared) : "-",
+                           has_bytes ? shown_size(group->own_bytes, own) : "-",
+                           has_open ? open : "-"};
+    return table_add(table, cells);
+}
+
+static int print_session_counts(const json_t *rows)
+{
+    static const struct column columns[] = {
+        {.title = "KEY"},
+        {.title = "STATE", .rank = 1},
+        {.title = "SESSIONS", .right = true},
+        {.title = "SHARED", .right = true, .rank = 4},
+        {.title = "OWN", .right = true, .rank = 2},
+        {.title = "OPEN", .right = true, .rank = 3},
+    };
+    AUTO_FREE struct session_group *groups = calloc(json_array_size(rows), sizeof(*groups));
+    AUTO_TABLE struct table *table = NULL;
+    int r = groups ? table_new(columns, ARRAY_LENGTH(columns), &table) : -ENOMEM;
+    size_t count = r == 0 ? group_sessions(rows, groups) : 0;
+    for (size_t i = 0; r == 0 && i < count; i++)
+        r = add_group(table, &groups[i]);
+    if (r < 0)
+        return r;
+    table_print(table);
+    log_info("%zu sessions; mintfs session ls lists them", json_array_size(rows));
+    return 0;
+}
+
+static int list(const struct ls_request *request)
 {
     AUTO_STORE struct store *store = NULL;
     AUTO_INVENTORY struct inventory inventory = {.templates = NULL};
@@ -159,7 +262,7 @@ static int list(bool as_json)
         return r;
     if (foreign.count)
         (void)foreign_log(store, &foreign);
-    if (as_json)
+    if (request->as_json)
         return shown_json(json_pack("{s:O, s:O}", "templates", inventory.templates, "sessions",
                                     inventory.sessions));
     if (json_array_size(inventory.templates))
@@ -168,26 +271,28 @@ static int list(bool as_json)
         log_info("no templates in %s yet", store->path);
     if (r == 0 && json_array_size(inventory.sessions)) {
         printf("\n");
-        r = print_sessions(inventory.sessions);
+        bool each = request->all || json_array_size(inventory.sessions) <= SESSIONS_SHOWN_MAX;
+        r = each ? print_sessions(inventory.sessions) : print_session_counts(inventory.sessions);
     }
     return r;
 }
 
 int cmd_ls(int argc, char **argv)
 {
-    bool as_json = false;
+    struct ls_request request = {.as_json = false};
     opterr = 0;
     optind = 0;
-    for (int option; (option = getopt_long(argc, argv, "+h", options, NULL)) >= 0;) {
+    for (int option; (option = getopt_long(argc, argv, "+ah", options, NULL)) >= 0;) {
         if (option == 'h')
             return command_help(argv[0]);
-        if (option != 'j')
+        if (option != 'a' && option != 'j')
             return command_bad_option(argv[0], "", argv);
-        as_json = true;
+        request.all |= option == 'a';
+        request.as_json |= option == 'j';
     }
     if (optind < argc)
         return command_usage(argv[0], "takes no operand: %s; mintfs show tells of one template",
                              argv[optind]);
-    int r = list(as_json);
+    int r = list(&request);
     return r < 0 ? command_status(r) : command_flush();
 }

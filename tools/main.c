@@ -32,7 +32,7 @@ static const struct command commands[] = {
      "new [KEY|NAME] [ID] [--ttl T] [--owner PID] [--url | --json] | ls [--json] | reset ID... | "
      "rm ID...",
      "make, list, renew and remove writable copies of a template"},
-    {"ls", cmd_ls, "[--json]", "list templates and sessions"},
+    {"ls", cmd_ls, "[--all | --json]", "list templates and sessions"},
     {"show", cmd_show, "[--json] KEY|NAME", "tell everything about a template"},
     {"explain", cmd_explain, "[--json] (the arguments of build)",
      "say whether a build would be a hit, and if not, why"},
