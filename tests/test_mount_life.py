@@ -145,6 +145,17 @@ def test_odd_paths(fuse, place, name):
     daemon.await_end()
 
 
+@pytest.mark.parametrize("words", [["-f"], []], ids=["foreground", "daemon"])
+def test_a_mount_whose_place_cannot_be_printed_is_not_left(fuse, store, words):
+    """Nobody learns of it: when the command has ended, so has the mount."""
+    point = store.home / "mnt"
+    with open("/dev/full", "w") as full:
+        starter = store.start("mount", *words, point, stdout=full)
+        _, err = starter.communicate(timeout=600)
+    assert starter.returncode == 1 and "standard output" in err
+    assert not mount_lines(point) and store.leftovers() == []
+
+
 # ---- where it may not be ----
 
 
@@ -347,11 +358,11 @@ def test_a_user_repairs_his_dead_mount(fuse, place, variant):
         namespace.close()
 
 
-def mount_dead(point, kind, uid):
+def mount_dead(point, kind, uid, more=""):
     """A FUSE mount whose daemon is gone, of that type and user."""
     libc = ctypes.CDLL(None, use_errno=True)
     fd = os.open("/dev/fuse", os.O_RDWR)
-    options = f"fd={fd},rootmode=40000,user_id={uid},group_id={uid}".encode()
+    options = f"fd={fd},rootmode=40000,user_id={uid},group_id={uid}{more}".encode()
     result = libc.mount(b"other", os.fsencode(point), kind, 6, options)
     assert result == 0, os.strerror(ctypes.get_errno())
     os.close(fd)
@@ -370,6 +381,37 @@ def test_a_dead_mount_of_others_is_not_touched(fuse, store, kind, uid):
         assert mount_lines(point)
     finally:
         mounts.unmount_lazily(point)
+
+
+@needs_root
+def test_the_default_place_under_a_dead_mount_of_another_user(fuse):
+    """He made the directory, and lets all in: neither his mount nor his directory is taken for ours."""
+    home = Path(tempfile.mkdtemp(prefix="m-", dir="/var/tmp"))
+    point = Path("/tmp/mintfs-0")
+    namespace = users.Namespace(home, "mount -t tmpfs -o mode=1777 tmpfs /tmp", uid=0)
+
+    def squat():
+        point.mkdir(mode=0o700)
+        os.chown(point, users.NOBODY, users.NOBODY)
+        mount_dead(point, b"fuse.mintfs", users.NOBODY, ",allow_other")
+
+    try:
+        store = Store(home, namespace)
+        store.binary = shutil.copy(MINTFS, home / "mintfs")
+        env = {"XDG_RUNTIME_DIR": ""}
+        namespace.call(squat)
+        said = store.fail("mount", status=4, env=env)
+        assert str(point) in said and f"user {users.NOBODY}" in said
+        store.run("umount", point)  # root may, where it says so
+        assert str(point) in store.fail("mount", status=1, env=env)
+        # A dead mount of root's own over a directory of the other's does not help him either.
+        namespace.call(lambda: mount_dead(point, b"fuse.mintfs", 0, ""))
+        assert f"{point} is not a directory of yours alone" in store.fail("mount", status=1, env=env)
+        assert not mount_lines(point, namespace.mountinfo())
+        assert store.leftovers() == []
+    finally:
+        namespace.close()
+        shutil.rmtree(home)
 
 
 # ---- scratch ----

@@ -31,6 +31,7 @@ struct mount_request {
     bool replace;
     const char *place; /* as typed, or NULL */
     char *mount_point; /* resolved, owned */
+    int told;          /* whether the place could be printed: an exit status */
     char *scratch;     /* absolute, owned: the daemon works in another directory */
     /* One start at a time: whoever comes second finds the mount ready. */
     struct lock starting;
@@ -175,7 +176,10 @@ static void print_place(void *context)
     struct mount_request *request = context;
     lock_release(&request->starting);
     printf("%s\n", request->mount_point);
-    (void)fflush(stdout);
+    request->told = command_flush();
+    /* A mount that nobody learns of ends again. */
+    if (request->told != EXIT_DONE && kill(getpid(), SIGTERM) < 0)
+        log_warning("the mount at %s stays", request->mount_point);
 }
 
 /* ---- as a daemon ---- */
@@ -237,19 +241,19 @@ static int await_daemon(pid_t pid, int fd, const struct mount_request *request)
 {
     char byte;
     ssize_t n;
+    int status;
     do
         n = read(fd, &byte, 1);
     while (n < 0 && errno == EINTR);
     if (n == 1) {
-        /* A mount that nobody learns of goes again. */
+        /* A mount that nobody learns of ends again. */
         (void)signal(SIGPIPE, SIG_IGN);
         printf("%s\n", request->mount_point);
         int told = command_flush();
-        if (told != EXIT_DONE && kill(pid, SIGTERM) < 0)
+        if (told != EXIT_DONE && (kill(pid, SIGTERM) < 0 || waitpid(pid, &status, 0) != pid))
             log_warning("the mount at %s stays", request->mount_point);
         return told;
     }
-    int status;
     if (waitpid(pid, &status, 0) != pid || !WIFEXITED(status) || WEXITSTATUS(status) == 0) {
         log_error("the daemon ended before the mount at %s answered", request->mount_point);
         return EXIT_FAILED;
@@ -318,5 +322,6 @@ int cmd_mount(int argc, char **argv)
         return command_status(r);
     if (!request.foreground)
         return start_daemon(store, &request);
-    return command_status(serve(store, &request.serve, print_place, &request));
+    status = command_status(serve(store, &request.serve, print_place, &request));
+    return status == EXIT_DONE ? request.told : status;
 }

@@ -49,11 +49,17 @@ static bool parse_line(char *line, struct mountpoint_entry *ret_entry)
     if (!type)
         return false;
     type += 3;
+    static const char owner_option[] = "user_id=";
+    const char *owner = strstr(type, owner_option);
     type[strcspn(type, " \n")] = '\0';
     *end = '\0';
     unescape(path);
     *ret_entry = (struct mountpoint_entry){
-        .path = path, .type = type, .device = makedev(major_number, minor_number)};
+        .path = path,
+        .type = type,
+        .device = makedev(major_number, minor_number),
+        .owner = owner ? (uid_t)strtoul(owner + strlen(owner_option), NULL, 10) : (uid_t)-1,
+    };
     return true;
 }
 
@@ -110,6 +116,7 @@ struct search {
     const char *path;
     char *type;
     dev_t device;
+    uid_t owner;
 };
 
 static int note_topmost(const struct mountpoint_entry *entry, void *context)
@@ -120,6 +127,7 @@ static int note_topmost(const struct mountpoint_entry *entry, void *context)
     free(search->type);
     search->type = strdup(entry->type);
     search->device = entry->device;
+    search->owner = entry->owner;
     return search->type ? 0 : -ENOMEM;
 }
 
@@ -140,6 +148,14 @@ dev_t mountpoint_device(const char *path)
     return is_ours ? search.device : 0;
 }
 
+static uid_t mount_owner(const char *path)
+{
+    struct search search = {.path = path, .owner = (uid_t)-1};
+    (void)!mountpoint_each(note_topmost, &search);
+    free(search.type);
+    return search.owner;
+}
+
 enum mount_state mountpoint_state(const char *path)
 {
     AUTO_FREE char *type = mounted_type(path);
@@ -157,17 +173,31 @@ enum mount_state mountpoint_state(const char *path)
 
 /* ---- paths ---- */
 
+static int log_not_private(const char *path)
+{
+    return log_fail(EPERM, "%s is not a directory of yours alone; set MINTFS_MOUNT to one that is",
+                    path);
+}
+
+static bool is_private(const struct stat *status)
+{
+    return S_ISDIR(status->st_mode) && status->st_uid == geteuid() && !(status->st_mode & 077);
+}
+
+/* In /tmp, where anybody may make a directory of that name. */
+static int default_in_tmp(char **ret_path)
+{
+    return asprintf(ret_path, "/tmp/mintfs-%u", (unsigned)geteuid()) < 0 ? -ENOMEM : 0;
+}
+
+/* What a mount hides is looked at by mountpoint_prepare(), once the mount is gone. */
 static int private_in_tmp(const char *path)
 {
     struct stat status;
     if (mkdir(path, 0700) < 0 && errno != EEXIST)
         return log_errno(errno, "cannot make the mount point %s", path);
-    /* A mount of ours there shows its owner too; a dead one shows nothing, and is ours by type. */
-    if (mountpoint_state(path) == MOUNT_NONE &&
-        (lstat(path, &status) < 0 || !S_ISDIR(status.st_mode) || status.st_uid != geteuid() ||
-         (status.st_mode & 077)))
-        return log_fail(
-            EPERM, "%s is not a directory of yours alone; set MINTFS_MOUNT to one that is", path);
+    if (mountpoint_state(path) == MOUNT_NONE && (lstat(path, &status) < 0 || !is_private(&status)))
+        return log_not_private(path);
     return 0;
 }
 
@@ -189,7 +219,7 @@ int mountpoint_default_path(char **ret_path, bool *ret_in_tmp)
         status.st_uid == geteuid())
         return asprintf(ret_path, "%s/mintfs", runtime) < 0 ? -ENOMEM : 0;
     *ret_in_tmp = true;
-    return asprintf(ret_path, "/tmp/mintfs-%u", (unsigned)geteuid()) < 0 ? -ENOMEM : 0;
+    return default_in_tmp(ret_path);
 }
 
 int mountpoint_default(char **ret_path)
@@ -251,6 +281,14 @@ static int check_directory(const char *path)
         return log_fail(ENOTDIR, "%s is not a directory: name an empty or a new one", path);
     if (fd < 0)
         return log_errno(fd, "cannot mount at %s", path);
+    AUTO_FREE char *in_tmp = NULL;
+    struct stat status;
+    if (default_in_tmp(&in_tmp) < 0) {
+        in_tmp = NULL;
+        return -ENOMEM;
+    }
+    if (!strcmp(path, in_tmp) && (fstat(fd, &status) < 0 || !is_private(&status)))
+        return log_not_private(path);
     int empty = dir_is_empty(fd);
     if (empty < 0)
         return log_errno(empty, "cannot look into %s", path);
@@ -275,6 +313,12 @@ int mountpoint_prepare(const struct store *store, const char *path)
                         "another directory",
                         path, path);
     while (state == MOUNT_STALE) {
+        uid_t owner = mount_owner(path);
+        if (owner != geteuid())
+            return log_fail(EBUSY,
+                            "a dead mount of user %u is at %s: name another directory, or remove "
+                            "it with: mintfs umount %s",
+                            (unsigned)owner, path, path);
         log_info("a dead mount lay at %s: taken away", path);
         int r = mountpoint_unmount(path, true);
         if (r < 0)

@@ -26,6 +26,7 @@ struct mountpoint_entry {
     const char *path; /* as the process sees it whose mounts they are */
     const char *type;
     dev_t device; /* st_dev of the files on it: the same wherever it is mounted too */
+    uid_t owner;  /* of a FUSE mount: who mounted it; else -1 */
 };
 /* Each mount of this namespace, the lower of two at one place first; stops at non-zero. */
 typedef int mountpoint_visitor(const struct mountpoint_entry *entry, void *context);
@@ -60,9 +61,9 @@ MUST_CHECK int mountpoint_default(char **ret_path);
 MUST_CHECK int mountpoint_resolve(const char *path, char **ret_path);
 
 /*
- * Makes ready to mount at an absolute path: a missing directory is made, a dead mount of ours is
- * taken away. All else is refused, and said: -ENOTDIR, -ENOTEMPTY, -EBUSY, -EINVAL for a place in
- * the store or around it.
+ * Makes ready to mount at an absolute path: a missing directory is made, a dead mount of this user's
+ * is removed. All else is refused, and logged: -ENOTDIR, -ENOTEMPTY, -EBUSY, -EINVAL for a place in
+ * the store or around it, -EPERM for the default place where the directory is not the user's alone.
  */
 MUST_CHECK int mountpoint_prepare(const struct store *store, const char *path);
 
