@@ -6,6 +6,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "fs/base/log.h"
+#include "fs/mount/emptied.h"
 #include "fs/mount/server.h"
 
 /* What cannot be changed from here: templates never, the rest of the tree not by these calls. */
@@ -224,6 +226,19 @@ void handle_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mo
     reply_made(req, r, node);
 }
 
+/* All or nothing: what cannot be emptied is discarded. */
+static int clear_session(struct server *server, struct node *root)
+{
+    int r = emptied_clear(root);
+    if (r == 0)
+        return 0;
+    struct session *session = node_session(root);
+    if (scratch_session_discard(server->scratch, session_key(session), session_id(session)) < 0)
+        log_warning("the session %s was to be emptied, and is not", session_id(session));
+    node_unref(root, 1);
+    return r;
+}
+
 static int make_session(fuse_req_t req, struct inode *parent, const char *name, mode_t mode,
                         struct node **ret_node)
 {
@@ -234,7 +249,7 @@ static int make_session(fuse_req_t req, struct inode *parent, const char *name, 
         return -ENAMETOOLONG;
     const struct fuse_ctx *caller = fuse_req_ctx(req);
     struct session_new_options options = {
-        .mode = mode & S_IRWXU, /* its maker's alone, until he opens it */
+        .mode = mode & (S_IRWXU | S_ISVTX), /* its maker's alone, until he opens it */
         .uid = caller->uid,
         .gid = caller->gid,
     };
@@ -244,6 +259,10 @@ static int make_session(fuse_req_t req, struct inode *parent, const char *name, 
         return r;
     /* Evicted and built anew since the directory was looked up, the template is another. */
     enum { TRIES = 3 };
+    bool is_again =
+        emptied_take(server->emptied, base_key(parent->base), name, caller->uid, &options.lease);
+    if (is_again)
+        options.mode |= S_ISVTX;
     r = -ENOENT;
     for (int i = 0; r == -ENOENT && i < TRIES; i++) {
         struct base *base;
@@ -255,7 +274,9 @@ static int make_session(fuse_req_t req, struct inode *parent, const char *name, 
             r = scratch_session_new(server->scratch, base, name, &options, ret_node);
         base_unref(base);
     }
-    if (r == 0 && owner)
+    if (r == 0 && is_again)
+        r = clear_session(server, *ret_node);
+    if (r == 0 && (owner || is_again))
         lease_keeper_wake(server);
     return r;
 }
@@ -291,6 +312,21 @@ void handle_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
     reply_result(req, r);
 }
 
+static int discard_session(struct server *server, const char *key, const char *id)
+{
+    struct emptied_session session;
+    struct node *root;
+    int r = scratch_session_find(server->scratch, key, id, &root);
+    if (r < 0)
+        return r;
+    bool is_emptied = emptied_describe(root, &session);
+    node_unref(root, 1);
+    r = scratch_session_discard(server->scratch, key, id);
+    if (r == 0 && is_emptied)
+        emptied_remember(server->emptied, &session);
+    return r;
+}
+
 void handle_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
     struct server *server = server_count(req, REQUEST_RMDIR);
@@ -301,7 +337,7 @@ void handle_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
         if (r == 0)
             r = session_rmdir(target.node, name);
     } else if (target.inode->kind == INODE_SESSIONS_OF) {
-        r = scratch_session_discard(server->scratch, base_key(target.inode->base), name);
+        r = discard_session(server, base_key(target.inode->base), name);
     } else {
         r = refusal(target.inode);
     }

@@ -8,6 +8,7 @@
 #include "fs/base/io.h"
 #include "fs/base/lock.h"
 #include "fs/base/log.h"
+#include "fs/mount/emptied.h"
 #include "fs/mount/limits.h"
 #include "fs/mount/mountpoint.h"
 #include "fs/mount/server.h"
@@ -224,7 +225,8 @@ static int open_parts(struct server *server, const struct store *store)
         .gid = getegid(),
         .shared = options->allow_other,
     };
-    return tree_new(&tree_options, &server->tree);
+    server->emptied = emptied_new();
+    return server->emptied ? tree_new(&tree_options, &server->tree) : -ENOMEM;
 }
 
 /* For `mintfs stats`; what a killed daemon did is not counted. */
@@ -261,6 +263,7 @@ int serve(const struct store *store, const struct serve_options *options,
     if (server.fuse)
         fuse_session_destroy(server.fuse);
     tree_free(server.tree);
+    emptied_free(server.emptied);
     count_use(&server, store);
     scratch_close(server.scratch);
     pthread_mutex_destroy(&server.mutex);

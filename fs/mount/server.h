@@ -49,6 +49,7 @@ struct server {
     struct fuse_session *fuse;
     struct notifier *notifier;
     struct lease_keeper *lease_keeper;
+    struct emptied *emptied;
     struct lock *lock; /* the store's, taken */
     dev_t device;      /* of the mount, before the first request; 0: not known */
     pthread_t stopper;

@@ -16,6 +16,9 @@ from ._errors import Error, NotFound, UsageError
 from ._stdlib import Path, json, os
 from ._unique import new_id
 
+# With the sticky bit: a test that removes the directory and makes it again finds it empty, as a copy
+# is then, and not with the template's files (fs/mount/emptied.h).
+MODE = stat.S_IRWXU | stat.S_ISVTX
 OWNER_ATTRIBUTE = "user.mintfs.owner"
 
 
@@ -119,6 +122,7 @@ class CommandSource(Source):
             _owner.hold(said["owner_lock"])
         session = Session(Path(said["path"]), said["key"], said["backend"], said["why"])
         if session.backend == "fuse":
+            session.directory.chmod(MODE)
             self._mounted[session.key] = session
         return session
 
@@ -172,7 +176,7 @@ class CommandSource(Source):
 
 def _make(directory: Path) -> None:
     """A session of ours on the mount; or none, and OSError."""
-    directory.mkdir(mode=0o700)
+    directory.mkdir(mode=MODE)
     try:
         if sys.platform == "linux":
             os.setxattr(directory, OWNER_ATTRIBUTE, str(os.getpid()).encode())
@@ -187,8 +191,8 @@ def _renew(directory: Path) -> None:
     fresh = directory.with_name(new_id())
     _make(fresh)
     try:
-        if mode != 0o700:
-            fresh.chmod(mode)
+        if mode not in (MODE, stat.S_IRWXU):
+            fresh.chmod(mode | stat.S_ISVTX)
         fresh.rename(directory)
     except OSError:
         fresh.rmdir()
