@@ -82,7 +82,7 @@ static void change(const struct world *world, const char *from, const char *to)
     size_t size;
     int fd = world->place->store->sessions_fd;
     CHECK_EQ(dir_read_file(fd, "roster", 1 << 20, &text, &size), 0);
-    AUTO_FREE char *owned = text;
+    AUTO_FREE UNUSED char *owned = text;
     char *at = strstr(text, from);
     CHECK(at && strlen(from) == strlen(to));
     memcpy(at, to, strlen(to));
