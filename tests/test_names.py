@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from support.basics import MINTFS, needs_root
+from support.basics import IS_ROOT, MINTFS, needs_root
 from support.checkouts import Project
 from support.users import NOBODY, SOMEBODY
 
@@ -201,6 +201,28 @@ def test_not_beyond_the_home_directory(app):
         assert "no mintfs.conf here" in app.fail("key", cwd=place, env={"HOME": str(home)})
     (home / "mintfs.conf").write_text("[home]\nbuilder = x\n")
     app.run("key", "home", cwd=home / "x", env={"HOME": str(home)})
+
+
+@pytest.mark.parametrize("owner", ["oneself", "another"])
+def test_what_lies_in_everybodys_directory_is_passed_by(app, tmp_path, owner):
+    """As in /tmp: another's file there stops nobody's work below it."""
+    shared = tmp_path / "shared"
+    (shared / "own").mkdir(parents=True)
+    (shared / "mintfs.conf").write_text("[app]\nbuilder = x\n")
+    app.run("build")
+    app.run("key", cwd=shared / "own")
+    shared.chmod(0o1777)
+    if owner == "another":
+        if not IS_ROOT:
+            pytest.skip("only root gives files away")
+        os.chown(shared / "mintfs.conf", NOBODY, NOBODY)
+    assert "no mintfs.conf here" in app.fail("key", cwd=shared / "own")
+    assert new(app, "app", cwd=shared / "own")[0] == {"t0", "t1", "t2"}
+    # Whoever types the command there means it.
+    if owner == "oneself":
+        app.run("key", cwd=shared)
+    else:
+        assert "belongs to user" in app.fail("key", cwd=shared)
 
 
 def test_the_users_settings_are_no_description(app):

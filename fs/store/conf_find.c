@@ -130,6 +130,14 @@ static bool is_end(const char *directory, const char *home)
     return false;
 }
 
+/* /tmp and its like, where anybody may leave a file. */
+static bool is_everybodys(const char *directory)
+{
+    struct stat status;
+    return stat(directory, &status) == 0 && (status.st_mode & S_ISVTX) &&
+           (status.st_mode & S_IWOTH);
+}
+
 /* Cuts the last part off an absolute path. */
 static void go_up(char *path)
 {
@@ -166,7 +174,8 @@ int conf_find(struct conf_found *ret_found)
     /* One that was removed has no file in it. */
     if (!directory || directory[0] != '/')
         return 0;
-    for (unsigned levels = 0;; levels++, go_up(directory)) {
+    for (unsigned levels = 0; levels == 0 || !is_everybodys(directory);
+         levels++, go_up(directory)) {
         AUTO_CONF_FOUND struct conf_found found = {.shown = show_conf(levels)};
         if (!found.shown)
             return log_errno(ENOMEM, CONF_FILE);
@@ -183,4 +192,5 @@ int conf_find(struct conf_found *ret_found)
         found = (struct conf_found){.directory = NULL};
         return 1;
     }
+    return 0;
 }

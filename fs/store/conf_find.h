@@ -1,7 +1,8 @@
 /*
  * Which mintfs.conf is in force: the nearest one, from the current directory upwards. The search ends
  * at the root of a repository (a directory with .git, .hg, .jj, .svn, .bzr or _darcs in it), at the home
- * directory, or else at the file system's root.
+ * directory, or else at the file system's root. It ends before a directory that is everybody's, as
+ * /tmp: what is there is no project's, and must not stop the work of others below it.
  *
  * Its builder is run, so it must not be a trap that somebody else has laid in a directory above: a
  * file, or a symbolic link, that belongs to another user than root and oneself (under sudo also the

@@ -244,6 +244,11 @@ def test_the_search_ends(here, project, place, monkeypatch):
     (project.path / "x/.git").mkdir()
     assert _search.find(start) is None
     (project.path / "x/.git").rmdir()
+    mode = project.path.stat().st_mode
+    project.path.chmod(0o1777)
+    assert _search.find(start) is None
+    assert _search.find(_stdlib.Path(str(project.path))) is not None
+    project.path.chmod(mode)
     monkeypatch.setenv("HOME", str(project.path / "x"))
     _settings.forget()
     assert _search.find(start) is None

@@ -1,10 +1,12 @@
 """Which mintfs.conf is in force: the nearest one, from a directory upwards.
 
 The rules are those of the command (fs/store/conf_find.h): the search ends at the root of a
-repository, at the home directory or at the file system's root, and a file that belongs to another
-user than root and oneself is refused, unless MINTFS_TRUST lists its directory or one above it.
+repository, at the home directory or at the file system's root, and before a directory above that
+is everybody's, as /tmp. A file that belongs to another user than root and oneself is refused,
+unless MINTFS_TRUST lists its directory or one above it.
 """
 
+import stat
 import sys
 from contextlib import contextmanager
 from typing import Iterator, List, Optional
@@ -20,10 +22,10 @@ TRUST_VARIABLE = "MINTFS_TRUST"
 
 def find(start: Path) -> Optional[Path]:
     """The directory that has it; whose file it is is not looked at."""
-    directory = start.resolve()
+    directory = first = start.resolve()
     home = _home()
     own = _own_settings(home)
-    while True:
+    while directory == first or not _is_everybodys(directory):
         path = directory / FILE
         if os.path.lexists(path) and not (own and _is_same(path, own)):
             return directory
@@ -32,6 +34,15 @@ def find(start: Path) -> Optional[Path]:
         if any(os.path.lexists(directory / name) for name in REPOSITORIES):
             return None
         directory = directory.parent
+    return None
+
+
+def _is_everybodys(directory: Path) -> bool:
+    try:
+        mode = directory.stat().st_mode
+    except OSError:
+        return False
+    return bool(mode & stat.S_ISVTX and mode & stat.S_IWOTH)
 
 
 def check_owner(directory: Path) -> None:
