@@ -45,6 +45,11 @@ static int seam(void)
     return 0;
 }
 
+bool io_fault_hits(void)
+{
+    return seam() != 0;
+}
+
 /* Runs a call that may be interrupted, through the seam. */
 #define SEAM_CALL(call)                                                                            \
     ({                                                                                             \

@@ -63,6 +63,8 @@ MUST_CHECK int io_reflink(int from_fd, int to_fd);
  * 0 disarms. For tests alone. Calls of other threads are counted too.
  */
 void io_fault_arm(unsigned long nth, int error, bool sticky);
+/* For what else is to fail in tests, as a call through the seam: whether this one fails. */
+bool io_fault_hits(void);
 /* Calls that passed the seam since the last io_fault_arm(). */
 unsigned long io_fault_count(void);
 

@@ -32,7 +32,7 @@ static void write_line(const char *line)
 }
 
 PRINTF_LIKE(2, 0)
-static void emit(const char *kind, const char *format, va_list arguments, const char *reason)
+static void emit(int priority, const char *format, va_list arguments, const char *reason)
 {
     AUTO_FREE char *text = NULL;
     AUTO_FREE char *line = NULL;
@@ -42,8 +42,9 @@ static void emit(const char *kind, const char *format, va_list arguments, const 
     }
     /* A file's name, or what a builder was called, does not get at the terminal. */
     printable_clean(text);
+    const char *kind = priority == LOG_WARNING ? "warning: " : "";
     if (atomic_load(&uses_syslog)) {
-        syslog(LOG_WARNING, "%s%s%s%s", kind, text, reason ? ": " : "", reason ? reason : "");
+        syslog(priority, "%s%s%s%s", kind, text, reason ? ": " : "", reason ? reason : "");
         return;
     }
     if (asprintf(&line, "mintfs: %s%s%s%s", kind, text, reason ? ": " : "", reason ? reason : "") <
@@ -60,7 +61,7 @@ void log_info(const char *format, ...)
         return;
     va_list arguments;
     va_start(arguments, format);
-    emit("", format, arguments, NULL);
+    emit(LOG_INFO, format, arguments, NULL);
     va_end(arguments);
 }
 
@@ -68,7 +69,7 @@ void log_warning(const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    emit("warning: ", format, arguments, NULL);
+    emit(LOG_WARNING, format, arguments, NULL);
     va_end(arguments);
 }
 
@@ -76,7 +77,7 @@ void log_error(const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    emit("", format, arguments, NULL);
+    emit(LOG_ERR, format, arguments, NULL);
     va_end(arguments);
 }
 
@@ -86,7 +87,7 @@ int log_errno(int error, const char *format, ...)
     error = abs(error);
     va_list arguments;
     va_start(arguments, format);
-    emit("", format, arguments, strerror_r(error, reason, sizeof(reason)));
+    emit(LOG_ERR, format, arguments, strerror_r(error, reason, sizeof(reason)));
     va_end(arguments);
     return -error;
 }
@@ -95,7 +96,7 @@ int log_fail(int error, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    emit("", format, arguments, NULL);
+    emit(LOG_ERR, format, arguments, NULL);
     va_end(arguments);
     return -abs(error);
 }

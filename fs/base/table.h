@@ -5,6 +5,17 @@
 #ifndef MINTFS_BASE_TABLE_H
 #define MINTFS_BASE_TABLE_H
 
+#include <stddef.h>
+
+/*
+ * Without memory uthash would end the process by default. Here HASH_ADD and its kin leave out the
+ * element: HASH_ADDED() tells, after each of them.
+ */
+#define HASH_NONFATAL_OOM 1
+#define uthash_malloc(size) table_allocate(size)
+#define HASH_ADDED(element) ((element)->hh.tbl != NULL)
+void *table_allocate(size_t size);
+
 /* The default function falls through its cases without a word, which compilers warn of. */
 #define HASH_FUNCTION HASH_FNV
 

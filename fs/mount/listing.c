@@ -66,6 +66,10 @@ static int note(struct listing *listing, const char *text, mode_t type)
         (void)snprintf(listed->text, sizeof(listed->text), "%s", text);
         listed->type = type;
         HASH_ADD_STR(listing->by_text, text, listed);
+        if (!HASH_ADDED(listed)) {
+            free(listed);
+            return -ENOMEM;
+        }
         cookies_add(&listing->order, &listed->cookie);
     }
     listed->synced = listing->syncs;

@@ -9,13 +9,20 @@
 
 enum { FIRST_FREE_INO = 16 };
 
+/* Both parts, and what aligns the struct. */
+enum { IDENTITY_TEXT_BYTES = (SHA256_HEX_LENGTH * 2 + 2 + 7) / 8 * 8 };
+
 /* What makes two dynamic inodes one. */
 struct identity {
     enum inode_kind kind;
     uint32_t entry;
     uint64_t base; /* its number: a template that was evicted and built anew is another */
-    char text[SHA256_HEX_LENGTH * 2 + 2]; /* KEY, or NAME=KEY */
+    char text[IDENTITY_TEXT_BYTES]; /* KEY, or NAME=KEY */
 };
+/* It is compared as bytes: there is no padding, which an assignment need not copy. */
+_Static_assert(sizeof(struct identity) == sizeof(enum inode_kind) + sizeof(uint32_t) +
+                                              sizeof(uint64_t) + IDENTITY_TEXT_BYTES,
+               "an identity has no padding");
 
 struct dynamic_inode {
     struct inode inode;
@@ -112,6 +119,11 @@ static int get_dynamic(struct tree *tree, const struct identity *identity, struc
         if (identity->kind == INODE_NAME)
             dynamic->inode.target = strchr(dynamic->identity.text, '=') + 1;
         HASH_ADD(hh, tree->dynamic, identity, sizeof(*identity), dynamic);
+        if (!HASH_ADDED(dynamic)) {
+            free(dynamic);
+            base_unref(base);
+            return -ENOMEM;
+        }
     }
     dynamic->lookups++;
     *ret_inode = &dynamic->inode;
@@ -121,7 +133,7 @@ static int get_dynamic(struct tree *tree, const struct identity *identity, struc
 static void fill_identity(struct identity *identity, enum inode_kind kind, uint32_t entry,
                           const char *text)
 {
-    memset(identity, 0, sizeof(*identity)); /* padding too: it is compared as bytes */
+    memset(identity, 0, sizeof(*identity)); /* also what follows the text */
     identity->kind = kind;
     identity->entry = entry;
     (void)snprintf(identity->text, sizeof(identity->text), "%s", text);

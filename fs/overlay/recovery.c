@@ -32,6 +32,10 @@ static int remember(struct replay *replay, struct node *node)
     entry->number = node->number;
     entry->node = node;
     HASH_ADD_INT(replay->known, number, entry);
+    if (!HASH_ADDED(entry)) {
+        free(entry);
+        return -ENOMEM;
+    }
     if (node->number >= replay->session->next_number)
         replay->session->next_number = node->number + 1;
     return 0;

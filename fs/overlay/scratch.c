@@ -5,7 +5,10 @@
 
 /* ---- templates ---- */
 
-/* The one that is listed, or NULL; with `fresh`, that one is listed if none was. */
+/*
+ * The one that is listed, or NULL; with `fresh`, that one is listed if none was: NULL and the caller's
+ * still where there is no memory.
+ */
 static struct base *find_base(struct scratch *scratch, const char *key, struct listed_base **fresh)
 {
     AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&scratch->mutex);
@@ -14,6 +17,10 @@ static struct base *find_base(struct scratch *scratch, const char *key, struct l
     if (!listed && fresh) {
         listed = steal_pointer(fresh);
         HASH_ADD_STR(scratch->bases, key, listed);
+        if (!HASH_ADDED(listed)) {
+            *fresh = listed;
+            return NULL;
+        }
     }
     return listed ? base_ref(listed->base) : NULL;
 }
@@ -48,6 +55,7 @@ int scratch_base(struct scratch *scratch, const char *key, struct base **ret_bas
     if (r == 0) {
         (void)snprintf(fresh->key, sizeof(fresh->key), "%s", key);
         *ret_base = find_base(scratch, key, &fresh);
+        r = *ret_base ? 0 : -ENOMEM;
         if (fresh)
             base_unref(fresh->base);
     }
@@ -128,6 +136,10 @@ int scratch_list_session(struct scratch *scratch, struct session *session)
     (void)snprintf(listed->path, length, "%s/%s", session_key(session), session_id(session));
     listed->session = session;
     HASH_ADD_STR(scratch->sessions, path, listed);
+    if (!HASH_ADDED(listed)) {
+        free(listed);
+        return -ENOMEM;
+    }
     cookies_add(&scratch->order, &listed->cookie);
     return 0;
 }
@@ -240,6 +252,12 @@ static int rename_held(struct scratch *scratch, struct listed_session *listed,
     struct session_lease own_lease;
     session_get_lease(session, &own_lease);
     int r = cookies_reserve(&scratch->order, 1);
+    /* What can fail comes before the log is written; for a moment both have the replaced one's path. */
+    HASH_ADD_STR(scratch->sessions, path, renamed);
+    if (!HASH_ADDED(renamed)) {
+        free(renamed);
+        return -ENOMEM;
+    }
     if (r == 0)
         r = session_take_id(session, to, replaced ? replaced->session->serial : 0, &lease);
     if (r == 0 && replaced) {
@@ -249,6 +267,7 @@ static int rename_held(struct scratch *scratch, struct listed_session *listed,
             log_warning("a session's name is in doubt: %s", listed->path);
     }
     if (r < 0) {
+        HASH_DEL(scratch->sessions, renamed);
         free(renamed);
         return r;
     }
@@ -261,7 +280,6 @@ static int rename_held(struct scratch *scratch, struct listed_session *listed,
     cookies_remove(&scratch->order, &listed->cookie);
     HASH_DEL(scratch->sessions, listed);
     free(listed);
-    HASH_ADD_STR(scratch->sessions, path, renamed);
     /* Kept in order of serials; a session that was made to be renamed is the last already. */
     const struct listed_session *before = renamed->hh.prev;
     if (before && compare_serials(before, renamed) > 0)

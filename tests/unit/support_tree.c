@@ -136,6 +136,7 @@ static void check_identity(struct world *world, int fd, uint64_t ino)
     *known = probe;
     known->ino = ino;
     HASH_ADD(hh, world->identities, key, IDENTITY_BYTES, known);
+    CHECK(HASH_ADDED(known));
 }
 
 static void check_content(struct node *node, int fd, off_t size)

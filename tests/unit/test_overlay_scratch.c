@@ -435,6 +435,50 @@ static void test_a_large_file_that_is_gone(void **state)
     world_end(&world);
 }
 
+/* Sessions are made and renamed while any allocation of a table's fails: each works or is refused. */
+static void test_without_memory_for_tables(void **state)
+{
+    enum { COUNT = 400 };
+    struct world world;
+    world_begin(&world, *state);
+    char id[16];
+    char renamed[16];
+    unsigned long refused = 0;
+    for (int i = 0; i < COUNT; i++) {
+        (void)snprintf(id, sizeof(id), "s%d", i);
+        (void)snprintf(renamed, sizeof(renamed), "r%d", i);
+        node_unref(session_made(world.scratch, world.key, id), 1);
+        /* Half of them take the place of another. */
+        if (i % 2)
+            node_unref(session_made(world.scratch, world.key, renamed), 1);
+        int r;
+        unsigned long nth = 0;
+        do {
+            nth++;
+            io_fault_arm(nth, ENOMEM, false);
+            r = scratch_session_rename(world.scratch, world.key, id, renamed, true);
+            io_fault_arm(0, 0, false);
+            refused += r < 0;
+            CHECK(r == 0 || r == -ENOMEM);
+            struct node *still = NULL;
+            CHECK_EQ(scratch_session_find(world.scratch, world.key, r < 0 ? id : renamed, &still),
+                     0);
+            node_unref(still, 1);
+        } while (r < 0);
+    }
+    CHECK(refused > COUNT);
+    AUTO_FREE char *said = world_reopen_said(&world);
+    CHECK(!strcmp(said, ""));
+    for (int i = 0; i < COUNT; i++) {
+        (void)snprintf(id, sizeof(id), "s%d", i);
+        (void)snprintf(renamed, sizeof(renamed), "r%d", i);
+        struct node *node = NULL;
+        CHECK_EQ(scratch_session_find(world.scratch, world.key, id, &node), -ENOENT);
+        CHECK_EQ(scratch_session_discard(world.scratch, world.key, renamed), 0);
+    }
+    world_end(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -447,6 +491,7 @@ int main(void)
         TEST(test_reset_keeps_the_id),
         TEST(test_many_sessions),
         TEST(test_a_large_file_that_is_gone),
+        TEST(test_without_memory_for_tables),
         TEST(test_killed),
     };
     return cmocka_run_group_tests_name("overlay-scratch", tests, NULL, NULL);
