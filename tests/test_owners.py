@@ -250,3 +250,12 @@ def test_an_absolute_link_deep_inside(project):
 def test_out_that_is_a_link_to_something_else(project, script, message):
     assert message in project.fail("build", "--", *shell(script))
     assert project.leftovers() == []
+
+
+def test_a_damaged_file_behind_the_link_is_refused(project):
+    make = (
+        'cd "$0"; sqlite3 good "create table t(a)"; cp good v5.sqlite; truncate -s 5000 v5.sqlite;'
+        "ln -s v5.sqlite app.db"
+    )
+    message = project.fail("build", "--", *shell(make), "{dir}")
+    assert "v5.sqlite" in message and project.templates() == []

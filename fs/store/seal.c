@@ -405,7 +405,13 @@ static int first_pass(struct seal *seal)
     qsort(seal->entries, seal->count, sizeof(*seal->entries), compare_entries);
     const struct manifest seen = {.entries = seal->entries, .entry_count = seal->count};
     const struct manifest_entry *out = links_find_escape(&seen);
-    return out ? log_link_out(out->path, out->target) : 0;
+    if (out)
+        return log_link_out(out->path, out->target);
+    /* Where it is a link, the file behind it counts. */
+    const struct manifest_entry *file = links_resolve(&seen, seal->file);
+    if (file)
+        seal->file = file->path;
+    return 0;
 }
 
 /* ---- second pass ---- */
