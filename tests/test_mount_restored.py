@@ -14,7 +14,7 @@ from support.stores import Store, make_home
 
 on_both_ways = pytest.mark.on_mounts("uring", "strict")
 
-BIG_MIB = 512 if SANITIZED else 3072
+BIG_MIB = 512 if SANITIZED else 2048
 
 
 @pytest.fixture(scope="module")
@@ -175,3 +175,14 @@ def test_a_damaged_one_gives_neither_sessions_nor_bytes(mount, key, tmp_path):
     assert "app.db: its content differs from the manifest" in message
     mount.stop(said=(r"app\.db: its content differs from the manifest",))
     subprocess.run(["chmod", "-R", "u+rwX", str(other.home)], check=True)
+
+
+@on_both_ways
+def test_session_new_goes_on_where_the_daemon_refuses(mount, key, elsewhere):
+    """It was verified once, but these are other files: only the daemon finds that out."""
+    big = restore(elsewhere, mount.store)
+    mount.store.run("verify", big)
+    file = mount.store.template(big, "small")
+    os.utime(file, (0, 0))
+    assert mount.store.run("session", "new", big, "one").stdout.strip()
+    assert (mount.sessions / big / "one/small").read_text() == "small\n"

@@ -256,7 +256,7 @@ static int say_damage(const struct store *store, const struct made_session *made
 
 /*
  * Compares a template that was restored with its manifest, before the daemon has to: mkdir would wait
- * for that or fail with EAGAIN.
+ * for that or fail with EAGAIN. Errors are logged, but for -ENOENT.
  */
 static int verify_restored(const struct store *store, const char *key)
 {
@@ -273,13 +273,20 @@ static int verify_restored(const struct store *store, const char *key)
     return r;
 }
 
+/* The mount goes away just now, the template is evicted, or not compared yet. */
+static bool is_passing(int error)
+{
+    return error == -ENOENT || error == -ENOTCONN || error == -ESHUTDOWN || error == -EAGAIN;
+}
+
 /* A mount that goes away just now is chosen against once more. */
 static int make_on_backend(const struct store *store, const struct new_request *request,
                            struct made_session *made)
 {
     enum { TRIES = 3 };
     int r = -ESHUTDOWN;
-    for (int i = 0; i < TRIES && (r == -ENOENT || r == -ENOTCONN || r == -ESHUTDOWN); i++) {
+    for (int i = 0; i < TRIES && is_passing(r); i++) {
+        bool is_refused = r == -EAGAIN;
         AUTO_SERVE_FOUND struct serve_found found = {0};
         free(made->path);
         made->path = NULL;
@@ -290,7 +297,11 @@ static int make_on_backend(const struct store *store, const struct new_request *
             return r;
         if (made->choice.backend == BACKEND_COPY)
             return make_copied(store, request, made);
-        r = verify_restored(store, made->key);
+        /* One that was verified before is as it was then; if not, the daemon refuses it. */
+        if (is_refused || catalog_was_verified(store->catalog, made->key) == 0)
+            r = verify_restored(store, made->key);
+        if (r < 0 && r != -ENOENT)
+            return r;
         if (r == 0)
             r = make_mounted(found.mount_point, made);
     }

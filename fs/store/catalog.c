@@ -221,6 +221,20 @@ int catalog_is_verified(struct catalog *catalog, const char *key, int64_t finger
     return catalog_use(catalog, is_verified, &question);
 }
 
+static int was_verified(sqlite3 *db, void *key)
+{
+    int64_t known = FINGERPRINT_NONE;
+    int r = catalog_row_fingerprint(db, key, &known);
+    return r < 0 ? r : known != FINGERPRINT_NONE;
+}
+
+int catalog_was_verified(struct catalog *catalog, const char *key)
+{
+    char copy[SHA256_HEX_LENGTH + 1];
+    (void)snprintf(copy, sizeof(copy), "%s", key);
+    return catalog_use(catalog, was_verified, copy);
+}
+
 struct addition {
     const struct store *store;
     const struct manifest *manifest;

@@ -51,6 +51,8 @@ const char *catalog_library_version(void);
  * known, or not known yet.
  */
 MUST_CHECK int catalog_is_verified(struct catalog *catalog, const char *key, int64_t fingerprint);
+/* The same of whatever files it once had: no file has to be looked at for that. */
+MUST_CHECK int catalog_was_verified(struct catalog *catalog, const char *key);
 
 /*
  * Enters a template whose files matched its manifest at that fingerprint. `built_now`: this process made it, so it
