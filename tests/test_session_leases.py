@@ -62,6 +62,22 @@ def test_an_owner_is_counted_in_its_own_namespace(mount, store, key, nest, mount
     eventually(lambda: not session.exists() and not raw.exists(), "the end of the owner's sessions")
 
 
+@pytest.mark.on_mounts("user")
+def test_an_owner_in_an_ordinary_users_container(mount, store, key):
+    """The daemon is that user's too, outside of it, and needs no privilege to look inside."""
+    inner = Nest(rootless=True, environment=store.env)
+    try:
+        number = inner.sleeper()
+        session = Path(inner.ask(*store.command("session", "new", "--owner", number, key, "one")))
+        there = mount.sessions / key / f"a.pid-{number}"
+        assert inner.ask(f"mkdir {there} 2>&1") == ""
+        assert os.listdir(session) == os.listdir(there) == ["app.db"]
+        inner.ask(f"kill -9 {number}")
+        eventually(lambda: not session.exists() and not there.exists(), "the end of both")
+    finally:
+        inner.close()
+
+
 @needs_root
 def test_who_has_no_number_in_the_daemons_namespace_owns_nothing(fuse, store, key, place):
     """A daemon in an inner namespace: what we call ourselves there means nothing, or another."""

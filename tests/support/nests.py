@@ -7,10 +7,12 @@ import subprocess
 class Nest:
     """A shell in one, that runs what it is told. It ends with all that it started."""
 
-    def __init__(self, mount_proc=True, environment=None):
-        proc = ["--mount-proc"] if mount_proc else []
+    def __init__(self, mount_proc=True, rootless=False, environment=None):
+        """rootless: as an ordinary user can, in a user namespace in which it is root."""
+        words = ["--mount-proc"] if mount_proc else []
+        words += ["--user", "--map-root-user"] if rootless else []
         self.shell = subprocess.Popen(
-            ["unshare", "--pid", "--fork", "--kill-child", *proc, "sh"],
+            ["unshare", "--pid", "--fork", "--kill-child", *words, "sh"],
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
