@@ -56,9 +56,8 @@ static void remove_copy_roots(const char *path)
     }
 }
 
-static void test_copies(void **state)
+static void check_each_call(struct place *place, const struct copy_lease *lease)
 {
-    struct place *place = *state;
     char key[SHA256_HEX_LENGTH + 1];
     AUTO_FREE char *root = NULL;
     place_template(place, fault_samples, ARRAY_LENGTH(fault_samples), key);
@@ -73,7 +72,7 @@ static void test_copies(void **state)
                 bool first = false;
                 said_begin();
                 io_fault_arm(nth, errors[i], sticky);
-                int r = copies_new(place->store, key, "id", NULL, &path, &first);
+                int r = copies_new(place->store, key, "id", lease, &path, &first);
                 unsigned long calls = io_fault_count();
                 io_fault_arm(0, 0, false);
                 AUTO_FREE char *said = said_end();
@@ -82,11 +81,11 @@ static void test_copies(void **state)
                 CHECK(r == 0 || *said);
                 CHECK_EQ(count_copies(place->store), r == 0);
                 if (r < 0) {
-                    CHECK_EQ(copies_new(place->store, key, "id", NULL, &path, &first), 0);
+                    CHECK_EQ(copies_new(place->store, key, "id", lease, &path, &first), 0);
                 } else {
                     said_begin();
                     char *second = NULL;
-                    CHECK_EQ(copies_new(place->store, key, "id", NULL, &second, &first), -EEXIST);
+                    CHECK_EQ(copies_new(place->store, key, "id", lease, &second, &first), -EEXIST);
                     free(said_end());
                 }
                 check_copy(path);
@@ -101,13 +100,33 @@ static void test_copies(void **state)
         }
     }
     (void)umask(mask);
+    AUTO_FREE char *lock = NULL;
+    if (lease) {
+        CHECK_EQ(copies_owner_lock_path(root, lease->owner_lock, &lock), 0);
+        CHECK_EQ(unlink(lock), 0);
+    }
+    CHECK_EQ(copies_sweep(place->store), 0);
     remove_copy_roots(root);
+}
+
+static void test_copies(void **state)
+{
+    check_each_call(*state, NULL);
+}
+
+/* A copy that is there has its lease: one that sweeps see alive, and that goes with it. */
+static void test_leased_copies(void **state)
+{
+    struct copy_lease lease = {.owner_lock = "me"};
+    CHECK_EQ(session_lease_set_owner(&lease.session, getpid()), 0);
+    check_each_call(*state, &lease);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_copies),
+        TEST(test_leased_copies),
     };
     return cmocka_run_group_tests_name("overlay-faults-copies", tests, NULL, NULL);
 }
