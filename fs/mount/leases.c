@@ -204,21 +204,27 @@ static bool end_session(struct server *server, const struct over *over)
  */
 static int try_idle_exit(struct server *server, const struct look *look)
 {
-    int64_t limit_ns = (int64_t)server->options->idle_seconds * 1000000000 *
-                       (look->found_unowned ? UNOWNED_PATIENCE : 1);
+    int64_t limit_s = server->options->idle_seconds;
+    if (look->found_unowned)
+        limit_s = limit_s < INT_MAX / UNOWNED_PATIENCE ? limit_s * UNOWNED_PATIENCE : INT_MAX;
+    int64_t limit_ns = limit_s * 1000000000;
     if (!limit_ns)
         return -1;
     struct timespec now;
     (void)clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
     int64_t now_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-    int64_t left_ns = atomic_load(&server->used_ns) + limit_ns - now_ns;
+    int64_t used_ns = atomic_load(&server->used_ns);
+    int64_t left_ns = used_ns + limit_ns - now_ns;
     if (left_ns <= 0 && look->found_live)
         left_ns = limit_ns;
     if (left_ns > 0)
         return left_ns / 1000000 < INT_MAX ? (int)(left_ns / 1000000) + 1 : INT_MAX;
-    if (atomic_load(&server->open_files) == 0 &&
+    /* Whoever makes a session now is refused, or was counted in used_ns before. */
+    atomic_store(&server->leaving, true);
+    if (atomic_load(&server->used_ns) == used_ns && atomic_load(&server->open_files) == 0 &&
         mountpoint_unmount(server->options->mount_point, false) == 0)
         return -1;
+    atomic_store(&server->leaving, false);
     server_touch(server);
     return RETRY_MS;
 }

@@ -243,7 +243,9 @@ static int make_session(fuse_req_t req, struct inode *parent, const char *name, 
                         struct node **ret_node)
 {
     struct server *server = server_of(req);
-    if (atomic_load(&server->stopping))
+    /* This request was counted (server_count()) before it asks: see try_idle_exit(). */
+    atomic_thread_fence(memory_order_seq_cst);
+    if (atomic_load(&server->stopping) || atomic_load(&server->leaving))
         return -ESHUTDOWN;
     if (strlen(name) > NAME_MAX)
         return -ENAMETOOLONG;

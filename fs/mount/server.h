@@ -62,6 +62,7 @@ struct server {
     atomic_bool uses_uring; /* seen: a request came through io_uring */
     bool writeback;
     atomic_bool stopping;         /* no new opens */
+    atomic_bool leaving;          /* an idle mount is being taken away: no new sessions */
     atomic_bool detached;         /* no mount of it is left in this mount namespace */
     atomic_int_least64_t used_ns; /* coarse time of the last request */
     atomic_uint open_files;       /* templates' and status.json's count too */
