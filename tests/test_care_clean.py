@@ -10,7 +10,7 @@ import pytest
 
 from load.commands import Drill
 from support.basics import SEED, eventually, seeded
-from support.mounts import mount_lines
+from support.mounts import Daemon, mount_lines
 
 HOLDER = """
 import fcntl, os, sys
@@ -82,6 +82,22 @@ def test_a_mount_holds_the_store(mount, key):
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     os.close(fd)
     mount.stop()
+
+
+def test_a_store_that_was_removed_under_its_mount(fuse, store, key):
+    """By rm -rf, which asks nobody: the mount is named, and the way to end it."""
+    point = store.home / "mnt"
+    env = {"MINTFS_MOUNT": str(point)}
+    daemon = Daemon(store, point)
+    shutil.rmtree(store.path)
+    store.build_app()
+    for command, status in (("mount", 4), ("umount", 3)):
+        assert f"mintfs umount {point}" in store.fail(command, status=status, env=env)
+    store.run("umount", point, env=env)
+    daemon.await_end()
+    store.run("mount", env=env)
+    assert os.listdir(point / "templates") != []
+    store.run("umount", env=env)
 
 
 def test_mixed_commands_leave_nothing_inconsistent(fuse, place):

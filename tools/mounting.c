@@ -13,7 +13,7 @@
 #include "fs/base/io.h"
 #include "fs/base/json_bounds.h"
 #include "fs/base/log.h"
-#include "fs/base/processes.h"
+#include "fs/base/process_search.h"
 #include "fs/base/spawn.h"
 #include "fs/mount/mount_users.h"
 #include "fs/mount/mountpoint.h"
@@ -251,9 +251,15 @@ static int find_mount(const struct store *store, const char *typed, struct serve
     }
     /* A dead mount has no daemon to tell where it was. */
     r = mountpoint_default(ret_place);
-    if (r == 0 && mountpoint_state(*ret_place) != MOUNT_STALE)
-        return log_fail(ENOENT, "the store %s is not mounted", store->path);
-    return r;
+    if (r < 0)
+        return r;
+    enum mount_state state = mountpoint_state(*ret_place);
+    if (state == MOUNT_OURS)
+        return log_fail(ENOENT,
+                        "the store %s is not mounted; %s serves another store, or one that was "
+                        "removed, until: mintfs umount %s",
+                        store->path, *ret_place, *ret_place);
+    return state == MOUNT_STALE ? 0 : log_fail(ENOENT, "the store %s is not mounted", store->path);
 }
 
 static int unmount(const char *place)

@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 
 #include "fs/base/io.h"
-#include "fs/base/processes.h"
+#include "fs/base/process_search.h"
 #include "fs/mount/mountpoint.h"
 
 /* ---- in this mount namespace ---- */

@@ -14,7 +14,7 @@
 #include "fs/base/dir.h"
 #include "fs/base/io.h"
 #include "fs/base/log.h"
-#include "fs/base/processes.h"
+#include "fs/base/process_search.h"
 #include "fs/store/config.h"
 
 /* ---- what is mounted where ---- */

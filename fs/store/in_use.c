@@ -7,7 +7,7 @@
 #include <sys/time.h>
 
 #include "fs/base/log.h"
-#include "fs/base/processes.h"
+#include "fs/base/process_search.h"
 
 static int lock(int fd, int operation)
 {

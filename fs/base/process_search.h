@@ -2,8 +2,8 @@
  * Looking through /proc for the processes that use something, to name them in a message. Processes
  * of other users that may not be looked at are passed over.
  */
-#ifndef MINTFS_BASE_PROCESSES_H
-#define MINTFS_BASE_PROCESSES_H
+#ifndef MINTFS_BASE_PROCESS_SEARCH_H
+#define MINTFS_BASE_PROCESS_SEARCH_H
 
 #include <stdbool.h>
 

@@ -1,4 +1,4 @@
-#include "fs/base/processes.h"
+#include "fs/base/process_search.h"
 
 #include <ctype.h>
 #include <fcntl.h>
