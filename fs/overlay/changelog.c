@@ -316,6 +316,12 @@ int changelog_append(struct changelog *log, const struct frame *frame)
     return r;
 }
 
+uint64_t changelog_size(struct changelog *log)
+{
+    AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&log->mutex);
+    return log->size;
+}
+
 bool changelog_is_long(struct changelog *log)
 {
     AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&log->mutex);

@@ -120,6 +120,7 @@ void changelog_close(struct changelog *log);
  * Safe from several threads. */
 MUST_CHECK int changelog_append(struct changelog *log, const struct frame *frame);
 
+uint64_t changelog_size(struct changelog *log);
 /* Whether the log is worth a compaction. */
 bool changelog_is_long(struct changelog *log);
 /* Replaces the log by this one frame, which says all. Nobody may append meanwhile. */

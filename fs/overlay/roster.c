@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <zlib.h>
@@ -62,9 +63,10 @@ int roster_begin(const char *boot_id, int logs_fd, struct roster *ret_roster)
     return 0;
 }
 
-void roster_add(struct roster *roster, const char *key, const char *id)
+void roster_add(struct roster *roster, const struct roster_line *line)
 {
-    (void)fprintf(roster->stream, "%s %s\n", key, id);
+    (void)fprintf(roster->stream, "%s %s %" PRIu64 " %" PRIu64 "\n", line->key, line->id,
+                  line->serial, line->log_size_bytes);
 }
 
 static int write_file(int scratch_fd, const char *text, size_t size)
@@ -104,11 +106,23 @@ static char *find_lines(char *text, size_t size, const char *boot_id, int logs_f
     char line[FIRST_LINE_MAX];
     uint32_t check;
     if (size < CHECKED_FROM || strncmp(text, magic, strlen(magic)) != 0 ||
-        sscanf(text + strlen(magic), "%8" SCNx32, &check) != 1 || check != check_of(text, size) ||
-        fill_first_line(boot_id, logs_fd, line) < 0 ||
-        strncmp(text + CHECKED_FROM, line, strlen(line)) != 0)
+        sscanf(text + strlen(magic), "%8" SCNx32, &check) != 1 || check != check_of(text, size))
         return NULL;
-    return text + CHECKED_FROM + strlen(line);
+    char *end = strchr(text, '\n');
+    if (!end || strncmp(text + CHECKED_FROM + 1, boot_id, strlen(boot_id)) != 0)
+        return NULL;
+    if (logs_fd >= 0 && (fill_first_line(boot_id, logs_fd, line) < 0 ||
+                         strncmp(text + CHECKED_FROM, line, strlen(line)) != 0))
+        return NULL;
+    return end + 1;
+}
+
+static bool parse_line(char *text, struct roster_line *ret_line)
+{
+    ret_line->key = strsep(&text, " ");
+    ret_line->id = text ? strsep(&text, " ") : NULL;
+    return text && sha256_is_hex(ret_line->key) && session_id_is_valid(ret_line->id) &&
+           sscanf(text, "%" SCNu64 " %" SCNu64, &ret_line->serial, &ret_line->log_size_bytes) == 2;
 }
 
 int roster_each(int scratch_fd, int logs_fd, const char *boot_id, roster_visitor *visit,
@@ -123,10 +137,10 @@ int roster_each(int scratch_fd, int logs_fd, const char *boot_id, roster_visitor
     if (!lines)
         return -ENOENT;
     *ret_answer = 0;
-    for (char *line; *ret_answer == 0 && (line = strsep(&lines, "\n")) && *line;) {
-        const char *key = strsep(&line, " ");
-        if (line && sha256_is_hex(key) && session_id_is_valid(line))
-            *ret_answer = visit(key, line, context);
+    for (char *text_line; *ret_answer == 0 && (text_line = strsep(&lines, "\n")) && *text_line;) {
+        struct roster_line line;
+        if (parse_line(text_line, &line))
+            *ret_answer = visit(&line, context);
     }
     return 0;
 }

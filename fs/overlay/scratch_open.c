@@ -238,6 +238,26 @@ static int compare_names(const void *a, const void *b)
     return strcmp(a, b);
 }
 
+static int report_cut_log(const struct roster_line *line, void *context)
+{
+    struct scratch *scratch = context;
+    const struct listed_session *listed = scratch_find_listed(scratch, line->key, line->id);
+    if (listed && listed->session->serial == line->serial &&
+        changelog_size(listed->session->log) < line->log_size_bytes)
+        log_warning("%s/logs/%016llx is shorter than when the last mount ended: the session %s has "
+                    "lost its last changes; mintfs session reset %s begins again",
+                    scratch->path, (unsigned long long)line->serial, line->id, line->id);
+    return 0;
+}
+
+/* After a kill there is no roster, and nobody knows how long a log was. */
+static int report_cut_logs(struct scratch *scratch)
+{
+    int answer;
+    int r = roster_each(scratch->dirfd, -1, scratch->boot_id, report_cut_log, scratch, &answer);
+    return r == -ENOENT ? 0 : r;
+}
+
 /* Those of older versions, and those of sessions with a new ID. */
 static void rewrite_logs(struct scratch *scratch)
 {
@@ -274,6 +294,8 @@ static int recover_all(struct scratch *scratch)
             log_errno(r, "cannot read %s/logs/%s", scratch->path, list.names[i]);
     }
     free(list.names);
+    if (r == 0)
+        r = report_cut_logs(scratch);
     if (r == 0)
         rewrite_logs(scratch);
     return r;
@@ -461,9 +483,9 @@ static int open_scratch(struct scratch *scratch, const struct scratch_options *o
     if (r == 0)
         r = open_parts(scratch);
     if (r == 0)
-        r = roster_remove(scratch->dirfd);
-    if (r == 0)
         r = recover_all(scratch);
+    if (r == 0)
+        r = roster_remove(scratch->dirfd);
     if (r == 0)
         r = scratch_start_caretaker(scratch);
     return r;
@@ -510,7 +532,12 @@ static int write_roster(const struct scratch *scratch)
     if (r < 0)
         return r;
     for (const struct listed_session *listed = scratch->sessions; listed; listed = listed->hh.next)
-        roster_add(&roster, session_key(listed->session), session_id(listed->session));
+        roster_add(&roster, &(struct roster_line){
+                                .key = session_key(listed->session),
+                                .id = session_id(listed->session),
+                                .serial = listed->session->serial,
+                                .log_size_bytes = changelog_size(listed->session->log),
+                            });
     return roster_finish(&roster, scratch->dirfd);
 }
 
@@ -523,8 +550,9 @@ void scratch_close(struct scratch *scratch)
     if (scratch->is_recorded && !scratch->sessions &&
         uses_forget_scratch(scratch->store, scratch->path) < 0)
         log_warning("the record of %s stays behind in the store", scratch->path);
-    if (scratch->caretaker_runs && write_roster(scratch) < 0)
-        log_info("%s has no roster: commands read the logs of its sessions", scratch->path);
+    /* Where there is none, as on a full disk, commands read the logs. */
+    if (scratch->caretaker_runs)
+        (void)!write_roster(scratch);
     struct listed_session *listed;
     struct listed_session *next;
     HASH_ITER (hh, scratch->sessions, listed, next) {

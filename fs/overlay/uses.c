@@ -116,10 +116,11 @@ static int visit_log(int dirfd, const char *name, unsigned char type UNUSED, voi
     return reading->visit(&session, reading->context);
 }
 
-static int visit_listed(const char *key, const char *id, void *context)
+static int visit_listed(const struct roster_line *line, void *context)
 {
     const struct reading *reading = context;
-    const struct session_at_rest session = {.key = key, .id = id, .scratch = reading->scratch};
+    const struct session_at_rest session = {
+        .key = line->key, .id = line->id, .scratch = reading->scratch};
     return reading->visit(&session, reading->context);
 }
 

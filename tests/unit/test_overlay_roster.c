@@ -78,11 +78,10 @@ static void test_many_sessions_cost_as_much_as_one(void **state)
 
 static void change(const struct world *world, const char *from, const char *to)
 {
-    char *text = NULL;
+    AUTO_FREE char *text = NULL;
     size_t size;
     int fd = world->place->store->sessions_fd;
     CHECK_EQ(dir_read_file(fd, "roster", 1 << 20, &text, &size), 0);
-    AUTO_FREE UNUSED char *owned = text;
     char *at = strstr(text, from);
     CHECK(at && strlen(from) == strlen(to));
     memcpy(at, to, strlen(to));
@@ -99,9 +98,9 @@ static void test_a_roster_that_is_wrong(void **state)
     scratch_close(world.scratch);
     unsigned long from_roster = list(&world, SESSIONS);
 
-    change(&world, " s7\n", " x7\n");
+    change(&world, " s7 ", " x7 ");
     CHECK(list(&world, SESSIONS) > from_roster + SESSIONS);
-    change(&world, " x7\n", " s7\n");
+    change(&world, " x7 ", " s7 ");
     CHECK_EQ(list(&world, SESSIONS), from_roster);
 
     char name[32];
@@ -123,11 +122,37 @@ static void test_a_roster_that_is_wrong(void **state)
     world_end(&world);
 }
 
+/* A log that was cut between two frames looks whole; the roster knows better. */
+static void test_a_log_that_was_cut_is_reported(void **state)
+{
+    struct world world;
+    world_begin(&world, *state);
+    make_marked(&world, "whole", "mark-whole");
+    struct node *root = session_made(world.scratch, world.key, "cut");
+    char name[32];
+    struct stat status;
+    log_name(name, serial_of(&world, "cut"));
+    CHECK_EQ(fstatat(world.logs_fd, name, &status, 0), 0);
+    node_unref(file_made(root, "lost"), 1);
+    node_unref(root, 1);
+    scratch_close(world.scratch);
+    AUTO_FD int fd = openat(world.logs_fd, name, O_WRONLY | O_CLOEXEC);
+    CHECK_EQ(io_ftruncate(fd, status.st_size), 0);
+    AUTO_FREE char *said = world_open_said(&world);
+    CHECK(strstr(said, name) && strstr(said, "the session cut has lost its last changes"));
+    CHECK_EQ(strchr(said, '\n') - said, (long)strlen(said) - 1);
+    AUTO_FREE char *said_again = world_reopen_said(&world);
+    CHECK(!strcmp(said_again, ""));
+    check_marked(&world, "whole", "mark-whole");
+    world_end(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_many_sessions_cost_as_much_as_one),
         TEST(test_a_roster_that_is_wrong),
+        TEST(test_a_log_that_was_cut_is_reported),
     };
     return cmocka_run_group_tests_name("overlay-roster", tests, NULL, NULL);
 }

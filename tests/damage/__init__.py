@@ -1,0 +1,1 @@
+"""Scratches whose files somebody has damaged between two mounts."""

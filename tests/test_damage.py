@@ -1,0 +1,8 @@
+"""A damaged scratch never shows one session's bytes in another; scripts/damage-drill does more."""
+
+from damage import drill
+from support.basics import SEED, fewer, seeded
+
+
+def test_damage_between_mounts(fuse, store):
+    drill.run(store, seeded("damage", SEED), fewer(20))
