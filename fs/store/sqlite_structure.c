@@ -261,8 +261,9 @@ int sqlite_structure_check(sqlite3 *db, char **ret_damage)
                            "BEGIN IMMEDIATE");
     if (code == SQLITE_OK)
         code = check_pages(&check);
-    /* Damage that SQLite met while it was asked something else, and errors in setting this up. */
-    if (!check.damage && sqlite_structure_is_damage(code))
+    /* Damage that SQLite met while it was asked something else, and errors in setting this up.
+     * Nothing is written, so what is full is not a disk: the pages' numbers are used up. */
+    if (!check.damage && (sqlite_structure_is_damage(code) || (code & 0xff) == SQLITE_FULL))
         code = damaged(&check, "%s", sqlite3_errmsg(db));
     /* What failed may have rolled back by itself. */
     if (!sqlite3_get_autocommit(db)) {

@@ -2,7 +2,7 @@
 
 #include "fs/store/sqlite_structure.h"
 
-enum { PAGE = 1024, FLIPS = 1500 };
+enum { PAGE = 1024, FLIPS = 1000 };
 
 static const char schema[] =
     "PRAGMA page_size=1024; PRAGMA auto_vacuum=%d; PRAGMA synchronous=OFF; BEGIN;"
@@ -151,6 +151,7 @@ static void test_random_damage_never_crashes(void **state)
             }
             write_bytes(fixture, "db", bytes, size);
             int code = check("db", &damage);
+            /* Read-only: a write version above 2, which is opaque elsewhere. */
             assert_true(code == SQLITE_OK || code == SQLITE_READONLY);
             found += damage != NULL;
         }
