@@ -48,11 +48,11 @@ def test_a_shell_does_not_wait_for_the_daemon(fuse, store, point, key):
     script = """
         set -e
         x=$("$1" mount "$2")
-        y=$("$1" session new app one)
+        y=$("$1" session new "$3" one)
         echo "$x" "$y" | cat
     """
     done = subprocess.run(
-        ["sh", "-c", script, "sh", store.binary, point],
+        ["sh", "-c", script, "sh", store.binary, point, key],
         env=store.env, capture_output=True, text=True, timeout=1500,
     )
     assert (done.returncode, done.stderr) == (0, "")
