@@ -25,6 +25,7 @@ data_file = {{data}}/coverage
 exclude_lines =
     pragma: no cover
     raise NotImplementedError
+    if TYPE_CHECKING:
     @abstractmethod
 show_missing = True
 skip_covered = True

@@ -232,6 +232,14 @@ def test_a_name_that_this_process_gave(here, project, monkeypatch, place):
         assert db.key == key
 
 
+def test_a_file_that_makes_no_sense(here, project):
+    """It may have had that section: no older template is taken instead."""
+    mintfs.template("app", builder="python3 create_db.py {out}")
+    (project.path / "mintfs.conf").write_text("[app\n")
+    with pytest.raises(mintfs.Error, match=r"mintfs.conf:1: a section is \[NAME\]"):
+        mintfs.database("app")
+
+
 # ---- the search ----
 
 

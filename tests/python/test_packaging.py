@@ -46,8 +46,8 @@ def test_python_3_9_can_read_it(module):
 
 STANDARD = {
     "_thread", "abc", "atexit", "builtins", "contextlib", "ctypes", "dataclasses", "fcntl", "hashlib",
-    "importlib", "io", "json", "mmap", "msvcrt", "os", "pathlib", "pwd", "re", "shutil", "sqlite3",
-    "stat", "subprocess", "sys", "tempfile", "threading", "time", "types", "typing", "urllib",
+    "importlib", "io", "json", "mmap", "msvcrt", "os", "pathlib", "pwd", "re", "shutil", "signal",
+    "sqlite3", "stat", "subprocess", "sys", "tempfile", "threading", "time", "types", "typing", "urllib",
 }  # fmt: skip
 FRAMEWORKS = {
     "_recorder": ("pytest",),

@@ -17,7 +17,7 @@ from support.stores import Store, binary_for_all, make_home
 from .ways import BACKENDS, MIGRATION, PACKAGE, Project, Way, last_line
 
 TEST = """
-import os, sqlite3
+import os, shutil, sqlite3
 import pytest
 import mintfs
 
@@ -29,6 +29,9 @@ def test_it(mintfs_database, n):
     connection.close()
     mintfs_database.reset()
     mintfs.memory().execute("SELECT * FROM goods")
+    shutil.rmtree(mintfs_database.directory)
+    os.makedirs(mintfs_database.directory)
+    assert os.listdir(mintfs_database.directory) == []
 """
 
 

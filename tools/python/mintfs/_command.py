@@ -6,12 +6,14 @@ is none. One that was named but cannot be run is an error; one that lies on PATH
 """
 
 import sys
-from typing import IO, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Type
+from contextlib import contextmanager
+from types import FrameType
+from typing import IO, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Type
 
 from . import _settings
 from ._errors import BuilderFailed, Busy, Corrupt, Error, NotFound, UsageError
 from ._settings import BINARY_VARIABLE as VARIABLE
-from ._stdlib import Path, _thread, os, shutil, subprocess
+from ._stdlib import Path, _thread, os, shutil, signal, subprocess
 
 PREFIX = "mintfs: "  # before each message of the command
 CAPTURE_SECONDS = 1.0  # for standard error, once the command is gone
@@ -122,30 +124,53 @@ def run_aloud(
     # What the builder leaves running may keep its standard error open, and is not waited for.
     read = _thread.allocate_lock()
     read.acquire()
-    process = subprocess.Popen(
-        command,
-        cwd=cwd,
-        env=dict(env),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE if printed else subprocess.STDOUT,
-    )
-    out, err = (process.stdout, process.stderr) if printed else (None, process.stdout)
-    assert err is not None
     said: List[str] = []
+    process = out = None
     try:
+        with _interrupts_held():
+            process = subprocess.Popen(
+                command,
+                cwd=cwd,
+                env=dict(env),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE if printed else subprocess.STDOUT,
+            )
+        out, err = (process.stdout, process.stderr) if printed else (None, process.stdout)
+        assert err is not None
         _thread.start_new_thread(_tee, (err, said, read))  # threading is what tests patch
         result = out.read() if out else b""
         status = process.wait()
         read.acquire(timeout=CAPTURE_SECONDS)
     except BaseException:
-        process.terminate()
-        process.wait()
+        if process:
+            process.terminate()
+            process.wait()
         raise
     finally:
         if out:
             out.close()
     return status, result, "".join(said)
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """A KeyboardInterrupt comes at the end of the block, when the process that was started in it is
+    known and can be ended."""
+    handler = signal.getsignal(signal.SIGINT)
+    held: List[Tuple[int, Optional[FrameType]]] = []
+    try:
+        if callable(handler):
+            signal.signal(signal.SIGINT, lambda number, frame: held.append((number, frame)))
+    except ValueError:  # only the main thread gets it
+        handler = None
+    try:
+        yield
+    finally:
+        if callable(handler):
+            signal.signal(signal.SIGINT, handler)
+            for number, frame in held:
+                handler(number, frame)
 
 
 def _tee(stream: IO[bytes], said: List[str], done: _thread.LockType) -> None:

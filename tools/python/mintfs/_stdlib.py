@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import msvcrt as msvcrt
     import os as os
     import shutil as shutil
+    import signal as signal
     import sqlite3 as sqlite3
     import subprocess as subprocess
     import time as time
@@ -125,9 +126,9 @@ _builtins = {**vars(builtins), "__import__": _import}
 
 def _load() -> Dict[str, Any]:
     locks = "msvcrt" if sys.platform == "win32" else "fcntl"
-    wanted = ("_thread", "hashlib", "io", "json", "os", "shutil", "sqlite3", "subprocess", "time")
+    wanted = "_thread hashlib io json os shutil signal sqlite3 subprocess time"
     paths = _module("pathlib")
-    names = {name: _module(name) for name in (*wanted, locks)}
+    names = {name: _module(name) for name in (*wanted.split(), locks)}
     return {**names, "Path": paths.Path, "PurePath": paths.PurePath}
 
 
