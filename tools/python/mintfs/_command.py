@@ -139,9 +139,11 @@ def run_aloud(
         out, err = (process.stdout, process.stderr) if printed else (None, process.stdout)
         assert err is not None
         _thread.start_new_thread(_tee, (err, said, read))  # threading is what tests patch
-        result = out.read() if out else b""
+        # Python sees a signal that comes just before a system call only after it: none is for long.
+        while not read.acquire(timeout=CAPTURE_SECONDS) and process.poll() is None:
+            pass
         status = process.wait()
-        read.acquire(timeout=CAPTURE_SECONDS)
+        result = out.read() if out else b""  # one line, which fits into the pipe
     except BaseException:
         if process:
             process.terminate()
