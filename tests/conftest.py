@@ -205,29 +205,34 @@ def store(place, variant):
         namespace.close()
 
 
-def start_mount(store, variant, *options) -> mounts.Mount:
-    """Mounts a store as the variant says, at "mnt" beside it."""
-    point = store.home / "mnt"
-    if variant.uring:
-        if not os.access(mounts.ENABLE_URING, os.W_OK):
-            pytest.skip("only root can turn io_uring on for FUSE, where the kernel has it")
-        with mounts.uring_enabled():
-            made = mounts.Mount(store, point, *variant.options, *options)
-            try:
-                made.wait_for_uring()
-            except mounts.NoUring as missing:
-                made.stop()
-                pytest.skip(str(missing))
-            return made
-    if variant.options.count("allow_other") and not IS_ROOT:
-        pytest.skip("allow_other wants root, or user_allow_other in /etc/fuse.conf")
-    return mounts.Mount(store, point, *variant.options, *options)
+@pytest.fixture
+def start_mount(fuse, store, variant):
+    """start_mount(OPTION...): mounts the store as the variant says, at "mnt" beside it."""
+
+    def start(*options) -> mounts.Mount:
+        point = store.home / "mnt"
+        if variant.uring:
+            if not os.access(mounts.ENABLE_URING, os.W_OK):
+                pytest.skip("only root can turn io_uring on for FUSE, where the kernel has it")
+            with mounts.uring_enabled():
+                made = mounts.Mount(store, point, *variant.options, *options)
+                try:
+                    made.wait_for_uring()
+                except mounts.NoUring as missing:
+                    made.stop()
+                    pytest.skip(str(missing))
+                return made
+        if variant.options.count("allow_other") and not IS_ROOT:
+            pytest.skip("allow_other wants root, or user_allow_other in /etc/fuse.conf")
+        return mounts.Mount(store, point, *variant.options, *options)
+
+    return start
 
 
 @pytest.fixture
-def mount(fuse, store, variant):
+def mount(start_mount):
     """The store, mounted; in the end it goes as it must, unless the test stopped it itself."""
-    made = start_mount(store, variant)
+    made = start_mount()
     yield made
     if made.process.returncode is None:
         made.stop()

@@ -8,7 +8,6 @@ import time
 
 import pytest
 
-from conftest import start_mount
 from support.basics import IS_ROOT, eventually, fails, is_alive
 from support.mounts import Daemon, Mount, mount_lines
 from support.processes import Child
@@ -179,8 +178,8 @@ def test_of_an_ordinary_user(fuse, place):
 
 
 @pytest.mark.on_mounts("uring", "strict")
-def test_sigterm_under_a_copy(fuse, store, variant, key, point, other):
-    mount = start_mount(store, variant, "grace=600")
+def test_sigterm_under_a_copy(start_mount, key, point, other):
+    mount = start_mount("grace=600")
     path = mount.new(key, "one") / "app.db"
     user = User(other(), path)
     mount.process.send_signal(signal.SIGTERM)
