@@ -259,3 +259,17 @@ def test_a_damaged_file_behind_the_link_is_refused(project):
     )
     message = project.fail("build", "--", *shell(make), "{dir}")
     assert "v5.sqlite" in message and project.templates() == []
+
+
+# ---- umasks and homes of odd users ----
+
+
+def test_a_home_that_does_not_exist(ordinary):
+    """Users of services have one; the message says what to set."""
+    del ordinary.env["MINTFS_STORE"]
+    ordinary.env.pop("XDG_CACHE_HOME", None)
+    ordinary.env["HOME"] = "/nonexistent"
+    message = ordinary.fail("build", "-i", "migrations", "--", *ordinary.builder())
+    assert "store /nonexistent/.cache/mintfs" in message
+    assert "set MINTFS_STORE to a directory of your own" in message
+    assert ordinary.runs() == 0

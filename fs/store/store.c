@@ -100,6 +100,8 @@ int store_log_error(const char *path, int error, const char *name)
                         "store %s%s%s: the disk is full; make room there, or set "
                         "MINTFS_STORE to another disk",
                         path, slash, name);
+    case ENOENT: /* HOME does not exist, as that of a service's user */
+    case ENOTDIR:
     case EACCES:
     case EPERM:
         return log_errno(error, "store %s%s%s; set MINTFS_STORE to a directory of your own", path,
