@@ -264,6 +264,19 @@ def test_a_damaged_file_behind_the_link_is_refused(project):
 # ---- umasks and homes of odd users ----
 
 
+@pytest.mark.parametrize("umask", [0o177, 0o277, 0o777])
+def test_a_umask_that_denies_the_owner(ordinary, umask):
+    """Tests of permissions set one. The command makes files that it can use itself."""
+    ordinary.env["MINTFS_BACKEND"] = "copy"
+    key = ordinary.build("--to", "placed.db", umask=umask)
+    for _ in range(2):  # the first copy makes directories that the next one needs
+        made = ordinary.run("session", "new", key, umask=umask).stdout.strip()
+        as_owner(ordinary, "sh", "-c", f"echo x >>'{made}/app.db'")
+        ordinary.run("session", "reset", made, umask=umask)
+        ordinary.run("session", "rm", made, umask=umask)
+    assert stat.S_IMODE((ordinary.root / "placed.db").stat().st_mode) == 0o600
+
+
 def test_a_home_that_does_not_exist(ordinary):
     """Users of services have one; the message says what to set."""
     del ordinary.env["MINTFS_STORE"]
