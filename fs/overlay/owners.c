@@ -1,8 +1,12 @@
 #include "fs/overlay/owners.h"
 
+/* Compiled in: XXH3 is then specialised for the size of a block, and no library is loaded. */
+#define XXH_INLINE_ALL
+
 #include <errno.h>
 #include <stddef.h>
 #include <string.h>
+#include <xxhash.h>
 #include <zlib.h>
 
 #include "fs/base/io.h"
@@ -39,28 +43,10 @@ struct owners {
 
 /* ---- checksums ---- */
 
-static uint64_t rotate(uint64_t value, int bits)
-{
-    return value << bits | value >> (64 - bits);
-}
-
-/* Four lanes, so that the processor need not wait for one multiplication to begin the next. */
 uint32_t owners_sum(const void *bytes)
 {
-    enum { LANES = 4 };
-    static const uint64_t odd = 0x9e3779b97f4a7c15;
-    uint64_t lanes[LANES] = {1, 2, 3, 4};
-    for (size_t i = 0; i < BLOCK_SIZE_BYTES; i += sizeof(lanes)) {
-        uint64_t words[LANES];
-        memcpy(words, (const char *)bytes + i, sizeof(words));
-        for (int lane = 0; lane < LANES; lane++)
-            lanes[lane] = rotate((lanes[lane] ^ words[lane]) * odd, 31);
-    }
-    uint64_t sum = 0;
-    for (int lane = 0; lane < LANES; lane++)
-        sum = rotate((sum ^ lanes[lane]) * odd, 29);
-    sum ^= sum >> 32;
-    return (uint32_t)sum ? (uint32_t)sum : 1;
+    uint32_t sum = (uint32_t)XXH3_64bits(bytes, BLOCK_SIZE_BYTES);
+    return sum ? sum : 1;
 }
 
 /* ---- the file ---- */

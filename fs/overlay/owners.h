@@ -78,7 +78,7 @@ MUST_CHECK int owners_adopt(struct owners *owners, block_t first, uint32_t count
 /* When no block belongs to anybody. */
 MUST_CHECK int owners_clear(struct owners *owners);
 
-/* Of one block; never 0. It finds damage, not forgery. */
+/* Of one block: the low half of XXH3's 64 bits (xxhash 0.8), or 1 for 0. It finds damage, not forgery. */
 uint32_t owners_sum(const void *bytes);
 
 #endif
