@@ -33,7 +33,7 @@ def described(project) -> Project:
 
 
 def new(project, *words, **kwargs):
-    """The tables of a new session, and what was said."""
+    """The tables of a new session, and the messages."""
     done = project.run("session", "new", *words, env=COPIES, **kwargs)
     path = done.stdout.strip()
     with sqlite3.connect(f"{path}/app.db") as db:
@@ -218,7 +218,7 @@ def test_what_lies_in_everybodys_directory_is_passed_by(app, tmp_path, owner):
         os.chown(shared / "mintfs.conf", NOBODY, NOBODY)
     assert "no mintfs.conf here" in app.fail("key", cwd=shared / "own")
     assert new(app, "app", cwd=shared / "own")[0] == {"t0", "t1", "t2"}
-    # Whoever types the command there means it.
+    # The user who types the command there means it.
     if owner == "oneself":
         app.run("key", cwd=shared)
     else:

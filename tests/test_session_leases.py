@@ -1,4 +1,4 @@
-"""Owners whose numbers mean another process to whoever looks, or none: in containers, that is."""
+"""Owners whose numbers mean another process to the reader, or none, as in containers."""
 
 import json
 import os

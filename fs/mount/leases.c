@@ -219,7 +219,7 @@ static int try_idle_exit(struct server *server, const struct look *look)
         left_ns = limit_ns;
     if (left_ns > 0)
         return left_ns / 1000000 < INT_MAX ? (int)(left_ns / 1000000) + 1 : INT_MAX;
-    /* Whoever makes a session now is refused, or was counted in used_ns before. */
+    /* A session made from now on is refused; one made before was counted in used_ns. */
     atomic_store(&server->leaving, true);
     if (atomic_load(&server->used_ns) == used_ns && atomic_load(&server->open_files) == 0 &&
         mountpoint_unmount(server->options->mount_point, false) == 0)

@@ -30,7 +30,7 @@ struct session_header {
     uint64_t serial;
     uint64_t owner; /* of its blocks (owners.h), random; in a log of an older version the serial */
     bool is_old;    /* only read: the log is of an older version */
-    uint32_t uid;   /* whoever made it: the template's files are his */
+    uint32_t uid;   /* the user who made it, and who owns the template's files in it */
     uint32_t gid;
     char boot_id[BOOT_ID_SIZE + 1];
     char key[SHA256_HEX_LENGTH + 1];

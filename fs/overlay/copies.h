@@ -38,7 +38,7 @@ struct copy {
 typedef int copies_visitor(const struct copy *copy, void *context);
 MUST_CHECK int copies_each(const struct store *store, copies_visitor *visit, void *context);
 
-/* Removes the copies that are over, and unfinished ones; what cannot be removed is said. The second visits those that stay. */
+/* Removes the copies that are over, and unfinished ones; what cannot be removed is logged. The second visits those that stay. */
 MUST_CHECK int copies_sweep(const struct store *store);
 MUST_CHECK int copies_sweep_each(const struct store *store, copies_visitor *visit, void *context);
 

@@ -29,7 +29,7 @@ struct copy_lease {
 
 /*
  * Replaces the lease of ID; NULL: it has none from now on. The owner's lock is an empty file, made
- * here if need be: whoever owns it locks it, and then writes a byte to it.
+ * here if need be: its owner locks it, and then writes a byte to it.
  */
 MUST_CHECK int copy_lease_write(int root_fd, int key_fd, const char *id,
                                 const struct copy_lease *lease);

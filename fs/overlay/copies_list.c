@@ -14,7 +14,7 @@
 
 /* ---- listing ---- */
 
-/* Removes what a killed process left of a copy. Whoever makes one holds the key until it has taken
+/* Removes what a killed process left of a copy. The process that makes one holds the key until it has taken
  * its directory. */
 static void sweep_unfinished(int key_fd, const char *name)
 {
@@ -27,7 +27,7 @@ static void sweep_unfinished(int key_fd, const char *name)
         log_warning("files of a copy stay behind: %s", name);
 }
 
-/* The file that an owner is to lock lies beside its copies' keys. */
+/* The file that an owner is to lock is beside its copies' keys. */
 int copies_owner_lock_path(const char *path, const char *owner_lock, char **ret_path)
 {
     const char *key = memrchr(path, '/', (size_t)(strrchr(path, '/') - path));
@@ -115,7 +115,7 @@ static void sweep_lease(const struct root *root, int key_fd, const char *id)
     copies_unlock_key(key_fd);
 }
 
-/* Of a lease that a killed process was writing: whoever writes one holds the key. */
+/* Of a lease that a killed process was writing: the process that writes one holds the key. */
 static void sweep_half_lease(int key_fd, const char *name)
 {
     if (copies_lock_key(key_fd) < 0)

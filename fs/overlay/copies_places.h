@@ -48,8 +48,8 @@ MUST_CHECK int copies_open_place(const struct store *store, const char *key, con
 enum { UNFINISHED_NAME_LENGTH = sizeof(UNFINISHED_PREFIX) - 1 + 16 };
 
 /*
- * Holds the directory of a key: whoever does may give a copy its name or take it, or change a lease.
- * Closing the descriptor lets go of it too. Taken before an owner's lock; never held while files are copied or
+ * Holds the directory of a key: its holder may name or remove a copy, or change a lease.
+ * Closing the descriptor releases it too. Taken before an owner's lock; never held while files are copied or
  * removed.
  */
 MUST_CHECK int copies_lock_key(int key_fd);

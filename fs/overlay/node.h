@@ -85,7 +85,7 @@ struct session {
     struct changelog *log;
     uint64_t serial;
     uint64_t owner; /* random: in the tags of its blocks, so that a serial may come twice */
-    uid_t uid;      /* whoever made it: the template's files are his, whose the directory ever is */
+    uid_t uid;      /* the user who made it, and who owns the template's files in it */
     gid_t gid;
     uint64_t limit_blocks; /* 0: none */
     atomic_uint_least64_t stored_blocks;

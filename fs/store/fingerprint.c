@@ -20,7 +20,7 @@ struct look {
     uint64_t flags;
 };
 
-/* FUSE and overlayfs may number files anew with each mount; their times of change stay. */
+/* FUSE and overlayfs may give files new numbers with each mount; their times of change stay. */
 static bool has_lasting_inodes(int fd)
 {
     struct statfs status;

@@ -12,7 +12,7 @@
 
 /*
  * Runs the builder of the template KEY (64 digits) into a store of its own that is gone afterwards;
- * what the builder itself builds is built anew too. `spec_or_null` is what KEY was computed from;
+ * what the builder itself builds is built again too. `spec_or_null` is what KEY was computed from;
  * NULL: what the template's manifest tells of it, in the current directory and with the variables
  * that were declared. The inputs must then be those of KEY: -ESTALE, said, with what differs.
  * *ret_differences gets a line each; none: the same files, and in databases the same schema and

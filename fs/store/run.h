@@ -33,7 +33,7 @@ enum { RUN_CANNOT_RUN = 126, RUN_NOT_FOUND = 127 };
 /*
  * Starts the program argv[0] (found as a shell would) in the directory (NULL: the current one), with
  * standard input from /dev/null and both outputs on our standard error, and the variables
- * "NAME=value" of `environment` added. Errors are said.
+ * "NAME=value" of `environment` added. Errors are logged.
  */
 struct builder_command {
     char *const *argv;

@@ -15,7 +15,7 @@
 /*
  * Seals the tree below files_fd, whose absolute path is `path`, and fills entries and warnings of
  * the manifest. `file` is the database that people mean, relative to the tree (--file, or its
- * default): that one must be sound. Errors are said, with the path below the tree: -EINVAL something that a template
+ * default): that one must be sound. Errors are logged, with the path below the tree: -EINVAL something that a template
  * cannot hold, -ENODATA nothing was left, -EBADMSG a broken database, -EBUSY a file that a process
  * still writes, -EINTR a signal came (fs/store/interrupt.h).
  */

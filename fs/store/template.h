@@ -48,7 +48,7 @@ MUST_CHECK int template_open_unverified(const struct store *store, const char *k
 MUST_CHECK int template_is_verified(const struct store *store, const struct template *template);
 /*
  * Compares all of it with the manifest, and records in the catalog that it is whole. The file that
- * differs is said, and -EBADMSG; -ECANCELED soon after *stop is set, which may be NULL.
+ * differs is logged, and -EBADMSG; -ECANCELED soon after *stop is set, which may be NULL.
  */
 MUST_CHECK int template_verify(const struct store *store, const struct template *template,
                                const atomic_bool *stop);

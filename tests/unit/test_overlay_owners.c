@@ -56,7 +56,7 @@ static void test_an_old_log_is_put_back(void **state)
     }
 }
 
-/* What the storage file has lost, or has of another, is an error for whoever reads it. */
+/* What the storage file has lost, or has of another, is an error for its readers. */
 static void test_damaged_storage(void **state)
 {
     struct world world;
