@@ -1,22 +1,48 @@
-"""Eviction on a disk without a byte left: that is when it matters most."""
+"""Eviction on a disk without a byte or without an inode left: that is when it matters most."""
 
 import json
 
 import pytest
 
 from support.care import aged, keys_of, read
-from support.disks import HAS_EXT4, fill_to_the_last_byte, mounted_disk
+from support.disks import HAS_EXT4, fill_to_the_last_byte, mounted_disk, use_up_inodes
+
+
+class Full:
+    """A kind of full disk: its options, what uses it up, and a store that fits before that."""
+
+    def __init__(self, fill, size, *disk, **options):
+        self.fill = fill
+        self.size = size
+        self.disk = disk
+        self.options = options
+        self.room_for_two = str(size * 9 // 4)
+
+
+FULL = {
+    "bytes": Full(fill_to_the_last_byte, 200_000, "8m"),
+    "inodes": Full(use_up_inodes, 2_000, "16m", inodes=128),
+}
+
+
+@pytest.fixture(params=FULL)
+def full(request):
+    return FULL[request.param]
 
 
 @pytest.fixture(params=["tmpfs", "ext4"] if HAS_EXT4 else ["tmpfs"])
-def full_store(request, store, place):
-    """Six templates, and nothing left of the disk that they lie on."""
-    with mounted_disk(place / "disk", request.param, "8m") as disk:
+def full_store(request, full, store, place):
+    """Six templates, and nothing left of the disk that they are on."""
+    with mounted_disk(place / "disk", request.param, *full.disk, **full.options) as disk:
         store.path = disk / "store"
         store.env["MINTFS_STORE"] = str(store.path)
-        store.keys = aged(store, size=200_000)
-        fill_to_the_last_byte(disk)
+        store.keys = aged(store, size=full.size)
+        full.fill(disk)
         yield store
+
+
+only_bytes = pytest.mark.parametrize("full", ["bytes"], indirect=True)
+only_inodes = pytest.mark.parametrize("full", ["inodes"], indirect=True)
 
 
 def check_whole(store):
@@ -24,9 +50,9 @@ def check_whole(store):
     assert problems == [] and store.leftovers() == []
 
 
-def test_gc_makes_room(full_store):
+def test_gc_makes_room(full, full_store):
     store = full_store
-    answer = read(store, "gc", "gc", "--max-size", "450000")
+    answer = read(store, "gc", "gc", "--max-size", full.room_for_two)
     assert {row["key"] for row in answer["evicted"]} == set(store.keys[2:])
     assert sorted(keys_of(store)) == sorted(store.keys[:2])
     assert read(store, "stats", "stats")["total"]["evicted"] == 4
@@ -48,6 +74,7 @@ def test_evict_makes_room(full_store):
     check_whole(store)
 
 
+@only_bytes
 @pytest.mark.parametrize("harm", ["missing", "damaged"])
 def test_a_lost_catalog_keeps_nobody_from_making_room(full_store, harm):
     """There is no room for another one either: it is made in memory, until there is."""
@@ -67,11 +94,58 @@ def test_a_lost_catalog_keeps_nobody_from_making_room(full_store, harm):
     check_whole(store)
 
 
+@only_bytes
 def test_clean_on_a_full_disk(full_store):
     (full_store.path / "v1/catalog.db").unlink()
     fill_to_the_last_byte(full_store.path.parent)
     full_store.run("clean", "--yes")
     assert not full_store.path.exists()
+
+
+@only_inodes
+def test_gc_by_age(full_store):
+    store = full_store
+    answer = read(store, "gc", "gc", "--max-age", "60h")
+    assert {row["key"] for row in answer["evicted"]} == set(store.keys[3:])
+    check_whole(store)
+
+
+@only_inodes
+def test_verify_repairs(full_store):
+    store = full_store
+    file = store.template(store.keys[2])
+    file.chmod(0o644)
+    file.write_bytes(b"x")
+    store.run("verify", "--all", "--repair")
+    assert sorted(keys_of(store)) == sorted(set(store.keys) - {store.keys[2]})
+    check_whole(store)
+
+
+@only_inodes
+@pytest.mark.parametrize("harm", ["missing", "damaged"])
+def test_a_lost_catalog_is_rebuilt_without_inodes(full_store, harm):
+    store = full_store
+    catalog = store.path / "v1/catalog.db"
+    if harm == "missing":
+        catalog.unlink()
+    else:
+        catalog.write_bytes(b"rubbish")
+    use_up_inodes(store.path.parent)
+    said = store.run("gc", "--max-size", "5000").stderr
+    assert "evicted 4 templates" in said
+    check_whole(store)
+
+
+@only_inodes
+def test_the_other_commands(full_store):
+    store = full_store
+    assert len(keys_of(store)) == 6
+    store.run("verify", "--all")
+    store.run("show", store.keys[0])
+    said = store.fail("build", "--", "true", status=125)
+    assert "no more files" in said and "mintfs gc" in said
+    store.run("clean", "--yes")
+    assert not store.path.exists()
 
 
 def on_ext4(test):
