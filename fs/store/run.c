@@ -102,6 +102,18 @@ static void send_report(int fd, enum report_kind kind, int value)
         return; /* mintfs is dead, which the next read tells */
 }
 
+/*
+ * The Python package names the interpreter that runs the tests, where PATH has none of that name, or
+ * another. The builder does not inherit the variable.
+ */
+static void choose_python(char **word)
+{
+    char *interpreter = getenv("MINTFS_PYTHON");
+    if (interpreter && *interpreter && (!strcmp(*word, "python") || !strcmp(*word, "python3")))
+        *word = strdup(interpreter);
+    (void)unsetenv("MINTFS_PYTHON");
+}
+
 static void run_program(const struct builder_command *command, int error_fd)
 {
     (void)setpgid(0, 0);
@@ -114,7 +126,10 @@ static void run_program(const struct builder_command *command, int error_fd)
         if (putenv(command->environment[i]) != 0)
             _exit(RUN_CANNOT_RUN);
     interrupt_restore_in_child();
-    if (!command->directory || chdir(command->directory) == 0)
+    choose_python(&command->argv[0]);
+    if (!command->argv[0])
+        errno = ENOMEM;
+    else if (!command->directory || chdir(command->directory) == 0)
         (void)execvp(command->argv[0], command->argv);
     int error = errno;
     if (write(error_fd, &error, sizeof(error)) < 0)

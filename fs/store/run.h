@@ -36,7 +36,7 @@ enum { RUN_CANNOT_RUN = 126, RUN_NOT_FOUND = 127 };
  * "NAME=value" of `environment` added. Errors are logged.
  */
 struct builder_command {
-    char *const *argv;
+    char **argv;
     char *const *environment;
     const char *directory;
 };

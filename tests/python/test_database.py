@@ -40,6 +40,23 @@ def test_a_template_is_built_once(here, project, capfd):
     assert os.path.samefile(project.interpreters()[0], sys.executable)
 
 
+@pytest.mark.parametrize("word", ["python", "python3"])
+def test_an_interpreter_of_another_name(here, project, monkeypatch, word):
+    """Debian has no python, and a python3.13 may be beside a python3 that is an earlier one."""
+    programs = project.path / "programs"
+    programs.mkdir()
+    for name in ("python", "python3"):
+        (programs / name).write_text("#!/bin/sh\nexit 9\n")
+        (programs / name).chmod(0o755)
+    interpreter = programs / "it's python3.x"
+    interpreter.symlink_to(os.path.realpath(sys.executable))
+    monkeypatch.setattr(sys, "executable", str(interpreter))
+    monkeypatch.setenv("PATH", str(programs), prepend=os.pathsep)
+    mintfs.template(builder=[word, project.path / "create_db.py", "{out}"])
+    assert project.interpreters() == [str(interpreter)]
+    mintfs.template(builder=["sh", "-c", 'test -z "$MINTFS_PYTHON" && echo >"$0"', "{out}"])
+
+
 def test_the_words_of_build(here, project, monkeypatch):
     builder = ["python3", project.path / "create_db.py", "{out}"]
     keys = [

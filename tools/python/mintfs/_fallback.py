@@ -29,6 +29,8 @@ VERSIONS_OFFSET = 18  # SQLite's file header: write and read version, 2 in WAL m
 WAL_VERSIONS = b"\2\2"
 CANNOT_RUN, NOT_FOUND = 126, 127
 PYTHONS = ("python", "python3")
+#: What these mean in a builder's command, where PATH does not say it; the command knows it too.
+PYTHON_VARIABLE = "MINTFS_PYTHON"
 NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")  # or key
 SQLITE_HEADER = b"SQLite format 3\0"
 
@@ -103,7 +105,7 @@ def _run_builder(
     }
     program = words[0]  # with a slash in it it is relative to the root, where it runs
     if not os.path.dirname(program):
-        program = _find_program(program, env.get("PATH") or os.defpath)
+        program = _find_program(program, env)
     try:
         status, _, said = _command.run_aloud([program, *words[1:]], str(root), env, printed=False)
     except OSError as error:
@@ -113,10 +115,15 @@ def _run_builder(
         raise BuilderFailed(f"builder {words[0]} {how}", status, said)
 
 
-def _find_program(word: str, paths: str) -> str:
-    """An interpreter is that which stands first on PATH, by whichever of its names."""
+def _find_program(word: str, env: Dict[str, str]) -> str:
+    """An interpreter is the one that the variable names, else that which is first on PATH, by
+    whichever of its names. The builder does not inherit the variable."""
+    paths = env.get("PATH") or os.defpath
+    interpreter = env.pop(PYTHON_VARIABLE, "")
     names = [word]
-    if word in PYTHONS:
+    if word in PYTHONS and interpreter:
+        names = [interpreter]
+    elif word in PYTHONS:
         first = paths.split(os.pathsep)[0]
         beside = (shutil.which(name, path=first) for name in (word, *PYTHONS))
         names = [*filter(None, beside), word, sys.executable]

@@ -5,7 +5,7 @@ from typing import Dict, List, Mapping, Optional, Sequence, Union
 
 from . import _command, _conf, _database, _fallback, _search, _settings
 from ._errors import UsageError
-from ._stdlib import Path, os, time
+from ._stdlib import Path, os, shutil, time
 
 StrPath = Union[str, "os.PathLike[str]"]
 OneOrMore = Union[StrPath, Sequence[StrPath]]
@@ -90,7 +90,20 @@ def environment(interpreter: str) -> Dict[str, str]:
     beside = os.path.dirname(interpreter or "")
     if beside and paths[0] != beside:
         paths.insert(0, beside)
-    return {**environ, "PATH": os.pathsep.join(paths)}
+    made = {**environ, "PATH": os.pathsep.join(paths)}
+    if beside and not all(_is_beside(interpreter, name) for name in _fallback.PYTHONS):
+        made[_fallback.PYTHON_VARIABLE] = interpreter
+    return made
+
+
+def _is_beside(interpreter: str, name: str) -> bool:
+    """Whether that name means this interpreter in its directory. Debian has no python, and a
+    python3.13 may be beside a python3 that is an earlier one."""
+    found = shutil.which(name, path=os.path.dirname(interpreter))
+    try:
+        return found is not None and os.path.samefile(found, interpreter)
+    except OSError:
+        return False
 
 
 def _texts(values: OneOrMore) -> List[str]:
