@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 
 #include "fs/base/dir.h"
@@ -57,9 +58,10 @@ static bool knows_record(const char *name)
 static bool knows_log(const char *name)
 {
     size_t length = strlen(name);
-    static const char tail[] = ".new";
-    if (length > strlen(tail) && !strcmp(name + length - strlen(tail), tail))
-        length -= strlen(tail);
+    static const char *const tails[] = {".new", ".damaged"};
+    for (size_t i = 0; i < ARRAY_LENGTH(tails); i++)
+        if (length > strlen(tails[i]) && !strcmp(name + length - strlen(tails[i]), tails[i]))
+            return is_serial(name, length - strlen(tails[i]));
     return is_serial(name, length);
 }
 
@@ -69,10 +71,12 @@ static bool knows_copy(const char *name)
            !strcmp(name, COPY_OWNERS);
 }
 
+static const char scratch_marker[] = "mintfs-scratch";
+
 static bool knows_scratch_file(const char *name)
 {
     static const char *const names[] = {"blocks",     "owners",  "reserve", "roster",
-                                        "roster.new", "serials", "lock",    "mintfs-scratch"};
+                                        "roster.new", "serials", "lock",    scratch_marker};
     return is_one_of(name, names, ARRAY_LENGTH(names));
 }
 
@@ -155,20 +159,24 @@ static int take_apart(int dirfd, const char *parent, const char *name, emptier *
     return r < 0 && r != -ENOENT ? log_errno(r, "cannot remove %s", shown) : 0;
 }
 
-/* What is in its logs was said before. */
+/* What is in its logs has been reported before. */
 static int clear_beside_logs(int dirfd, const char *name, unsigned char type, void *context)
 {
-    return !strcmp(name, "logs") ? 0 : clear_entry(dirfd, name, type, context);
+    bool is_later = !strcmp(name, "logs") || !strcmp(name, scratch_marker);
+    return is_later ? 0 : clear_entry(dirfd, name, type, context);
 }
 
+/* The marker is removed last: without it, what a killed clean leaves could never be mounted again.
+ */
 static int clear_scratch(int fd, const char *shown, knower *knows, size_t *foreign)
 {
     struct clearing clearing = {.knows = knows, .shown = shown};
+    size_t before = *foreign;
     int r = take_apart(fd, shown, "logs", clear, knows_log, foreign);
     if (r == 0)
         r = dir_each(fd, clear_beside_logs, &clearing);
     *foreign += clearing.foreign;
-    return r;
+    return r < 0 || *foreign > before ? r : clear_entry(fd, scratch_marker, DT_REG, &clearing);
 }
 
 int clean_scratch(int fd, const char *path, size_t *foreign)
@@ -201,20 +209,43 @@ static bool knows_part(const char *name)
     return false;
 }
 
-/* What is in a part was said before. */
+/* What is in a part is reported with it. */
 static int clear_rest(int dirfd, const char *name, unsigned char type, void *context)
 {
     return knows_part(name) ? 0 : clear_entry(dirfd, name, type, context);
 }
 
+/* What cannot be renamed is removed where it is. */
+static int set_aside(int templates_fd, const char *name, unsigned char type UNUSED, void *context)
+{
+    const int *building_fd = context;
+    uint32_t random;
+    char aside[SHA256_HEX_LENGTH + sizeof(".01234567")];
+    if (!sha256_is_hex(name) || getrandom(&random, sizeof(random), 0) < 0)
+        return 0;
+    (void)snprintf(aside, sizeof(aside), "%s.%08x", name, random);
+    int r = io_renameat_new(templates_fd, name, *building_fd, aside);
+    return r == -ENOMEM ? r : 0;
+}
+
+/* As in eviction: a template is there whole or not at all, also when clean is killed. */
+static int set_templates_aside(int fd)
+{
+    AUTO_FD int templates_fd = io_openat(fd, "templates", O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    AUTO_FD int building_fd = io_openat(fd, "building", O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    return templates_fd < 0 || building_fd < 0 ? 0
+                                               : dir_each(templates_fd, set_aside, &building_fd);
+}
+
+/* The catalog is removed first: it can be rebuilt from the templates that are left. */
 static int clear_v1(int fd, const char *shown, knower *knows, size_t *foreign)
 {
     struct clearing clearing = {.knows = knows, .shown = shown};
-    int r = 0;
+    int r = dir_each(fd, clear_rest, &clearing);
+    if (r == 0)
+        r = set_templates_aside(fd);
     for (size_t i = 0; r == 0 && i < ARRAY_LENGTH(parts); i++)
         r = take_apart(fd, shown, parts[i].name, parts[i].empty, parts[i].knows, foreign);
-    if (r == 0)
-        r = dir_each(fd, clear_rest, &clearing);
     *foreign += clearing.foreign;
     return r;
 }

@@ -13,6 +13,7 @@
 /*
  * Removes the store that is open, and then its directory, with the marker last, so that a second
  * clean can go on. *foreign grows by what stays, each of which is said. Errors are said.
+ * Where it fails, or is killed, each template is whole or gone, and the scratch can be mounted.
  */
 MUST_CHECK int clean_store(const struct store *store, size_t *foreign);
 
