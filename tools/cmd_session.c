@@ -182,7 +182,7 @@ static int reset_mounted(const struct session_row *row)
     r = stat(row->path, &old) < 0 ? -errno : make_beside(row, id, mark, &beside);
     if (r == -EXDEV || r == -ESRCH)
         r = make_beside(row, id, "", &beside);
-    if (r < 0)
+    if (r < 0 || !beside)
         return log_errno(r, "cannot reset the session %s", row->path);
     struct stat new;
     if (stat(beside, &new) < 0 ||

@@ -225,7 +225,7 @@ static int make_copied(const struct store *store, const struct new_request *requ
 {
     bool first;
     bool is_leased = request->ttl_seconds || request->owner_pid;
-    struct copy_lease lease;
+    struct copy_lease lease = {.owner_lock = ""};
     char *path = NULL;
     int r = fill_copy_lease(request, made, &lease);
     if (r == 0)
@@ -262,8 +262,9 @@ static int verify_restored(const struct store *store, const char *key)
 {
     AUTO_TEMPLATE struct template *template = NULL;
     int r = template_open_unverified(store, key, &template);
-    if (r == 0)
-        r = template_is_verified(store, template);
+    if (r < 0 || !template)
+        return r;
+    r = template_is_verified(store, template);
     if (r != 0)
         return r < 0 ? r : 0;
     progress_start("comparing the restored template with its manifest",
@@ -313,14 +314,18 @@ static int make_on_backend(const struct store *store, const struct new_request *
         return log_fail(EBUSY,
                         "the mount is about to end, and waits for files that are open: try again "
                         "when it is gone");
-    return r == -EEXIST ? r : r < 0 ? log_errno(r, "cannot make the session %s", made->path) : 0;
+    if (r < 0 && r != -EEXIST)
+        return log_errno(r, "cannot make the session %s", made->path ? made->path : made->id);
+    return r;
 }
 
 static int make_session(const struct store *store, const struct new_request *request,
                         struct made_session *made)
 {
     int r = make_on_backend(store, request, made);
-    return r == 0 && made->choice.backend == BACKEND_FUSE ? lease_mounted(store, request, made) : r;
+    if (r < 0 || !made->path || made->choice.backend == BACKEND_COPY)
+        return r;
+    return lease_mounted(store, request, made);
 }
 
 /* The template's one database, or the one that --file named; said if that is not to be had. */

@@ -288,7 +288,7 @@ int dir_write_file(int dirfd, const char *name, const void *data, size_t size, m
 {
     AUTO_FREE char *beside = NULL;
     int r = dir_name_beside(name, "", &beside);
-    if (r < 0)
+    if (r < 0 || !beside)
         return r;
     AUTO_FD int fd = io_openat(dirfd, beside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
     if (fd < 0)

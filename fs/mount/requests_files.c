@@ -21,7 +21,7 @@ static int open_template(fuse_req_t req, struct inode *inode, struct fuse_file_i
 {
     if (wants_write(info))
         return -EROFS;
-    int fd;
+    int fd = -1;
     int r = verifier_require(req, inode->base);
     if (r == 0)
         r = base_file_acquire(inode->base, inode->entry, &fd);

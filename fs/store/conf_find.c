@@ -167,6 +167,12 @@ static char *show_conf(unsigned levels)
     return shown;
 }
 
+static void steal_found(struct conf_found *found, struct conf_found *ret_found)
+{
+    *ret_found = *found;
+    *found = (struct conf_found){.directory = NULL};
+}
+
 int conf_find(struct conf_found *ret_found)
 {
     AUTO_FREE char *directory = getcwd(NULL, 0);
@@ -188,8 +194,7 @@ int conf_find(struct conf_found *ret_found)
             continue;
         if (levels && !(found.directory = show_above(directory, levels)))
             return log_errno(ENOMEM, CONF_FILE);
-        *ret_found = found;
-        found = (struct conf_found){.directory = NULL};
+        steal_found(&found, ret_found);
         return 1;
     }
     return 0;

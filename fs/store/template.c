@@ -123,8 +123,9 @@ int template_open(const struct store *store, const char *key, struct template **
 {
     AUTO_TEMPLATE struct template *template = NULL;
     int r = template_open_unverified(store, key, &template);
-    if (r == 0)
-        r = template_is_verified(store, template);
+    if (r < 0 || !template)
+        return r;
+    r = template_is_verified(store, template);
     if (r == 0)
         r = template_verify(store, template, NULL);
     if (r < 0)

@@ -65,8 +65,7 @@ static void test_links_that_lead_out_by_way_of_others(void **state UNUSED)
         const struct manifest_entry *out = links_find_escape(&tree.manifest);
         if (!out)
             print_error("%s\n", targets[i]);
-        assert_non_null(out);
-        assert_string_equal(out->path, "zz");
+        assert_string_equal(out ? out->path : "none", "zz");
     }
 }
 
