@@ -1,9 +1,13 @@
 """Tests that change the process they run in: databases are made, reset and removed all the same."""
 
+import os
 import subprocess
 import sys
 
 import pytest
+
+import mintfs
+from mintfs import _locks, _sessions
 
 from .ways import counts
 
@@ -361,3 +365,65 @@ def test_around(frozen, mintfs_db):
     done = way.pytest(project, "-q")
     assert counts(done) == {"passed": 2}, done.stdout
     assert "1 built" in done.stdout
+
+
+def test_a_fork_while_another_thread_is_in_the_package(way, project):
+    """That thread does not exist in the child, which must not wait for it."""
+    way.script(
+        """
+import os, signal, threading, mintfs
+from mintfs import _owner, _run, _settings
+key = mintfs.template()
+for module in (_owner, _run, _settings):
+    with module._mutex:
+        child = os.fork()
+        if child == 0:
+            signal.alarm(60)
+            with mintfs.database(key) as db:
+                db.reset()
+            os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0, module
+""",
+        cwd=project.path,
+    )
+
+
+def test_a_fork_while_another_thread_has_a_lock_between_processes(here, project):
+    path = project.path / "lock"
+    ends = os.pipe()
+    with _locks.held(path):
+        child = os.fork()
+        if child == 0:
+            os.close(ends[1])
+            os.read(ends[0], 1)
+            os._exit(0)
+    try:
+        fd = _locks.take(path, wait=False)
+        assert fd is not None
+        os.close(fd)
+    finally:
+        os.close(ends[1])
+        os.waitpid(child, 0)
+        os.close(ends[0])
+
+
+@pytest.mark.on_ways("mount")
+def test_an_interrupt_between_the_directory_and_its_owner(here, monkeypatch):
+    """pytest-timeout raises it anywhere. A session without an owner would stay for a day."""
+    key = mintfs.template()
+    mintfs.database(key).close()
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_sessions.os, "setxattr", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            mintfs.database(key)
+    assert here.sessions() == []
+    with mintfs.database(key) as db:
+        with monkeypatch.context() as patch:
+            patch.setattr(_sessions.os, "setxattr", interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                db.reset()
+        assert [row["path"] for row in here.sessions()] == [str(db.directory)]

@@ -1,4 +1,5 @@
-"""Locks between processes, by a file. The kernel frees them when the holder dies."""
+"""Locks between processes, by a file. The kernel frees them when the holder dies. And locks between
+threads, which a forked child finds free."""
 
 import ctypes
 import mmap
@@ -6,7 +7,7 @@ import sys
 from contextlib import contextmanager
 from typing import Any, Iterator, Optional
 
-from ._stdlib import Path, os, time
+from ._stdlib import Path, _thread, os, time
 
 MODE = 0o600
 
@@ -23,6 +24,9 @@ if sys.platform == "win32":  # pragma: no cover - another system's branch; types
                 if not wait:
                     return False
 
+    def _unlock(fd: int) -> None:
+        """Closing does it."""
+
 else:
     from ._stdlib import fcntl
 
@@ -33,6 +37,18 @@ else:
         except BlockingIOError:
             return False
         return True
+
+    def _unlock(fd: int) -> None:
+        fcntl.flock(fd, fcntl.LOCK_UN)
+
+
+def mutex() -> _thread.LockType:
+    """A lock between threads. The thread that held it does not exist in a forked child, which would
+    wait for it in vain."""
+    lock = _thread.allocate_lock()
+    if sys.platform != "win32":
+        os.register_at_fork(after_in_child=getattr(lock, "_at_fork_reinit"))
+    return lock
 
 
 def take(path: Path, wait: bool = True) -> Optional[int]:
@@ -128,4 +144,5 @@ def held(path: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        _unlock(fd)  # also for a child that another thread has forked meanwhile
         os.close(fd)

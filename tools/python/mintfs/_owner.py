@@ -6,10 +6,9 @@ on a file that `mintfs session new --owner-lock` names, so that others see when 
 """
 
 import sys
-import threading
 from typing import Dict, List
 
-from ._locks import Lasting
+from ._locks import Lasting, mutex
 from ._stdlib import Path, os
 from ._unique import new_token
 
@@ -19,7 +18,7 @@ UNOWNED = "--ttl=24h"
 _held: Dict[str, Lasting] = {}  # by path: copies are made in several places
 _held_by = 0  # the process
 _name = ""
-_mutex = threading.Lock()
+_mutex = mutex()
 
 
 def number() -> List[str]:

@@ -12,12 +12,11 @@ next run.
 import os as real_os
 import stat
 import sys
-import threading
 from typing import Optional
 
 from . import _settings, _trees
 from ._errors import Error
-from ._locks import Lasting, held, take
+from ._locks import Lasting, held, mutex, take
 from ._stdlib import Path, hashlib, os
 from ._unique import new_token
 
@@ -61,7 +60,7 @@ class Run:
 
 
 _current: Optional[Run] = None
-_mutex = threading.Lock()
+_mutex = mutex()
 
 
 def base() -> Path:

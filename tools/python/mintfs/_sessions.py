@@ -176,13 +176,20 @@ class CommandSource(Source):
 
 def _make(directory: Path) -> None:
     """A session of ours on the mount; or none, and OSError."""
-    directory.mkdir(mode=MODE)
     try:
+        directory.mkdir(mode=MODE)
         if sys.platform == "linux":
             os.setxattr(directory, OWNER_ATTRIBUTE, str(os.getpid()).encode())
-    except OSError:
-        directory.rmdir()
+    except BaseException:  # an interrupt too: without an owner it would stay for a day
+        _discard(directory)
         raise
+
+
+def _discard(directory: Path) -> None:
+    try:
+        directory.rmdir()
+    except OSError:
+        pass  # it was not made
 
 
 def _renew(directory: Path) -> None:
@@ -194,6 +201,6 @@ def _renew(directory: Path) -> None:
         if mode not in (MODE, stat.S_IRWXU):
             fresh.chmod(mode | stat.S_ISVTX)
         fresh.rename(directory)
-    except OSError:
-        fresh.rmdir()
+    except BaseException:
+        _discard(fresh)
         raise

@@ -7,9 +7,9 @@ collected, before the first of them can change anything.
 
 import os as real_os
 import tempfile
-import threading
 from typing import Dict, Mapping, NamedTuple, Optional
 
+from ._locks import mutex
 from ._stdlib import os
 
 BINARY_VARIABLE = "MINTFS_BINARY"
@@ -37,7 +37,7 @@ class Settings(NamedTuple):
 
 
 _fixed: Optional[Settings] = None
-_mutex = threading.Lock()
+_mutex = mutex()
 
 
 def fixed() -> Settings:
