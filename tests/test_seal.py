@@ -85,6 +85,37 @@ def test_a_broken_constraint_is_a_warning(project):
     assert "CHECK constraint failed in t" in done.stderr
 
 
+def test_what_is_too_big_for_this_sqlite_is_a_warning(project):
+    """Where the builder's is compiled to take longer values, say."""
+    done = sealed(
+        project,
+        "db.executescript('create table t(a); insert into t values(1); pragma writable_schema=1')\n"
+        "db.execute(\"update sqlite_schema set sql = 'CREATE TABLE t(a CHECK(length(zeroblob(2000000000 + a))))'\")",
+    )
+    assert "warning: app.db: integrity_check could not judge table t: " in done.stderr
+    assert "too big" in done.stderr
+
+
+def test_a_schema_of_many_indexes_is_walked_to_its_end(project):
+    """They are checked in groups: the last of the last group is damaged, and found."""
+    script = (
+        "db.execute('begin')\n"
+        "for i in range(700): db.execute(f'create table t{i}(a)'), db.execute(f'create index i{i} on t{i}(a)')\n"
+        "db.executemany('insert into t699 values(?)', [(n,) for n in range(50)])\n"
+    )
+    done = sealed(project, "db.isolation_level = None\n" + script)
+    assert "warning" not in done.stderr
+    page = "db.execute(\"select rootpage from sqlite_schema where name = 'i699'\").fetchone()[0]"
+    text = (project.root / "seal.py").read_text()
+    text += (
+        f"db = sqlite3.connect(path); page = {page}; db.close()\n"
+        "f = open(path, 'r+b'); f.seek(4096 * (page - 1) + 8); f.write(b'\\xff' * 40); f.close()\n"
+    )
+    (project.root / "seal.py").write_text(text)
+    message = project.fail("build", "-i", "seal.py", "--", sys.executable, "seal.py", "{out}")
+    assert "builder left a broken database: app.db" in message
+
+
 @pytest.mark.parametrize(
     "helper",
     [

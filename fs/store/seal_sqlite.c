@@ -49,6 +49,7 @@ struct check {
     struct strlist *warnings;
     char *damage;
     bool starts_in_wal;
+    bool is_schema_partial; /* our SQLite has left objects out */
 };
 
 int seal_sqlite_detect(int fd, struct sqlite_header *ret_header)
@@ -251,6 +252,7 @@ static int read_schema(struct check *check)
         r = about ? warn(check, about, sqlite3_errmsg(check->db)) : -ENOMEM;
         if (r < 0)
             return r;
+        check->is_schema_partial = true;
         code = sqlite_structure_allow(check->db);
         if (code == SQLITE_OK)
             code = run(check, "SELECT count(*) FROM main.sqlite_schema");
@@ -282,14 +284,13 @@ static int list_tables(struct check *check, struct strlist *tables)
     return r == 0 && code != SQLITE_DONE ? answer(check, code, "reading the schema") : r;
 }
 
-/* Adds the rows of integrity_check as warnings, up to *left of them. */
-static int check_table(struct check *check, const char *table, int *left)
+/* Adds the answers of integrity_check as warnings, up to *left of them. 1: SQLite cannot judge
+ * something, and its message says what. */
+static int add_answers(struct check *check, const char *sql, int *left)
 {
     sqlite3_stmt *statement = NULL;
-    char *sql = sqlite3_mprintf("PRAGMA main.integrity_check(%Q)", table);
-    int code = sql ? sqlite3_prepare_v2(check->db, sql, -1, &statement, NULL) : SQLITE_NOMEM;
+    int code = sqlite3_prepare_v2(check->db, sql, -1, &statement, NULL);
     int r = 0;
-    sqlite3_free(sql);
     while (r == 0 && code == SQLITE_OK && *left > 0) {
         code = sqlite3_step(statement);
         if (code != SQLITE_ROW)
@@ -301,31 +302,53 @@ static int check_table(struct check *check, const char *table, int *left)
         r = warn(check, "integrity_check: ", row);
         --*left;
     }
-    if (r == 0 && sqlite_structure_is_damage(code)) {
-        AUTO_FREE char *about = NULL;
-        if (asprintf(&about, "integrity_check could not judge table %.100s: ", table) < 0)
-            about = NULL;
-        r = about ? warn(check, about, sqlite3_errmsg(check->db)) : -ENOMEM;
-        --*left;
-    } else if (r == 0 && code != SQLITE_OK && code != SQLITE_DONE) {
+    /* Too big is what the builder's SQLite may be compiled to take. */
+    if (r == 0 && (sqlite_structure_is_damage(code) || (code & 0xff) == SQLITE_TOOBIG))
+        r = 1;
+    else if (r == 0 && code != SQLITE_OK && code != SQLITE_DONE)
         r = answer(check, code, "integrity_check");
-    }
     (void)sqlite3_finalize(statement);
     return r;
 }
 
-/* Table by table, so that one that cannot be judged does not hide the others. The verdict is given
- * before: nothing refuses here but a signal, memory and the disk. */
-static int check_content(struct check *check)
+static int check_table(struct check *check, const char *table, int *left)
+{
+    char *sql = sqlite3_mprintf("PRAGMA main.integrity_check(%Q)", table);
+    int r = sql ? add_answers(check, sql, left) : -ENOMEM;
+    sqlite3_free(sql);
+    if (r <= 0)
+        return r;
+    AUTO_FREE char *about = NULL;
+    if (asprintf(&about, "integrity_check could not judge table %.100s: ", table) < 0)
+        about = NULL;
+    --*left;
+    return about ? warn(check, about, sqlite3_errmsg(check->db)) : -ENOMEM;
+}
+
+/* So that one that cannot be judged does not hide the others. */
+static int check_each_table(struct check *check, int *left)
 {
     AUTO_STRLIST struct strlist tables = STRLIST_INIT;
+    int r = list_tables(check, &tables);
+    for (size_t i = 0; r == 0 && i<tables.count && * left> 0; i++)
+        r = check_table(check, tables.items[i], left);
+    return r;
+}
+
+/*
+ * The verdict is given before: nothing refuses here but a signal, memory and the disk. All at once
+ * where that is possible, since SQLite looks at the whole schema for each table that it is asked
+ * about.
+ */
+static int check_content(struct check *check)
+{
     int left = WARNINGS_MAX;
     int code = prepare_reader(check);
     int r = code == SQLITE_OK ? read_schema(check) : answer(check, code, "opening");
     if (r == 0)
-        r = list_tables(check, &tables);
-    for (size_t i = 0; r == 0 && i < tables.count && left > 0; i++)
-        r = check_table(check, tables.items[i], &left);
+        r = check->is_schema_partial ? 1 : add_answers(check, "PRAGMA main.integrity_check", &left);
+    if (r == 1)
+        r = check_each_table(check, &left);
     if (r == 0 && left == 0)
         r = warn(check, "", "further answers of integrity_check are left out");
     if (r == -EBADMSG)
