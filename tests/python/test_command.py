@@ -100,6 +100,18 @@ def test_statuses(fresh, monkeypatch, program):
         )
 
 
+def test_a_command_that_a_signal_ends(fresh, monkeypatch, program):
+    """It is not the builder that failed."""
+    path = program(
+        '#!/bin/sh\n[ "$1" != --version ] || exec echo mintfs 1\necho "mintfs: a hint" >&2; kill -9 $$\n'
+    )
+    monkeypatch.setenv("MINTFS_BINARY", str(path))
+    for call in (lambda: _command.run(["ls"]), lambda: _command.build([], "/", {})):
+        with pytest.raises(mintfs.Error, match="^the mintfs command was ended by signal 9$") as caught:
+            call()
+        assert type(caught.value) is mintfs.Error and caught.value.status == -9
+
+
 def test_messages():
     assert _command.message_of("a\nmintfs: one\nb\nmintfs: two\n") == "two"
     assert _command.message_of("a\nb\n\n") == "b"

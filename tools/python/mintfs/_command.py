@@ -97,6 +97,7 @@ def run(
         check=False,
     )
     said = done.stderr.decode("utf-8", "backslashreplace")
+    _check_signal(done.returncode, said)
     if done.returncode != 0:
         raise ERRORS.get(done.returncode, Error)(message_of(said), done.returncode, said)
     pass_on(said)
@@ -107,11 +108,18 @@ def build(arguments: Sequence[str], cwd: str, env: Mapping[str, str]) -> str:
     """Runs `mintfs build`; the builder's words are passed on as they come."""
     command = [_path(), "build", *arguments]
     status, printed, said = run_aloud(command, cwd, env, printed=True)
+    _check_signal(status, said)
     if status == MINTFS_FAILED:
         raise Error(message_of(said), status, said)
     if status != 0:
         raise BuilderFailed(message_of(said), status, said)
     return os.fsdecode(printed).strip()
+
+
+def _check_signal(status: int, said: str) -> None:
+    """A limit that a test has set (ulimit -f), or a lack of memory, ends it without a message."""
+    if status < 0:
+        raise Error(f"the mintfs command was ended by signal {-status}", status, said)
 
 
 def run_aloud(
