@@ -251,7 +251,9 @@ int conf_read(const struct conf_request *request, struct build_spec **ret_spec)
                         "goes behind --",
                         request->section);
     if (r == 0)
-        return log_fail(ENOENT, "no builder behind --, and no " CONF_FILE " here that names one");
+        return log_fail(ENOENT, "no builder after --, and no " CONF_FILE
+                                " here or in a directory above; mintfs(7), "
+                                "\"MINTFS.CONF\", shows one");
     if (r < 0)
         return r;
     CLEANUP(parser_fini)
