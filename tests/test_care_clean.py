@@ -84,6 +84,16 @@ def test_a_mount_holds_the_store(mount, key):
     mount.stop()
 
 
+def test_clean_removes_the_scratch_of_the_mount_that_it_ends(fuse, store, key):
+    """Also one without sessions, which no record names any more when the mount has ended."""
+    place = store.home / "memory"
+    place.mkdir()
+    Daemon(store, store.home / "mnt", "--scratch", place)
+    (scratch,) = place.iterdir()
+    assert f"scratch at {scratch}: " in store.run("clean", "--yes").stdout
+    assert not scratch.exists() and not store.path.exists()
+
+
 def test_a_store_that_was_removed_under_its_mount(fuse, store, key):
     """By rm -rf, which asks nobody: the mount is named, and the way to end it."""
     point = store.home / "mnt"

@@ -26,6 +26,7 @@
 #include "fs/store/catalog.h"
 #include "fs/store/config.h"
 #include "fs/store/in_use.h"
+#include "fs/store/strlist.h"
 #include "tools/clean_store.h"
 #include "tools/command.h"
 #include "tools/inventory.h"
@@ -148,7 +149,7 @@ static int remove_copies(const struct cleaning *cleaning)
     return r;
 }
 
-static int remove_scratch(const char *path, void *context)
+static int remove_scratch(const char *path, size_t *foreign)
 {
     char holder[64];
     struct stat status;
@@ -163,11 +164,25 @@ static int remove_scratch(const char *path, void *context)
     }
     if (lock_holder(fd, "lock", holder, sizeof(holder)) == 1)
         return log_fail(EBUSY, "%s is in use by another mintfs mount, process %s", path, holder);
-    size_t *foreign = context;
     size_t before = *foreign;
     int r = clean_scratch(fd, path, foreign);
     if (r == 0 && *foreign == before && rmdir(path) < 0)
         log_warning("%s stays: %s", path, strerror(errno));
+    return r;
+}
+
+static int add_path(const char *path, void *paths)
+{
+    return strlist_add(paths, path);
+}
+
+/* A mount that ends without sessions strikes its scratch off the store's list, but leaves the
+ * directory: `listed` has those that were on it before. */
+static int remove_scratches(struct cleaning *cleaning, struct strlist *listed)
+{
+    int r = uses_each_scratch(cleaning->store, add_path, listed);
+    for (size_t i = 0; r == 0 && i < listed->count; i++)
+        r = remove_scratch(listed->items[i], &cleaning->foreign);
     return r;
 }
 
@@ -185,7 +200,10 @@ static void remove_mount_point(void)
 static int remove_all(struct cleaning *cleaning)
 {
     struct store *store = cleaning->store;
+    AUTO_STRLIST struct strlist scratches = STRLIST_INIT;
     int r = dir_each(store->locks_fd, check_build, NULL);
+    if (r == 0)
+        r = uses_each_scratch(store, add_path, &scratches);
     if (r == 0)
         r = unmount(store);
     /* From here on nobody else has it open: no build, no mount, no session that is being made. */
@@ -203,7 +221,7 @@ static int remove_all(struct cleaning *cleaning)
     if (r == 0)
         r = remove_copies(cleaning);
     if (r == 0)
-        r = uses_each_scratch(store, remove_scratch, &cleaning->foreign);
+        r = remove_scratches(cleaning, &scratches);
     if (r == 0)
         r = kept_remove(store);
     catalog_close(store->catalog);
