@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import shutil
 import subprocess
 
@@ -213,3 +214,27 @@ def test_a_copy_that_a_killed_command_left_is_no_session(copies):
         if len(rows) == 2:
             copies.run("session", "rm", "two")
     assert copies.new(key, "two")[0]
+
+
+def test_a_limit_on_file_sizes(copies):
+    """It is an error with a message, and leaves nothing; a builder is ended by its signal as ever."""
+    limit = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20))}
+    large = ("sh", "-c", 'head -c 4M /dev/zero >"$0"; echo $? >&2', "{out}")
+    assert "\n153\n" in "\n" + copies.run("build", "--salt", "1", "--", *large, **limit).stderr
+    key = copies.build(*large)
+    message = copies.fail("session", "new", key, status=1, **limit)
+    assert "File too large" in message and key in message
+    assert json.loads(copies.run("session", "ls", "--json").stdout)["sessions"] == []
+
+
+def test_a_copy_and_a_view_of_one_name(mount, key):
+    """The message names them as the command takes them: by key and ID, or by a path."""
+    store = mount.store
+    view = mount.sessions / key / "same"
+    copy = store.run("session", "new", key, "same", env={"MINTFS_BACKEND": "copy"}).stdout.strip()
+    view.mkdir()
+    message = store.fail("session", "rm", "same", status=2)
+    assert f"two sessions {key[:12]}/same" in message and copy in message and str(view) in message
+    store.run("session", "rm", copy)
+    store.run("session", "rm", f"{key[:12]}/same")
+    assert json.loads(store.run("session", "ls", "--json").stdout)["sessions"] == []

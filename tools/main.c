@@ -238,6 +238,8 @@ int main(int argc, char **argv)
     keep_owner_bits();
     /* Where the parent ignores it, a child's status is lost before waitpid(2) asks for it. */
     (void)signal(SIGCHLD, SIG_DFL);
+    /* A limit on file sizes is an error of write(2), with a message. */
+    (void)signal(SIGXFSZ, SIG_IGN);
     int words = 0;
     int r = enter_directories(argc, argv, &words);
     if (r < 0)

@@ -160,10 +160,9 @@ static int find_id(const struct session_table *table, const char *key, const cha
         if (strcmp(row->id, id) != 0 || (key && strcmp(row->key, key) != 0))
             continue;
         if (found && !strcmp(found->key, row->key))
-            return log_fail(ENOTUNIQ,
-                            "there are two sessions %s/%.12s: say the path of one: %s, %s", id,
-                            row->key, found->path ? found->path : "(at rest)",
-                            row->path ? row->path : "(at rest)");
+            return log_fail(
+                ENOTUNIQ, "there are two sessions %.12s/%s: say the path of one: %s, %s", row->key,
+                id, found->path ? found->path : "(at rest)", row->path ? row->path : "(at rest)");
         if (found)
             return log_fail(ENOTUNIQ, "several templates have a session %s: say KEY/%s", id, id);
         found = row;

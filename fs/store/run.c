@@ -126,6 +126,7 @@ static void run_program(const struct builder_command *command, int error_fd)
         if (putenv(command->environment[i]) != 0)
             _exit(RUN_CANNOT_RUN);
     interrupt_restore_in_child();
+    (void)signal(SIGXFSZ, SIG_DFL);
     choose_python(&command->argv[0]);
     if (!command->argv[0])
         errno = ENOMEM;
