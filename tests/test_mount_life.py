@@ -338,6 +338,15 @@ def test_umount_takes_a_dead_mount_away(mount, store):
     daemon.stop()
 
 
+@pytest.mark.parametrize("command", [["umount"], ["clean", "--yes"]])
+def test_the_dead_mount_of_a_killed_daemon_is_found_where_it_was(mount, store, command):
+    """At a place of its own, which neither a word nor a setting names."""
+    mount.kill()
+    assert mount.is_mounted()
+    store.run(*command)
+    assert not mount.is_mounted()
+
+
 @pytest.mark.on_mounts("user")
 def test_a_user_repairs_his_dead_mount(fuse, place, variant):
     if not IS_ROOT:

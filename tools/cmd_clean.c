@@ -131,6 +131,8 @@ static int unmount(const struct store *store)
 {
     AUTO_SERVE_FOUND struct serve_found found = {0};
     int r = serve_find(store, &found);
+    if (r == 0)
+        r = serve_find_dead(store, &found.mount_point);
     return r <= 0 ? r : mounting_take_away(store, found.mount_point);
 }
 

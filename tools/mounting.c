@@ -249,7 +249,9 @@ static int find_mount(const struct store *store, const char *typed, struct serve
         *ret_place = strdup(ret_found->mount_point);
         return *ret_place ? 0 : -ENOMEM;
     }
-    /* A dead mount has no daemon to tell where it was. */
+    r = serve_find_dead(store, ret_place);
+    if (r != 0)
+        return r < 0 ? r : 0;
     r = mountpoint_default(ret_place);
     if (r < 0)
         return r;

@@ -5,6 +5,7 @@
 #include <sys/sysmacros.h>
 #include <time.h>
 
+#include "fs/base/dir.h"
 #include "fs/base/io.h"
 #include "fs/base/lock.h"
 #include "fs/base/log.h"
@@ -15,6 +16,7 @@
 #include "fs/store/catalog.h"
 
 static const char lock_name[] = "mount";
+enum { DESCRIPTION_SIZE = PATH_MAX + 64 };
 
 /* ---- what libfuse says ---- */
 
@@ -32,18 +34,15 @@ static void note_complaint(enum fuse_log_level level, const char *format, va_lis
 
 /* ---- the store's lock ---- */
 
-int serve_find(const struct store *store, struct serve_found *ret_found)
+/* What describe_mount() wrote; 0: it has only begun. */
+static int parse_description(char *text, struct serve_found *ret_found)
 {
-    char text[PATH_MAX + 64];
-    int r = lock_holder(store->locks_fd, lock_name, text, sizeof(text));
-    if (r <= 0)
-        return r;
     struct serve_found found = {0};
     char *version = strchr(text, '\n');
     char *path = version ? strchr(version + 1, '\n') : NULL;
     char *end = path ? strchr(path + 1, '\0') : NULL;
     if (!end || end[-1] != '\n')
-        return 0; /* it has only begun */
+        return 0;
     end[-1] = '\0';
     unsigned device[2] = {0};
     found.grace_seconds = SERVE_GRACE_SECONDS;
@@ -55,6 +54,29 @@ int serve_find(const struct store *store, struct serve_found *ret_found)
     if (!found.mount_point)
         return -ENOMEM;
     *ret_found = found;
+    return 1;
+}
+
+int serve_find(const struct store *store, struct serve_found *ret_found)
+{
+    char text[DESCRIPTION_SIZE];
+    int r = lock_holder(store->locks_fd, lock_name, text, sizeof(text));
+    return r <= 0 ? r : parse_description(text, ret_found);
+}
+
+int serve_find_dead(const struct store *store, char **ret_mount_point)
+{
+    AUTO_SERVE_FOUND struct serve_found found = {0};
+    AUTO_FREE char *text = NULL;
+    int r = dir_read_file(store->locks_fd, lock_name, DESCRIPTION_SIZE, &text, NULL);
+    if (r == 0)
+        r = parse_description(text, &found);
+    if (r <= 0)
+        return r == -ENOMEM ? r : 0;
+    if (mountpoint_state(found.mount_point) != MOUNT_STALE ||
+        mountpoint_device(found.mount_point) != found.device)
+        return 0;
+    *ret_mount_point = steal_pointer(&found.mount_point);
     return 1;
 }
 

@@ -53,6 +53,8 @@ struct serve_found {
 };
 /* 1 and the mount, 0 where there is none, or a negative errno. */
 MUST_CHECK int serve_find(const struct store *store, struct serve_found *ret_found);
+/* 1 and the place, the caller's, of the dead mount that a killed daemon of this store has left. */
+MUST_CHECK int serve_find_dead(const struct store *store, char **ret_mount_point);
 void serve_found_fini(struct serve_found *found);
 #define AUTO_SERVE_FOUND CLEANUP(serve_found_fini)
 
