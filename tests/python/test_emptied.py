@@ -4,6 +4,7 @@ import os
 import shutil
 import stat
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -65,6 +66,19 @@ def test_one_that_is_only_removed(here):
     db.close()
     with mintfs.database() as other:
         assert os.listdir(other.directory) == ["app.db"]
+
+
+@pytest.mark.on_ways("copy", "none")
+def test_one_whose_place_is_taken(here, project):
+    """By a file, or by a link, whose target is nobody's to remove."""
+    precious = project.path / "precious"
+    precious.mkdir()
+    for take in (Path.touch, lambda path: path.symlink_to(precious)):
+        with mintfs.database() as db:
+            shutil.rmtree(db.directory)
+            take(db.directory)
+        assert not os.path.lexists(db.directory)
+        assert precious.is_dir()
 
 
 def test_a_template_of_many_directories(here):

@@ -9,7 +9,11 @@ from ._stdlib import Path, os, shutil
 
 def remove(directory: Path) -> None:
     """All of it. What has gone meanwhile is no error, nor is what was made read-only: Windows
-    removes no such file, and no system takes anything out of such a directory."""
+    removes no such file, and no system takes anything out of such a directory. A file or a link in
+    its place is removed itself."""
+    if os.path.islink(directory) or os.path.isfile(directory):
+        os.unlink(directory)
+        return
     if sys.version_info >= (3, 12):
         shutil.rmtree(directory, onexc=_mend)
     else:
