@@ -378,6 +378,14 @@ def inputs(project, key):
     return [row["path"] for row in project.manifest(key.strip())["inputs"]]
 
 
+@pytest.mark.parametrize("missing", ["modles", "modles/*.py", "../shared/modles"])
+def test_a_missing_input_is_named_with_the_directory_that_it_is_relative_to(package, missing):
+    home = package.root / "p[k]g"
+    (home / "mintfs.conf").write_text(f"root = ..\n[app]\ninput = {missing}\nbuilder = x\n")
+    said = package.fail("build", cwd=home)
+    assert f"input {missing}" in said and said.endswith(f" in {home}\n"), said
+
+
 def test_inputs_beside_the_package(package):
     home = package.root / "p[k]g"
     (home / "src").mkdir()

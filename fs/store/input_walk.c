@@ -385,6 +385,14 @@ static int make_relative(const struct walk *walk, char **ret_path)
     return 0;
 }
 
+/* Names the directory that the input was looked for in: with a mintfs.conf below the root, its own. */
+static int log_missing(const struct walk *walk, const char *what)
+{
+    const char *base = walk->input[0] == '/' ? NULL : walk->spec->base;
+    return log_fail(ENOENT, "input %s%s in %s%s%s", walk->input, what, walk->spec->root,
+                    base ? "/" : "", base ? base : "");
+}
+
 static int take_input(struct walk *walk)
 {
     AUTO_FREE char *path = NULL;
@@ -407,8 +415,7 @@ static int take_input(struct walk *walk)
         if (r == 0)
             r = start_pattern(walk, &glob);
     } else {
-        return log_fail(ENOENT, "input %s: no such file or directory in %s", walk->input,
-                        walk->spec->root);
+        return log_missing(walk, ": no such file or directory");
     }
     if (r == 0)
         r = run_errands(walk);
@@ -416,7 +423,7 @@ static int take_input(struct walk *walk)
     if (r < 0)
         return r;
     if (walk->matched == 0)
-        return log_fail(ENOENT, "input %s matches no file in %s", walk->input, walk->spec->root);
+        return log_missing(walk, " matches no file");
     return 0;
 }
 
