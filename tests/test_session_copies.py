@@ -4,6 +4,7 @@ import json
 import os
 import resource
 import shutil
+import signal
 import subprocess
 
 import pytest
@@ -238,3 +239,23 @@ def test_a_copy_and_a_view_of_one_name(mount, key):
     store.run("session", "rm", copy)
     store.run("session", "rm", f"{key[:12]}/same")
     assert json.loads(store.run("session", "ls", "--json").stdout)["sessions"] == []
+
+
+def test_a_limit_on_the_size_of_files_is_an_error_with_a_message(copies):
+    """Not the end of mintfs by a signal, as it is the end of a builder."""
+    copies.build("sh", "-c", 'head -c 300000 /dev/zero >"$0"', "{out}", name="app")
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100000, 100000))
+
+    def limited(*args):
+        return subprocess.run(
+            copies.command(*args), env=copies.env, preexec_fn=limit, capture_output=True, text=True, timeout=60
+        )
+
+    done = limited("session", "new", "app", "one")
+    assert done.returncode == 1 and "File too large" in done.stderr, done
+    assert not list(copies.path.glob("v1/copies/*"))
+    done = limited("build", "--", "sh", "-c", 'exec head -c 200000 /dev/zero >"$0"', "{out}")
+    assert f"was ended by signal {signal.SIGXFSZ:d}" in done.stderr, done
+    copies.new("app", "one")
