@@ -1,0 +1,70 @@
+"""Removing a directory in which a test has left files that the system will not remove at once."""
+
+import errno
+import os
+
+import pytest
+
+from mintfs import _trees
+
+
+@pytest.fixture
+def tree(place):
+    root = place / "tree"
+    (root / "deep/er").mkdir(parents=True)
+    (root / "deep/er/file").write_text("x")
+    (root / "deep/link").symlink_to(place / "elsewhere")
+    (place / "elsewhere").mkdir()
+    (place / "elsewhere/kept").write_text("x")
+    return root
+
+
+def refuse_once(monkeypatch, name, number):
+    """The first call of this function fails, as one does on a read-only file or directory."""
+    real, refused = getattr(_trees.os, name), []
+
+    def call(path, *args, **options):
+        if not refused:
+            refused.append(path)
+            raise OSError(number, "refused", path)
+        return real(path, *args, **options)
+
+    monkeypatch.setattr(_trees.os, name, call)
+    return refused
+
+
+@pytest.mark.parametrize("name", ["unlink", "rmdir", "open", "scandir"])
+def test_what_is_refused_at_first_is_removed(tree, monkeypatch, name):
+    refused = refuse_once(monkeypatch, name, errno.EACCES)
+    _trees.remove(tree)
+    assert refused and not tree.exists()
+    assert (tree.parent / "elsewhere/kept").exists()
+
+
+@pytest.mark.parametrize("name", ["unlink", "rmdir"])
+def test_any_other_error_is_raised(tree, monkeypatch, name):
+    refuse_once(monkeypatch, name, errno.EIO)
+    with pytest.raises(OSError, match="refused"):
+        _trees.remove(tree)
+
+
+def test_what_has_gone_meanwhile_is_no_error(tree, monkeypatch):
+    real = _trees.os.unlink
+
+    def call(path, *args, **options):
+        real(path, *args, **options)
+        raise FileNotFoundError(errno.ENOENT, "gone", path)
+
+    monkeypatch.setattr(_trees.os, "unlink", call)
+    _trees.remove(tree)
+    assert not tree.exists()
+    _trees.remove(tree)
+
+
+@pytest.mark.parametrize("make", [os.symlink, os.link])
+def test_a_file_or_a_link_in_its_place_is_removed_itself(place, make):
+    target = place / "target"
+    target.write_text("x")
+    make(target, place / "tree")
+    _trees.remove(place / "tree")
+    assert not (place / "tree").exists() and target.read_text() == "x"
