@@ -1,7 +1,10 @@
 """Finding the command, and doing without it."""
 
+import _thread
+import io
 import os
 import signal
+import threading
 import time
 
 import pytest
@@ -121,6 +124,36 @@ def test_messages():
 def test_without_standard_error(monkeypatch):
     monkeypatch.setattr("sys.stderr", None)
     _command.pass_on("into the void")
+
+
+def test_what_a_command_prints_is_passed_on_line_by_line(capsys):
+    said, done = [], _thread.allocate_lock()
+    done.acquire()
+    _command._tee(io.BytesIO(b"one\nno \xff text\n"), said, done)
+    assert said == ["one\n", "no \\xff text\n"] and not done.locked()
+    assert capsys.readouterr().err == "".join(said)
+
+
+def test_an_interrupt_waits_for_the_end_of_the_block():
+    reached = False
+    with pytest.raises(KeyboardInterrupt):
+        with _command._interrupts_held():
+            signal.raise_signal(signal.SIGINT)
+            reached = True
+    assert reached and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_thread_that_gets_no_interrupts_runs_the_block():
+    reached = []
+
+    def run():
+        with _command._interrupts_held():
+            reached.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert reached == [signal.getsignal(signal.SIGINT)]
 
 
 @pytest.mark.on_ways("mount", "copy")

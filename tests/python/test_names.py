@@ -1,8 +1,10 @@
 """Which mintfs.conf is in force, and what a name means: in pytest, in scripts, in each way."""
 
 import os
+import pwd
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -340,3 +342,19 @@ def test_the_file_that_was_asked_for(here):
     with mintfs.database(key) as db:
         assert list(db.databases()) == [] and db.path().name == "crypt.db"
         assert db.url.endswith("/crypt.db")
+
+
+@pytest.mark.parametrize("environ", [{}, {"HOME": "relative"}])
+def test_without_a_home_the_user_has_that_of_the_system(monkeypatch, environ):
+    monkeypatch.setattr(_settings, "known", lambda: SimpleNamespace(environ=environ))
+    assert str(_search._home()) == pwd.getpwuid(os.geteuid()).pw_dir
+    # A user without an entry, as in containers.
+    monkeypatch.setattr(_stdlib.os, "geteuid", lambda: 2**31 - 5)
+    assert _search._home() is None
+
+
+def test_a_directory_that_is_not_there_is_not_everybodys(place):
+    assert not _search._is_everybodys(place / "missing")
+    assert not _search._is_everybodys(place)
+    place.chmod(0o1777)
+    assert _search._is_everybodys(place)
