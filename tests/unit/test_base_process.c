@@ -73,10 +73,13 @@ static void test_a_number_of_another_namespace_tells_nothing(void **state UNUSED
     CHECK_EQ(process_look(&other), PROCESS_LIVES);
 }
 
-static void *wait_for_ever(void *context)
+/* Where the other thread writes: static, because the main thread's stack ends before it. */
+static int to_parent;
+
+static void *wait_for_ever(void *context UNUSED)
 {
     char byte = 1;
-    CHECK_EQ(write(*(int *)context, &byte, 1), 1);
+    CHECK_EQ(write(to_parent, &byte, 1), 1);
     for (;;)
         (void)pause();
     return NULL;
@@ -86,13 +89,15 @@ static void test_a_process_lives_on_in_its_other_threads(void **state UNUSED)
 {
     int ends[2];
     CHECK_EQ(pipe(ends), 0);
+    to_parent = ends[1];
     int pid = fork();
     if (pid == 0) {
         pthread_t thread;
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-        CHECK_EQ(pthread_create(&thread, NULL, wait_for_ever, &ends[1]), 0);
+        CHECK_EQ(pthread_create(&thread, NULL, wait_for_ever, NULL), 0);
         pthread_exit(NULL);
     }
+    (void)close(ends[1]); /* so that a child that fails ends the read below */
     struct process_id id;
     CHECK_EQ(process_identify(pid, &id), 0);
     char byte;
@@ -109,7 +114,6 @@ static void test_a_process_lives_on_in_its_other_threads(void **state UNUSED)
     end(pid);
     CHECK_EQ(process_look(&id), PROCESS_GONE);
     (void)close(ends[0]);
-    (void)close(ends[1]);
 }
 
 /* A PID namespace with a process 1, which counts as `init` here, and its child 2. */
