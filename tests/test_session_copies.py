@@ -172,6 +172,29 @@ def test_on_disk_where_blocks_can_be_shared(in_namespace, place):
     store.run("session", "rm", "one")
 
 
+@pytest.mark.parametrize("uid", [0, users.NOBODY])
+@pytest.mark.parametrize("sweeper", ["the first copy of a new store", "gc"])
+def test_copies_in_memory_of_a_store_that_was_removed_as_files(in_namespace, uid, sweeper):
+    """`git clean` and CI runners remove a store inside the checkout; its copies are elsewhere."""
+    store = in_namespace("mount -t tmpfs -o mode=1777,size=200m tmpfs /dev/shm", uid)
+    store.build_app()
+    owner = subprocess.Popen(["sleep", "1000"])
+    try:
+        dead, _ = store.new("app", "dead", "--owner", owner.pid)
+        live, _ = store.new("app", "live", "--ttl", "1h")
+        assert dead.startswith(store.in_memory()) and live.startswith(store.in_memory())
+    finally:
+        owner.kill()
+        owner.wait()
+    shutil.rmtree(store.path)
+    store.path = store.home / "other"
+    store.env["MINTFS_STORE"] = str(store.path)
+    store.build_app()
+    store.run("gc") if sweeper == "gc" else store.new("app", "one")
+    assert not inside(store, lambda: os.path.exists(dead))
+    assert inside(store, lambda: os.path.exists(live))
+
+
 # ---- what they are ----
 
 

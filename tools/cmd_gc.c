@@ -166,6 +166,8 @@ static int collect(const struct asked *asked, struct telling *telling)
      * mount its daemon ends. */
     if (r == 0 && !wanted.dry_run)
         r = copies_sweep(store);
+    if (r == 0 && !wanted.dry_run)
+        r = copies_sweep_memory();
     if (r == 0 && !wanted.dry_run && can_lock)
         r = at_rest_sweep(store);
     if (r == 0)

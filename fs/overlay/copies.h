@@ -16,7 +16,8 @@
 
 /*
  * Copies the template KEY (64 digits) into a new session directory, mode 0700, whose absolute path
- * the caller then owns. It has its lease (copies_lease.h; NULL: none) from the first moment. *ret_first tells that no copy was there before: worth a word to the user.
+ * the caller then owns. It has its lease (copies_lease.h; NULL: none) from the first moment.
+ * *ret_first tells that no copy was there before: worth a word to the user.
  * Errors are said: -EEXIST an ID that is taken, -EINVAL a bad one, -ENOENT no such template.
  */
 MUST_CHECK int copies_new(const struct store *store, const char *key, const char *id,
@@ -38,9 +39,14 @@ struct copy {
 typedef int copies_visitor(const struct copy *copy, void *context);
 MUST_CHECK int copies_each(const struct store *store, copies_visitor *visit, void *context);
 
-/* Removes the copies that are over, and unfinished ones; what cannot be removed is logged. The second visits those that stay. */
+/* Removes the copies that are over, and unfinished ones; what cannot be removed is logged. The
+ * second visits those that stay. */
 MUST_CHECK int copies_sweep(const struct store *store);
 MUST_CHECK int copies_sweep_each(const struct store *store, copies_visitor *visit, void *context);
+
+/* The same for the copies in memory of all of this user's stores: a store that was removed as files
+ * (rm -r, git clean) leaves its copies there, and no command on it will remove them. */
+MUST_CHECK int copies_sweep_memory(void);
 
 /* 1 where there is one, else 0. */
 MUST_CHECK int copies_have(const struct store *store, const char *key, const char *id);

@@ -234,3 +234,9 @@ int copies_sweep(const struct store *store)
 {
     return copies_sweep_each(store, NULL, NULL);
 }
+
+int copies_sweep_memory(void)
+{
+    struct visiting visiting = {.sweeps = true};
+    return root_each_in_memory(visit_root, &visiting);
+}

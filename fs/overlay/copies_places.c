@@ -67,29 +67,48 @@ static int store_digits(const struct store *store, char ret_digits[SHA256_HEX_LE
     return 0;
 }
 
-int root_open_memory(const struct store *store, bool make, struct root *ret_root)
+/* The directory in memory for all stores of this user. -EOPNOTSUPP where there is none. */
+static int open_user_memory(bool make, char **ret_path)
 {
-    char digits[SHA256_HEX_LENGTH + 1];
-    char user[64];
-    int r = store_digits(store, digits);
-    if (r < 0)
-        return r;
-    (void)snprintf(user, sizeof(user), "mintfs-copies-%u", (unsigned)geteuid());
+    AUTO_FREE char *path = NULL;
     AUTO_FD int memory = io_openat(AT_FDCWD, shared_memory, O_RDONLY | O_DIRECTORY, 0);
     struct statfs status;
     if (memory < 0 || fstatfs(memory, &status) < 0 || status.f_type != TMPFS_MAGIC)
         return -EOPNOTSUPP;
-    AUTO_FD int parent = open_private(memory, user, make);
-    if (parent < 0)
+    if (asprintf(&path, "%s/mintfs-copies-%u", shared_memory, (unsigned)geteuid()) < 0) {
+        path = NULL;
+        return -ENOMEM;
+    }
+    int fd = open_private(memory, path + sizeof(shared_memory), make);
+    if (fd < 0)
         return -EOPNOTSUPP;
-    ret_root->fd = open_private(parent, digits, make);
-    if (ret_root->fd < 0)
+    *ret_path = steal_pointer(&path);
+    return fd;
+}
+
+static int open_below(int parent, const char *parent_path, const char *name, bool make,
+                      struct root *ret_root)
+{
+    AUTO_FD int fd = open_private(parent, name, make);
+    if (fd < 0)
         return -EOPNOTSUPP;
-    if (asprintf(&ret_root->path, "%s/%s/%s", shared_memory, user, digits) < 0) {
+    if (asprintf(&ret_root->path, "%s/%s", parent_path, name) < 0) {
         ret_root->path = NULL;
         return -ENOMEM;
     }
+    ret_root->fd = steal_fd(&fd);
     return 0;
+}
+
+int root_open_memory(const struct store *store, bool make, struct root *ret_root)
+{
+    char digits[SHA256_HEX_LENGTH + 1];
+    AUTO_FREE char *path = NULL;
+    int r = store_digits(store, digits);
+    if (r < 0)
+        return r;
+    AUTO_FD int parent = open_user_memory(make, &path);
+    return parent < 0 ? parent : open_below(parent, path, digits, make, ret_root);
 }
 
 int root_each(const struct store *store, root_visitor *visit, void *context)
@@ -105,14 +124,50 @@ int root_each(const struct store *store, root_visitor *visit, void *context)
     return r;
 }
 
+struct memory_visit {
+    root_visitor *visit;
+    void *context;
+    const char *parent_path;
+};
+
+static bool is_store_digits(const char *name)
+{
+    return strlen(name) == STORE_DIGITS && strspn(name, "0123456789abcdef") == STORE_DIGITS;
+}
+
+static int visit_memory_root(int dirfd, const char *name, unsigned char type UNUSED, void *context)
+{
+    const struct memory_visit *visiting = context;
+    AUTO_ROOT struct root root = ROOT_INIT;
+    if (!is_store_digits(name))
+        return 0;
+    int r = open_below(dirfd, visiting->parent_path, name, false, &root);
+    if (r == -EOPNOTSUPP)
+        return 0;
+    if (r == 0)
+        r = visiting->visit(&root, visiting->context);
+    if (r == 0 && io_unlinkat(dirfd, name, AT_REMOVEDIR) < 0)
+        return 0; /* it holds a copy */
+    return r;
+}
+
+int root_each_in_memory(root_visitor *visit, void *context)
+{
+    AUTO_FREE char *path = NULL;
+    AUTO_FD int parent = open_user_memory(false, &path);
+    if (parent < 0)
+        return parent == -EOPNOTSUPP ? 0 : parent;
+    struct memory_visit visiting = {.visit = visit, .context = context, .parent_path = path};
+    return dir_each(parent, visit_memory_root, &visiting);
+}
+
 void root_leave_memory(const struct store *store)
 {
     char digits[SHA256_HEX_LENGTH + 1];
-    char path[128];
+    AUTO_FREE char *path = NULL;
     if (store_digits(store, digits) < 0)
         return;
-    (void)snprintf(path, sizeof(path), "%s/mintfs-copies-%u", shared_memory, (unsigned)geteuid());
-    AUTO_FD int parent = io_openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    AUTO_FD int parent = open_user_memory(false, &path);
     if (parent < 0 || io_unlinkat(parent, digits, AT_REMOVEDIR) < 0)
         return;
     if (rmdir(path) < 0)

@@ -33,6 +33,10 @@ typedef int root_visitor(const struct root *root, void *context);
 /* Opens each root that exists. */
 MUST_CHECK int root_each(const struct store *store, root_visitor *visit, void *context);
 
+/* Opens the roots in memory of all of this user's stores, also of stores that no longer exist, and
+ * removes those that are empty after the visit. */
+MUST_CHECK int root_each_in_memory(root_visitor *visit, void *context);
+
 /* A store without copies leaves nothing in memory: only empty directories go. */
 void root_leave_memory(const struct store *store);
 
