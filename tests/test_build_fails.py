@@ -66,6 +66,40 @@ def test_a_device_is_refused(project):
     assert project.templates() == []
 
 
+@needs_root
+@pytest.mark.parametrize("kind", ["directory", "one file", "tmpfs", "the whole of {dir}"])
+def test_a_mount_is_refused_and_what_it_shows_stays_as_it_is(project, kind):
+    outside = project.root / "outside"
+    outside.mkdir(mode=0o711)
+    (outside / "key").write_text("secret")
+    (outside / "key").chmod(0o600)
+    with sqlite3.connect(outside / "live.db") as db:
+        db.executescript("pragma journal_mode=wal; create table t(a)")
+    before = (outside / "live.db").read_bytes()
+    script, left, place = {
+        "directory": (f"mkdir $D/m; mount --bind {outside} $D/m", "m", "/m"),
+        "one file": (f"echo >$D/m; mount --bind {outside}/key $D/m", "m", "/m"),
+        "tmpfs": ("mkdir -p $D/a/m; mount -t tmpfs none $D/a/m; echo >$D/a/m/x", "a/m", "/a/m"),
+        "the whole of {dir}": (f"mount --bind {outside} $D", "/files", ""),
+    }[kind]
+    script = f'D=$MINTFS_DIR; echo "$D" >dir; sh create.sh $MINTFS_OUT ../runs; {script}'
+    message = project.fail("build", "--", *shell(script), status=125)
+    directory = (project.root / "dir").read_text().strip()
+    try:
+        assert f"{left} mounted: a template cannot hold" in message
+        assert "umount {dir}" + place in message
+        assert "findmnt" in message, message
+        assert project.templates() == []
+        assert (outside / "key").stat().st_mode & 0o777 == 0o600
+        assert outside.stat().st_mode & 0o777 == 0o711
+        assert (outside / "live.db").read_bytes() == before
+    finally:
+        subprocess.run(["umount", directory + place], check=True)
+    project.run("gc")
+    assert project.leftovers() == []
+    assert (outside / "key").read_text() == "secret"
+
+
 def test_builders_that_cannot_run(project):
     (project.root / "noexec.sh").write_text("#!/bin/sh\n")
     assert "cannot run the builder no-such-program" in project.fail(

@@ -25,6 +25,13 @@ MUST_CHECK int dir_ensure(int dirfd, const char *name, mode_t mode);
 MUST_CHECK int dir_make_parents(const char *path, mode_t mode);
 
 /*
+ * 1 if `path`, absolute or below dirfd, is on another mount than dirfd itself (a bind mount of one
+ * file counts), else 0, or a negative errno. A symbolic link is not followed. Kernels before 5.8 tell
+ * only mounts of another device.
+ */
+MUST_CHECK int dir_is_on_another_mount(int dirfd, const char *path);
+
+/*
  * Removes NAME of dirfd, a file or a whole tree. Modes that forbid it are mended on the way.
  * A missing NAME is no error; another file system mounted inside is -EXDEV and stays untouched.
  */

@@ -260,6 +260,22 @@ static int take_file(struct seal *seal, int dirfd, const char *name, const char 
     return entry.path ? add_entry(seal, entry) : -ENOMEM;
 }
 
+/* What is mounted in the tree is not the builder's work: modes and side files there stay as they
+ * are, and after an unmount the template would lack it. */
+static int refuse_mount(int dirfd, const char *name, const char *path)
+{
+    int r = dir_is_on_another_mount(dirfd, name);
+    if (r == -ENOENT)
+        return log_left(EBUSY, path, "it vanished again: a process of the builder still runs");
+    if (r < 0)
+        return log_errno(r, "sealing %s", path);
+    return r ? log_fail(EINVAL,
+                        "builder left %s mounted: a template cannot hold what another file system "
+                        "stores; let the builder copy the files, and end with: umount {dir}/%s",
+                        path, path)
+             : 0;
+}
+
 static int scan_entry(int dirfd, const char *name, unsigned char type UNUSED, void *context)
 {
     struct level *level = context;
@@ -268,12 +284,12 @@ static int scan_entry(int dirfd, const char *name, unsigned char type UNUSED, vo
         return -ENOMEM;
     if (!manifest_path_is_valid(path))
         return log_left(EINVAL, path, "the path is too long");
+    int r = refuse_mount(dirfd, name, path);
+    if (r < 0)
+        return r;
     struct stat status;
     if (fstatat(dirfd, name, &status, AT_SYMLINK_NOFOLLOW) < 0)
-        return errno == ENOENT ? log_left(EBUSY, path,
-                                          "it vanished again: a process of the "
-                                          "builder still runs")
-                               : log_errno(errno, "sealing %s", path);
+        return log_errno(errno, "sealing %s", path);
     switch (status.st_mode & S_IFMT) {
     case S_IFREG:
         return take_file(level->seal, dirfd, name, path, &status);
@@ -377,7 +393,14 @@ static int look_once(struct seal *seal)
 {
     struct stat status;
     forget_entries(seal);
-    int r = fstat(seal->files_fd, &status) < 0 ? -errno : 0;
+    int r = dir_is_on_another_mount(seal->files_fd, seal->path);
+    if (r > 0)
+        return log_fail(EINVAL,
+                        "builder left %s mounted: a template cannot hold what another file system "
+                        "stores; let the builder copy the files, and end with: umount {dir}",
+                        seal->path);
+    if (r == 0 && fstat(seal->files_fd, &status) < 0)
+        r = -errno;
     if (r == 0 && (status.st_mode & 0700) != 0700)
         r = io_fchmod(seal->files_fd, 0700);
     if (r < 0)

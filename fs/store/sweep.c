@@ -32,6 +32,10 @@ void sweep_log_left(const struct store *store, const char *work, int error)
         log_warning("cannot remove %s/v1/building/%s: %s; remove it with: sudo rm -rf "
                     "'%s/v1/building/%s'",
                     store->path, work, strerror(-error), store->path, work);
+    else if (error == -EXDEV || error == -EBUSY) /* a directory; a file */
+        log_warning("cannot remove %s/v1/building/%s: something is mounted in it; findmnt shows "
+                    "what, and after its umount the next build or gc removes the rest",
+                    store->path, work);
     else
         log_warning("cannot remove %s/v1/building/%s: %s; the next build or gc will", store->path,
                     work, strerror(-error));
