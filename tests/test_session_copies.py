@@ -198,6 +198,23 @@ def test_copies_in_memory_of_a_store_that_was_removed_as_files(in_namespace, uid
 # ---- what they are ----
 
 
+def test_a_copy_of_a_sparse_file_is_sparse(copies):
+    """So is what sealing copies (a file with two names), and the file of --to."""
+    key = copies.build_tree("truncate -s 200M big; echo data >>big; ln big more")
+    path, _ = copies.new(key)
+    copies.run("build", "--to", copies.home / "to", "--", "truncate", "-s", "200M", "{out}")
+    for file in (
+        f"{path}/big",
+        f"{path}/more",
+        copies.template(key, "big"),
+        copies.template(key, "more"),
+        copies.home / "to",
+    ):
+        status = os.stat(file)
+        assert status.st_size in (200 << 20, (200 << 20) + 5)
+        assert status.st_blocks * 512 < 1 << 20, file
+
+
 @pytest.mark.parametrize("mode", ("delete", "wal"))
 def test_copies_are_apart_and_work(copies, mode):
     key = copies.build_app(journal_mode=mode)

@@ -229,14 +229,15 @@ int io_reflink(int from_fd, int to_fd)
     return r;
 }
 
-static int copy_by_hand(int from_fd, int to_fd, off_t offset)
+static int copy_by_hand(int from_fd, int to_fd, off_t offset, off_t end)
 {
     enum { CHUNK = 1 << 20 };
     AUTO_FREE char *buffer = malloc(CHUNK);
     if (!buffer)
         return -ENOMEM;
-    for (;;) {
-        ssize_t n = io_pread(from_fd, buffer, CHUNK, offset);
+    while (offset < end) {
+        size_t wanted = end - offset < CHUNK ? (size_t)(end - offset) : CHUNK;
+        ssize_t n = io_pread(from_fd, buffer, wanted, offset);
         if (n <= 0)
             return (int)n;
         int r = io_pwrite(to_fd, buffer, (size_t)n, offset);
@@ -244,23 +245,52 @@ static int copy_by_hand(int from_fd, int to_fd, off_t offset)
             return r;
         offset += n;
     }
+    return 0;
 }
 
-int io_copy_file(int from_fd, int to_fd)
+static int copy_range(int from_fd, int to_fd, off_t offset, off_t end)
 {
-    int r = io_reflink(from_fd, to_fd);
-    if (r != -EOPNOTSUPP)
-        return r;
-    off_t from_offset = 0;
-    off_t to_offset = 0;
-    for (;;) {
-        long n = SEAM_CALL(copy_file_range(from_fd, &from_offset, to_fd, &to_offset, 1UL << 30, 0));
+    off_t to_offset = offset;
+    while (offset < end) {
+        size_t wanted = end - offset < 1L << 30 ? (size_t)(end - offset) : 1UL << 30;
+        long n = SEAM_CALL(copy_file_range(from_fd, &offset, to_fd, &to_offset, wanted, 0));
         if (n == 0)
             break;
         if (n == -EXDEV || n == -EINVAL || n == -ENOSYS || n == -EOPNOTSUPP || n == -EPERM)
-            return copy_by_hand(from_fd, to_fd, from_offset);
+            return copy_by_hand(from_fd, to_fd, offset, end);
         if (n < 0)
             return (int)n;
     }
     return 0;
+}
+
+/* The next data at or after `offset`; all of the rest where holes cannot be asked for. */
+static void find_data(int fd, off_t offset, off_t size, off_t *ret_data, off_t *ret_end)
+{
+    *ret_data = lseek(fd, offset, SEEK_DATA);
+    if (*ret_data < 0)
+        *ret_data = errno == ENXIO ? size : offset;
+    *ret_end = *ret_data < size ? lseek(fd, *ret_data, SEEK_HOLE) : size;
+    if (*ret_end <= *ret_data || *ret_end > size)
+        *ret_end = size;
+}
+
+int io_copy_file(int from_fd, int to_fd)
+{
+    struct stat status;
+    int r = io_reflink(from_fd, to_fd);
+    if (r != -EOPNOTSUPP)
+        return r;
+    if (fstat(from_fd, &status) < 0)
+        return -errno;
+    off_t data;
+    off_t end = 0;
+    off_t copied = 0;
+    for (; end < status.st_size; copied = data < end ? end : copied) {
+        find_data(from_fd, end, status.st_size, &data, &end);
+        r = copy_range(from_fd, to_fd, data, end);
+        if (r < 0)
+            return r;
+    }
+    return copied < status.st_size ? io_ftruncate(to_fd, status.st_size) : 0;
 }

@@ -52,8 +52,9 @@ MUST_CHECK int io_mkdirat(int dirfd, const char *name, mode_t mode);
 MUST_CHECK int io_fchmod(int fd, mode_t mode);
 MUST_CHECK int io_symlinkat(const char *target, int dirfd, const char *name);
 
-/* Copies all of from_fd, from its start, to to_fd: a reflink, else a copy in the kernel, else by
- * hand. Holes may become zeros. */
+/* Copies all of from_fd, from its start, to to_fd, which is empty: a reflink, else a copy in the
+ * kernel, else by hand. Holes stay holes where the file system tells of them. Moves the offset of
+ * from_fd. */
 MUST_CHECK int io_copy_file(int from_fd, int to_fd);
 /* FICLONE alone: -EOPNOTSUPP where the file system shares no blocks. */
 MUST_CHECK int io_reflink(int from_fd, int to_fd);

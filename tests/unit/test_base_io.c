@@ -1,6 +1,7 @@
 #include "tests/unit/support.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include "fs/base/io.h"
 
@@ -129,6 +130,32 @@ static void test_copy_file(void **state)
     }
 }
 
+/* Where data are, in MiB, of a file of 8 MiB; "3" ends in a hole. */
+static void test_copy_file_keeps_holes(void **state)
+{
+    static const char *const layouts[] = {"", "0", "3", "7", "07", "1256"};
+    enum { MIB = 1 << 20, COUNT = 8 };
+    const struct place *place = *state;
+    for (size_t i = 0; i < ARRAY_LENGTH(layouts); i++) {
+        support_context("data at %s", layouts[i]);
+        AUTO_FD int from = file_in(place, "from");
+        AUTO_FD int to = file_in(place, "to");
+        CHECK_EQ(io_ftruncate(from, COUNT * MIB), 0);
+        for (const char *at = layouts[i]; *at; at++)
+            CHECK_EQ(io_pwrite(from, at, 1, (*at - '0') * MIB), 0);
+        CHECK_EQ(io_copy_file(from, to), 0);
+        struct stat status;
+        CHECK_EQ(fstat(to, &status), 0);
+        CHECK_EQ(status.st_size, COUNT * MIB);
+        CHECK(status.st_blocks * 512 <= (blkcnt_t)strlen(layouts[i]) * 64 << 10);
+        for (int at = 0; at < COUNT; at++) {
+            char byte;
+            CHECK_EQ(io_pread(to, &byte, 1, at * MIB), 1);
+            CHECK_EQ(byte, strchr(layouts[i], '0' + at) ? '0' + at : 0);
+        }
+    }
+}
+
 /* Each call of a copy that fails is an error, but for those that another way makes good. */
 static void test_copy_file_faults(void **state)
 {
@@ -201,6 +228,7 @@ int main(void)
         TEST(test_read_and_write),
         TEST(test_names),
         TEST(test_copy_file),
+        TEST(test_copy_file_keeps_holes),
         TEST(test_copy_file_faults),
         TEST(test_fault_seam),
         TEST(test_names_by_steps),
