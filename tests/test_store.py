@@ -1,5 +1,6 @@
 """The store and its catalog: whose they are, and how they come back from damage."""
 
+import errno
 import json
 import os
 import re
@@ -59,7 +60,17 @@ def test_a_store_of_another_user(project):
 def test_a_store_that_is_a_file(project):
     project.store.write_text("")
     message = project.fail("build", "--", "true")
-    assert f"store {project.store}; set MINTFS_STORE" in message and "Not a directory" in message
+    assert f"store {project.store}: {os.strerror(errno.ENOTDIR)}; set MINTFS_STORE" in message
+
+
+def test_a_store_under_a_low_limit_on_open_files(project):
+    project.build()
+
+    def lower():
+        resource.setrlimit(resource.RLIMIT_NOFILE, (7, 7))
+
+    message = project.fail("ls", status=1, preexec_fn=lower)
+    assert os.strerror(errno.EMFILE) in message and "ulimit -n 1024" in message
 
 
 def test_where_the_store_is(project, tmp_path):

@@ -104,8 +104,13 @@ int store_log_error(const char *path, int error, const char *name)
     case ENOTDIR:
     case EACCES:
     case EPERM:
-        return log_errno(error, "store %s%s%s; set MINTFS_STORE to a directory of your own", path,
-                         slash, name);
+        return log_fail(error, "store %s%s%s: %s; set MINTFS_STORE to a directory of your own",
+                        path, slash, name, strerror(abs(error)));
+    case EMFILE:
+        return log_fail(error,
+                        "store %s%s%s: %s (ulimit -n); run mintfs where that limit is higher, as "
+                        "with: ulimit -n 1024",
+                        path, slash, name, strerror(EMFILE));
     default:
         return log_errno(error, "store %s%s%s", path, slash, name);
     }
