@@ -236,6 +236,20 @@ def test_an_empty_database_is_worth_a_warning(project):
     assert "builder left app.db empty; it may have migrated another database" in done.stderr
 
 
+@needs_root
+def test_an_immutable_database_is_refused_with_the_reason(project):
+    script = 'sqlite3 $MINTFS_OUT "create table t(a)"; chattr +i $MINTFS_OUT || exit 125'
+    try:
+        done = project.run("build", "--", *shell(script), status=125)
+        if "exited with 125" in done.stderr:
+            pytest.skip("the file system has no immutable files")
+        assert "sealing app.db: " in done.stderr and "readonly database" in done.stderr
+        assert "not an error" not in done.stderr
+    finally:
+        for left in project.store.glob("v1/building/*/files/app.db"):
+            subprocess.run(["chattr", "-i", left], check=True)
+
+
 def test_hard_links_to_files_outside_are_cut(project):
     outside = project.root / "outside.db"
     with sqlite3.connect(outside) as db:

@@ -9,6 +9,7 @@
 #include "fs/base/log.h"
 #include "fs/base/printable.h"
 #include "fs/store/catalog_db.h"
+#include "fs/store/sqlite_error.h"
 #include "fs/store/sqlite_structure.h"
 
 struct comparison {
@@ -33,10 +34,10 @@ static int add_line(struct comparison *comparison, const char *format, ...)
     return strlist_take(comparison->differences, line);
 }
 
-static int fail(const struct comparison *comparison)
+static int fail(const struct comparison *comparison, int code)
 {
     return log_fail(EIO, "%s cannot be compared: %s", comparison->shown,
-                    sqlite3_errmsg(comparison->db));
+                    sqlite_error_text(comparison->db, code));
 }
 
 /* Runs a query whose rows each are one text; to be freed by the caller. */
@@ -51,7 +52,7 @@ static int collect(struct comparison *comparison, const char *sql, struct strlis
         if (text && strlist_add(texts, text) < 0)
             return -ENOMEM;
     }
-    return code == SQLITE_DONE ? 0 : fail(comparison);
+    return code == SQLITE_DONE ? 0 : fail(comparison, code);
 }
 
 static int count_rows(struct comparison *comparison, int64_t *ret_count, char *sql)
@@ -59,8 +60,10 @@ static int count_rows(struct comparison *comparison, int64_t *ret_count, char *s
     AUTO_STATEMENT sqlite3_stmt *statement = NULL;
     int code = sql ? sqlite3_prepare_v2(comparison->db, sql, -1, &statement, NULL) : SQLITE_NOMEM;
     sqlite3_free(sql);
-    if (code != SQLITE_OK || sqlite3_step(statement) != SQLITE_ROW)
-        return fail(comparison);
+    if (code == SQLITE_OK)
+        code = sqlite3_step(statement);
+    if (code != SQLITE_ROW)
+        return fail(comparison, code);
     *ret_count = sqlite3_column_int64(statement, 0);
     return 0;
 }
@@ -252,10 +255,10 @@ int compare_databases(const char *cached, const char *fresh, const char *shown,
     if (code == SQLITE_OK)
         code = prepare_connection(db);
     if (code != SQLITE_OK)
-        return fail(&comparison);
+        return fail(&comparison, code);
     int r = catalog_db_run(db, "ATTACH ?1 AS fresh", "s", fresh_uri);
     if (r < 0)
-        return fail(&comparison);
+        return fail(&comparison, sqlite3_extended_errcode(db));
     r = compare_schema(&comparison);
     return r < 0 ? r : compare_rows(&comparison);
 }

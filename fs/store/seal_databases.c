@@ -160,6 +160,22 @@ static int take_damage(struct pass *pass, const char *path, const char *damage)
     return r;
 }
 
+/* A transaction that began with an empty file and was never committed leaves an empty file. */
+static int note_result(struct pass *pass, struct manifest_entry *entry)
+{
+    struct sqlite_header header = {.kind = SQLITE_KIND_NONE};
+    int r = detect(pass->found, entry->path, &header);
+    if (r < 0)
+        return log_errno(r, "sealing %s", entry->path);
+    entry->is_sqlite = header.kind == SQLITE_KIND_DATABASE;
+    pass->good_count += entry->is_sqlite;
+    /* build.c has a warning about the file that people mean. */
+    if (entry->is_sqlite || !strcmp(entry->path, pass->found->file))
+        return 0;
+    return add_warning(pass->found, entry->path,
+                       "it is empty: its first transaction was not committed, and is rolled back");
+}
+
 static int seal_database(struct pass *pass, struct manifest_entry *entry,
                          const struct sqlite_header *header)
 {
@@ -181,10 +197,10 @@ static int seal_database(struct pass *pass, struct manifest_entry *entry,
     }
     if (r < 0)
         return r;
-    entry->is_sqlite = true;
-    pass->good_count++;
     r = remove_side_files(found, entry->path);
-    return r == 0 && has_copies ? drop_copies(found) : r;
+    if (r == 0 && has_copies)
+        r = drop_copies(found);
+    return r == 0 ? note_result(pass, entry) : r;
 }
 
 static int warn_of_version(const struct seal_found *found, const char *path, unsigned version)

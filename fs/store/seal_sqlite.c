@@ -29,6 +29,7 @@
 #include "fs/base/log.h"
 #include "fs/base/printable.h"
 #include "fs/store/interrupt.h"
+#include "fs/store/sqlite_error.h"
 #include "fs/store/sqlite_recovery.h"
 #include "fs/store/sqlite_structure.h"
 
@@ -88,7 +89,7 @@ static int look_for_signal(void *context UNUSED)
 /* Logs what SQLite answered, or keeps it as the damage; returns the errno that fits. */
 static int answer(struct check *check, int code, const char *doing)
 {
-    const char *text = check->db ? sqlite3_errmsg(check->db) : sqlite3_errstr(code);
+    const char *text = sqlite_error_text(check->db, code);
     if (sqlite_structure_is_damage(code)) {
         if (asprintf(&check->damage, "%s: %s", doing, text) < 0)
             check->damage = NULL;
@@ -249,7 +250,7 @@ static int read_schema(struct check *check)
         AUTO_FREE char *about = NULL;
         if (asprintf(&about, "SQLite %s cannot read all of the schema: ", sqlite3_libversion()) < 0)
             about = NULL;
-        r = about ? warn(check, about, sqlite3_errmsg(check->db)) : -ENOMEM;
+        r = about ? warn(check, about, sqlite_error_text(check->db, code)) : -ENOMEM;
         if (r < 0)
             return r;
         check->is_schema_partial = true;

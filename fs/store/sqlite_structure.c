@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "fs/base/bytes.h"
+#include "fs/store/sqlite_error.h"
 
 /* The first byte of a b-tree page. */
 enum { INDEX_INTERIOR = 2, TABLE_INTERIOR = 5, INDEX_LEAF = 10, TABLE_LEAF = 13 };
@@ -45,7 +46,9 @@ int sqlite_structure_read(sqlite3 *db, void *buffer, size_t size, int64_t offset
 {
     sqlite3_file *file;
     int code = main_file(db, &file);
-    return code == SQLITE_OK ? file->pMethods->xRead(file, buffer, (int)size, offset) : code;
+    if (code == SQLITE_OK)
+        code = file->pMethods->xRead(file, buffer, (int)size, offset);
+    return code == SQLITE_IOERR_SHORT_READ ? SQLITE_OK : code;
 }
 
 static int file_size(sqlite3 *db, int64_t *ret_size_bytes)
@@ -284,7 +287,7 @@ int sqlite_structure_check(sqlite3 *db, char **ret_damage)
     /* Damage that SQLite met while it was asked something else, and errors in setting this up.
      * Nothing is written, so what is full is not a disk: the pages' numbers are used up. */
     if (!check.damage && (sqlite_structure_is_damage(code) || (code & 0xff) == SQLITE_FULL))
-        code = damaged(&check, "%s", sqlite3_errmsg(db));
+        code = damaged(&check, "%s", sqlite_error_text(db, code));
     /* What failed may have rolled back by itself. */
     if (!sqlite3_get_autocommit(db)) {
         int rolled_back = run(&check, "ROLLBACK");

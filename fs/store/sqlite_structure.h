@@ -23,7 +23,8 @@ enum { SQLITE_FILE_HEADER_BYTES = 100 };
 MUST_CHECK int sqlite_structure_allow(sqlite3 *db);
 
 /* Reads bytes of the main database file through the connection: a descriptor of our own would
- * release SQLite's locks when it is closed. Returns SQLite's code. */
+ * release SQLite's locks when it is closed. Past the end of the file they are zeros. Returns SQLite's
+ * code. */
 MUST_CHECK int sqlite_structure_read(sqlite3 *db, void *buffer, size_t size, int64_t offset);
 
 /* Whether SQLite's code speaks of the file, and not of a lock, the disk or memory. */

@@ -1,5 +1,6 @@
 #include "tests/unit/test_store_fixture.h"
 
+#include "fs/store/sqlite_error.h"
 #include "fs/store/sqlite_structure.h"
 
 enum { PAGE = 1024, FLIPS = 1000 };
@@ -159,6 +160,36 @@ static void test_random_damage_never_crashes(void **state)
     assert_true(found > FLIPS / 2);
 }
 
+static void test_an_empty_file_reads_as_zeros_and_is_whole(void **state)
+{
+    static const unsigned char zeros[16];
+    const struct fixture *fixture = *state;
+    unsigned char bytes[sizeof(zeros)] = {1};
+    assert_int_equal(chdir(fixture->path), 0);
+    write_bytes(fixture, "db", "", 0);
+    sqlite3 *db = open_database("db");
+    assert_int_equal(sqlite_structure_read(db, bytes, sizeof(bytes), 0), SQLITE_OK);
+    assert_memory_equal(bytes, zeros, sizeof(zeros));
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+    assert_true(is_whole("db"));
+    struct stat status;
+    assert_int_equal(fstatat(fixture->fd, "db", &status, 0), 0);
+    assert_int_equal(status.st_size, 0);
+}
+
+static void test_the_text_of_an_error_is_that_of_its_code(void **state)
+{
+    const struct fixture *fixture = *state;
+    assert_int_equal(chdir(fixture->path), 0);
+    sqlite3 *db = open_database("db");
+    assert_string_equal(sqlite_error_text(db, SQLITE_READONLY),
+                        "attempt to write a readonly database");
+    assert_string_equal(sqlite_error_text(NULL, SQLITE_FULL), "database or disk is full");
+    int code = sqlite3_exec(db, "SELECT * FROM missing", NULL, NULL, NULL);
+    assert_string_equal(sqlite_error_text(db, code), "no such table: missing");
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -166,6 +197,8 @@ int main(void)
         TEST(test_damage_leaves_the_bytes_as_well),
         TEST(test_every_root_is_walked),
         TEST(test_random_damage_never_crashes),
+        TEST(test_an_empty_file_reads_as_zeros_and_is_whole),
+        TEST(test_the_text_of_an_error_is_that_of_its_code),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
