@@ -6,8 +6,12 @@ SQLite recovers them when it opens them next. A template must not leave that to 
 import os
 import shutil
 import sqlite3
+import struct
+import sys
 
 import pytest
+
+from support.checkouts import rows, shell
 
 EMPTY = "builder left app.db empty; it may have migrated another database"
 
@@ -62,3 +66,90 @@ def test_a_second_database_that_is_rolled_back_is_worth_a_warning(project):
     assert "second.db: it is empty" in done.stderr
     (warning,) = project.manifest(done.stdout.strip())["warnings"]
     assert warning.startswith("second.db: it is empty")
+
+
+KILLED = """\
+import os, sqlite3, sys
+db = sqlite3.connect(sys.argv[1], isolation_level=None)
+db.executescript(f"pragma cache_size=5; pragma journal_mode={sys.argv[2]}; begin; create table t(a)")
+db.executemany("insert into t values(?)", [("x" * 500,)] * 2000)
+os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.parametrize("mode", ("delete", "truncate", "persist"))
+def test_a_builder_that_is_killed_in_its_first_transaction_leaves_an_empty_file(project, mode):
+    """The first page is not in the file yet, which begins with zeros."""
+    (project.root / "killed.py").write_text(KILLED)
+    script = f"{sys.executable} killed.py {{out}} {mode}; cp {{out}} left; test -s {{out}}-journal"
+    done = project.run("build", "--", *shell(script))
+    assert (project.root / "left").read_bytes()[:100] == bytes(100)
+    assert EMPTY in done.stderr
+    assert contents(project, done) == {"app.db": b""}
+
+
+def test_a_first_transaction_beside_a_sound_database_is_rolled_back(project):
+    with sqlite3.connect(project.root / "app.db") as db:
+        db.execute("create table t(a)")
+    db.close()
+    db = begin(project.root / "live.db", rows=2000)
+    for side in ("", "-journal"):
+        shutil.copy(project.root / f"live.db{side}", project.root / f"second.db{side}")
+    db.close()
+    assert (project.root / "second.db").read_bytes()[:100] == bytes(100)
+    done = built(project, "app.db", "second.db", "second.db-journal")
+    found = contents(project, done)
+    assert sorted(found) == ["app.db", "second.db"] and found["second.db"] == b""
+    assert "second.db: it is empty" in done.stderr
+
+
+def leave_log(project):
+    """app.db-wal with all of a database in it: two transactions."""
+    db = sqlite3.connect(project.root / "live.db", isolation_level=None)
+    db.executescript("pragma journal_mode=wal; pragma wal_autocheckpoint=0; create table t(a)")
+    db.execute("insert into t values('committed')")
+    shutil.copy(project.root / "live.db-wal", project.root / "app.db-wal")
+    db.close()
+    return project.root / "app.db-wal"
+
+
+@pytest.mark.parametrize("size", (0, 100, 4096))
+def test_a_log_whose_first_page_is_not_in_the_file_is_applied(project, size):
+    leave_log(project)
+    (project.root / "app.db").write_bytes(bytes(size))
+    done = built(project, "app.db", "app.db-wal")
+    files = project.template(done.stdout.strip()) / "files"
+    assert os.listdir(files) == ["app.db"]
+    assert rows(files / "app.db") == [("t", [("committed",)])]
+    (entry,) = project.manifest(done.stdout.strip())["entries"]
+    assert entry["sqlite"] is True and entry["wal"] is True
+
+
+def test_what_is_beside_files_of_other_kinds_is_not_applied(project):
+    """An encrypted page, a file that only has such a name, and a finished journal."""
+    log = leave_log(project)
+    names = ("app.db", "app.db-wal", "notes", "notes-journal", "zeros", "zeros-journal")
+    (project.root / "app.db").write_bytes(os.urandom(4096))
+    log.write_bytes(encrypted(log.read_bytes()))
+    (project.root / "notes").write_bytes(b"notes")
+    (project.root / "notes-journal").write_bytes(b"what happened")
+    (project.root / "zeros").write_bytes(bytes(4096))
+    (project.root / "zeros-journal").write_bytes(bytes(512) + b"rest")
+    found = contents(project, built(project, *names))
+    assert found == {name: (project.root / name).read_bytes() for name in names}
+
+
+def encrypted(log):
+    """The log with other bytes in its pages, and the checksums of those."""
+    result = log[:32]
+    order = ">" if log[3] & 1 else "<"
+    a, b = struct.unpack(">II", log[24:32])
+    size = struct.unpack(">I", log[8:12])[0]
+    for at in range(32, len(log), 24 + size):
+        page = bytes(byte ^ 0x5A for byte in log[at + 24 : at + 24 + size])
+        words = struct.unpack(f"{order}{2 + size // 4}I", log[at : at + 8] + page)
+        for i in range(0, len(words), 2):
+            a = (a + words[i] + b) & 0xFFFFFFFF
+            b = (b + words[i + 1] + a) & 0xFFFFFFFF
+        result += log[at : at + 16] + struct.pack(">II", a, b) + page
+    return result

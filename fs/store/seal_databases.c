@@ -27,12 +27,6 @@ static void pass_fini(struct pass *pass)
     strlist_fini(&pass->damaged);
 }
 
-static int detect(const struct seal_found *found, const char *path, struct sqlite_header *header)
-{
-    AUTO_FD int fd = dir_open_beneath(found->files_fd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-    return fd < 0 ? fd : seal_sqlite_detect(fd, header);
-}
-
 static char *with_suffix(const char *path, size_t suffix)
 {
     char *text;
@@ -57,7 +51,8 @@ static int remove_side_files(const struct seal_found *found, const char *path)
         struct sqlite_header header = {.kind = SQLITE_KIND_NONE};
         if (!side)
             return -ENOMEM;
-        if (detect(found, side, &header) == 0 && header.kind != SQLITE_KIND_NONE)
+        if (seal_sqlite_detect(found->files_fd, side, &header) == 0 &&
+            header.kind != SQLITE_KIND_NONE)
             continue;
         int r = io_unlinkat(found->files_fd, side, 0);
         if (r < 0 && r != -ENOENT)
@@ -164,7 +159,7 @@ static int take_damage(struct pass *pass, const char *path, const char *damage)
 static int note_result(struct pass *pass, struct manifest_entry *entry)
 {
     struct sqlite_header header = {.kind = SQLITE_KIND_NONE};
-    int r = detect(pass->found, entry->path, &header);
+    int r = seal_sqlite_detect(pass->found->files_fd, entry->path, &header);
     if (r < 0)
         return log_errno(r, "sealing %s", entry->path);
     entry->is_sqlite = header.kind == SQLITE_KIND_DATABASE;
@@ -220,7 +215,7 @@ static int seal_file(struct pass *pass, struct manifest_entry *entry)
 {
     const struct seal_found *found = pass->found;
     struct sqlite_header header = {.kind = SQLITE_KIND_NONE};
-    int r = detect(found, entry->path, &header);
+    int r = seal_sqlite_detect(found->files_fd, entry->path, &header);
     if (r == -ENOENT)
         return 0; /* a side file that is gone by now */
     if (r < 0)

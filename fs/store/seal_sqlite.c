@@ -15,16 +15,19 @@
  *   CHECK, NOT NULL, UNIQUE or STRICT violated              warning
  *   a format version in bytes 18 and 19 above 2             warning, opaque (seal_databases.c)
  *   an encrypted file                                       opaque
+ *   a first page that is only in the journal or the WAL     recovered as any other
  *
  * sqlite_structure.c refuses, and does not use the schema; integrity_check warns, and does. Nothing
  * is decided by the text of a message.
  */
 #include "fs/store/seal_sqlite.h"
 
+#include <fcntl.h>
 #include <sqlite3.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "fs/base/dir.h"
 #include "fs/base/io.h"
 #include "fs/base/log.h"
 #include "fs/base/printable.h"
@@ -41,7 +44,7 @@ enum {
     FRACTIONS_AT = 21,
     ZEROS_AT = 72
 };
-enum { VERSION_WAL = 2 };
+enum { VERSION_WAL = 2, PAGE_SIZE_MIN = 512 };
 
 struct check {
     sqlite3 *db;
@@ -53,31 +56,66 @@ struct check {
     bool is_schema_partial; /* our SQLite has left objects out */
 };
 
-int seal_sqlite_detect(int fd, struct sqlite_header *ret_header)
+static const char magic[16] = "SQLite format 3";
+
+static bool has_magic(const unsigned char *header)
 {
-    static const char magic[16] = "SQLite format 3";
+    return memcmp(header, magic, sizeof(magic)) == 0;
+}
+
+/* `size`: how many bytes there are; zeros follow. */
+static struct sqlite_header judge(const unsigned char header[SQLITE_FILE_HEADER_BYTES], size_t size)
+{
     static const char zeros[20];
     static const unsigned char fractions[3] = {64, 32, 32};
-    unsigned char header[SQLITE_FILE_HEADER_BYTES] = {0};
-    ssize_t n = io_pread(fd, header, sizeof(header), 0);
-    if (n < 0)
-        return (int)n;
-    *ret_header = (struct sqlite_header){.kind = SQLITE_KIND_NONE};
-    if ((size_t)n < sizeof(magic) || memcmp(header, magic, sizeof(magic)) != 0)
-        return 0;
+    struct sqlite_header result = {.kind = SQLITE_KIND_NONE};
+    bool is_whole = size == SQLITE_FILE_HEADER_BYTES;
+    if (!has_magic(header))
+        return result;
     /* Bytes 72 to 91 are zero in every database; with reserved bytes on each page (20), where
      * ciphers keep their nonces, and something else here, the rest of the header is encrypted. */
-    if (n == sizeof(header) && header[RESERVED_AT] != 0 &&
+    if (is_whole && header[RESERVED_AT] != 0 &&
         memcmp(header + ZEROS_AT, zeros, sizeof(zeros)) != 0)
-        return 0;
+        return result;
     unsigned writes = header[WRITE_VERSION_AT];
     unsigned reads = header[READ_VERSION_AT];
-    ret_header->version = writes > reads ? writes : reads;
-    ret_header->is_wal = reads == VERSION_WAL;
+    result.version = writes > reads ? writes : reads;
+    result.is_wal = reads == VERSION_WAL;
     /* The fractions that follow are the same in every format; garbage is a damaged database. */
-    bool is_other = ret_header->version > VERSION_WAL && n == sizeof(header) &&
+    bool is_other = result.version > VERSION_WAL && is_whole &&
                     !memcmp(header + FRACTIONS_AT, fractions, sizeof(fractions));
-    ret_header->kind = is_other ? SQLITE_KIND_OF_OTHERS : SQLITE_KIND_DATABASE;
+    result.kind = is_other ? SQLITE_KIND_OF_OTHERS : SQLITE_KIND_DATABASE;
+    return result;
+}
+
+/*
+ * SQLite may write the first page of a new database last. Until then the journal or the log beside
+ * it says that it is one, and whether it is encrypted.
+ */
+static int judge_recovered(int dirfd, const char *path, struct sqlite_header *ret_header)
+{
+    unsigned char header[SQLITE_FILE_HEADER_BYTES];
+    enum sqlite_recovery result;
+    int r = sqlite_recovery_foresee(dirfd, path, &result, header);
+    if (r < 0)
+        return r;
+    *ret_header =
+        result == SQLITE_RECOVERY_EMPTIES  ? (struct sqlite_header){.kind = SQLITE_KIND_DATABASE}
+        : result == SQLITE_RECOVERY_BEGINS ? judge(header, sizeof(header))
+                                           : (struct sqlite_header){.kind = SQLITE_KIND_NONE};
+    return 0;
+}
+
+int seal_sqlite_detect(int dirfd, const char *path, struct sqlite_header *ret_header)
+{
+    unsigned char header[SQLITE_FILE_HEADER_BYTES] = {0};
+    AUTO_FD int fd = dir_open_beneath(dirfd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    ssize_t n = fd < 0 ? fd : io_pread(fd, header, sizeof(header), 0);
+    if (n < 0)
+        return (int)n;
+    if (!has_magic(header))
+        return judge_recovered(dirfd, path, ret_header);
+    *ret_header = judge(header, (size_t)n);
     return 0;
 }
 
@@ -170,8 +208,12 @@ static int leave_wal(struct check *check)
     bool is_wal = false;
     /* With the first look at the schema a hot journal is played back, and a log is read. */
     int code = run(check, "SELECT count(*) FROM main.sqlite_schema");
-    if (code == SQLITE_OK)
-        code = read_mode(check, &check->starts_in_wal);
+    if (code != SQLITE_OK)
+        return answer(check, code, "opening");
+    /* The mode may be on a first page that is only in the log. What prevents this checkpoint is
+     * reported by the switch below. */
+    (void)run(check, "PRAGMA main.wal_checkpoint");
+    code = read_mode(check, &check->starts_in_wal);
     if (code != SQLITE_OK)
         return answer(check, code, "opening");
     int switched = run(check, "PRAGMA main.journal_mode=DELETE");
@@ -184,9 +226,24 @@ static int leave_wal(struct check *check)
     return code == SQLITE_OK ? 0 : answer(check, code, "leaving WAL mode");
 }
 
+/* SQLite deletes a log beside an empty file unread. One page of zeros, and it applies the log. */
+static int keep_log_of_empty(const struct check *check)
+{
+    unsigned char header[SQLITE_FILE_HEADER_BYTES];
+    enum sqlite_recovery result = SQLITE_RECOVERY_NONE;
+    struct stat status;
+    AUTO_FD int fd = io_openat(AT_FDCWD, check->path, O_RDWR | O_NOFOLLOW | O_NONBLOCK, 0);
+    if (fd < 0 || fstat(fd, &status) < 0 || status.st_size > 0)
+        return 0;
+    int r = sqlite_recovery_foresee(AT_FDCWD, check->path, &result, header);
+    return r == 0 && result == SQLITE_RECOVERY_BEGINS ? io_ftruncate(fd, PAGE_SIZE_MIN) : r;
+}
+
 static int check_structure(struct check *check)
 {
-    int r = sqlite_recovery_check(check->path, &check->damage);
+    int r = sqlite_recovery_check(AT_FDCWD, check->path, &check->damage);
+    if (r == 0 && !check->damage)
+        r = keep_log_of_empty(check);
     if (r < 0)
         return log_errno(r, "sealing %s", check->shown);
     if (check->damage)

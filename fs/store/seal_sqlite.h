@@ -22,10 +22,11 @@ struct sqlite_header {
 };
 
 /*
- * Reads what kind of file it is. One that begins as SQLite's do and goes on encrypted (SQLCipher's
- * plaintext header) is SQLITE_KIND_NONE. A negative errno is not logged.
+ * Reads what kind of file `path`, below dirfd, is, or will be once SQLite has applied the journal or
+ * the log beside it. One that begins as SQLite's do and goes on encrypted (SQLCipher's plaintext
+ * header) is SQLITE_KIND_NONE. A negative errno is not logged.
  */
-MUST_CHECK int seal_sqlite_detect(int fd, struct sqlite_header *ret_header);
+MUST_CHECK int seal_sqlite_detect(int dirfd, const char *path, struct sqlite_header *ret_header);
 
 /*
  * Recovers, checkpoints, switches to rollback mode and checks the database at this absolute path,

@@ -7,6 +7,7 @@
 
 #include "fs/base/bytes.h"
 #include "fs/base/io.h"
+#include "fs/store/sqlite_structure.h"
 
 enum {
     PAGE_MIN = 512,
@@ -37,8 +38,21 @@ static bool is_page_size(uint32_t size)
     return size >= PAGE_MIN && size <= PAGE_MAX && (size & (size - 1)) == 0;
 }
 
+/* What the journal and the log say. */
+struct recovery {
+    char *damage; /* why they cannot be applied, or NULL */
+    bool rolls_back_to_empty;
+    bool has_header;
+    uint8_t header[SQLITE_FILE_HEADER_BYTES]; /* of the file afterwards */
+};
+
+static void recovery_fini(struct recovery *recovery)
+{
+    free(recovery->damage);
+}
+
 /* 1: open, 0: not there or empty, or a negative errno. */
-static int open_side(const char *path, const char *suffix, struct side *ret_side)
+static int open_side(int dirfd, const char *path, const char *suffix, struct side *ret_side)
 {
     AUTO_FREE char *name = NULL;
     struct stat status;
@@ -46,14 +60,15 @@ static int open_side(const char *path, const char *suffix, struct side *ret_side
         name = NULL;
         return -ENOMEM;
     }
-    AUTO_FD int fd = io_openat(AT_FDCWD, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
-    if (fd == -ENOENT)
+    AUTO_FD int fd = io_openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+    /* No file can have a name that is too long; a symbolic link is for the caller to refuse. */
+    if (fd == -ENOENT || fd == -ENAMETOOLONG || fd == -ELOOP)
         return 0;
     if (fd < 0)
         return fd;
     if (fstat(fd, &status) < 0)
         return -errno;
-    /* A directory of that name is for SQLite to refuse. */
+    /* And so is a directory. */
     if (!S_ISREG(status.st_mode) || status.st_size == 0)
         return 0;
     uint8_t *record = malloc(FRAME_HEADER + PAGE_MAX);
@@ -70,10 +85,10 @@ static void close_side(struct side *side)
 }
 #define AUTO_SIDE CLEANUP(close_side)
 
-static int say(char **ret_damage, const char *text)
+static int say(struct recovery *recovery, const char *text)
 {
-    *ret_damage = strdup(text);
-    return *ret_damage ? 0 : -ENOMEM;
+    recovery->damage = strdup(text);
+    return recovery->damage ? 0 : -ENOMEM;
 }
 
 /* ---- the write-ahead log ---- */
@@ -84,6 +99,8 @@ struct wal {
     uint32_t page_size;
     uint8_t salt[8];
     uint32_t sum[2];
+    bool has_first; /* the first page, in a transaction that may not be committed */
+    uint8_t first[SQLITE_FILE_HEADER_BYTES];
 };
 
 static void add_to_sum(struct wal *wal, const uint8_t *bytes, size_t size)
@@ -104,8 +121,8 @@ static bool sum_is(const struct wal *wal, const uint8_t *stored)
     return wal->sum[0] == bytes_get_be32(stored) && wal->sum[1] == bytes_get_be32(stored + 4);
 }
 
-/* 1: frames may follow; 0: there are none, or *ret_damage says what is wrong. */
-static int read_wal_header(struct wal *wal, char **ret_damage)
+/* 1: frames may follow; 0: there are none, or recovery->damage says what is wrong. */
+static int read_wal_header(struct wal *wal, struct recovery *recovery)
 {
     static const uint8_t zeros[WAL_HEADER];
     uint8_t header[WAL_HEADER];
@@ -122,9 +139,9 @@ static int read_wal_header(struct wal *wal, char **ret_damage)
     memcpy(wal->salt, header + 16, sizeof(wal->salt));
     add_to_sum(wal, header, 24);
     if ((magic & ~1U) != WAL_MAGIC || !is_page_size(wal->page_size) || !sum_is(wal, header + 24))
-        return say(ret_damage, "the header of its write-ahead log is damaged");
+        return say(recovery, "the header of its write-ahead log is damaged");
     if (bytes_get_be32(header + 4) != WAL_VERSION)
-        return say(ret_damage, "its write-ahead log is of another version");
+        return say(recovery, "its write-ahead log is of another version");
     return 1;
 }
 
@@ -137,7 +154,20 @@ static int read_frame(struct wal *wal, off_t offset, bool *ret_is_of_log, bool *
     return r;
 }
 
-static int check_frames(struct wal *wal, char **ret_damage)
+/* The file begins with the first page as the last commit left it. */
+static void take_frame(struct wal *wal, bool is_commit, struct recovery *recovery)
+{
+    if (bytes_get_be32(wal->side->record) == 1) {
+        memcpy(wal->first, wal->side->record + FRAME_HEADER, sizeof(wal->first));
+        wal->has_first = true;
+    }
+    if (is_commit && wal->has_first) {
+        memcpy(recovery->header, wal->first, sizeof(wal->first));
+        recovery->has_header = true;
+    }
+}
+
+static int check_frames(struct wal *wal, struct recovery *recovery)
 {
     const off_t frame_size = FRAME_HEADER + (off_t)wal->page_size;
     bool is_valid = true;
@@ -153,20 +183,22 @@ static int check_frames(struct wal *wal, char **ret_damage)
             is_valid = is_of_log && bytes_get_be32(wal->side->record) != 0 &&
                        sum_is(wal, wal->side->record + 16);
         }
-        if (!is_valid && is_of_log && is_commit)
-            return say(ret_damage, "its write-ahead log is damaged before its last commit");
+        if (is_valid)
+            take_frame(wal, is_commit, recovery);
+        else if (is_of_log && is_commit)
+            return say(recovery, "its write-ahead log is damaged before its last commit");
     }
     return 0;
 }
 
-static int check_wal(const char *path, char **ret_damage)
+static int check_wal(int dirfd, const char *path, struct recovery *recovery)
 {
     AUTO_SIDE struct side side = {.fd = -1};
     struct wal wal = {.side = &side};
-    int r = open_side(path, "-wal", &side);
+    int r = open_side(dirfd, path, "-wal", &side);
     if (r == 1)
-        r = read_wal_header(&wal, ret_damage);
-    return r == 1 ? check_frames(&wal, ret_damage) : r;
+        r = read_wal_header(&wal, recovery);
+    return r == 1 ? check_frames(&wal, recovery) : r;
 }
 
 /* ---- the rollback journal ---- */
@@ -175,6 +207,7 @@ struct journal {
     const struct side *side;
     uint32_t records; /* of the segment; UINT32_MAX: to the end of the file */
     uint32_t seed;
+    uint32_t page_count; /* of the file before the transaction */
     uint32_t sector_size;
     uint32_t page_size;
 };
@@ -193,6 +226,7 @@ static int read_segment(struct journal *journal, off_t offset)
     journal->records = bytes_get_be32(header + 8);
     journal->seed = bytes_get_be32(header + 12);
     if (offset == 0) {
+        journal->page_count = bytes_get_be32(header + 16);
         journal->sector_size = bytes_get_be32(header + 20);
         journal->page_size = bytes_get_be32(header + 24);
     }
@@ -217,7 +251,7 @@ static int read_record(struct journal *journal, off_t offset)
 }
 
 /* Moves *offset behind the segment's records. */
-static int check_segment(struct journal *journal, off_t *offset, char **ret_damage)
+static int check_segment(struct journal *journal, off_t *offset, struct recovery *recovery)
 {
     const off_t record_size = journal->page_size + 8;
     const bool is_counted = journal->records != UINT32_MAX;
@@ -225,7 +259,7 @@ static int check_segment(struct journal *journal, off_t *offset, char **ret_dama
     off_t fit = at < journal->side->size ? (journal->side->size - at) / record_size : 0;
     off_t count = is_counted ? journal->records : fit;
     if (count > fit)
-        return say(ret_damage, "its journal is cut off");
+        return say(recovery, "its journal is cut off");
     for (off_t i = 0; i < count; i++, at += record_size) {
         int r = read_record(journal, at);
         if (r < 0)
@@ -234,19 +268,23 @@ static int check_segment(struct journal *journal, off_t *offset, char **ret_dama
             break;
         /* The last one of a journal that nobody synced may have been written in part. */
         if (r == 0 && (is_counted || i + 1 < count))
-            return say(ret_damage, "its journal is damaged");
+            return say(recovery, "its journal is damaged");
+        if (r == 1 && bytes_get_be32(journal->side->record) == 1 && !recovery->has_header) {
+            memcpy(recovery->header, journal->side->record + 4, sizeof(recovery->header));
+            recovery->has_header = true;
+        }
     }
     off_t sector = journal->sector_size;
     *offset = (at + sector - 1) / sector * sector;
     return 0;
 }
 
-static int check_journal(const char *path, char **ret_damage)
+static int check_journal(int dirfd, const char *path, struct recovery *recovery)
 {
     AUTO_SIDE struct side side = {.fd = -1};
     struct journal journal = {.side = &side};
     uint8_t first = 0;
-    int r = open_side(path, "-journal", &side);
+    int r = open_side(dirfd, path, "-journal", &side);
     if (r == 1)
         r = io_pread_exact(side.fd, &first, 1, 0);
     /* A finished transaction leaves zeros at the start, in PERSIST mode. */
@@ -256,22 +294,43 @@ static int check_journal(const char *path, char **ret_damage)
     uint32_t sector = journal.sector_size;
     if (r == 0 || (r == 1 && (!is_page_size(journal.page_size) || sector < 32 ||
                               sector > SECTOR_MAX || (sector & (sector - 1)))))
-        return say(ret_damage, "the header of its journal is damaged");
-    for (off_t offset = 0; r == 1 && !*ret_damage;) {
-        r = check_segment(&journal, &offset, ret_damage);
-        if (r == 0 && !*ret_damage)
+        return say(recovery, "the header of its journal is damaged");
+    recovery->rolls_back_to_empty = r == 1 && journal.page_count == 0;
+    for (off_t offset = 0; r == 1 && !recovery->damage;) {
+        r = check_segment(&journal, &offset, recovery);
+        if (r == 0 && !recovery->damage)
             r = read_segment(&journal, offset);
     }
     return r < 0 ? r : 0;
 }
 
-int sqlite_recovery_check(const char *path, char **ret_damage)
+/* ---- both ---- */
+
+static int look(int dirfd, const char *path, struct recovery *recovery)
 {
-    AUTO_FREE char *damage = NULL;
-    int r = check_journal(path, &damage);
-    if (r == 0 && !damage)
-        r = check_wal(path, &damage);
+    int r = check_journal(dirfd, path, recovery);
+    return r == 0 && !recovery->damage ? check_wal(dirfd, path, recovery) : r;
+}
+
+int sqlite_recovery_check(int dirfd, const char *path, char **ret_damage)
+{
+    CLEANUP(recovery_fini) struct recovery recovery = {.damage = NULL};
+    int r = look(dirfd, path, &recovery);
     if (r == 0)
-        *ret_damage = steal_pointer(&damage);
+        *ret_damage = steal_pointer(&recovery.damage);
     return r;
+}
+
+int sqlite_recovery_foresee(int dirfd, const char *path, enum sqlite_recovery *ret_result,
+                            unsigned char header[SQLITE_FILE_HEADER_BYTES])
+{
+    CLEANUP(recovery_fini) struct recovery recovery = {.damage = NULL};
+    int r = look(dirfd, path, &recovery);
+    if (r < 0)
+        return r;
+    *ret_result = recovery.rolls_back_to_empty ? SQLITE_RECOVERY_EMPTIES
+                  : recovery.has_header        ? SQLITE_RECOVERY_BEGINS
+                                               : SQLITE_RECOVERY_NONE;
+    memcpy(header, recovery.header, sizeof(recovery.header));
+    return 0;
 }

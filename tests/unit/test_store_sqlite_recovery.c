@@ -31,7 +31,7 @@ static bool applies(const struct fixture *fixture)
     AUTO_FREE char *damage = NULL;
     AUTO_FREE char *path = NULL;
     assert_true(asprintf(&path, "%s/db", fixture->path) > 0);
-    assert_int_equal(sqlite_recovery_check(path, &damage), 0);
+    assert_int_equal(sqlite_recovery_check(AT_FDCWD, path, &damage), 0);
     return damage == NULL;
 }
 
@@ -133,6 +133,42 @@ static void test_a_journal_that_is_damaged_or_cut_off(void **state)
     assert_true(applies(fixture));
 }
 
+static enum sqlite_recovery foresee(const struct fixture *fixture)
+{
+    unsigned char header[SQLITE_FILE_HEADER_BYTES];
+    enum sqlite_recovery result;
+    assert_int_equal(sqlite_recovery_foresee(fixture->fd, "db", &result, header), 0);
+    if (result == SQLITE_RECOVERY_BEGINS)
+        assert_memory_equal(header, "SQLite format 3", 16);
+    return result;
+}
+
+static void test_what_the_file_will_begin_with(void **state)
+{
+    static const char none[4] = {0};
+    static const char *const change[] = {
+        "PRAGMA cache_size=4", "BEGIN; CREATE TABLE u(a); UPDATE t SET a = randomblob(102)", NULL};
+    const struct fixture *fixture = *state;
+    assert_int_equal(chdir(fixture->path), 0);
+    assert_int_equal(foresee(fixture), SQLITE_RECOVERY_NONE);
+    keep_log(fixture);
+    assert_int_equal(foresee(fixture), SQLITE_RECOVERY_BEGINS);
+    /* The first page alone, of a transaction that is not committed. */
+    assert_int_equal(truncate("db-wal", 32 + 24 + 512), 0);
+    assert_int_equal(foresee(fixture), SQLITE_RECOVERY_NONE);
+    assert_int_equal(unlink("db-wal"), 0);
+    assert_int_equal(unlink("live"), 0);
+    keep_journal(fixture);
+    assert_int_equal(foresee(fixture), SQLITE_RECOVERY_NONE);
+    keep(fixture, change, "-journal");
+    assert_int_equal(foresee(fixture), SQLITE_RECOVERY_BEGINS);
+    AUTO_FD int fd = openat(fixture->fd, "db-journal", O_RDWR | O_CLOEXEC);
+    assert_int_equal(io_pwrite(fd, none, sizeof(none), 16), 0);
+    assert_int_equal(foresee(fixture), SQLITE_RECOVERY_EMPTIES);
+    assert_int_equal(io_pwrite(fd, none, 1, 0), 0);
+    assert_int_equal(foresee(fixture), SQLITE_RECOVERY_NONE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -140,6 +176,7 @@ int main(void)
         TEST(test_every_byte_of_a_log_counts),
         TEST(test_a_log_that_is_cut_off_ends_at_a_commit),
         TEST(test_a_journal_that_is_damaged_or_cut_off),
+        TEST(test_what_the_file_will_begin_with),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
