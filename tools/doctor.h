@@ -2,6 +2,7 @@
  * mintfs doctor, inside: what is found, in the order of the checks.
  *
  *     doctor_machine.c   the kernel, FUSE, what the container leaves of them
+ *     doctor_catalog.c   the catalog
  *     doctor_owners.c    what in the store belongs to another user
  *     doctor_store.c     HOME, the store, mounts, and which backend follows from all that
  *
@@ -65,5 +66,7 @@ void doctor_check_machine(struct doctor *doctor);
 void doctor_check_store(struct doctor *doctor);
 /* Of doctor->store_path. */
 void doctor_check_owners(struct doctor *doctor);
+/* Of the store, which can be opened. */
+void doctor_check_catalog(struct doctor *doctor);
 
 #endif

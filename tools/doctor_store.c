@@ -260,6 +260,7 @@ static bool check_store(struct doctor *doctor)
         doctor_say(doctor, FINDING_OK, "store", NULL, "%s, yours alone, on %s", doctor->store_path,
                    search.type);
     doctor_check_owners(doctor);
+    doctor_check_catalog(doctor);
     check_room(doctor, doctor->store_path);
     return true;
 }

@@ -3,7 +3,8 @@
  * whole, names, use, time saved. An SQLite database, v1/catalog.db.
  *
  * It is a convenience, never the truth about what exists: that is templates/ itself. Missing,
- * truncated or damaged, it is rebuilt from the manifests, and one line says so. One of a later
+ * truncated or damaged, it is rebuilt from the manifests, and one line says so; what has its name and
+ * is not a file is put aside before (fs/store/catalog_place.h). One of a later
  * mintfs is refused and left alone: -EPROTONOSUPPORT, said, by every function here.
  *
  * On a full disk, where its journal cannot be written, that is kept in memory: who is killed then
@@ -42,6 +43,22 @@ void catalog_close(struct catalog *catalog);
  */
 MUST_CHECK int catalog_age_now(struct catalog *catalog, struct age_reading *ret_reading);
 MUST_CHECK int catalog_note_time(struct catalog *catalog);
+
+enum catalog_state {
+    CATALOG_GOOD,
+    CATALOG_ABSENT,     /* the next use makes it */
+    CATALOG_REPAIRABLE, /* the next use repairs or rebuilds it */
+    CATALOG_UNUSABLE,   /* all uses fail */
+};
+
+/*
+ * For `mintfs doctor`: looks at the catalog and repairs nothing. `ret_text`, the caller's, is set for
+ * the last two: what is wrong, and for the last one the way out; NULL where there is no memory. Not
+ * while this process has the catalog open, whose locks it would free.
+ */
+enum catalog_state catalog_inspect(const struct store *store, char **ret_text);
+/* Reads it all, so that it is repaired now if need be. */
+MUST_CHECK int catalog_repair(struct catalog *catalog);
 
 /* SQLite's, as the one that runs says. */
 const char *catalog_library_version(void);

@@ -178,3 +178,13 @@ int catalog_each_day(struct catalog *catalog, catalog_day_visitor *visit, void *
         r = visit(&listing.days[i], context);
     return r;
 }
+
+static int read_all(sqlite3 *db, void *arguments UNUSED)
+{
+    return catalog_db_check_tables(db);
+}
+
+int catalog_repair(struct catalog *catalog)
+{
+    return catalog_use(catalog, read_all, NULL);
+}

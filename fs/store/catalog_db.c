@@ -143,24 +143,67 @@ static int read_number(sqlite3 *db, const char *sql, int64_t *ret_number)
     return 0;
 }
 
-/* -EBADMSG: not a catalog; -EPROTONOSUPPORT: said. */
-static int check_identity(const struct store *store, sqlite3 *db)
+/* -EBADMSG: not a catalog; -EPROTONOSUPPORT: of a later version, which `ret_version` is. Not logged. */
+static int check_identity(sqlite3 *db, int64_t *ret_version)
 {
     int64_t id = 0;
-    int64_t version = 0;
+    *ret_version = 0;
     int r = read_number(db, "PRAGMA application_id", &id);
     if (r == 0)
-        r = read_number(db, "PRAGMA user_version", &version);
+        r = read_number(db, "PRAGMA user_version", ret_version);
     if (r < 0)
         return r;
-    if (id != APPLICATION_ID || version < 1)
+    if (id != APPLICATION_ID || *ret_version < 1)
         return -EBADMSG;
-    if (version > SCHEMA_VERSION)
-        return log_fail(EPROTONOSUPPORT,
-                        "catalog %s/v1/%s: made by a later mintfs (version %lld, this one reads "
-                        "%d); update mintfs, or use another store",
-                        store->path, CATALOG_FILE, (long long)version, SCHEMA_VERSION);
-    return 0;
+    return *ret_version > SCHEMA_VERSION ? -EPROTONOSUPPORT : 0;
+}
+
+/* SQLite has one code for all files that it cannot open. */
+static int reason_of(sqlite3 *db, int r)
+{
+    int cause = db ? sqlite3_system_errno(db) : 0;
+    return r == -EACCES && (cause == EMFILE || cause == ENFILE) ? -cause : r;
+}
+
+/* What is wrong with a catalog that cannot be used, and the way out; NULL: no memory. */
+static char *describe_failure(const struct store *store, int error, int64_t version)
+{
+    char *text = NULL;
+    struct stat status;
+    int n;
+    if (error == -EPROTONOSUPPORT)
+        n = asprintf(&text,
+                     "catalog %s/v1/%s: made by a later mintfs (version %lld, this one reads %d); "
+                     "update mintfs, or use another store",
+                     store->path, CATALOG_FILE, (long long)version, SCHEMA_VERSION);
+    else if (error == -EMFILE)
+        n = asprintf(&text,
+                     "catalog %s/v1/%s: %s (ulimit -n); run mintfs where that limit is higher, as "
+                     "with: ulimit -n 1024",
+                     store->path, CATALOG_FILE, strerror(EMFILE));
+    else if (error == -EACCES &&
+             fstatat(store->v1_fd, CATALOG_FILE, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+             status.st_uid != geteuid())
+        n = asprintf(&text,
+                     "catalog %s/v1/%s belongs to user %u, and you (%u) may not read it; take over "
+                     "the store with: sudo chown -R %u:%u '%s'",
+                     store->path, CATALOG_FILE, status.st_uid, geteuid(), geteuid(), getegid(),
+                     store->path);
+    else if (error == -EIO || error == -EACCES)
+        n = asprintf(&text,
+                     "catalog %s/v1/%s: %s; it is rebuilt from the manifests after: mv '%s/v1/%s' "
+                     "'%s/v1/%s.aside'",
+                     store->path, CATALOG_FILE, strerror(-error), store->path, CATALOG_FILE,
+                     store->path, CATALOG_FILE);
+    else
+        n = asprintf(&text, "catalog %s/v1/%s: %s", store->path, CATALOG_FILE, strerror(-error));
+    return n < 0 ? NULL : text;
+}
+
+static int log_failure(const struct store *store, int error, int64_t version)
+{
+    AUTO_FREE char *text = describe_failure(store, error, version);
+    return text ? log_fail(error, "%s", text) : log_errno(error, "catalog");
 }
 
 /* A catalog is input like any other: what its schema might carry does not run. */
@@ -188,15 +231,15 @@ static int open_file(const struct store *store, const char *name, int flags, sql
     AUTO_DB sqlite3 *db = NULL;
     int code =
         sqlite3_open_v2(path, &db, flags | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_EXRESCODE, NULL);
-    int r = code == SQLITE_OK ? harden(db) : catalog_db_error(code);
+    int r = code == SQLITE_OK ? harden(db) : reason_of(db, catalog_db_error(code));
     if (r == 0)
         *ret_db = steal_pointer(&db);
     return r;
 }
 
-/* -ENOENT: no file; -EBADMSG: one that is no catalog; both unsaid. */
+/* -ENOENT: no file; others as check_identity(). Not logged. */
 static int open_existing(const struct store *store, struct catalog_wait *wait, sqlite3 **ret_db,
-                         struct stat *ret_status)
+                         struct stat *ret_status, int64_t *ret_version)
 {
     for (;;) {
         struct stat before;
@@ -210,7 +253,7 @@ static int open_existing(const struct store *store, struct catalog_wait *wait, s
         if (r == 0)
             r = catalog_wait_install(wait, db);
         if (r == 0)
-            r = check_identity(store, db);
+            r = reason_of(db, check_identity(db, ret_version));
         if (fstatat(store->v1_fd, CATALOG_FILE, &after, AT_SYMLINK_NOFOLLOW) < 0 ||
             before.st_ino != after.st_ino || before.st_dev != after.st_dev)
             continue;
@@ -423,15 +466,54 @@ int catalog_db_open(const struct store *store, struct catalog_wait *wait, sqlite
                     struct stat *ret_status)
 {
     for (int attempt = 1;; attempt++) {
-        int r = open_existing(store, wait, ret_db, ret_status);
-        if (r == 0 || r == -EPROTONOSUPPORT || r == -EBUSY)
+        int64_t version = 0;
+        int r = catalog_place_prepare(store);
+        if (r < 0)
+            return r;
+        r = open_existing(store, wait, ret_db, ret_status, &version);
+        if (r == 0 || r == -EBUSY)
             return r;
         if ((r != -ENOENT && r != -EBADMSG) || attempt == CATALOG_ATTEMPTS)
-            return log_errno(r, "catalog %s/v1/%s", store->path, CATALOG_FILE);
+            return log_failure(store, r, version);
         r = catalog_db_rebuild(store, ret_status, r == -ENOENT ? "missing" : "damaged");
         if (r == -ENOSPC)
             return open_in_memory(store, ret_db);
         if (r < 0)
             return r;
     }
+}
+
+int catalog_db_check_tables(sqlite3 *db)
+{
+    int64_t rows;
+    return read_number(db,
+                       "SELECT (SELECT count(*) FROM templates) + (SELECT count(*) FROM names)"
+                       " + (SELECT count(*) FROM days)",
+                       &rows);
+}
+
+enum catalog_state catalog_inspect(const struct store *store, char **ret_text)
+{
+    struct stat status;
+    int64_t version = 0;
+    int r = catalog_place_describe(store, ret_text);
+    if (r > 0)
+        return CATALOG_REPAIRABLE;
+    if (r < 0 || fstatat(store->v1_fd, CATALOG_FILE, &status, AT_SYMLINK_NOFOLLOW) < 0)
+        return CATALOG_ABSENT;
+    AUTO_DB sqlite3 *db = NULL;
+    r = open_file(store, CATALOG_FILE, SQLITE_OPEN_READWRITE, &db);
+    if (r == 0)
+        r = reason_of(db, check_identity(db, &version));
+    if (r == 0)
+        r = catalog_db_check_tables(db);
+    if (r == 0 || r == -EBUSY)
+        return CATALOG_GOOD;
+    if (r != -EBADMSG) {
+        *ret_text = describe_failure(store, r, version);
+        return CATALOG_UNUSABLE;
+    }
+    if (asprintf(ret_text, "catalog %s/v1/%s is damaged", store->path, CATALOG_FILE) < 0)
+        *ret_text = NULL;
+    return CATALOG_REPAIRABLE;
 }

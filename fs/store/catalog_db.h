@@ -9,11 +9,10 @@
 #include <sys/stat.h>
 
 #include "fs/base/cleanup.h"
+#include "fs/store/catalog_place.h"
 #include "fs/store/catalog_wait.h"
 #include "fs/store/manifest.h"
 #include "fs/store/store.h"
-
-#define CATALOG_FILE "catalog.db"
 
 /* Each further one takes somebody who deletes or damages the file anew meanwhile. */
 enum { CATALOG_ATTEMPTS = 32 };
@@ -23,12 +22,16 @@ MUST_CHECK int catalog_db_error(int code);
 
 /*
  * Opens v1/catalog.db, which is made, or rebuilt from the manifests, where it is missing, damaged
- * or not a catalog; on a full disk that is done in memory. Errors are said; -EPROTONOSUPPORT: of a later mintfs; -EBUSY: others kept it
- * locked for longer than `wait` lasts. `ret_status` is the file
- * that was opened: another inode under the name means that it was replaced.
+ * or not a catalog; on a full disk that is done in memory. What is not a file is put aside. Errors are
+ * logged; -EPROTONOSUPPORT: of a later mintfs; -EBUSY: others kept it locked for longer than `wait`
+ * lasts. `ret_status` is the file that was opened: another inode under the name means that it was
+ * replaced.
  */
 MUST_CHECK int catalog_db_open(const struct store *store, struct catalog_wait *wait,
                                sqlite3 **ret_db, struct stat *ret_status);
+
+/* Reads each table: what is damaged may be any page. 0 or -errno, not logged. */
+MUST_CHECK int catalog_db_check_tables(sqlite3 *db);
 
 /* Replaces the catalog by one made from the manifests, unless another process has replaced or
  * changed the file `seen` since that was looked at. Said in one line, with `why`. */

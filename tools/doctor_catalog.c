@@ -1,0 +1,27 @@
+/*
+ * mintfs doctor: whether the catalog can be used.
+ */
+#include "fs/store/catalog.h"
+#include "fs/store/store.h"
+#include "tools/doctor.h"
+
+static const char check[] = "catalog";
+
+void doctor_check_catalog(struct doctor *doctor)
+{
+    AUTO_STORE struct store *store = NULL;
+    AUTO_FREE char *text = NULL;
+    if (store_open(&store) < 0)
+        return;
+    enum catalog_state state = catalog_inspect(store, &text);
+    if (state == CATALOG_GOOD || state == CATALOG_ABSENT)
+        return;
+    if (state == CATALOG_UNUSABLE)
+        doctor_say(doctor, FINDING_BAD, check, NULL, "%s", text ? text : "?");
+    else if (doctor->fix && catalog_repair(store->catalog) == 0)
+        doctor_say_fixed(doctor, check, "%s: repaired", text ? text : "?");
+    else
+        doctor_say(doctor, FINDING_BAD, check, "mintfs doctor --fix",
+                   "%s; the next command repairs that, and rebuilds the catalog if need be",
+                   text ? text : "?");
+}
