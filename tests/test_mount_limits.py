@@ -1,15 +1,17 @@
 """The daemon's limits and priority are its own, not those of the process that started it."""
 
+import contextlib
 import json
 import os
 import resource
 import shutil
 import signal
+import subprocess
 
 import pytest
 
 from support.basics import IS_ROOT
-from support.mounts import Daemon, Mount, mount_lines
+from support.mounts import ENABLE_URING, Daemon, Mount, mount_lines, uring_enabled
 from support.stores import Store, binary_for_all, make_home
 from support.users import NOBODY, as_user
 
@@ -22,14 +24,15 @@ LOW = {
     resource.RLIMIT_CPU: (5, "ulimit -t"),
     resource.RLIMIT_AS: (300 * MIB, "ulimit -v"),
     resource.RLIMIT_DATA: (100 * MIB, "ulimit -d"),
+    resource.RLIMIT_NOFILE: (20, "ulimit -n"),
 }
 each_low_limit = pytest.mark.parametrize(
-    "kind", LOW, ids=["file-size", "cpu-time", "address-space", "data"]
+    "kind", LOW, ids=["file-size", "cpu-time", "address-space", "data", "open-files"]
 )
 
 
 def limits_of(pid) -> dict:
-    return {kind: resource.prlimit(pid, kind) for kind in (*LOW, resource.RLIMIT_NOFILE)}
+    return {kind: resource.prlimit(pid, kind) for kind in LOW}
 
 
 def status_of(pid, field) -> str:
@@ -46,14 +49,12 @@ def test_soft_limits_of_the_starter_are_not_kept(fuse, store, key):
     def lower():
         for kind, (value, _) in LOW.items():
             resource.setrlimit(kind, (value, resource.getrlimit(kind)[1]))
-        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        resource.setrlimit(resource.RLIMIT_NOFILE, (64, most))
         resource.setrlimit(resource.RLIMIT_STACK, (1 << 17, resource.getrlimit(resource.RLIMIT_STACK)[1]))
 
     daemon = Daemon(store, store.home / "mnt", preexec_fn=lower)
     for kind, (soft, hard) in limits_of(daemon.pid).items():
         assert soft == hard, kind
-        assert hard == resource.RLIM_INFINITY or kind not in LOW
+        assert hard == resource.RLIM_INFINITY or kind == resource.RLIMIT_NOFILE
     # More than any of them allows.
     session = store.home / "mnt/sessions" / key / "one"
     session.mkdir()
@@ -72,7 +73,8 @@ def test_a_hard_limit_is_raised_or_refused(fuse, store, kind):
 
     if may_raise_limits():
         daemon = Daemon(store, store.home / "mnt", preexec_fn=lower)
-        assert limits_of(daemon.pid)[kind] == (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+        soft, hard = limits_of(daemon.pid)[kind]
+        assert soft == hard and hard in (resource.RLIM_INFINITY, 1 << 20)
         daemon.stop()
         return
     said = store.fail("mount", store.home / "mnt", status=1, preexec_fn=lower)
@@ -121,6 +123,49 @@ def test_cpu_time_that_runs_out_ends_the_mount_in_order(mount, key):
     mount.stop(signal.SIGXCPU, said=["used the CPU time .*ulimit -t"])
     again = Mount(mount.store, mount.point)
     assert path.read_bytes() == before
+    again.stop()
+
+
+def queue_signals(count):
+    """For a process that waits until it is killed, with so many signals pending."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGRTMIN})
+    for _ in range(count):
+        os.kill(os.getpid(), signal.SIGRTMIN)
+
+
+@pytest.mark.parametrize("limit", [0, 20], ids=["none", "used-by-another"])
+@pytest.mark.parametrize("uring", [False, True], ids=["device", "uring"])
+def test_a_daemon_ends_where_no_signal_can_be_queued(fuse, store, key, limit, uring):
+    """libfuse cancels its threads by a real-time signal, which takes an entry in the user's queue."""
+    options = ["-o", "grace=0" if uring else "grace=0,no_io_uring"]
+    if uring and not os.access(ENABLE_URING, os.W_OK):
+        pytest.skip("only root can turn io_uring on for FUSE, where the kernel has it")
+
+    def lower():
+        resource.setrlimit(resource.RLIMIT_SIGPENDING, (limit, limit))
+
+    other = subprocess.Popen(["sleep", "1000"], preexec_fn=lambda: queue_signals(100))
+    try:
+        with uring_enabled() if uring else contextlib.nullcontext():
+            daemon = Daemon(store, store.home / "mnt", *options, preexec_fn=lower)
+        if may_raise_limits():
+            soft, hard = resource.prlimit(daemon.pid, resource.RLIMIT_SIGPENDING)
+            assert soft == hard == resource.RLIM_INFINITY
+        session = store.home / "mnt/sessions" / key / "one"
+        session.mkdir(exist_ok=True)
+        # An open file keeps the connection, so that its end does not end the threads.
+        with open(session / "app.db", "r+b") as file:
+            file.write(b"kept")
+            file.flush()
+            os.fsync(file.fileno())
+            os.kill(daemon.pid, signal.SIGTERM)
+            daemon.await_end_of_process()
+        daemon.await_end()
+    finally:
+        other.kill()
+        other.wait()
+    again = Daemon(store, store.home / "mnt")
+    assert (session / "app.db").read_bytes()[:4] == b"kept"
     again.stop()
 
 

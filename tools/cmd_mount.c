@@ -307,6 +307,7 @@ int cmd_mount(int argc, char **argv)
         return status < 0 ? command_help(argv[0]) : status;
     /* What the caller had open is none of the daemon's business. */
     (void)close_range(STDERR_FILENO + 1, ~0U, 0);
+    limits_raise_open_files();
     if (getenv("MINTFS_BUILDING")) {
         log_error("a mount that a builder starts would end with it: mount before the build");
         return EXIT_FAILED;

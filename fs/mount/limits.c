@@ -22,19 +22,24 @@ enum { DESCRIPTORS_WANTED = 1 << 20 };
 
 #define MIB ((rlim_t)1 << 20)
 
-/* The limits that can end the daemon or fail its sessions, and what is the least to serve with. */
+/*
+ * The limits that can end the daemon or fail its sessions, the least to serve with, and what is
+ * enough to serve with and say nothing.
+ */
 static const struct deadly {
     int resource;
     const char *name;
     const char *flag; /* of the shell's ulimit */
     rlim_t least;
+    rlim_t enough;
     rlim_t shown_unit;
     const char *unit;
 } deadly[] = {
-    {RLIMIT_FSIZE, "file sizes", "-f", 1024 * MIB, MIB, "MiB"},
-    {RLIMIT_CPU, "CPU time", "-t", (rlim_t)3 * LIMITS_CPU_RESERVE_SECONDS, 1, "s"},
-    {RLIMIT_AS, "memory", "-v", 512 * MIB, MIB, "MiB"},
-    {RLIMIT_DATA, "memory", "-d", 256 * MIB, MIB, "MiB"},
+    {RLIMIT_FSIZE, "file sizes", "-f", 1024 * MIB, RLIM_INFINITY, MIB, "MiB"},
+    {RLIMIT_CPU, "CPU time", "-t", (rlim_t)3 * LIMITS_CPU_RESERVE_SECONDS, RLIM_INFINITY, 1, "s"},
+    {RLIMIT_AS, "memory", "-v", 512 * MIB, RLIM_INFINITY, MIB, "MiB"},
+    {RLIMIT_DATA, "memory", "-d", 256 * MIB, RLIM_INFINITY, MIB, "MiB"},
+    {RLIMIT_NOFILE, "open files", "-n", 128, 1024, 1, "descriptors"},
 };
 
 static const struct deadly *find_deadly(int resource)
@@ -45,14 +50,53 @@ static const struct deadly *find_deadly(int resource)
     return NULL;
 }
 
+/* The most descriptors that the kernel gives a process; 0: not known. */
+static rlim_t most_descriptors(void)
+{
+    uintmax_t most = 0;
+    AUTO_FILE FILE *file = fopen("/proc/sys/fs/nr_open", "re");
+    return file && fscanf(file, "%ju", &most) == 1 ? (rlim_t)most : 0;
+}
+
+/* The hard limit that is wanted. */
+static rlim_t wanted_hard(int resource, rlim_t hard)
+{
+    if (resource == RLIMIT_NOFILE) {
+        rlim_t most = most_descriptors();
+        most = most < DESCRIPTORS_WANTED ? most : DESCRIPTORS_WANTED;
+        return hard < most ? most : hard;
+    }
+    return RLIM_INFINITY;
+}
+
+/* To what is wanted; where that is refused, the soft limit to the hard one. */
+static void raise_quietly(int resource, struct rlimit *ret_limit)
+{
+    if (getrlimit(resource, ret_limit) < 0)
+        return;
+    rlim_t hard = wanted_hard(resource, ret_limit->rlim_max);
+    struct rlimit wanted = {.rlim_cur = hard, .rlim_max = hard};
+    if (setrlimit(resource, &wanted) == 0) {
+        *ret_limit = wanted;
+        return;
+    }
+    ret_limit->rlim_cur = ret_limit->rlim_max;
+    (void)setrlimit(resource, ret_limit);
+}
+
+void limits_raise_open_files(void)
+{
+    struct rlimit limit;
+    raise_quietly(RLIMIT_NOFILE, &limit);
+}
+
 bool limits_are_too_low(char *ret_text, size_t size)
 {
     for (size_t i = 0; i < ARRAY_LENGTH(deadly); i++) {
         const struct deadly *limit = &deadly[i];
-        struct rlimit found;
-        struct rlimit none = {.rlim_cur = RLIM_INFINITY, .rlim_max = RLIM_INFINITY};
-        if (setrlimit(limit->resource, &none) == 0 || getrlimit(limit->resource, &found) < 0 ||
-            found.rlim_max >= limit->least)
+        struct rlimit found = {.rlim_max = RLIM_INFINITY};
+        raise_quietly(limit->resource, &found);
+        if (found.rlim_max >= limit->least)
             continue;
         (void)snprintf(ret_text, size, "%s (%ju %s, ulimit %s)", limit->name,
                        (uintmax_t)(found.rlim_max / limit->shown_unit), limit->unit, limit->flag);
@@ -78,44 +122,21 @@ static int report(const struct deadly *limit, rlim_t hard)
     return 0;
 }
 
-/* The most descriptors that the kernel gives a process; 0: not known. */
-static rlim_t most_descriptors(void)
-{
-    uintmax_t most = 0;
-    AUTO_FILE FILE *file = fopen("/proc/sys/fs/nr_open", "re");
-    return file && fscanf(file, "%ju", &most) == 1 ? (rlim_t)most : 0;
-}
-
-/* The hard limit that is wanted; the one that there is where it need not be raised. */
-static rlim_t wanted_hard(int resource, rlim_t hard)
-{
-    if (resource == RLIMIT_NOFILE) {
-        rlim_t most = most_descriptors();
-        most = most < DESCRIPTORS_WANTED ? most : DESCRIPTORS_WANTED;
-        return hard < most ? most : hard;
-    }
-    return find_deadly(resource) ? RLIM_INFINITY : hard;
-}
-
 static int raise_limit(int resource)
 {
-    struct rlimit limit;
-    if (getrlimit(resource, &limit) < 0)
+    struct rlimit limit = {.rlim_max = RLIM_INFINITY};
+    raise_quietly(resource, &limit);
+    const struct deadly *kept = find_deadly(resource);
+    if (!kept || limit.rlim_max >= kept->enough)
         return 0;
-    rlim_t hard = wanted_hard(resource, limit.rlim_max);
-    struct rlimit wanted = {.rlim_cur = hard, .rlim_max = hard};
-    if (setrlimit(resource, &wanted) == 0)
-        return 0;
-    /* Not allowed: only up to the hard limit. */
-    limit.rlim_cur = limit.rlim_max;
-    const struct deadly *kept = limit.rlim_max == RLIM_INFINITY ? NULL : find_deadly(resource);
-    int r = kept ? report(kept, limit.rlim_max) : 0;
-    if (resource == RLIMIT_CPU && kept)
-        limit.rlim_cur -= r == 0 ? LIMITS_CPU_RESERVE_SECONDS : 0;
+    int r = report(kept, limit.rlim_max);
+    if (resource == RLIMIT_CPU && r == 0) {
+        limit.rlim_cur -= LIMITS_CPU_RESERVE_SECONDS;
+        (void)setrlimit(resource, &limit);
+    }
     /* The heaps of threads reserve 64 MiB each. */
-    if (resource == RLIMIT_AS && kept)
+    if (resource == RLIMIT_AS)
         (void)mallopt(M_ARENA_MAX, 1);
-    (void)setrlimit(resource, &limit);
     return r;
 }
 

@@ -12,17 +12,20 @@
 #include "fs/base/cleanup.h"
 
 /*
- * Raises all resource limits of this process: soft ones to the hard ones, and the hard ones that
- * would end a daemon or its sessions, where the process may (CAP_SYS_RESOURCE). To be called before
- * the first thread is started.
+ * Raises all resource limits of this process: the hard ones where the process may
+ * (CAP_SYS_RESOURCE), else soft ones to the hard ones. To be called before the first thread is
+ * started.
  *
- * A hard limit that stays is logged as a warning. One that is so low that the sessions would fail
- * is an error: -EPERM, logged with the way out. Where the limit on CPU time stays, SIGXCPU comes
+ * A hard limit that stays and can end a daemon or its sessions is logged as a warning. One that is
+ * so low that the sessions would fail is an error: -EPERM, logged with the way out. Where the limit on CPU time stays, SIGXCPU comes
  * CPU_RESERVE_SECONDS before the kernel ends the process. SIGXFSZ is ignored: write(2) reports
  * EFBIG.
  */
 enum { LIMITS_CPU_RESERVE_SECONDS = 20 };
 MUST_CHECK int limits_take_own(void);
+
+/* That on open files alone, before the store is opened; what stays is for limits_take_own(). */
+void limits_raise_open_files(void);
 
 /*
  * Whether limits_take_own() would fail, and for which limit: "file sizes (1 MiB, ulimit -f)". Raises

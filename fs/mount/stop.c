@@ -16,8 +16,10 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
+#include <sys/syscall.h>
 #include <time.h>
 
+#include "fs/base/dir.h"
 #include "fs/base/io.h"
 #include "fs/base/log.h"
 #include "fs/base/spawn.h"
@@ -27,7 +29,7 @@
 #include "fs/mount/server.h"
 
 enum {
-    /* Ends a wait of the loop's thread; it does nothing else. */
+    /* Ends a wait of the loop's threads; it does nothing else. */
     SIGNAL_WAKE = SIGUSR1,
     RETRY_NS = 100 * 1000 * 1000,
 };
@@ -103,6 +105,26 @@ static void warn_of_users(struct server *server)
                 server->options->mount_point, users ? " by " : "", users ? users : "");
 }
 
+static int wake_thread(int dirfd UNUSED, const char *name, unsigned char type UNUSED,
+                       void *context UNUSED)
+{
+    (void)syscall(SYS_tgkill, getpid(), (pid_t)strtol(name, NULL, 10), SIGNAL_WAKE);
+    return 0;
+}
+
+/*
+ * libfuse ends its workers with pthread_cancel(3). That sends a real-time signal, which the kernel
+ * refuses where the user has no more signals to queue (ulimit -i), and the join that follows would
+ * never return. A standard signal is always delivered: it ends the wait for a request, and then the
+ * worker sees that the session is over. All other threads block it.
+ */
+static void wake_loop(const struct server *server)
+{
+    AUTO_FD int fd = io_openat(AT_FDCWD, "/proc/self/task", O_RDONLY | O_DIRECTORY, 0);
+    if (fd < 0 || dir_each(fd, wake_thread, NULL) < 0)
+        (void)pthread_kill(server->loop, SIGNAL_WAKE);
+}
+
 /*
  * The connection lasts while a file is open: the loop is told to end. Then fuse_session_unmount()
  * detaches the mount; were that done here already, it would complain on standard error.
@@ -111,7 +133,7 @@ static void end_loop(struct server *server)
 {
     fuse_session_exit(server->fuse);
     do
-        (void)pthread_kill(server->loop, SIGNAL_WAKE);
+        wake_loop(server);
     while (!has_ended(server, RETRY_NS));
 }
 
