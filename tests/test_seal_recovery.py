@@ -153,3 +153,44 @@ def encrypted(log):
             b = (b + words[i + 1] + a) & 0xFFFFFFFF
         result += log[at : at + 16] + struct.pack(">II", a, b) + page
     return result
+
+
+# ---- what has the names that SQLite uses, or that sealing may use ----
+
+
+MAKE = 'sqlite3 {out} "pragma journal_mode=%s; create table t(a); insert into t values(1)" >/dev/null; '
+
+
+def test_a_directory_beside_a_database_in_rollback_mode_stays(project):
+    """SQLite never opens it."""
+    key = project.build(builder=shell(MAKE % "delete" + "mkdir {out}-shm; echo x >{out}-shm/file"))
+    files = project.template(key) / "files"
+    assert (files / "app.db-shm/file").read_text() == "x\n"
+    assert rows(files / "app.db") == [("t", [(1,)])]
+
+
+@pytest.mark.parametrize("mode, side", [("delete", "journal"), ("delete", "wal"), ("wal", "wal"), ("wal", "shm")])
+@pytest.mark.parametrize("kind", ("directory", "symbolic link"))
+def test_what_is_in_the_way_of_sqlite_is_named(project, mode, side, kind):
+    command = f"mkdir {{out}}-{side}" if kind == "directory" else f"echo >{{dir}}/x; ln -s x {{out}}-{side}"
+    message = project.fail("build", "--", *shell(MAKE % mode + command))
+    assert f"app.db: app.db-{side} is a {kind}, where SQLite keeps" in message
+
+
+@pytest.mark.parametrize("kind", ("directory", "symbolic link"))
+def test_what_is_in_the_way_beside_a_fixture_is_a_warning(project, kind):
+    link = "mkdir {dir}/fixture.db-wal" if kind == "directory" else "ln -s app.db {dir}/fixture.db-wal"
+    done = project.run("build", "--", *shell(MAKE % "delete" + "cp {out} {dir}/fixture.db; " + link))
+    (warning,) = project.manifest(done.stdout.strip())["warnings"]
+    assert f"fixture.db-wal is a {kind}" in warning
+
+
+def test_files_named_as_those_of_sealing_stay(project):
+    """A hard link, an absolute link and a second database in WAL mode each take a temporary file."""
+    names = (".mintfs-seal.tmp", *(f".mintfs-seal-{i}.tmp" for i in range(4)))
+    script = MAKE % "wal" + "cp {out} {dir}/second.db; ln {out} hard; ln -s {out} {dir}/link; cd {dir}; "
+    key = project.build(builder=shell(script + "".join(f"echo own >{name}; " for name in names)))
+    files = project.template(key) / "files"
+    assert sorted(os.listdir(files)) == sorted((*names, "app.db", "second.db", "link"))
+    assert {(files / name).read_text() for name in names} == {"own\n"}
+    assert rows(files / "second.db") == [("t", [(1,)])]

@@ -295,6 +295,22 @@ int dir_name_beside(const char *name, const char *mark, char **ret_beside)
     return 0;
 }
 
+int dir_create_beside(int dirfd, const char *name, const char *mark, char **ret_beside)
+{
+    for (;;) {
+        AUTO_FREE char *beside = NULL;
+        int r = dir_name_beside(name, mark, &beside);
+        if (r < 0)
+            return r;
+        int fd = io_openat(dirfd, beside, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+        if (fd == -EEXIST)
+            continue;
+        if (fd >= 0)
+            *ret_beside = steal_pointer(&beside);
+        return fd;
+    }
+}
+
 int dir_write_file(int dirfd, const char *name, const void *data, size_t size, mode_t mode)
 {
     AUTO_FREE char *beside = NULL;

@@ -115,14 +115,14 @@ static bool has_changed(int fd, const struct stat *before)
  */
 static int replace_by_copy(int dirfd, const char *name, mode_t mode)
 {
-    static const char beside[] = ".mintfs-seal.tmp";
+    AUTO_FREE char *beside = NULL;
     struct stat before;
     AUTO_FD int from = io_openat(dirfd, name, O_RDONLY | O_NOFOLLOW, 0);
     if (from < 0)
         return from;
     if (fstat(from, &before) < 0)
         return -errno;
-    AUTO_FD int to = io_openat(dirfd, beside, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+    AUTO_FD int to = dir_create_beside(dirfd, name, SEAL_MARK, &beside);
     if (to < 0)
         return to;
     int r = io_copy_file(from, to);
@@ -159,6 +159,20 @@ static int log_link_out(const char *path, const char *target)
                     path, target);
 }
 
+static int replace_link(int dirfd, const char *name, const char *target)
+{
+    int r;
+    do {
+        AUTO_FREE char *beside = NULL;
+        r = dir_name_beside(name, SEAL_MARK, &beside);
+        if (r == 0)
+            r = io_symlinkat(target, dirfd, beside);
+        if (r == 0)
+            r = io_renameat(dirfd, beside, dirfd, name);
+    } while (r == -EEXIST);
+    return r;
+}
+
 /*
  * An absolute link to something below the tree, whose path is that of the builder's work, becomes a
  * relative one. `target` has room for PATH_MAX bytes. 1: it did; 0: it is no such link.
@@ -166,7 +180,6 @@ static int log_link_out(const char *path, const char *target)
 static int make_relative(const struct seal *seal, int dirfd, const char *name, const char *path,
                          char *target)
 {
-    static const char beside[] = ".mintfs-seal.tmp";
     size_t length = strlen(seal->path);
     if (strncmp(target, seal->path, length) != 0 || (target[length] && target[length] != '/'))
         return 0;
@@ -183,9 +196,7 @@ static int make_relative(const struct seal *seal, int dirfd, const char *name, c
         return -ENOMEM;
     if (size >= PATH_MAX)
         return 0;
-    int r = io_symlinkat(relative, dirfd, beside);
-    if (r == 0)
-        r = io_renameat(dirfd, beside, dirfd, name);
+    int r = replace_link(dirfd, name, relative);
     if (r < 0)
         return r;
     memcpy(target, relative, size + 1);

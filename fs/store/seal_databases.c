@@ -14,7 +14,7 @@
 
 /* The database itself, and what SQLite keeps beside it. */
 static const char *const suffixes[] = {"", "-journal", "-wal", "-shm"};
-enum { SUFFIX_COUNT = ARRAY_LENGTH(suffixes), NAME_SIZE = 32 };
+enum { WAL = 2, SHM = 3, SUFFIX_COUNT = ARRAY_LENGTH(suffixes) };
 
 struct pass {
     const struct seal_found *found;
@@ -43,7 +43,17 @@ static int add_warning(const struct seal_found *found, const char *path, const c
     return strlist_take(found->warnings, line);
 }
 
-/* SQLite is done with them. A database of its own that has such a name stays. */
+/* The file type of what has that name, as of st_mode; 0: nothing. */
+static mode_t side_type(const struct seal_found *found, const char *side)
+{
+    struct stat status;
+    return fstatat(found->files_fd, side, &status, AT_SYMLINK_NOFOLLOW) == 0
+               ? status.st_mode & S_IFMT
+               : 0;
+}
+
+/* SQLite is done with them. A database of its own that has such a name stays, and so does a
+ * directory. */
 static int remove_side_files(const struct seal_found *found, const char *path)
 {
     for (size_t i = 1; i < SUFFIX_COUNT; i++) {
@@ -51,6 +61,9 @@ static int remove_side_files(const struct seal_found *found, const char *path)
         struct sqlite_header header = {.kind = SQLITE_KIND_NONE};
         if (!side)
             return -ENOMEM;
+        mode_t type = side_type(found, side);
+        if (type == 0 || type == S_IFDIR)
+            continue;
         if (seal_sqlite_detect(found->files_fd, side, &header) == 0 &&
             header.kind != SQLITE_KIND_NONE)
             continue;
@@ -61,48 +74,81 @@ static int remove_side_files(const struct seal_found *found, const char *path)
     return 0;
 }
 
-/* ---- a database as it was ---- */
-
-static void name_copy(char name[NAME_SIZE], size_t suffix)
+/*
+ * Names the side file that SQLite needs and cannot open, in *ret_damage. The shared memory is only
+ * needed with a log.
+ */
+static int check_side_types(const struct seal_found *found, const char *path,
+                            const struct sqlite_header *header, char **ret_damage)
 {
-    (void)snprintf(name, NAME_SIZE, ".mintfs-seal-%zu.tmp", suffix);
+    static const char *const uses[] = {"", "its journal", "its write-ahead log",
+                                       "the index of its log"};
+    bool has_log = header->is_wal;
+    for (size_t i = 1; i < SUFFIX_COUNT && !*ret_damage; i++) {
+        AUTO_FREE char *side = with_suffix(path, i);
+        if (!side)
+            return -ENOMEM;
+        mode_t type = side_type(found, side);
+        has_log |= i == WAL && type != 0;
+        if (type == 0 || type == S_IFREG || (i == SHM && !has_log))
+            continue;
+        if (asprintf(ret_damage, "%s is a %s, where SQLite keeps %s", side,
+                     type == S_IFDIR ? "directory" : "symbolic link", uses[i]) < 0) {
+            *ret_damage = NULL;
+            return -ENOMEM;
+        }
+    }
+    return 0;
 }
 
-static int copy_one(const struct seal_found *found, const char *path, size_t suffix)
+/* ---- a database as it was ---- */
+
+/* In the tree's root; NULL: there was no such file. */
+struct copies {
+    char *names[SUFFIX_COUNT];
+};
+
+static void copies_fini(struct copies *copies)
+{
+    for (size_t i = 0; i < SUFFIX_COUNT; i++)
+        free(copies->names[i]);
+}
+
+static int copy_one(const struct seal_found *found, const char *path, size_t suffix,
+                    struct copies *copies)
 {
     AUTO_FREE char *from_path = with_suffix(path, suffix);
-    char name[NAME_SIZE];
-    name_copy(name, suffix);
     if (!from_path)
         return -ENOMEM;
-    AUTO_FD int from = dir_open_beneath(found->files_fd, from_path, O_RDONLY | O_NONBLOCK);
-    if (from == -ENOENT)
+    if (side_type(found, from_path) != S_IFREG)
         return 0;
+    AUTO_FD int from = dir_open_beneath(found->files_fd, from_path, O_RDONLY | O_NONBLOCK);
     if (from < 0)
         return from;
-    AUTO_FD int to = io_openat(found->files_fd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+    AUTO_FD int to =
+        dir_create_beside(found->files_fd, "database", SEAL_MARK, &copies->names[suffix]);
     return to < 0 ? to : io_copy_file(from, to);
 }
 
-static int copy_set(const struct seal_found *found, const char *path)
+static int copy_set(const struct seal_found *found, const char *path, struct copies *copies)
 {
     int r = 0;
     for (size_t i = 0; r == 0 && i < SUFFIX_COUNT; i++)
-        r = copy_one(found, path, i);
+        r = copy_one(found, path, i, copies);
     return r < 0 ? log_errno(r, "sealing %s", path) : 0;
 }
 
 /* Puts the copies back, and removes what SQLite made. */
-static int put_back(const struct seal_found *found, const char *path)
+static int put_back(const struct seal_found *found, const char *path, const struct copies *copies)
 {
     for (size_t i = 0; i < SUFFIX_COUNT; i++) {
         AUTO_FREE char *to = with_suffix(path, i);
-        char name[NAME_SIZE];
-        name_copy(name, i);
+        int r = 0;
         if (!to)
             return -ENOMEM;
-        int r = io_renameat(found->files_fd, name, found->files_fd, to);
-        if (r == -ENOENT)
+        if (copies->names[i])
+            r = io_renameat(found->files_fd, copies->names[i], found->files_fd, to);
+        else if (side_type(found, to) == S_IFREG)
             r = io_unlinkat(found->files_fd, to, 0);
         if (r < 0 && r != -ENOENT)
             return log_errno(r, "sealing %s", to);
@@ -110,14 +156,12 @@ static int put_back(const struct seal_found *found, const char *path)
     return 0;
 }
 
-static int drop_copies(const struct seal_found *found)
+static int drop_copies(const struct seal_found *found, const struct copies *copies)
 {
     for (size_t i = 0; i < SUFFIX_COUNT; i++) {
-        char name[NAME_SIZE];
-        name_copy(name, i);
-        int r = io_unlinkat(found->files_fd, name, 0);
+        int r = copies->names[i] ? io_unlinkat(found->files_fd, copies->names[i], 0) : 0;
         if (r < 0 && r != -ENOENT)
-            return log_errno(r, "sealing: %s", name);
+            return log_errno(r, "sealing: %s", copies->names[i]);
     }
     return 0;
 }
@@ -129,8 +173,7 @@ static bool will_change(const struct seal_found *found, const char *path,
     bool changes = header->is_wal;
     for (size_t i = 1; i < SUFFIX_COUNT && !changes; i++) {
         AUTO_FREE char *side = with_suffix(path, i);
-        struct stat status;
-        changes = !side || fstatat(found->files_fd, side, &status, AT_SYMLINK_NOFOLLOW) == 0;
+        changes = !side || side_type(found, side) != 0;
     }
     return changes;
 }
@@ -177,24 +220,27 @@ static int seal_database(struct pass *pass, struct manifest_entry *entry,
     const struct seal_found *found = pass->found;
     AUTO_FREE char *path = NULL;
     AUTO_FREE char *damage = NULL;
-    bool has_copies =
-        strcmp(entry->path, found->file) != 0 && will_change(found, entry->path, header);
+    CLEANUP(copies_fini) struct copies copies = {.names = {NULL}};
+    int r = check_side_types(found, entry->path, header, &damage);
+    if (r < 0 || damage)
+        return r < 0 ? r : take_damage(pass, entry->path, damage);
     if (asprintf(&path, "%s/%s", found->path, entry->path) < 0) {
         path = NULL;
         return -ENOMEM;
     }
-    int r = has_copies ? copy_set(found, entry->path) : 0;
+    bool has_copies =
+        strcmp(entry->path, found->file) != 0 && will_change(found, entry->path, header);
+    r = has_copies ? copy_set(found, entry->path, &copies) : 0;
     if (r == 0)
         r = seal_sqlite(path, entry->path, found->warnings, &entry->starts_in_wal, &damage);
     if (r == -EBADMSG) {
         r = take_damage(pass, entry->path, damage);
-        return r == 0 && has_copies ? put_back(found, entry->path) : r;
+        return r == 0 && has_copies ? put_back(found, entry->path, &copies) : r;
     }
-    if (r < 0)
-        return r;
-    r = remove_side_files(found, entry->path);
-    if (r == 0 && has_copies)
-        r = drop_copies(found);
+    if (r == 0)
+        r = remove_side_files(found, entry->path);
+    if (r == 0)
+        r = drop_copies(found, &copies);
     return r == 0 ? note_result(pass, entry) : r;
 }
 

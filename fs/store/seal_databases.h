@@ -11,6 +11,9 @@
 #include "fs/store/manifest.h"
 #include "fs/store/strlist.h"
 
+/* Of the names that sealing gives files of its own in the tree (dir_name_beside()). */
+#define SEAL_MARK "mintfs-seal-"
+
 /* What the first pass found. */
 struct seal_found {
     int files_fd;

@@ -345,14 +345,31 @@ static void test_two_writers_of_one_number(void **state)
     free(names[1]);
 }
 
+static void test_a_file_beside_another_has_a_name_of_its_own(void **state)
+{
+    const struct place *place = *state;
+    AUTO_FREE char *first = NULL;
+    AUTO_FREE char *second = NULL;
+    AUTO_FD int a = dir_create_beside(place->fd, "name", "mark-", &first);
+    AUTO_FD int b = dir_create_beside(place->fd, "name", "mark-", &second);
+    CHECK(a >= 0 && b >= 0 && strcmp(first, second) != 0);
+    CHECK(!strncmp(first, ".name.mark-", 11) && exists(place, first) && exists(place, second));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_open_beneath),        TEST(test_open_beneath_without_openat2),
-        TEST(test_remove_tree),         TEST(test_remove_modes),
-        TEST(test_remove_deep),         TEST(test_remove_stops_at_a_mount),
-        TEST(test_ensure_and_parents),  TEST(test_each),
-        TEST(test_read_and_write_file), TEST(test_two_writers_of_one_number),
+        TEST(test_open_beneath),
+        TEST(test_open_beneath_without_openat2),
+        TEST(test_remove_tree),
+        TEST(test_remove_modes),
+        TEST(test_remove_deep),
+        TEST(test_remove_stops_at_a_mount),
+        TEST(test_ensure_and_parents),
+        TEST(test_each),
+        TEST(test_read_and_write_file),
+        TEST(test_two_writers_of_one_number),
+        TEST(test_a_file_beside_another_has_a_name_of_its_own),
     };
     return cmocka_run_group_tests_name("base-dir", tests, NULL, NULL);
 }
