@@ -1,6 +1,6 @@
 /*
  * Inside the scratch: what its parts share. scratch.c holds templates and sessions, caretaker.c the
- * thread that tidies up, scratch_open.c the directory and recovery.
+ * thread that tidies up, scratch_open.c the directory, scratch_recover.c the recovery of sessions.
  */
 #ifndef MINTFS_OVERLAY_SCRATCH_PARTS_H
 #define MINTFS_OVERLAY_SCRATCH_PARTS_H
@@ -74,6 +74,9 @@ void scratch_drop_bases(struct scratch *scratch, bool all);
 
 /* scratch_open.c: one that no session of this scratch had before; with the mutex held. */
 MUST_CHECK int scratch_take_serial(struct scratch *scratch, uint64_t *ret_serial);
+
+/* scratch_recover.c: lists the sessions that a former daemon left. Errors are logged. */
+MUST_CHECK int scratch_recover_all(struct scratch *scratch);
 
 /* caretaker.c */
 MUST_CHECK int scratch_start_caretaker(struct scratch *scratch);

@@ -1,0 +1,289 @@
+/*
+ * The sessions that a former daemon left, recovered from their logs.
+ */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs/base/dir.h"
+#include "fs/base/io.h"
+#include "fs/base/log.h"
+#include "fs/overlay/roster.h"
+#include "fs/overlay/scratch_parts.h"
+
+struct base_search {
+    struct scratch *scratch;
+    int error;
+};
+
+static int find_base_for_recovery(const char *key, struct base **ret_base, void *context)
+{
+    struct base_search *search = context;
+    struct base *base;
+    search->error = scratch_base(search->scratch, key, &base);
+    if (search->error < 0)
+        return search->error;
+    search->error = base_verify(base, NULL);
+    if (search->error < 0)
+        base_unref(base);
+    else
+        *ret_base = base;
+    return search->error;
+}
+
+/* A log that tells of no session any more goes away, with a line. */
+static int drop_log(struct scratch *scratch, const char *name, const char *reason)
+{
+    struct log_summary told;
+    AUTO_FD int fd = changelog_open_to_read(scratch->logs_fd, name);
+    if (fd >= 0 && changelog_summarize(fd, false, &told) == 0 &&
+        session_id_is_valid(told.header.id) && sha256_is_hex(told.header.key))
+        log_info("discarded the session %s of template %.12s (%s/logs/%s): %s", told.header.id,
+                 told.header.key, scratch->path, name, reason);
+    else
+        log_info("discarded the session of %s/logs/%s: %s", scratch->path, name, reason);
+    return io_unlinkat(scratch->logs_fd, name, 0);
+}
+
+/*
+ * For whoever wants to know what happened. Not its blocks: which are its own only a whole log tells,
+ * and nothing would ever free them.
+ */
+static int put_log_aside(struct scratch *scratch, const char *name)
+{
+    AUTO_FREE char *aside = NULL;
+    if (asprintf(&aside, "%s.damaged", name) < 0) {
+        aside = NULL;
+        return -ENOMEM;
+    }
+    log_warning(
+        "%s/logs/%s is damaged, or an older copy of itself: its session is lost; the log is "
+        "kept as %s, but not the bytes of its files",
+        scratch->path, name, aside);
+    return io_renameat(scratch->logs_fd, name, scratch->logs_fd, aside);
+}
+
+/* Two logs of an older version have the same block: nobody knows which of them it belongs to. */
+static int put_rival_aside(struct scratch *scratch, uint64_t owner)
+{
+    struct listed_session *listed;
+    struct listed_session *next;
+    HASH_ITER (hh, scratch->sessions, listed, next) {
+        if (listed->session->owner != owner || !listed->session->rewrite_log)
+            continue;
+        char name[LOG_NAME_LENGTH + 1];
+        scratch_fill_log_name(name, listed->session->serial);
+        int r = put_log_aside(scratch, name);
+        if (r == 0)
+            scratch_unlist_session(scratch, listed);
+        return r;
+    }
+    return 0;
+}
+
+static struct recovery recovery_of(struct scratch *scratch, const char *name)
+{
+    return (struct recovery){
+        .list = &scratch->all,
+        .dirfd = scratch->logs_fd,
+        .name = name,
+        .blocks = scratch->blocks,
+        .limit_blocks = scratch->session_limit_blocks,
+        .boot_id = scratch->boot_id,
+        .find_base = find_base_for_recovery,
+    };
+}
+
+static bool has_replaced(const struct session *session, const struct session *other)
+{
+    return session->replaced == other->serial || session->replaced == REPLACED_ANY;
+}
+
+/* An ID like the one that it has, and that no session of the template has. */
+static int take_another_id(struct scratch *scratch, struct session *session)
+{
+    enum { SUFFIX_MAX = 16 };
+    char id[SESSION_ID_MAX + 1];
+    for (unsigned i = 2; i < UINT16_MAX; i++) {
+        (void)snprintf(id, sizeof(id), "%.*s.%u", SESSION_ID_MAX - SUFFIX_MAX, session->id, i);
+        if (scratch_find_listed(scratch, session_key(session), id))
+            continue;
+        log_warning("two logs in %s/logs have a session %s: the one of %016llx is now %s",
+                    scratch->path, session->id, (unsigned long long)session->serial, id);
+        memcpy(session->id, id, sizeof(id));
+        session->rewrite_log = true;
+        return 0;
+    }
+    return -EEXIST;
+}
+
+/*
+ * Where two sessions have one ID, the daemon was killed in a rename, and the one that replaced the
+ * other stays. Two that say nothing of each other both stay: an old log was put back, or copied.
+ * 1: this one is gone.
+ */
+static int settle_id(struct scratch *scratch, struct session *session)
+{
+    struct listed_session *other =
+        scratch_find_listed(scratch, session_key(session), session_id(session));
+    if (!other)
+        return 0;
+    if (has_replaced(session, other->session)) {
+        int r = session_retire(other->session);
+        scratch_unlist_session(scratch, other);
+        if (r < 0)
+            log_warning("a replaced session's log stays behind below %s/logs", scratch->path);
+        return 0;
+    }
+    if (!has_replaced(other->session, session))
+        return take_another_id(scratch, session);
+    int r = session_retire(session);
+    if (r == 0) {
+        session_discard(session);
+        session_unpin(session);
+    }
+    return r < 0 ? r : 1;
+}
+
+/* 1: its template cannot be read, and the log stays as it is. */
+static int recover_one(struct scratch *scratch, const char *name)
+{
+    struct base_search search = {.scratch = scratch};
+    struct recovery recovery = recovery_of(scratch, name);
+    recovery.context = &search;
+    struct session *session;
+    int r = session_recover(&recovery, &session);
+    if (search.error == -EBADMSG || search.error == -EPROTONOSUPPORT) {
+        log_warning("the session of %s/logs/%s is kept, but not shown: its template cannot be read",
+                    scratch->path, name);
+        return 1;
+    }
+    switch (r) {
+    case 0:
+        break;
+    case 1:
+        log_warning("%s/logs/%s: the last change is damaged, and undone", scratch->path, name);
+        break;
+    case -ESTALE:
+        return drop_log(scratch, name, "the machine was started anew since");
+    case -ENOENT:
+        return drop_log(scratch, name, "its template is gone");
+    case -EXDEV:
+        return drop_log(scratch, name, "its template was built anew since, and came out otherwise");
+    case -EBADMSG:
+        r = put_log_aside(scratch, name);
+        return r == 0 && recovery.rival ? put_rival_aside(scratch, recovery.rival) : r;
+    case -EPROTONOSUPPORT:
+        return log_fail(EPROTONOSUPPORT,
+                        "%s/logs/%s was written by a later mintfs; use that one, or remove the "
+                        "file, and with it that session",
+                        scratch->path, name);
+    default:
+        return log_errno(r, "cannot recover the session of %s/logs/%s", scratch->path, name);
+    }
+    if (session->serial >= scratch->next_serial)
+        scratch->next_serial = session->serial + 1;
+    r = settle_id(scratch, session);
+    if (r > 0)
+        return 0;
+    if (r == 0)
+        r = scratch_list_session(scratch, session);
+    if (r < 0)
+        session_unpin(session);
+    return r;
+}
+
+struct log_list {
+    char (*names)[LOG_NAME_LENGTH + 1];
+    size_t count;
+    size_t room;
+};
+
+/* Whatever a killed daemon was about to write is removed; the rest is for recovery. */
+static int collect_log(int dirfd, const char *name, unsigned char type UNUSED, void *context)
+{
+    struct log_list *list = context;
+    size_t length = strlen(name);
+    if (length > 4 && !strcmp(name + length - 4, ".new"))
+        return io_unlinkat(dirfd, name, 0);
+    if (length != LOG_NAME_LENGTH || strspn(name, "0123456789abcdef") != LOG_NAME_LENGTH)
+        return 0;
+    if (list->count == list->room) {
+        size_t room = list->room ? list->room * 2 : 64;
+        void *grown = realloc(list->names, room * sizeof(*list->names));
+        if (!grown)
+            return -ENOMEM;
+        list->names = grown;
+        list->room = room;
+    }
+    memcpy(list->names[list->count++], name, LOG_NAME_LENGTH + 1);
+    return 0;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+static int report_cut_log(const struct roster_line *line, void *context)
+{
+    struct scratch *scratch = context;
+    const struct listed_session *listed = scratch_find_listed(scratch, line->key, line->id);
+    if (listed && listed->session->serial == line->serial &&
+        changelog_size(listed->session->log) < line->log_size_bytes)
+        log_warning("%s/logs/%016llx is shorter than when the last mount ended: the session %s has "
+                    "lost its last changes; mintfs session reset %s begins again",
+                    scratch->path, (unsigned long long)line->serial, line->id, line->id);
+    return 0;
+}
+
+/* After a kill there is no roster, and nobody knows how long a log was. */
+static int report_cut_logs(struct scratch *scratch)
+{
+    int answer;
+    int r = roster_each(scratch->dirfd, -1, scratch->boot_id, report_cut_log, scratch, &answer);
+    return r == -ENOENT ? 0 : r;
+}
+
+/* Those of older versions, and those of sessions with a new ID. */
+static void rewrite_logs(struct scratch *scratch)
+{
+    for (struct listed_session *listed = scratch->sessions; listed; listed = listed->hh.next) {
+        struct session *session = listed->session;
+        if (session->rewrite_log && session_compact(session, true) < 0)
+            log_warning("cannot rewrite %s/logs/%016llx; the next mount tries again", scratch->path,
+                        (unsigned long long)session->serial);
+        session->rewrite_log = false;
+    }
+}
+
+int scratch_recover_all(struct scratch *scratch)
+{
+    struct log_list list = {0};
+    int r = dir_each(scratch->logs_fd, collect_log, &list);
+    /* By serial, which is also the order in which the table lists them. */
+    if (list.count)
+        qsort(list.names, list.count, sizeof(*list.names), compare_names);
+    size_t kept = 0;
+    for (size_t i = 0; r == 0 && i < list.count; i++) {
+        r = recover_one(scratch, list.names[i]);
+        if (r <= 0)
+            continue;
+        memmove(list.names[kept++], list.names[i], sizeof(*list.names));
+        scratch->has_kept_logs = true;
+        r = 0;
+    }
+    /* When all others have theirs. */
+    for (size_t i = 0; r == 0 && i < kept; i++) {
+        struct recovery recovery = recovery_of(scratch, list.names[i]);
+        r = session_keep_blocks(&recovery);
+        if (r < 0)
+            log_errno(r, "cannot read %s/logs/%s", scratch->path, list.names[i]);
+    }
+    free(list.names);
+    if (r == 0)
+        r = report_cut_logs(scratch);
+    if (r == 0)
+        rewrite_logs(scratch);
+    return r;
+}
