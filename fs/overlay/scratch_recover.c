@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "fs/base/dir.h"
 #include "fs/base/io.h"
@@ -16,11 +17,20 @@ struct base_search {
     int error;
 };
 
+/* Whether something has the template's name, or may have it: then it is not gone, only not readable. */
+static bool has_name(const struct store *store, const char *key)
+{
+    struct stat status;
+    return fstatat(store->templates_fd, key, &status, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT;
+}
+
 static int find_base_for_recovery(const char *key, struct base **ret_base, void *context)
 {
     struct base_search *search = context;
     struct base *base;
     search->error = scratch_base(search->scratch, key, &base);
+    if (search->error == -ENOENT && has_name(search->scratch->store, key))
+        search->error = -EBADMSG;
     if (search->error < 0)
         return search->error;
     search->error = base_verify(base, NULL);
@@ -145,6 +155,47 @@ static int settle_id(struct scratch *scratch, struct session *session)
     return r < 0 ? r : 1;
 }
 
+/* Errors of this template that stay. An I/O error or a lack of memory may pass, or concern all. */
+static bool is_unreadable(int error)
+{
+    switch (error) {
+    case -EBADMSG:
+    case -EPROTONOSUPPORT:
+    case -EACCES:
+    case -EPERM:
+    case -ENOTDIR:
+    case -ELOOP:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Nothing is lost: the next mount tries again. */
+static int log_unrecovered(const struct scratch *scratch, const char *name, int error)
+{
+    switch (error) {
+    case -EACCES:
+    case -EPERM:
+        return log_fail(error,
+                        "cannot recover the session of %s/logs/%s: %s; make the file yours with: "
+                        "sudo chown %u:%u '%s/logs/%s'; chmod 600 '%s/logs/%s'",
+                        scratch->path, name, strerror(-error), geteuid(), getegid(), scratch->path,
+                        name, scratch->path, name);
+    case -EIO:
+        return log_fail(error,
+                        "cannot recover the session of %s/logs/%s: %s; to mount without it: mv "
+                        "'%s/logs/%s' '%s/logs/%s.damaged'",
+                        scratch->path, name, strerror(-error), scratch->path, name, scratch->path,
+                        name);
+    default:
+        return log_fail(error,
+                        "cannot recover the session of %s/logs/%s: %s; it is kept, and the next "
+                        "mintfs mount tries again",
+                        scratch->path, name, strerror(-error));
+    }
+}
+
 /* 1: its template cannot be read, and the log stays as it is. */
 static int recover_one(struct scratch *scratch, const char *name)
 {
@@ -153,7 +204,7 @@ static int recover_one(struct scratch *scratch, const char *name)
     recovery.context = &search;
     struct session *session;
     int r = session_recover(&recovery, &session);
-    if (search.error == -EBADMSG || search.error == -EPROTONOSUPPORT) {
+    if (is_unreadable(search.error)) {
         log_warning("the session of %s/logs/%s is kept, but not shown: its template cannot be read",
                     scratch->path, name);
         return 1;
@@ -179,7 +230,13 @@ static int recover_one(struct scratch *scratch, const char *name)
                         "file, and with it that session",
                         scratch->path, name);
     default:
-        return log_errno(r, "cannot recover the session of %s/logs/%s", scratch->path, name);
+        return search.error < 0
+                   ? log_fail(r,
+                              "cannot recover the session of %s/logs/%s: cannot read "
+                              "its template: %s; it is kept, and the next mintfs mount "
+                              "tries again",
+                              scratch->path, name, strerror(-r))
+                   : log_unrecovered(scratch, name, r);
     }
     if (session->serial >= scratch->next_serial)
         scratch->next_serial = session->serial + 1;
@@ -242,7 +299,7 @@ static int report_cut_logs(struct scratch *scratch)
 {
     int answer;
     int r = roster_each(scratch->dirfd, -1, scratch->boot_id, report_cut_log, scratch, &answer);
-    return r == -ENOENT ? 0 : r;
+    return r == -ENOENT || r >= 0 ? 0 : log_errno(r, "cannot read %s/roster", scratch->path);
 }
 
 /* Those of older versions, and those of sessions with a new ID. */
@@ -261,6 +318,8 @@ int scratch_recover_all(struct scratch *scratch)
 {
     struct log_list list = {0};
     int r = dir_each(scratch->logs_fd, collect_log, &list);
+    if (r < 0)
+        log_errno(r, "cannot look into %s/logs", scratch->path);
     /* By serial, which is also the order in which the table lists them. */
     if (list.count)
         qsort(list.names, list.count, sizeof(*list.names), compare_names);
