@@ -27,6 +27,7 @@
 #include "fs/store/catalog.h"
 #include "fs/store/fingerprint.h"
 #include "fs/store/pin.h"
+#include "fs/store/sqlite_path.h"
 #include "fs/store/template.h"
 
 enum { APPLICATION_ID = 0x6d696e74, SCHEMA_VERSION = 1 };
@@ -223,15 +224,19 @@ static int harden(sqlite3 *db)
 
 static int open_file(const struct store *store, const char *name, int flags, sqlite3 **ret_db)
 {
-    AUTO_FREE char *path = NULL;
-    if (asprintf(&path, "%s/v1/%s", store->path, name) < 0) {
-        path = NULL;
+    AUTO_FREE char *v1_path = NULL;
+    if (asprintf(&v1_path, "%s/v1", store->path) < 0) {
+        v1_path = NULL;
         return -ENOMEM;
     }
+    AUTO_SQLITE_PATH struct sqlite_path path = SQLITE_PATH_INIT;
+    int r = sqlite_path_find(store->v1_fd, v1_path, name, &path);
+    if (r < 0)
+        return r;
     AUTO_DB sqlite3 *db = NULL;
-    int code =
-        sqlite3_open_v2(path, &db, flags | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_EXRESCODE, NULL);
-    int r = code == SQLITE_OK ? harden(db) : reason_of(db, catalog_db_error(code));
+    int code = sqlite3_open_v2(path.text, &db, flags | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_EXRESCODE,
+                               sqlite_path_vfs());
+    r = code == SQLITE_OK ? harden(db) : reason_of(db, catalog_db_error(code));
     if (r == 0)
         *ret_db = steal_pointer(&db);
     return r;

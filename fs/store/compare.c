@@ -10,6 +10,7 @@
 #include "fs/base/printable.h"
 #include "fs/store/catalog_db.h"
 #include "fs/store/sqlite_error.h"
+#include "fs/store/sqlite_path.h"
 #include "fs/store/sqlite_structure.h"
 
 struct comparison {
@@ -250,7 +251,8 @@ int compare_databases(const char *cached, const char *fresh, const char *shown,
     AUTO_FREE char *fresh_uri = uri_of(fresh);
     if (!cached_uri || !fresh_uri)
         return -ENOMEM;
-    int code = sqlite3_open_v2(cached_uri, &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL);
+    int code =
+        sqlite3_open_v2(cached_uri, &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, sqlite_path_vfs());
     struct comparison comparison = {.db = db, .shown = shown, .differences = differences};
     if (code == SQLITE_OK)
         code = prepare_connection(db);

@@ -12,6 +12,7 @@
 #include "fs/store/compare.h"
 #include "fs/store/explain.h"
 #include "fs/store/glob.h"
+#include "fs/store/sqlite_path.h"
 #include "fs/store/sweep.h"
 #include "fs/store/template.h"
 
@@ -116,6 +117,20 @@ static int add_line(struct strlist *lines, const char *path, const char *what)
     return asprintf(&line, "%s: %s", path, what) < 0 ? -ENOMEM : strlist_take(lines, line);
 }
 
+static int find_database(const struct store *store, const char *key,
+                         const struct manifest_entry *entry, struct sqlite_path *ret_path)
+{
+    AUTO_FREE char *templates_path = NULL;
+    AUTO_FREE char *below = NULL;
+    if (asprintf(&templates_path, "%s/v1/templates", store->path) < 0)
+        templates_path = NULL;
+    if (asprintf(&below, "%s/files/%s", key, entry->path) < 0)
+        below = NULL;
+    return templates_path && below
+               ? sqlite_path_find(store->templates_fd, templates_path, below, ret_path)
+               : -ENOMEM;
+}
+
 static int compare_entry(const struct store *cached_store, const struct store *fresh_store,
                          const char *cached_key, const char *fresh_key,
                          const struct manifest_entry *cached, const struct manifest_entry *fresh,
@@ -130,17 +145,17 @@ static int compare_entry(const struct store *cached_store, const struct store *f
         return 0;
     if (!cached->is_sqlite || !fresh->is_sqlite)
         return add_line(lines, cached->path, "has other content");
-    AUTO_FREE char *cached_path = NULL;
-    AUTO_FREE char *fresh_path = NULL;
-    if (asprintf(&cached_path, "%s/v1/templates/%s/files/%s", cached_store->path, cached_key,
-                 cached->path) < 0)
-        cached_path = NULL;
-    if (asprintf(&fresh_path, "%s/v1/templates/%s/files/%s", fresh_store->path, fresh_key,
-                 fresh->path) < 0)
-        fresh_path = NULL;
-    if (!cached_path || !fresh_path)
-        return -ENOMEM;
-    return compare_databases(cached_path, fresh_path, cached->path, lines);
+    AUTO_SQLITE_PATH struct sqlite_path cached_path = SQLITE_PATH_INIT;
+    AUTO_SQLITE_PATH struct sqlite_path fresh_path = SQLITE_PATH_INIT;
+    int r = find_database(cached_store, cached_key, cached, &cached_path);
+    if (r == 0)
+        r = find_database(fresh_store, fresh_key, fresh, &fresh_path);
+    if (r == -ENAMETOOLONG)
+        return add_line(lines, cached->path,
+                        "has other content; its path is too long for SQLite to compare the rows");
+    if (r < 0)
+        return log_errno(r, "comparing %s", cached->path);
+    return compare_databases(cached_path.text, fresh_path.text, cached->path, lines);
 }
 
 static int compare_templates(const struct store *cached_store, const struct template *cached,

@@ -11,6 +11,7 @@
 #include "fs/store/interrupt.h"
 #include "fs/store/seal_postgres.h"
 #include "fs/store/seal_sqlite.h"
+#include "fs/store/sqlite_path.h"
 
 /* The database itself, and what SQLite keeps beside it. */
 static const char *const suffixes[] = {"", "-journal", "-wal", "-shm"};
@@ -218,21 +219,23 @@ static int seal_database(struct pass *pass, struct manifest_entry *entry,
                          const struct sqlite_header *header)
 {
     const struct seal_found *found = pass->found;
-    AUTO_FREE char *path = NULL;
+    AUTO_SQLITE_PATH struct sqlite_path path = SQLITE_PATH_INIT;
     AUTO_FREE char *damage = NULL;
     CLEANUP(copies_fini) struct copies copies = {.names = {NULL}};
     int r = check_side_types(found, entry->path, header, &damage);
     if (r < 0 || damage)
         return r < 0 ? r : take_damage(pass, entry->path, damage);
-    if (asprintf(&path, "%s/%s", found->path, entry->path) < 0) {
-        path = NULL;
-        return -ENOMEM;
-    }
+    r = sqlite_path_find(found->files_fd, found->path, entry->path, &path);
+    if (r == -ENAMETOOLONG)
+        return add_warning(found, entry->path,
+                           "its path is too long for SQLite: published as it is, unchecked");
+    if (r < 0)
+        return log_errno(r, "sealing %s", entry->path);
     bool has_copies =
         strcmp(entry->path, found->file) != 0 && will_change(found, entry->path, header);
     r = has_copies ? copy_set(found, entry->path, &copies) : 0;
     if (r == 0)
-        r = seal_sqlite(path, entry->path, found->warnings, &entry->starts_in_wal, &damage);
+        r = seal_sqlite(path.text, entry->path, found->warnings, &entry->starts_in_wal, &damage);
     if (r == -EBADMSG) {
         r = take_damage(pass, entry->path, damage);
         return r == 0 && has_copies ? put_back(found, entry->path, &copies) : r;

@@ -33,6 +33,7 @@
 #include "fs/base/printable.h"
 #include "fs/store/interrupt.h"
 #include "fs/store/sqlite_error.h"
+#include "fs/store/sqlite_path.h"
 #include "fs/store/sqlite_recovery.h"
 #include "fs/store/sqlite_structure.h"
 
@@ -154,8 +155,9 @@ static int answer(struct check *check, int code, const char *doing)
 
 static int open_database(struct check *check, int flags)
 {
-    int code = sqlite3_open_v2(check->path, &check->db,
-                               flags | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_PRIVATECACHE, NULL);
+    int code =
+        sqlite3_open_v2(check->path, &check->db,
+                        flags | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_PRIVATECACHE, sqlite_path_vfs());
     if (code == SQLITE_OK)
         code = sqlite3_extended_result_codes(check->db, 1);
     if (code == SQLITE_OK)

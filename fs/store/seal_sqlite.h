@@ -29,8 +29,8 @@ struct sqlite_header {
 MUST_CHECK int seal_sqlite_detect(int dirfd, const char *path, struct sqlite_header *ret_header);
 
 /*
- * Recovers, checkpoints, switches to rollback mode and checks the database at this absolute path,
- * which messages call `shown`. Rows and schema stay as they are; no trigger or extension runs.
+ * Recovers, checkpoints, switches to rollback mode and checks the database at this path of
+ * sqlite_path_find(), which messages call `shown`. Rows and schema stay as they are; no trigger or extension runs.
  * -EBADMSG: its structure is damaged, as *ret_damage says, which the caller logs and frees.
  * Whatever else SQLite finds, or cannot judge, is logged and added to `warnings`. -EBUSY and the
  * disk's errors are logged; -EINTR is not. `ret_starts_in_wal`: it was in WAL mode.
