@@ -32,6 +32,8 @@ enum {
     /* Ends a wait of the loop's threads; it does nothing else. */
     SIGNAL_WAKE = SIGUSR1,
     RETRY_NS = 100 * 1000 * 1000,
+    /* For requests under way when the loop is to end. */
+    FORCED_END_SECONDS = 30,
 };
 
 static struct timespec time_from_now(int64_t ns)
@@ -125,16 +127,31 @@ static void wake_loop(const struct server *server)
         (void)pthread_kill(server->loop, SIGNAL_WAKE);
 }
 
+/* What a finished fsync handed over survives, as it does a killed daemon. */
+static void end_by_force(const struct server *server)
+{
+    log_error("%s: a request has not ended for %d s: the daemon ends without it; what its sessions "
+              "have not synced is lost",
+              server->options->mount_point, FORCED_END_SECONDS);
+    if (!server->is_unmounted)
+        (void)!mountpoint_unmount(server->options->mount_point, true);
+    _exit(EXIT_FAILURE);
+}
+
 /*
  * The connection lasts while a file is open: the loop is told to end. Then fuse_session_unmount()
- * detaches the mount; were that done here already, it would complain on standard error.
+ * detaches the mount; were that done here already, it would complain on standard error. A loop that
+ * does not end in time ends with the process.
  */
 static void end_loop(struct server *server)
 {
+    struct timespec until = time_from_now((int64_t)FORCED_END_SECONDS * 1000000000);
     fuse_session_exit(server->fuse);
-    do
+    do {
+        if (is_past(&until))
+            end_by_force(server);
         wake_loop(server);
-    while (!has_ended(server, RETRY_NS));
+    } while (!has_ended(server, RETRY_NS));
 }
 
 static void stop(struct server *server)
