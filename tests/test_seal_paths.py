@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from support.basics import needs_root
+from support.basics import SANITIZED, needs_root
 from support.checkouts import rows, shell
 
 DEEP = "/".join(digit * 200 for digit in "012")
@@ -102,7 +102,7 @@ def test_a_deep_database_without_proc_is_published_unchecked(project):
     )
     if "unshare" in done.stderr or "mount:" in done.stderr:
         pytest.skip(f"no mount namespace here: {done.stderr}")
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0 or SANITIZED, done.stderr  # LeakSanitizer reads /proc
     key = done.stdout.strip()
     (warning,) = project.manifest(key)["warnings"]
     assert "its path is too long for SQLite" in warning
