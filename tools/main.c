@@ -16,6 +16,7 @@
 #include "help_text.h"
 #include "tools/command.h"
 #include "tools/shown.h"
+#include "tools/status_report.h"
 
 static const struct command commands[] = {
     {"key", cmd_key,
@@ -232,14 +233,8 @@ static void keep_owner_bits(void)
     (void)umask(asked & (S_IRWXG | S_IRWXO));
 }
 
-int main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
-    fill_standard_descriptors();
-    keep_owner_bits();
-    /* Where the parent ignores it, a child's status is lost before waitpid(2) asks for it. */
-    (void)signal(SIGCHLD, SIG_DFL);
-    /* A limit on file sizes is an error of write(2), with a message. */
-    (void)signal(SIGXFSZ, SIG_IGN);
     int words = 0;
     int r = enter_directories(argc, argv, &words);
     if (r < 0)
@@ -260,4 +255,18 @@ int main(int argc, char **argv)
         return EXIT_USAGE;
     }
     return command->run(argc - 1, argv + 1);
+}
+
+int main(int argc, char **argv)
+{
+    fill_standard_descriptors();
+    keep_owner_bits();
+    /* Where the parent ignores it, a child's status is lost before waitpid(2) asks for it. */
+    (void)signal(SIGCHLD, SIG_DFL);
+    /* A limit on file sizes is an error of write(2), with a message. */
+    (void)signal(SIGXFSZ, SIG_IGN);
+    int report_fd = status_report_take();
+    int status = run(argc, argv);
+    status_report(report_fd, status);
+    return status;
 }

@@ -135,12 +135,15 @@ def test_a_killed_builder_leaves_the_next_one_free(way, project):
     (project.path / "create_db.py").write_text(
         "import os, pathlib, signal, sqlite3, sys\n"
         "if not pathlib.Path('second').exists():\n"
-        "    pathlib.Path('second').touch(); os.kill(os.getppid(), signal.SIGKILL)\n"
+        "    pathlib.Path('second').touch(); os.kill(int(os.environ['ASKS']), signal.SIGKILL)\n"
         "    pathlib.Path(sys.argv[1]).write_text('half')\n"
         "else:\n"
         "    sqlite3.connect(sys.argv[1]).execute('CREATE TABLE whole(a)')\n"
     )
-    ask = "import mintfs; mintfs.memory().execute('SELECT * FROM whole')"
+    ask = (
+        "import os, mintfs; os.environ['ASKS'] = str(os.getpid()); "
+        "mintfs.memory().execute('SELECT * FROM whole')"
+    )
     way.script(
         "import subprocess, sys\nfrom mintfs import _run\n_run.current()\n"
         f"ask = [sys.executable, '-c', {ask!r}]\n"

@@ -5,17 +5,35 @@ is none. One that was named but cannot be run is an error; one that lies on PATH
 (built for another C library, say) counts as none, and the reason is kept for whoever tells.
 """
 
+import re
 import sys
 from contextlib import contextmanager
 from types import FrameType
-from typing import IO, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Type
+from typing import (
+    IO,
+    Any,
+    Dict,
+    Iterator,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Set,
+    Tuple,
+    Type,
+)
 
 from . import _settings
+from ._child import Child
 from ._errors import BuilderFailed, Busy, Corrupt, Error, NotFound, UsageError
 from ._settings import BINARY_VARIABLE as VARIABLE
-from ._stdlib import Path, _thread, os, shutil, signal, subprocess
+from ._stdlib import Path, _thread, json, os, shutil, signal, subprocess
 
 PREFIX = "mintfs: "  # before each message of the command
+KEY = re.compile("[0-9a-f]{64}")
+SHOWN_MOST = 100  # characters of an answer that is not understood
+PIPE, STDOUT = subprocess.PIPE, subprocess.STDOUT
 CAPTURE_SECONDS = 1.0  # for standard error, once the command is gone
 
 ERRORS: Dict[int, Type[Error]] = {2: UsageError, 3: NotFound, 4: Busy, 5: Corrupt}
@@ -28,6 +46,8 @@ class Found(NamedTuple):
 
 
 _known: Dict[Tuple[Optional[str], str], Found] = {}
+#: Programs that report their status through a pipe, as an earlier version does not.
+_reporting: Set[str] = set()
 
 
 def find() -> Found:
@@ -51,7 +71,7 @@ def _look(settings: _settings.Settings) -> Found:
         if named:
             raise Error(f"{VARIABLE} is {named}: no such program")
         return Found(None, "there is no mintfs on PATH")
-    trouble = _try(path)
+    trouble = _try(path, settings.environ)
     if trouble and named:
         raise Error(f"{VARIABLE} is {named}: {trouble}")
     if trouble:
@@ -59,22 +79,20 @@ def _look(settings: _settings.Settings) -> Found:
     return Found(path, "")
 
 
-def _try(path: str) -> str:
+def _try(path: str, environ: Mapping[str, str]) -> str:
     """What keeps the program from running here, or nothing."""
     try:
-        done = subprocess.run(
-            [path, "--version"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            check=False,
-        )
+        status, printed, _ = _communicate([path, "--version"], environ, Path(os.sep), STDOUT)
     except OSError as error:
         return error.strerror or str(error)
-    text = done.stdout.decode("utf-8", "replace").strip()
-    if done.returncode != 0:
-        return text or f"status {done.returncode}"
-    return "" if text.startswith("mintfs ") else "says it is something else"
+    text = printed.decode("utf-8", "replace").strip()
+    if status:
+        return text or f"status {status}"
+    if not text.startswith("mintfs "):
+        return "says it is something else"
+    if status is not None:
+        _reporting.add(path)
+    return ""
 
 
 def run(
@@ -87,45 +105,84 @@ def run(
     `env`: its environment, if not that of the settings. Not in the current directory, which may
     have been removed.
     """
-    done = subprocess.run(
-        [_path(), *arguments],
-        cwd=cwd,
-        env=_settings.fixed().environ if env is None else env,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        check=False,
-    )
-    said = done.stderr.decode("utf-8", "backslashreplace")
-    _check_signal(done.returncode, said)
-    if done.returncode != 0:
-        raise ERRORS.get(done.returncode, Error)(message_of(said), done.returncode, said)
+    command = [_path(), *arguments]
+    environ = _settings.fixed().environ if env is None else env
+    ended, printed, words = _communicate(command, environ, cwd, PIPE)
+    said = words.decode("utf-8", "backslashreplace")
+    status = _checked(command[0], ended, said)
+    if status != 0:
+        raise ERRORS.get(status, Error)(message_of(said), status, said)
     pass_on(said)
-    return os.fsdecode(done.stdout)
+    return os.fsdecode(printed)
+
+
+def run_json(
+    arguments: Sequence[str],
+    env: Optional[Mapping[str, str]] = None,
+    cwd: Path = Path(os.sep),
+) -> Dict[str, Any]:
+    """The same for one that prints a JSON object."""
+    printed = run(arguments, env, cwd)
+    try:
+        answer = json.loads(printed)
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
+        raise _unexpected(arguments[0], printed)
+    return answer
+
+
+def _communicate(
+    command: Sequence[str], env: Mapping[str, str], cwd: Path, stderr: int
+) -> Tuple[Optional[int], bytes, bytes]:
+    """Status, as of Child.status(), standard output and standard error."""
+    child = Child(command, cwd, env, stderr)
+    try:
+        with child.process as process:
+            try:
+                printed, said = process.communicate()
+            except BaseException:
+                process.kill()
+                raise
+        return child.status(), printed, said or b""
+    finally:
+        child.close()
 
 
 def build(arguments: Sequence[str], cwd: str, env: Mapping[str, str]) -> str:
     """Runs `mintfs build`; the builder's words are passed on as they come."""
     command = [_path(), "build", *arguments]
-    status, printed, said = run_aloud(command, cwd, env, printed=True)
-    _check_signal(status, said)
+    ended, printed, said = run_aloud(command, cwd, env, printed=True)
+    status = _checked(command[0], ended, said)
     if status == MINTFS_FAILED:
         raise Error(message_of(said), status, said)
     if status != 0:
         raise BuilderFailed(message_of(said), status, said)
-    return os.fsdecode(printed).strip()
+    key = os.fsdecode(printed).strip()
+    if not KEY.fullmatch(key):
+        raise _unexpected("build", key)
+    return key
 
 
-def _check_signal(status: int, said: str) -> None:
+def _checked(path: str, status: Optional[int], said: str) -> int:
     """A limit that a test has set (ulimit -f), or a lack of memory, ends it without a message."""
-    if status < 0:
+    if status is None and path in _reporting:
+        raise Error("the mintfs command ended before it was done: it may have been killed", None, said)
+    if status is not None and status < 0:
         raise Error(f"the mintfs command was ended by signal {-status}", status, said)
+    return status or 0
+
+
+def _unexpected(what: str, printed: str) -> Error:
+    shown = repr(printed[:SHOWN_MOST]) if printed else "nothing"
+    return Error(f"cannot make sense of the answer of mintfs {what}: it printed {shown}")
 
 
 def run_aloud(
     command: Sequence[str], cwd: str, env: Mapping[str, str], printed: bool
-) -> Tuple[int, bytes, str]:
-    """Status, standard output, and all else that it says, which is passed on as it comes.
+) -> Tuple[Optional[int], bytes, str]:
+    """Status, as of Child.status(), standard output, and all else that it says, which is passed on as
+    it comes.
 
     With `printed` False, standard output is a part of what is said.
     """
@@ -133,33 +190,29 @@ def run_aloud(
     read = _thread.allocate_lock()
     read.acquire()
     said: List[str] = []
-    process = out = None
+    child = out = None
     try:
         with _interrupts_held():
-            process = subprocess.Popen(
-                command,
-                cwd=cwd,
-                env=dict(env),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE if printed else subprocess.STDOUT,
-            )
+            child = Child(command, cwd, env, PIPE if printed else STDOUT)
+        process = child.process
         out, err = (process.stdout, process.stderr) if printed else (None, process.stdout)
         assert err is not None
         _thread.start_new_thread(_tee, (err, said, read))  # threading is what tests patch
         # Python sees a signal that comes just before a system call only after it: none is for long.
         while not read.acquire(timeout=CAPTURE_SECONDS) and process.poll() is None:
             pass
-        status = process.wait()
+        status = child.status()
         result = out.read() if out else b""  # one line, which fits into the pipe
     except BaseException:
-        if process:
-            process.terminate()
-            process.wait()
+        if child:
+            child.process.terminate()
+            child.process.wait()
         raise
     finally:
         if out:
             out.close()
+        if child:
+            child.close()
     return status, result, "".join(said)
 
 

@@ -16,6 +16,7 @@ from contextlib import closing
 from typing import Any, Dict, List, Mapping
 
 from . import _command, _conf, _run, _settings, _trees
+from ._child import with_parent
 from ._errors import BuilderFailed, Corrupt, Error, NotFound
 from ._locks import held
 from ._sessions import Session, Source, Template, choose_databases
@@ -107,9 +108,12 @@ def _run_builder(
     if not os.path.dirname(program):
         program = _find_program(program, env)
     try:
-        status, _, said = _command.run_aloud([program, *words[1:]], str(root), env, printed=False)
+        command = with_parent([program, *words[1:]], env)
+        status, _, said = _command.run_aloud(command, str(root), env, printed=False)
     except OSError as error:
         raise BuilderFailed(f"cannot run the builder {words[0]}: {error}", CANNOT_RUN) from None
+    if status is None:
+        raise Error(f"builder {words[0]}: cannot tell whether it is done: its parent was killed")
     if status != 0:
         how = f"exited with {status}" if status > 0 else f"was ended by signal {-status}"
         raise BuilderFailed(f"builder {words[0]} {how}", status, said)

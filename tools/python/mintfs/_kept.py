@@ -8,7 +8,7 @@ from typing import Optional
 
 from . import _command
 from ._errors import Error
-from ._stdlib import Path, hashlib, io, json, os
+from ._stdlib import Path, hashlib, io, os
 
 MARKER = "mintfs-kept"
 
@@ -31,7 +31,7 @@ def _store() -> Optional[Path]:
     """Where one is; none is made."""
     if _command.find().path is None:
         return None
-    settings = json.loads(_command.run(["config", "--json"]))["settings"]
+    settings = _command.run_json(["config", "--json"])["settings"]
     path = next((row["value"] for row in settings if row["name"] == "store"), None)
     return Path(path) if path and os.path.isdir(os.path.join(path, "v1")) else None
 

@@ -13,7 +13,7 @@ from typing import Any, Dict, Iterable, Optional, Tuple
 
 from . import _command, _owner, _settings
 from ._errors import Error, NotFound, UsageError
-from ._stdlib import Path, json, os
+from ._stdlib import Path, os
 from ._unique import new_id
 
 # With the sticky bit: a test that removes the directory and makes it again finds it empty, as a copy
@@ -99,11 +99,14 @@ class CommandSource(Source):
         self._store = store
         self._mounted: Dict[str, Session] = {}  # by key
 
-    def _run(self, *arguments: str, cwd: Path = Path(os.sep)) -> str:
+    def _environ(self) -> Dict[str, str]:
         settings = _settings.fixed().environ
         env = {name: value for name, value in settings.items() if name not in self._store}
         env.update({name: value for name, value in self._store.items() if value is not None})
-        return _command.run(arguments, env, cwd)
+        return env
+
+    def _run(self, *arguments: str) -> None:
+        _command.run(arguments, self._environ())
 
     def new(self, key: str) -> Session:
         known = self._mounted.get(key)
@@ -117,7 +120,7 @@ class CommandSource(Source):
         return self._ask(key)
 
     def _ask(self, key: str) -> Session:
-        said = json.loads(self._run_new(key, new_id()))
+        said = self._run_new(key, new_id())
         if said.get("owner_lock"):
             _owner.hold(said["owner_lock"])
         session = Session(Path(said["path"]), said["key"], said["backend"], said["why"])
@@ -126,18 +129,22 @@ class CommandSource(Source):
             self._mounted[session.key] = session
         return session
 
-    def _run_new(self, *operands: str) -> str:
+    def _run_new(self, *operands: str) -> Dict[str, Any]:
         """Owned by this process, as well as that can be said to the command or the mount."""
-        new = ["session", "new", "--json"]
+
+        def ask(*options: str) -> Dict[str, Any]:
+            words = ["session", "new", "--json", *options, *operands]
+            return _command.run_json(words, self._environ())
+
         try:
-            return self._run(*new, *_owner.number_and_lock(), *operands)
+            return ask(*_owner.number_and_lock())
         except UsageError:  # an earlier version of the command
-            return self._run(*new, *_owner.number(), *operands)
+            return ask(*_owner.number())
         except Error as error:
             if type(error) is not Error:
                 raise
             try:  # a daemon in another PID namespace, for one
-                return self._run(*new, _owner.UNOWNED, *operands)
+                return ask(_owner.UNOWNED)
             except Error:
                 raise error from None
 
@@ -163,7 +170,7 @@ class CommandSource(Source):
             pass
 
     def _describe(self, text: str, place: Path) -> Template:
-        said: Dict[str, Any] = json.loads(self._run("show", "--json", text, cwd=place))
+        said = _command.run_json(["show", "--json", text], self._environ(), place)
         files = ((row["path"], row["sqlite"]) for row in said["files"] if row["type"] == "file")
         return Template(
             said["key"],
