@@ -141,3 +141,16 @@ def test_only_so_many_are_remembered(here):
     assert found == [["app.db"]] * 36 + [[]] * 64
     for name in names:
         (sessions / name).rmdir()
+
+
+@pytest.mark.on_ways("mount")
+def test_the_mode_does_not_depend_on_the_umask(here):
+    old = os.umask(0o777)
+    try:
+        for _ in range(2):  # the first is made by the command, others by mkdir
+            with mintfs.database() as db:
+                assert stat.S_IMODE(db.directory.stat().st_mode) == 0o1700
+                db.reset()
+                assert stat.S_IMODE(db.directory.stat().st_mode) == 0o1700
+    finally:
+        os.umask(old)

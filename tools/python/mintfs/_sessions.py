@@ -185,6 +185,8 @@ def _make(directory: Path) -> None:
     """A session of ours on the mount; or none, and OSError."""
     try:
         directory.mkdir(mode=MODE)
+        if stat.S_IMODE(directory.stat().st_mode) != MODE:  # the umask took a part of it
+            directory.chmod(MODE)
         if sys.platform == "linux":
             os.setxattr(directory, OWNER_ATTRIBUTE, str(os.getpid()).encode())
     except BaseException:  # an interrupt too: without an owner it would stay for a day
