@@ -159,8 +159,9 @@ def test_a_daemon_ends_where_no_signal_can_be_queued(fuse, store, key, limit, ur
             file.flush()
             os.fsync(file.fileno())
             os.kill(daemon.pid, signal.SIGTERM)
+            # A worker that glibc began to cancel may be beyond waking: then it takes 30 s.
             daemon.await_end_of_process()
-        daemon.await_end()
+        assert mount_lines(store.home / "mnt") == []
     finally:
         other.kill()
         other.wait()
