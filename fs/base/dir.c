@@ -129,10 +129,12 @@ int dir_is_on_another_mount(int dirfd, const char *path)
     struct statx own;
     struct statx other;
     int r = look(dirfd, &own);
-    if (r == 0 && statx(dirfd, path, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT,
-                        STATX_MODE | STATX_MNT_ID, &other) < 0)
-        r = -errno;
-    return r < 0 ? r : !same_mount(&own, &other);
+    if (r < 0)
+        return r;
+    if (statx(dirfd, path, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_MODE | STATX_MNT_ID,
+              &other) < 0)
+        return -errno;
+    return !same_mount(&own, &other);
 }
 
 static int open_to_empty(int dirfd, const char *name, const struct statx *mount)
