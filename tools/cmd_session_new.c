@@ -240,8 +240,8 @@ static int make_copied(const struct store *store, const struct new_request *requ
                    catalog_count_use(store->catalog, 1, 0) < 0))
         log_warning("the use of template %.12s is not counted", made->key);
     /* Once in the life of a store, in case another was here and was removed as files. */
-    if (r == 0 && first)
-        r = copies_sweep_memory();
+    if (r == 0 && first && copies_sweep_memory() < 0)
+        log_warning("copies in memory of other stores could not be looked at");
     if (r == 0 && first)
         log_info("sessions are plain copies below %.*s, since %s",
                  (int)(strlen(made->path) - strlen(made->key) - strlen(made->id) - 2), made->path,
