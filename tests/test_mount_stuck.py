@@ -29,18 +29,24 @@ def reap(thread):
         pass
 
 
+def workers_of(daemon):
+    tasks = Path(f"/proc/{daemon.pid}/task").iterdir()
+    return [int(task.name) for task in tasks if (task / "comm").read_text() == "fuse_worker\n"]
+
+
 def test_a_thread_that_does_not_end(fuse, store, key):
     point = store.home / "mnt"
     daemon = Daemon(store, point, "-o", "grace=0,no_io_uring")
     session = point / "sessions" / key / "one"
     session.mkdir()
+    if not workers_of(daemon):
+        daemon.stop()
+        pytest.skip("libfuse before 3.18 does not name its threads")
     with open(session / "file", "w") as file:
         file.write("kept")
         file.flush()
         os.fsync(file.fileno())
-        tasks = Path(f"/proc/{daemon.pid}/task").iterdir()
-        (worker, *_) = [int(task.name) for task in tasks
-                        if (task / "comm").read_text() == "fuse_worker\n"]
+        worker = workers_of(daemon)[0]
         hold(worker)
         os.kill(daemon.pid, signal.SIGTERM)
         eventually(lambda: (reap(worker), not is_alive(daemon.pid))[1], "the end of the daemon")
