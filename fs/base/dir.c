@@ -297,14 +297,14 @@ int dir_name_beside(const char *name, const char *mark, char **ret_beside)
     return 0;
 }
 
-int dir_create_beside(int dirfd, const char *name, const char *mark, char **ret_beside)
+int dir_create_beside(int dirfd, const char *name, const char *mark, mode_t mode, char **ret_beside)
 {
     for (;;) {
         AUTO_FREE char *beside = NULL;
         int r = dir_name_beside(name, mark, &beside);
         if (r < 0)
             return r;
-        int fd = io_openat(dirfd, beside, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+        int fd = io_openat(dirfd, beside, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
         if (fd == -EEXIST)
             continue;
         if (fd >= 0)
@@ -316,13 +316,10 @@ int dir_create_beside(int dirfd, const char *name, const char *mark, char **ret_
 int dir_write_file(int dirfd, const char *name, const void *data, size_t size, mode_t mode)
 {
     AUTO_FREE char *beside = NULL;
-    int r = dir_name_beside(name, "", &beside);
-    if (r < 0 || !beside)
-        return r;
-    AUTO_FD int fd = io_openat(dirfd, beside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
+    AUTO_FD int fd = dir_create_beside(dirfd, name, "", mode, &beside);
     if (fd < 0)
         return fd;
-    r = io_pwrite(fd, data, size, 0);
+    int r = io_pwrite(fd, data, size, 0);
     if (r == 0)
         r = io_fsync(fd);
     if (r == 0)

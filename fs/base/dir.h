@@ -70,10 +70,11 @@ MUST_CHECK int dir_read_fd(int fd, size_t limit_bytes, char **ret_text, size_t *
 MUST_CHECK int dir_name_beside(const char *name, const char *mark, char **ret_beside);
 
 /*
- * Makes an empty file 0600 in dirfd under such a name, which the caller then owns: one that nothing
- * had. Returns its descriptor, for reading and writing.
+ * Makes an empty file in dirfd under such a name, which the caller then owns: one that nothing had.
+ * Returns its descriptor, for reading and writing.
  */
-MUST_CHECK int dir_create_beside(int dirfd, const char *name, const char *mark, char **ret_beside);
+MUST_CHECK int dir_create_beside(int dirfd, const char *name, const char *mark, mode_t mode,
+                                 char **ret_beside);
 
 /*
  * Puts a file NAME with these bytes into dirfd: written beside, synced, renamed. A reader sees the

@@ -283,14 +283,11 @@ int io_copy_file(int from_fd, int to_fd)
         return r;
     if (fstat(from_fd, &status) < 0)
         return -errno;
+    r = io_ftruncate(to_fd, status.st_size);
     off_t data;
-    off_t end = 0;
-    off_t copied = 0;
-    for (; end < status.st_size; copied = data < end ? end : copied) {
+    for (off_t end = 0; r == 0 && end < status.st_size;) {
         find_data(from_fd, end, status.st_size, &data, &end);
         r = copy_range(from_fd, to_fd, data, end);
-        if (r < 0)
-            return r;
     }
-    return copied < status.st_size ? io_ftruncate(to_fd, status.st_size) : 0;
+    return r;
 }

@@ -122,7 +122,7 @@ static int replace_by_copy(int dirfd, const char *name, mode_t mode)
         return from;
     if (fstat(from, &before) < 0)
         return -errno;
-    AUTO_FD int to = dir_create_beside(dirfd, name, SEAL_MARK, &beside);
+    AUTO_FD int to = dir_create_beside(dirfd, name, SEAL_MARK, 0600, &beside);
     if (to < 0)
         return to;
     int r = io_copy_file(from, to);
@@ -271,6 +271,14 @@ static int take_file(struct seal *seal, int dirfd, const char *name, const char 
     return entry.path ? add_entry(seal, entry) : -ENOMEM;
 }
 
+static int log_mounted(const char *shown, const char *slash, const char *below)
+{
+    return log_fail(EINVAL,
+                    "builder left %s mounted: a template cannot hold what another file system "
+                    "stores; let the builder copy the files, and end with: umount {dir}%s%s",
+                    shown, slash, below);
+}
+
 /* What is mounted in the tree is not the builder's work: modes and side files there stay as they
  * are, and after an unmount the template would lack it. */
 static int refuse_mount(int dirfd, const char *name, const char *path)
@@ -280,11 +288,7 @@ static int refuse_mount(int dirfd, const char *name, const char *path)
         return log_left(EBUSY, path, "it vanished again: a process of the builder still runs");
     if (r < 0)
         return log_errno(r, "sealing %s", path);
-    return r ? log_fail(EINVAL,
-                        "builder left %s mounted: a template cannot hold what another file system "
-                        "stores; let the builder copy the files, and end with: umount {dir}/%s",
-                        path, path)
-             : 0;
+    return r ? log_mounted(path, "/", path) : 0;
 }
 
 static int scan_entry(int dirfd, const char *name, unsigned char type UNUSED, void *context)
@@ -406,10 +410,7 @@ static int look_once(struct seal *seal)
     forget_entries(seal);
     int r = dir_is_on_another_mount(seal->files_fd, seal->path);
     if (r > 0)
-        return log_fail(EINVAL,
-                        "builder left %s mounted: a template cannot hold what another file system "
-                        "stores; let the builder copy the files, and end with: umount {dir}",
-                        seal->path);
+        return log_mounted(seal->path, "", "");
     if (r == 0 && fstat(seal->files_fd, &status) < 0)
         r = -errno;
     if (r == 0 && (status.st_mode & 0700) != 0700)

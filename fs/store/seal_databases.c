@@ -127,7 +127,7 @@ static int copy_one(const struct seal_found *found, const char *path, size_t suf
     if (from < 0)
         return from;
     AUTO_FD int to =
-        dir_create_beside(found->files_fd, "database", SEAL_MARK, &copies->names[suffix]);
+        dir_create_beside(found->files_fd, "database", SEAL_MARK, 0600, &copies->names[suffix]);
     return to < 0 ? to : io_copy_file(from, to);
 }
 

@@ -350,8 +350,8 @@ static void test_a_file_beside_another_has_a_name_of_its_own(void **state)
     const struct place *place = *state;
     AUTO_FREE char *first = NULL;
     AUTO_FREE char *second = NULL;
-    AUTO_FD int a = dir_create_beside(place->fd, "name", "mark-", &first);
-    AUTO_FD int b = dir_create_beside(place->fd, "name", "mark-", &second);
+    AUTO_FD int a = dir_create_beside(place->fd, "name", "mark-", 0600, &first);
+    AUTO_FD int b = dir_create_beside(place->fd, "name", "mark-", 0600, &second);
     CHECK(a >= 0 && b >= 0 && strcmp(first, second) != 0);
     CHECK(!strncmp(first, ".name.mark-", 11) && exists(place, first) && exists(place, second));
 }
