@@ -29,14 +29,7 @@ LOW = {
 if SANITIZED:  # AddressSanitizer reserves more than these before main() begins
     del LOW[resource.RLIMIT_AS], LOW[resource.RLIMIT_DATA]
 not_sanitized = pytest.mark.skipif(SANITIZED, reason="AddressSanitizer itself fails under the limit")
-NAMES = {
-    resource.RLIMIT_FSIZE: "file-size",
-    resource.RLIMIT_CPU: "cpu-time",
-    resource.RLIMIT_AS: "address-space",
-    resource.RLIMIT_DATA: "data",
-    resource.RLIMIT_NOFILE: "open-files",
-}
-each_low_limit = pytest.mark.parametrize("kind", LOW, ids=NAMES.get)
+each_low_limit = pytest.mark.parametrize("kind", LOW, ids=lambda kind: LOW[kind][1])
 
 
 def limits_of(pid) -> dict:

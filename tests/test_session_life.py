@@ -237,7 +237,7 @@ def test_a_session_is_not_shown_over_another_template(mount, store):
     again = mounts.Mount(store, mount.point)
     assert os.listdir(again.sessions / key) == []
     again.new(key, "one")
-    again.stop(said=(f"discarded the session one of template {key[:12]} .*: its template was built",))
+    again.stop(said=(f"discarded the session one of template {key[:12]} .*: its template has been rebuilt",))
     last = mounts.Mount(store, mount.point)
     assert os.listdir(last.sessions / key) == ["one"]
     last.stop()

@@ -23,8 +23,8 @@ enum { DESCRIPTORS_WANTED = 1 << 20 };
 #define MIB ((rlim_t)1 << 20)
 
 /*
- * The limits that can end the daemon or fail its sessions, the least to serve with, and what is
- * enough to serve with and say nothing.
+ * The limits that can end the daemon or fail its sessions. Below `least` it does not start; below
+ * `enough` it logs a warning.
  */
 static const struct deadly {
     int resource;

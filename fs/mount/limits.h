@@ -17,14 +17,15 @@
  * started.
  *
  * A hard limit that stays and can end a daemon or its sessions is logged as a warning. One that is
- * so low that the sessions would fail is an error: -EPERM, logged with the way out. Where the limit on CPU time stays, SIGXCPU comes
- * CPU_RESERVE_SECONDS before the kernel ends the process. SIGXFSZ is ignored: write(2) reports
- * EFBIG.
+ * so low that the sessions would fail is an error: -EPERM, logged with the way out. Where the limit
+ * on CPU time stays, SIGXCPU comes LIMITS_CPU_RESERVE_SECONDS before the kernel ends the process.
+ * SIGXFSZ is ignored: write(2) reports EFBIG.
  */
 enum { LIMITS_CPU_RESERVE_SECONDS = 20 };
 MUST_CHECK int limits_take_own(void);
 
-/* That on open files alone, before the store is opened; what stays is for limits_take_own(). */
+/* Raises the limit on open files alone, before the store is opened. Reports nothing: if the limit
+ * stays too low, limits_take_own() does. */
 void limits_raise_open_files(void);
 
 /*

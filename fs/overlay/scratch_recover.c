@@ -17,7 +17,7 @@ struct base_search {
     int error;
 };
 
-/* Whether something has the template's name, or may have it: then it is not gone, only not readable. */
+/* Whether the template may still exist, although it cannot be read. */
 static bool has_name(const struct store *store, const char *key)
 {
     struct stat status;
@@ -41,7 +41,7 @@ static int find_base_for_recovery(const char *key, struct base **ret_base, void 
     return search->error;
 }
 
-/* A log that tells of no session any more goes away, with a line. */
+/* Removes a log whose session cannot exist any more, and logs why. */
 static int drop_log(struct scratch *scratch, const char *name, const char *reason)
 {
     struct log_summary told;
@@ -56,8 +56,8 @@ static int drop_log(struct scratch *scratch, const char *name, const char *reaso
 }
 
 /*
- * For whoever wants to know what happened. Not its blocks: which are its own only a whole log tells,
- * and nothing would ever free them.
+ * Keeps the log so that a person can find out what happened, but not the blocks: only a whole log
+ * tells which blocks belong to its session, so nothing would ever free them.
  */
 static int put_log_aside(struct scratch *scratch, const char *name)
 {
@@ -216,11 +216,11 @@ static int recover_one(struct scratch *scratch, const char *name)
         log_warning("%s/logs/%s: the last change is damaged, and undone", scratch->path, name);
         break;
     case -ESTALE:
-        return drop_log(scratch, name, "the machine was started anew since");
+        return drop_log(scratch, name, "the machine has been rebooted since");
     case -ENOENT:
         return drop_log(scratch, name, "its template is gone");
     case -EXDEV:
-        return drop_log(scratch, name, "its template was built anew since, and came out otherwise");
+        return drop_log(scratch, name, "its template has been rebuilt since, with other content");
     case -EBADMSG:
         r = put_log_aside(scratch, name);
         return r == 0 && recovery.rival ? put_rival_aside(scratch, recovery.rival) : r;

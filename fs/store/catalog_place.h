@@ -15,7 +15,8 @@
 
 /*
  * Renames what is not a regular file to NAME.aside (nothing is deleted: it may be the user's), and
- * gives files of ours that cannot be read the mode 0600. Each change is logged as a warning. 0 or a negative errno, logged.
+ * gives files of ours that cannot be read the mode 0600. Each change is logged as a warning. 0 or a
+ * negative errno, logged.
  */
 MUST_CHECK int catalog_place_prepare(const struct store *store);
 

@@ -30,7 +30,8 @@ MUST_CHECK int seal_sqlite_detect(int dirfd, const char *path, struct sqlite_hea
 
 /*
  * Recovers, checkpoints, switches to rollback mode and checks the database at this path of
- * sqlite_path_find(), which messages call `shown`. Rows and schema stay as they are; no trigger or extension runs.
+ * sqlite_path_find(), which messages call `shown`. Rows and schema stay as they are; no trigger or
+ * extension runs.
  * -EBADMSG: its structure is damaged, as *ret_damage says, which the caller logs and frees.
  * Whatever else SQLite finds, or cannot judge, is logged and added to `warnings`. -EBUSY and the
  * disk's errors are logged; -EINTR is not. `ret_starts_in_wal`: it was in WAL mode.

@@ -9,10 +9,12 @@
 
 #include "fs/base/dir.h"
 
-enum { SUFFIX_BYTES = sizeof("-journal") - 1, PATH_MAX_OF_SQLITE = 512 };
 enum {
-    OK_SYMLINK = SQLITE_OK | 2 << 8
-}; /* SQLITE_OK_SYMLINK, which SQLITE_OPEN_NOFOLLOW refuses */
+    SUFFIX_BYTES = sizeof("-journal") - 1,
+    PATH_MAX_OF_SQLITE = 512,
+    /* SQLite's internal SQLITE_OK_SYMLINK, which SQLITE_OPEN_NOFOLLOW refuses. */
+    OK_SYMLINK = SQLITE_OK | 2 << 8,
+};
 
 void sqlite_path_fini(struct sqlite_path *path)
 {

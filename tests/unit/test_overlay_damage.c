@@ -54,7 +54,7 @@ static void test_another_boot(void **state)
     header.boot_id[0] = header.boot_id[0] == 'f' ? '0' : 'f';
     write_log(&world, 1000, &header, NULL, 0);
     AUTO_FREE char *said = world_reopen_said(&world);
-    CHECK(strstr(said, "00000000000003e8") && strstr(said, "started anew"));
+    CHECK(strstr(said, "00000000000003e8") && strstr(said, "rebooted since"));
     CHECK_EQ(strchr(said, '\n') - said, (long)strlen(said) - 1);
     CHECK(!has_log(&world, "00000000000003e8"));
     check_listing(&world, "stays ");
@@ -144,7 +144,7 @@ static void write_second_log(const struct world *world, uint64_t serial, const c
 }
 
 /* One that is made anew under its key may not be the same: a session would be a mixture. */
-static void test_a_template_that_was_built_anew(void **state)
+static void test_a_template_that_was_rebuilt(void **state)
 {
     struct world world;
     world_begin(&world, *state);
@@ -159,7 +159,7 @@ static void test_a_template_that_was_built_anew(void **state)
     scratch_close(world.scratch);
     world_rebuild_template(&world, true);
     AUTO_FREE char *said_then = world_open_said(&world);
-    CHECK(strstr(said_then, "session two of") && strstr(said_then, "built anew"));
+    CHECK(strstr(said_then, "session two of") && strstr(said_then, "rebuilt since"));
     check_listing(&world, "");
     CHECK_EQ(stored_bytes(&world), 0);
     AUTO_FREE char *said_again = world_reopen_said(&world);
@@ -218,7 +218,7 @@ static void test_logs_of_before(void **state)
         scratch_close(world.scratch);
         world_rebuild_template(&world, true);
         AUTO_FREE char *said_then = world_open_said(&world);
-        CHECK(strstr(said_then, "session one of") && strstr(said_then, "built anew"));
+        CHECK(strstr(said_then, "session one of") && strstr(said_then, "rebuilt since"));
         world_end(&world);
     }
 }
@@ -515,7 +515,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_another_boot),
         TEST(test_a_template_that_is_gone),
-        TEST(test_a_template_that_was_built_anew),
+        TEST(test_a_template_that_was_rebuilt),
         TEST(test_logs_of_before),
         TEST(test_logs_of_before_that_disagree),
         TEST(test_an_owner_of_before),

@@ -58,7 +58,7 @@ def with_parent(command: Sequence[str], env: Mapping[str, str]) -> List[str]:
 
 
 class Child:
-    """A process that was started. Whoever starts it closes it in the end."""
+    """A running process. The caller must close it."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Child:
         env: Mapping[str, str],
         stderr: int = subprocess.PIPE,
     ) -> None:
-        """Without standard input; the output comes by a pipe."""
+        """Starts the command without standard input; its output comes through a pipe."""
         variables = dict(env)
         self._read = -1
         self.process: "subprocess.Popen[bytes]"
