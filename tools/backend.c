@@ -4,10 +4,10 @@
 #include <string.h>
 
 #include "fs/base/log.h"
-#include "fs/overlay/copies.h"
-#include "fs/store/config.h"
+#include "fs/client/copies.h"
+#include "fs/store/settings.h"
 #include "fs/store/template.h"
-#include "tools/mounting.h"
+#include "tools/daemon_control.h"
 
 const char *backend_name(enum backend backend)
 {
@@ -19,7 +19,7 @@ int backend_read_wish(enum backend_wish *ret_wish)
     static const char *const words[] = {
         [WISH_AUTO] = "auto", [WISH_FUSE] = "fuse", [WISH_COPY] = "copy"};
     struct setting_value wanted;
-    int r = config_get(SETTING_BACKEND, &wanted);
+    int r = settings_get(SETTING_BACKEND, &wanted);
     if (r < 0)
         return r;
     for (size_t i = 0; i < ARRAY_LENGTH(words); i++)
@@ -27,7 +27,7 @@ int backend_read_wish(enum backend_wish *ret_wish)
             *ret_wish = (enum backend_wish)i;
             return 0;
         }
-    return -EINVAL; /* config_get() lets nothing else through */
+    return -EINVAL; /* settings_get() lets nothing else through */
 }
 
 /*
@@ -75,17 +75,17 @@ int backend_choose(const struct store *store, const char *key, struct serve_foun
         return 0;
     }
     const char *why = "the store is mounted";
-    r = wish == WISH_FUSE ? mounting_await(store, ret_found) : mounting_find(store, ret_found);
+    r = wish == WISH_FUSE ? daemon_await(store, ret_found) : daemon_find(store, ret_found);
     if (r < 0)
         return r;
     if (r == 0 && ret_found->mount_point) {
         *ret_choice = (struct backend_choice){BACKEND_COPY, "the store's mount is out of reach"};
-        return wish == WISH_FUSE ? mounting_say_unreachable(store, ret_found) : 0;
+        return wish == WISH_FUSE ? daemon_say_unreachable(store, ret_found) : 0;
     }
     const char *why_copy = r == 0 && wish != WISH_FUSE ? why_not_mount(store, key) : NULL;
     if (r == 0 && !why_copy) {
         why = "the store was not mounted: it is now";
-        r = mounting_start(store, wish == WISH_AUTO && copies_were_made(store), ret_found);
+        r = daemon_start(store, wish == WISH_AUTO && copies_were_made(store), ret_found);
         if (r < 0)
             return r;
         why_copy = "the store cannot be mounted; mintfs doctor tells why";

@@ -3,14 +3,14 @@
  */
 #include <stdio.h>
 
+#include "fs/base/interrupt.h"
 #include "fs/base/log.h"
 #include "fs/store/build.h"
-#include "fs/store/interrupt.h"
-#include "fs/store/place.h"
+#include "fs/store/export_file.h"
 #include "fs/store/store.h"
 #include "fs/store/template.h"
-#include "tools/care.h"
 #include "tools/command.h"
+#include "tools/gc_policy.h"
 #include "tools/spec_options.h"
 
 static int place(const struct store *store, const char *key, const char *path)
@@ -19,7 +19,7 @@ static int place(const struct store *store, const char *key, const char *path)
     int r = template_open(store, key, &template);
     if (r == -ENOENT)
         return -EAGAIN;
-    return r < 0 ? r : place_file(template, path);
+    return r < 0 ? r : export_file(template, path);
 }
 
 /* Somebody's gc may have evicted it again: then it is built again, a few times. */
@@ -44,11 +44,11 @@ static int run(const struct spec_request *request, struct build_result *ret_resu
     AUTO_STORE struct store *store = NULL;
     int r = store_open(&store);
     if (r == 0 && request->to)
-        r = place_check(store, request->to);
+        r = export_check(store, request->to);
     if (r == 0)
         r = build_and_place(store, request, ret_result);
     if (r == 0 && !ret_result->was_hit)
-        care_after_build(store, ret_result->key);
+        gc_policy_after_build(store, ret_result->key);
     return r;
 }
 

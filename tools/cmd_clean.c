@@ -2,7 +2,7 @@
  * mintfs clean: takes everything away that mintfs made in this store and around it: the mount, the
  * sessions wherever they lie, the templates, the store itself. It lists that first, and asks.
  *
- * Databases kept from failed tests (tools/kept.h) are listed apart.
+ * Databases kept from failed tests (tools/kept_databases.h) are listed apart.
  *
  * Below the store, which must have its marker, only names that mintfs gives are removed; what else
  * lies there stays, and is said. The same goes for a scratch elsewhere.
@@ -19,32 +19,32 @@
 #include "fs/base/lock.h"
 #include "fs/base/log.h"
 #include "fs/base/progress.h"
+#include "fs/base/strlist.h"
+#include "fs/client/clean_store.h"
+#include "fs/client/copies.h"
 #include "fs/mount/mountpoint.h"
 #include "fs/mount/serve.h"
-#include "fs/overlay/copies.h"
-#include "fs/overlay/uses.h"
+#include "fs/overlay/scratch_registry.h"
 #include "fs/store/catalog.h"
-#include "fs/store/config.h"
 #include "fs/store/in_use.h"
-#include "fs/store/strlist.h"
-#include "tools/clean_store.h"
+#include "fs/store/settings.h"
 #include "tools/command.h"
-#include "tools/inventory.h"
-#include "tools/kept.h"
-#include "tools/mounting.h"
-#include "tools/shown.h"
+#include "tools/daemon_control.h"
+#include "tools/kept_databases.h"
+#include "tools/listing.h"
+#include "tools/output.h"
 
 struct cleaning {
     bool yes;
     bool dry_run;
     struct store *store;
-    struct inventory inventory;
+    struct template_listing inventory;
     size_t foreign; /* what stays, since mintfs did not put it there */
 };
 
 static void cleaning_fini(struct cleaning *cleaning)
 {
-    inventory_fini(&cleaning->inventory);
+    template_listing_fini(&cleaning->inventory);
     store_close(cleaning->store);
 }
 
@@ -75,7 +75,8 @@ static int find_store(char **ret_path)
 static int list_scratch(const char *path, void *context UNUSED)
 {
     char size[SHOWN_SIZE];
-    shown_line("scratch at %s: %s", path, shown_size(inventory_disk_bytes(AT_FDCWD, path), size));
+    output_line("scratch at %s: %s", path,
+                output_size(template_listing_disk_bytes(AT_FDCWD, path), size));
     return 0;
 }
 
@@ -86,25 +87,25 @@ static int list(struct cleaning *cleaning)
     char size[SHOWN_SIZE];
     char templates[SHOWN_SIZE];
     char sessions[SHOWN_SIZE];
-    int r = inventory_read(store, &cleaning->inventory);
+    int r = template_listing_read(store, &cleaning->inventory);
     if (r == 0)
         r = serve_find(store, &found);
     if (r < 0)
         return r;
     if (r == 1)
-        shown_line("mount at %s (process %d)", found.mount_point, found.pid);
-    shown_line("store at %s: %s, %s, %s", store->path,
-               shown_count(json_array_size(cleaning->inventory.templates), "template", templates),
-               shown_count(json_array_size(cleaning->inventory.sessions), "session", sessions),
-               shown_size(inventory_disk_bytes(AT_FDCWD, store->path), size));
+        output_line("mount at %s (process %d)", found.mount_point, found.pid);
+    output_line("store at %s: %s, %s, %s", store->path,
+                output_count(json_array_size(cleaning->inventory.templates), "template", templates),
+                output_count(json_array_size(cleaning->inventory.sessions), "session", sessions),
+                output_size(template_listing_disk_bytes(AT_FDCWD, store->path), size));
     for (size_t i = 0; i < json_array_size(cleaning->inventory.sessions); i++) {
         const json_t *row = json_array_get(cleaning->inventory.sessions, i);
         const char *path = json_string_value(json_object_get(row, "path"));
-        shown_line("session %s%s%s", json_string_value(json_object_get(row, "id")),
-                   path ? " at " : " at rest", path ? path : "");
+        output_line("session %s%s%s", json_string_value(json_object_get(row, "id")),
+                    path ? " at " : " at rest", path ? path : "");
     }
-    r = uses_each_scratch(store, list_scratch, NULL);
-    return r == 0 ? kept_list(store) : r;
+    r = scratch_registry_each(store, list_scratch, NULL);
+    return r == 0 ? kept_databases_list(store) : r;
 }
 
 static bool is_confirmed(void)
@@ -133,7 +134,7 @@ static int unmount(const struct store *store)
     int r = serve_find(store, &found);
     if (r == 0)
         r = serve_find_dead(store, &found.mount_point);
-    return r <= 0 ? r : mounting_take_away(store, found.mount_point);
+    return r <= 0 ? r : daemon_take_away(store, found.mount_point);
 }
 
 static int remove_copies(const struct cleaning *cleaning)
@@ -182,7 +183,7 @@ static int add_path(const char *path, void *paths)
  * directory: `listed` has those that were on it before. */
 static int remove_scratches(struct cleaning *cleaning, struct strlist *listed)
 {
-    int r = uses_each_scratch(cleaning->store, add_path, listed);
+    int r = scratch_registry_each(cleaning->store, add_path, listed);
     for (size_t i = 0; r == 0 && i < listed->count; i++)
         r = remove_scratch(listed->items[i], &cleaning->foreign);
     return r;
@@ -194,7 +195,7 @@ static void remove_mount_point(void)
     struct setting_value value;
     AUTO_FREE char *path = NULL;
     bool in_tmp;
-    if (config_get(SETTING_MOUNT, &value) == 0 && !value.text &&
+    if (settings_get(SETTING_MOUNT, &value) == 0 && !value.text &&
         mountpoint_default_path(&path, &in_tmp) == 0 && rmdir(path) < 0 && errno != ENOENT)
         log_info("%s stays: %s", path, strerror(errno));
 }
@@ -205,7 +206,7 @@ static int remove_all(struct cleaning *cleaning)
     AUTO_STRLIST struct strlist scratches = STRLIST_INIT;
     int r = dir_each(store->locks_fd, check_build, NULL);
     if (r == 0)
-        r = uses_each_scratch(store, add_path, &scratches);
+        r = scratch_registry_each(store, add_path, &scratches);
     if (r == 0)
         r = unmount(store);
     /* From here on nobody else has it open: no build, no mount, no session that is being made. */
@@ -216,16 +217,16 @@ static int remove_all(struct cleaning *cleaning)
         return 0;
     }
     /* What there is now, and not when it was listed. */
-    inventory_fini(&cleaning->inventory);
+    template_listing_fini(&cleaning->inventory);
     if (r == 0)
-        r = inventory_read(store, &cleaning->inventory);
+        r = template_listing_read(store, &cleaning->inventory);
     progress_start("removing", 0);
     if (r == 0)
         r = remove_copies(cleaning);
     if (r == 0)
         r = remove_scratches(cleaning, &scratches);
     if (r == 0)
-        r = kept_remove(store);
+        r = kept_databases_remove(store);
     catalog_close(store->catalog);
     if (r == 0)
         r = clean_store(store, &cleaning->foreign);

@@ -11,11 +11,11 @@
 
 #include "fs/base/log.h"
 #include "fs/mount/mountpoint.h"
-#include "fs/store/config.h"
+#include "fs/store/settings.h"
 #include "fs/store/store.h"
+#include "tools/columns.h"
 #include "tools/command.h"
-#include "tools/shown.h"
-#include "tools/table.h"
+#include "tools/output.h"
 
 /* What the default comes to, where that depends on the machine. */
 static char *computed(enum setting setting)
@@ -33,30 +33,30 @@ static int describe(enum setting setting, json_t *rows)
         [ORIGIN_DEFAULT] = "default", [ORIGIN_FILE] = "file", [ORIGIN_VARIABLE] = "variable"};
     struct setting_value value;
     AUTO_FREE char *where = NULL;
-    int r = config_get(setting, &value);
+    int r = settings_get(setting, &value);
     /* It is said; the others are shown all the same. */
     if (r < 0)
         value = (struct setting_value){.origin = ORIGIN_VARIABLE};
     AUTO_FREE char *made_up = r < 0 || value.text ? NULL : computed(setting);
-    if (value.origin == ORIGIN_FILE && asprintf(&where, "%s:%d", config_path(), value.line) < 0)
+    if (value.origin == ORIGIN_FILE && asprintf(&where, "%s:%d", settings_path(), value.line) < 0)
         where = NULL;
     json_t *row =
-        json_pack("{s:s, s:o, s:s, s:o, s:s, s:s}", "name", config_name(setting), "value",
-                  value.text ? shown_text(value.text)
-                  : made_up  ? shown_text(made_up)
+        json_pack("{s:s, s:o, s:s, s:o, s:s, s:s}", "name", settings_name(setting), "value",
+                  value.text ? output_text(value.text)
+                  : made_up  ? output_text(made_up)
                              : json_null(),
                   "from", origins[value.origin], "where",
-                  value.origin == ORIGIN_FILE       ? shown_text(where ? where : "")
-                  : value.origin == ORIGIN_VARIABLE ? json_string(config_variable(setting))
+                  value.origin == ORIGIN_FILE       ? output_text(where ? where : "")
+                  : value.origin == ORIGIN_VARIABLE ? json_string(settings_variable(setting))
                                                     : json_null(),
-                  "variable", config_variable(setting), "meaning", config_meaning(setting));
+                  "variable", settings_variable(setting), "meaning", settings_meaning(setting));
     return json_array_append_new(rows, row) < 0 ? log_errno(ENOMEM, "config") : r;
 }
 
 /* All of them; -EINVAL where one is not as it should be, which is said. */
 static int describe_all(json_t *rows)
 {
-    const struct strlist *faults = config_take_faults();
+    const struct strlist *faults = settings_take_faults();
     int first_error = faults->count ? -EINVAL : 0;
     for (size_t i = 0; i < faults->count; i++)
         log_error("%s", faults->items[i]);
@@ -81,17 +81,17 @@ static int print_text(const json_t *rows)
                                             {.title = "VALUE"},
                                             {.title = "FROM", .rank = 1},
                                             {.title = "MEANING", .rank = 2}};
-    AUTO_TABLE struct table *table = NULL;
-    int r = table_new(columns, ARRAY_LENGTH(columns), &table);
+    AUTO_TABLE struct columns *table = NULL;
+    int r = columns_new(columns, ARRAY_LENGTH(columns), &table);
     for (size_t i = 0; r == 0 && i < json_array_size(rows); i++) {
         const json_t *row = json_array_get(rows, i);
         bool has_place = json_is_string(json_object_get(row, "where"));
         const char *cells[] = {text(row, "name"), text(row, "value"),
                                text(row, has_place ? "where" : "from"), text(row, "meaning")};
-        r = table_add(table, cells);
+        r = columns_add(table, cells);
     }
     if (r == 0)
-        table_print(table);
+        columns_print(table);
     return r;
 }
 
@@ -100,9 +100,9 @@ static int print_value(const char *name)
 {
     struct setting_value value;
     for (size_t i = 0; i < SETTING_COUNT; i++) {
-        if (strcmp(name, config_name((enum setting)i)) != 0)
+        if (strcmp(name, settings_name((enum setting)i)) != 0)
             continue;
-        int r = config_get((enum setting)i, &value);
+        int r = settings_get((enum setting)i, &value);
         AUTO_FREE char *made_up = r < 0 || value.text ? NULL : computed((enum setting)i);
         if (r == 0 && !value.text && !made_up)
             r = -ENOENT; /* said */
@@ -113,7 +113,7 @@ static int print_value(const char *name)
     return command_usage("config",
                          "takes no operand: %s; the name of a setting shows its value, and they "
                          "are changed in %s",
-                         name, config_path() ? config_path() : "mintfs.conf");
+                         name, settings_path() ? settings_path() : "mintfs.conf");
 }
 
 int cmd_config(int argc, char **argv)
@@ -138,13 +138,13 @@ int cmd_config(int argc, char **argv)
     int problem = rows ? describe_all(rows) : -ENOMEM;
     int r = problem == -ENOMEM ? problem : 0;
     if (r == 0 && as_json)
-        r = shown_json(json_pack("{s:o, s:O}", "file",
-                                 config_path() ? shown_text(config_path()) : json_null(),
-                                 "settings", rows));
+        r = output_json(json_pack("{s:o, s:O}", "file",
+                                  settings_path() ? output_text(settings_path()) : json_null(),
+                                  "settings", rows));
     else if (r == 0)
         r = print_text(rows);
-    if (r == 0 && !as_json && config_path())
-        log_info("settings of your own stand in %s, as NAME = VALUE", config_path());
+    if (r == 0 && !as_json && settings_path())
+        log_info("settings of your own stand in %s, as NAME = VALUE", settings_path());
     json_decref(rows);
     int status = r < 0 ? command_status(r) : command_flush();
     return status == EXIT_DONE && problem < 0 ? EXIT_FAILED : status;

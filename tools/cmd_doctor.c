@@ -15,7 +15,7 @@
 #include "fs/base/wrap.h"
 #include "tools/command.h"
 #include "tools/doctor.h"
-#include "tools/shown.h"
+#include "tools/output.h"
 
 static const struct option options[] = {{"fix", no_argument, NULL, 'f'},
                                         {"json", no_argument, NULL, 'j'},
@@ -27,7 +27,7 @@ static const char *const level_names[] = {
 
 static json_t *text_or_null(const char *text)
 {
-    return text ? shown_text(text) : json_null();
+    return text ? output_text(text) : json_null();
 }
 
 static int print_json(const struct doctor *doctor, bool good)
@@ -37,7 +37,7 @@ static int print_json(const struct doctor *doctor, bool good)
         const struct finding *finding = &doctor->findings[i];
         (void)json_array_append_new(
             checks, json_pack("{s:s, s:s, s:o, s:o, s:b}", "check", finding->check, "level",
-                              level_names[finding->level], "text", shown_text(finding->text),
+                              level_names[finding->level], "text", output_text(finding->text),
                               "command", text_or_null(finding->command), "fixed", finding->fixed));
     }
     json_t *size = doctor->fuse_from_bytes == UINT64_MAX
@@ -47,7 +47,7 @@ static int print_json(const struct doctor *doctor, bool good)
                              checks, "backend", "wish", text_or_null(doctor->wish), "can_mount",
                              doctor->can_mount, "mounted_at", text_or_null(doctor->mounted_at),
                              "fuse_from_bytes", size, "store", text_or_null(doctor->store_path));
-    return shown_json(root);
+    return output_json(root);
 }
 
 static void print_finding(const struct finding *finding, unsigned width)
@@ -98,7 +98,7 @@ int cmd_doctor(int argc, char **argv)
         if (r < 0)
             return command_status(r);
     } else {
-        unsigned width = shown_columns();
+        unsigned width = output_columns();
         for (size_t i = 0; i < doctor.count; i++)
             print_finding(&doctor.findings[i], width);
     }

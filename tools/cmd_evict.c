@@ -7,12 +7,12 @@
 #include <time.h>
 
 #include "fs/base/log.h"
-#include "fs/overlay/uses.h"
+#include "fs/client/used_keys.h"
 #include "fs/store/named.h"
-#include "tools/care.h"
 #include "tools/command.h"
+#include "tools/gc_policy.h"
+#include "tools/output.h"
 #include "tools/sessions.h"
-#include "tools/shown.h"
 
 enum { REST_TRIES = 30, REST_NS = 100 * 1000 * 1000 };
 
@@ -45,7 +45,7 @@ static int may_rest(const struct store *store, const struct strlist *keys,
 
 static int evict(const struct store *store, const struct strlist *keys, enum gc_fate *fates)
 {
-    const struct gc_options options = {.uses = uses_gather};
+    const struct gc_options options = {.uses = used_keys_gather};
     int r = gc_evict(store, &options, keys, fates);
     for (int i = 0; r == 0 && i < REST_TRIES; i++) {
         AUTO_STRLIST struct strlist again = STRLIST_INIT;
@@ -85,7 +85,7 @@ static int tell(const struct strlist *keys, const enum gc_fate *fates)
             r = log_fail(ENOENT, "template %.*s is gone already", SHOWN_KEY, keys->items[i]);
         else
             r = log_fail(EBUSY, "template %.*s stays: %s", SHOWN_KEY, keys->items[i],
-                         care_fate(fates[i]));
+                         gc_policy_fate(fates[i]));
         if (first_error == 0)
             first_error = r;
     }

@@ -14,7 +14,7 @@
 #include "fs/store/explain.h"
 #include "fs/store/template.h"
 #include "tools/command.h"
-#include "tools/shown.h"
+#include "tools/output.h"
 #include "tools/spec_options.h"
 
 static json_t *differences_of(const struct explanation *explanation)
@@ -24,7 +24,7 @@ static json_t *differences_of(const struct explanation *explanation)
         (void)json_array_append_new(array,
                                     json_pack("{s:s, s:s, s:o}", "kind", explanation->items[i].kind,
                                               "change", explanation->items[i].change, "what",
-                                              shown_text(explanation->items[i].what)));
+                                              output_text(explanation->items[i].what)));
     return array;
 }
 
@@ -45,10 +45,10 @@ static void print_text(const struct build_spec *spec, const struct key *key, boo
         return;
     }
     printf("nearest: %.*s, made %s ago\n", SHOWN_KEY, explanation->nearest,
-           shown_age(explanation->created_ns, age));
+           output_age(explanation->created_ns, age));
     for (size_t i = 0; i < explanation->count; i++) {
         const struct difference *item = &explanation->items[i];
-        shown_line("%s %s: %s", item->kind, item->change, item->what);
+        output_line("%s %s: %s", item->kind, item->change, item->what);
     }
 }
 
@@ -68,9 +68,9 @@ static int run(const struct spec_request *request)
     if (r < 0)
         return r;
     if (request->as_json)
-        return shown_json(
+        return output_json(
             json_pack("{s:s, s:o, s:b, s:s?, s:o}", "key", key.hex, "name",
-                      request->spec->name ? shown_text(request->spec->name) : json_null(), "hit",
+                      request->spec->name ? output_text(request->spec->name) : json_null(), "hit",
                       is_hit, "nearest", explanation.nearest[0] ? explanation.nearest : NULL,
                       "differences", differences_of(&explanation)));
     print_text(request->spec, &key, is_hit, &explanation);

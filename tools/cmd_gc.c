@@ -10,12 +10,12 @@
 #include <string.h>
 
 #include "fs/base/log.h"
-#include "fs/overlay/copies.h"
+#include "fs/client/copies.h"
 #include "fs/store/template.h"
-#include "tools/at_rest.h"
-#include "tools/care.h"
 #include "tools/command.h"
-#include "tools/shown.h"
+#include "tools/gc_policy.h"
+#include "tools/offline_sessions.h"
+#include "tools/output.h"
 
 enum { OPTION_SIZE = 256, OPTION_AGE, OPTION_KEEP, OPTION_JSON };
 
@@ -52,28 +52,29 @@ static void tell(const struct catalog_row *row, enum gc_fate fate, void *context
     if (fate == GC_GONE || fate == GC_FAILED)
         return;
     if (telling->as_json) {
-        json_t *json = json_pack("{s:s, s:o, s:I, s:I}", "key", row->key, "names",
-                                 shown_names(row->names), "size_bytes", (json_int_t)row->size_bytes,
-                                 "last_used_ns", (json_int_t)row->last_used_ns);
+        json_t *json =
+            json_pack("{s:s, s:o, s:I, s:I}", "key", row->key, "names", output_names(row->names),
+                      "size_bytes", (json_int_t)row->size_bytes, "last_used_ns",
+                      (json_int_t)row->last_used_ns);
         if (json && !evicted) {
-            (void)json_object_set_new(json, "reason", json_string(care_reason(fate)));
-            (void)json_object_set_new(json, "why", json_string(care_fate(fate)));
+            (void)json_object_set_new(json, "reason", json_string(gc_policy_reason(fate)));
+            (void)json_object_set_new(json, "why", json_string(gc_policy_fate(fate)));
         }
         (void)json_array_append_new(evicted ? telling->evicted : telling->kept, json);
         return;
     }
     if (!evicted)
-        log_info("kept %.*s: %s", SHOWN_KEY, row->key, care_fate(fate));
+        log_info("kept %.*s: %s", SHOWN_KEY, row->key, gc_policy_fate(fate));
     else
-        shown_line("%.*s  %s  %s  last used %s ago", SHOWN_KEY, row->key,
-                   row->names[0]   ? row->names
-                   : row->label[0] ? row->label
-                                   : "-",
-                   shown_size(row->size_bytes, size), shown_age(row->last_used_ns, age));
+        output_line("%.*s  %s  %s  last used %s ago", SHOWN_KEY, row->key,
+                    row->names[0]   ? row->names
+                    : row->label[0] ? row->label
+                                    : "-",
+                    output_size(row->size_bytes, size), output_age(row->last_used_ns, age));
 }
 
 struct asked {
-    struct care_limits limits;
+    struct gc_limits limits;
     const char *name;
 };
 
@@ -131,15 +132,15 @@ static int print_summary(const struct gc_result *result, struct telling *telling
     char left[SHOWN_SIZE];
     char evicted[SHOWN_SIZE];
     if (telling->as_json)
-        return shown_json(json_pack(
+        return output_json(json_pack(
             "{s:O, s:I, s:O, s:I, s:I, s:b, s:b}", "evicted", telling->evicted, "evicted_bytes",
             (json_int_t)result->evicted_bytes, "kept", telling->kept, "left",
             (json_int_t)result->left, "left_bytes", (json_int_t)result->left_bytes, "over",
             result->over, "dry_run", telling->dry_run));
     log_info("%s %s, %s; %zu left, %s", telling->dry_run ? "would evict" : "evicted",
-             shown_count(result->evicted, "template", evicted),
-             shown_size(result->evicted_bytes, bytes), result->left,
-             shown_size(result->left_bytes, left));
+             output_count(result->evicted, "template", evicted),
+             output_size(result->evicted_bytes, bytes), result->left,
+             output_size(result->left_bytes, left));
     if (result->over)
         log_warning("what is left is over the limit, but in use, pinned, kept or being built");
     return 0;
@@ -150,7 +151,7 @@ static int collect(const struct asked *asked, struct telling *telling)
     struct gc_options wanted;
     struct gc_result result = {0};
     AUTO_STORE struct store *store = NULL;
-    int r = care_options(&asked->limits, &wanted);
+    int r = gc_policy_options(&asked->limits, &wanted);
     if (r < 0)
         return r;
     wanted.name = asked->name;
@@ -169,7 +170,7 @@ static int collect(const struct asked *asked, struct telling *telling)
     if (r == 0 && !wanted.dry_run)
         r = copies_sweep_memory();
     if (r == 0 && !wanted.dry_run && can_lock)
-        r = at_rest_sweep(store);
+        r = offline_sessions_sweep(store);
     if (r == 0)
         r = gc_run(store, &wanted, &result);
     if (r == 0 && result.is_clock_in_doubt && wanted.max_age_ns != GC_NO_AGE)

@@ -2,7 +2,7 @@
  * mintfs ls: the templates in the store, the one used last first, and the sessions: each, or where
  * there are many, how many of each template.
  *
- * With --json: {"templates": [...], "sessions": [...]}, as tools/inventory.h says.
+ * With --json: {"templates": [...], "sessions": [...]}, as tools/listing.h says.
  */
 #include <getopt.h>
 #include <inttypes.h>
@@ -12,10 +12,10 @@
 #include "fs/base/log.h"
 #include "fs/store/foreign.h"
 #include "fs/store/store.h"
+#include "tools/columns.h"
 #include "tools/command.h"
-#include "tools/inventory.h"
-#include "tools/shown.h"
-#include "tools/table.h"
+#include "tools/listing.h"
+#include "tools/output.h"
 
 /* More are counted instead, unless -a is given. */
 enum { SESSIONS_SHOWN_MAX = 20 };
@@ -59,7 +59,7 @@ static char *name_of(const json_t *row)
     return *joined ? steal_pointer(&joined) : strdup("-");
 }
 
-static int add_template(struct table *table, const json_t *row)
+static int add_template(struct columns *table, const json_t *row)
 {
     char key[SHOWN_KEY + 1];
     char size[SHOWN_SIZE];
@@ -79,18 +79,18 @@ static int add_template(struct table *table, const json_t *row)
     const char *cells[] = {
         name,
         key,
-        shown_size((uint64_t)number(row, "size_bytes"), size),
+        output_size((uint64_t)number(row, "size_bytes"), size),
         sessions,
-        shown_size((uint64_t)number(row, "shared_bytes"), shared),
-        shown_size((uint64_t)number(row, "own_bytes"), own),
-        shown_age(number(row, "created_ns"), made),
-        shown_age(number(row, "last_used_ns"), used),
+        output_size((uint64_t)number(row, "shared_bytes"), shared),
+        output_size((uint64_t)number(row, "own_bytes"), own),
+        output_age(number(row, "created_ns"), made),
+        output_age(number(row, "last_used_ns"), used),
         hits,
-        shown_duration(number(row, "saved_ns"), saved),
+        output_duration(number(row, "saved_ns"), saved),
         json_is_true(json_object_get(row, "pinned")) ? "pinned" : "",
         text(row, "builder"),
     };
-    return table_add(table, cells);
+    return columns_add(table, cells);
 }
 
 static int print_templates(const json_t *rows)
@@ -109,16 +109,16 @@ static int print_templates(const json_t *rows)
         {.title = "PIN", .rank = 8},
         {.title = "BY", .cut = true, .rank = 9},
     };
-    AUTO_TABLE struct table *table = NULL;
-    int r = table_new(columns, ARRAY_LENGTH(columns), &table);
+    AUTO_TABLE struct columns *table = NULL;
+    int r = columns_new(columns, ARRAY_LENGTH(columns), &table);
     for (size_t i = 0; r == 0 && i < json_array_size(rows); i++)
         r = add_template(table, json_array_get(rows, i));
     if (r == 0)
-        table_print(table);
+        columns_print(table);
     return r;
 }
 
-static int add_session(struct table *table, const json_t *row)
+static int add_session(struct columns *table, const json_t *row)
 {
     char key[SHOWN_KEY + 1];
     char shared[SHOWN_SIZE] = "-";
@@ -126,14 +126,14 @@ static int add_session(struct table *table, const json_t *row)
     char open[SHOWN_SIZE] = "-";
     (void)snprintf(key, sizeof(key), "%s", text(row, "key"));
     if (json_is_integer(json_object_get(row, "own_bytes"))) {
-        (void)shown_size((uint64_t)number(row, "shared_bytes"), shared);
-        (void)shown_size((uint64_t)number(row, "own_bytes"), own);
+        (void)output_size((uint64_t)number(row, "shared_bytes"), shared);
+        (void)output_size((uint64_t)number(row, "own_bytes"), own);
     }
     if (json_is_integer(json_object_get(row, "open_files")))
         (void)snprintf(open, sizeof(open), "%" PRId64, number(row, "open_files"));
     const char *cells[] = {text(row, "id"),  key, text(row, "state"), shared, own, open,
                            text(row, "path")};
-    return table_add(table, cells);
+    return columns_add(table, cells);
 }
 
 static int print_sessions(const json_t *rows)
@@ -147,12 +147,12 @@ static int print_sessions(const json_t *rows)
         {.title = "OPEN", .right = true, .rank = 3},
         {.title = "PATH", .rank = 5},
     };
-    AUTO_TABLE struct table *table = NULL;
-    int r = table_new(columns, ARRAY_LENGTH(columns), &table);
+    AUTO_TABLE struct columns *table = NULL;
+    int r = columns_new(columns, ARRAY_LENGTH(columns), &table);
     for (size_t i = 0; r == 0 && i < json_array_size(rows); i++)
         r = add_session(table, json_array_get(rows, i));
     if (r == 0)
-        table_print(table);
+        columns_print(table);
     return r;
 }
 
@@ -204,7 +204,7 @@ static size_t group_sessions(const json_t *rows, struct session_group *groups)
     return last + 1;
 }
 
-static int add_group(struct table *table, const struct session_group *group)
+static int add_group(struct columns *table, const struct session_group *group)
 {
     char key[SHOWN_KEY + 1];
     char count[SHOWN_SIZE];
@@ -219,10 +219,10 @@ static int add_group(struct table *table, const struct session_group *group)
     const char *cells[] = {key,
                            group->state,
                            count,
-                           has_bytes ? shown_size(group->shared_bytes, shared) : "-",
-                           has_bytes ? shown_size(group->own_bytes, own) : "-",
+                           has_bytes ? output_size(group->shared_bytes, shared) : "-",
+                           has_bytes ? output_size(group->own_bytes, own) : "-",
                            has_open ? open : "-"};
-    return table_add(table, cells);
+    return columns_add(table, cells);
 }
 
 static int print_session_counts(const json_t *rows)
@@ -236,14 +236,14 @@ static int print_session_counts(const json_t *rows)
         {.title = "OPEN", .right = true, .rank = 3},
     };
     AUTO_FREE struct session_group *groups = calloc(json_array_size(rows), sizeof(*groups));
-    AUTO_TABLE struct table *table = NULL;
-    int r = groups ? table_new(columns, ARRAY_LENGTH(columns), &table) : -ENOMEM;
+    AUTO_TABLE struct columns *table = NULL;
+    int r = groups ? columns_new(columns, ARRAY_LENGTH(columns), &table) : -ENOMEM;
     size_t count = r == 0 ? group_sessions(rows, groups) : 0;
     for (size_t i = 0; r == 0 && i < count; i++)
         r = add_group(table, &groups[i]);
     if (r < 0)
         return r;
-    table_print(table);
+    columns_print(table);
     log_info("%zu sessions; mintfs session ls lists them", json_array_size(rows));
     return 0;
 }
@@ -251,11 +251,11 @@ static int print_session_counts(const json_t *rows)
 static int list(const struct ls_request *request)
 {
     AUTO_STORE struct store *store = NULL;
-    AUTO_INVENTORY struct inventory inventory = {.templates = NULL};
+    AUTO_INVENTORY struct template_listing inventory = {.templates = NULL};
     struct foreign foreign = {.count = 0};
     int r = store_open_existing(&store);
     if (r >= 0)
-        r = inventory_read(store, &inventory);
+        r = template_listing_read(store, &inventory);
     if (r >= 0 && store)
         r = foreign_find(store, "", &foreign);
     if (r < 0)
@@ -263,8 +263,8 @@ static int list(const struct ls_request *request)
     if (foreign.count)
         (void)foreign_log(store, &foreign);
     if (request->as_json)
-        return shown_json(json_pack("{s:O, s:O}", "templates", inventory.templates, "sessions",
-                                    inventory.sessions));
+        return output_json(json_pack("{s:O, s:O}", "templates", inventory.templates, "sessions",
+                                     inventory.sessions));
     if (json_array_size(inventory.templates))
         r = print_templates(inventory.templates);
     else if (store && !foreign.count)

@@ -17,7 +17,7 @@
 #include "fs/mount/mountpoint.h"
 #include "fs/mount/serve.h"
 #include "tools/command.h"
-#include "tools/mounting.h"
+#include "tools/daemon_control.h"
 
 static const struct option options[] = {
     {"scratch", required_argument, NULL, 's'}, {"foreground", no_argument, NULL, 'f'},
@@ -140,7 +140,7 @@ static int read_arguments(int argc, char **argv, struct mount_request *request)
 }
 
 /*
- * Takes the lock of mounting_lock_start(). That a store is mounted already is reported before
+ * Takes the lock of daemon_lock_start(). That a store is mounted already is reported before
  * anything about the place; with --replace its daemon is ended first, and the new one takes its
  * place if none is named.
  */
@@ -148,7 +148,7 @@ static int make_store_free(const struct store *store, struct mount_request *requ
 {
     for (;;) {
         AUTO_SERVE_FOUND struct serve_found found = {0};
-        int r = mounting_claim(store, &request->starting, &found);
+        int r = daemon_claim(store, &request->starting, &found);
         if (r <= 0)
             return r;
         if (!request->replace) {
@@ -160,7 +160,7 @@ static int make_store_free(const struct store *store, struct mount_request *requ
         }
         /* Its end may take a while, and others need not wait for it with us. */
         lock_release(&request->starting);
-        r = mounting_take_away(store, found.mount_point);
+        r = daemon_take_away(store, found.mount_point);
         if (r < 0 && r != -ENOENT)
             return r;
         if (!request->place && !request->mount_point &&

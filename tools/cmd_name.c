@@ -11,9 +11,9 @@
 #include "fs/store/catalog.h"
 #include "fs/store/named.h"
 #include "fs/store/template.h"
+#include "tools/columns.h"
 #include "tools/command.h"
-#include "tools/shown.h"
-#include "tools/table.h"
+#include "tools/output.h"
 
 static int add_json(const char *name, const char *key, void *context)
 {
@@ -26,7 +26,7 @@ static int add_row(const char *name, const char *key, void *context)
 {
     char short_key[SHOWN_KEY + 1];
     (void)snprintf(short_key, sizeof(short_key), "%s", key);
-    return table_add(context, (const char *const[]){name, short_key});
+    return columns_add(context, (const char *const[]){name, short_key});
 }
 
 /* `store`: NULL where there is none. */
@@ -37,16 +37,16 @@ static int list(const struct store *store, bool as_json)
         json_t *rows = json_array();
         int r = !rows ? -ENOMEM : store ? template_each_name(store, add_json, rows) : 0;
         if (r == 0)
-            return shown_json(json_pack("{s:o}", "names", rows));
+            return output_json(json_pack("{s:o}", "names", rows));
         json_decref(rows);
         return r;
     }
-    AUTO_TABLE struct table *table = NULL;
-    int r = table_new(columns, ARRAY_LENGTH(columns), &table);
+    AUTO_TABLE struct columns *table = NULL;
+    int r = columns_new(columns, ARRAY_LENGTH(columns), &table);
     if (r == 0 && store)
         r = template_each_name(store, add_row, table);
-    if (r == 0 && table_rows(table))
-        table_print(table);
+    if (r == 0 && columns_rows(table))
+        columns_print(table);
     return r;
 }
 

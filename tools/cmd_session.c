@@ -14,13 +14,13 @@
 #include <unistd.h>
 
 #include "fs/base/log.h"
-#include "fs/overlay/copies.h"
-#include "tools/at_rest.h"
+#include "fs/client/copies.h"
 #include "tools/backend.h"
+#include "tools/columns.h"
 #include "tools/command.h"
+#include "tools/offline_sessions.h"
+#include "tools/output.h"
 #include "tools/sessions.h"
-#include "tools/shown.h"
-#include "tools/table.h"
 
 /* ---- ls ---- */
 
@@ -36,11 +36,11 @@ static int print_rows_json(const struct session_table *table)
         const struct session_row *row = &table->rows[i];
         (void)json_array_append_new(
             rows, json_pack("{s:s, s:s, s:o, s:s, s:o, s:o}", "id", row->id, "key", row->key,
-                            "path", row->path ? shown_text(row->path) : json_null(), "backend",
+                            "path", row->path ? output_text(row->path) : json_null(), "backend",
                             backend_name(row->backend), "bytes", known_number(row->bytes),
                             "open_files", known_number(row->open_files)));
     }
-    return shown_json(json_pack("{s:o}", "sessions", rows));
+    return output_json(json_pack("{s:o}", "sessions", rows));
 }
 
 static int print_rows(const struct session_table *sessions)
@@ -50,8 +50,8 @@ static int print_rows(const struct session_table *sessions)
                                             {.title = "BACKEND"},
                                             {.title = "BYTES", .right = true},
                                             {.title = "PATH"}};
-    AUTO_TABLE struct table *table = NULL;
-    int r = table_new(columns, ARRAY_LENGTH(columns), &table);
+    AUTO_TABLE struct columns *table = NULL;
+    int r = columns_new(columns, ARRAY_LENGTH(columns), &table);
     for (size_t i = 0; r == 0 && i < sessions->count; i++) {
         const struct session_row *row = &sessions->rows[i];
         char key[SHOWN_KEY + 1];
@@ -61,10 +61,10 @@ static int print_rows(const struct session_table *sessions)
             (void)snprintf(bytes, sizeof(bytes), "%" PRId64, row->bytes);
         const char *cells[] = {row->id, key, backend_name(row->backend), bytes,
                                row->path ? row->path : "(at rest: mintfs mount shows it)"};
-        r = table_add(table, cells);
+        r = columns_add(table, cells);
     }
     if (r == 0)
-        table_print(table);
+        columns_print(table);
     return r;
 }
 
@@ -99,7 +99,7 @@ static int session_ls_command(int argc, char **argv)
 static int remove_row(const struct store *store, const struct session_row *row)
 {
     if (!row->path)
-        return at_rest_remove(store, row);
+        return offline_sessions_remove(store, row);
     if (row->backend == BACKEND_COPY) {
         int r = copies_remove(store, row->key, row->id);
         return r == -ENOENT ? log_fail(ENOENT, "the session %s is gone already", row->id) : r;

@@ -3,7 +3,7 @@
  * lease, and the address that it is known by.
  *
  * `--json`: {"path", "key", "id", "backend", "why"}, and with --owner-lock "owner_lock" for a copy
- * whose owner is to hold a lock (copies_lease.h).
+ * whose owner is to hold a lock (copy_lease.h).
  */
 #include <ctype.h>
 #include <getopt.h>
@@ -16,26 +16,26 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "fs/base/interrupt.h"
 #include "fs/base/log.h"
 #include "fs/base/progress.h"
 #include "fs/base/units.h"
+#include "fs/client/copies.h"
 #include "fs/mount/serve.h"
-#include "fs/overlay/copies.h"
 #include "fs/overlay/scratch.h"
-#include "fs/overlay/uses.h"
+#include "fs/overlay/scratch_registry.h"
 #include "fs/store/build.h"
 #include "fs/store/catalog.h"
-#include "fs/store/conf.h"
-#include "fs/store/interrupt.h"
 #include "fs/store/named.h"
+#include "fs/store/project_conf.h"
 #include "fs/store/template.h"
-#include "tools/at_rest.h"
 #include "tools/backend.h"
-#include "tools/care.h"
 #include "tools/command.h"
-#include "tools/mounting.h"
+#include "tools/daemon_control.h"
+#include "tools/gc_policy.h"
+#include "tools/offline_sessions.h"
+#include "tools/output.h"
 #include "tools/sessions.h"
-#include "tools/shown.h"
 
 struct new_request {
     bool as_url;
@@ -74,13 +74,13 @@ static int key_from_conf(struct store *store, const struct build_spec *spec,
                          char ret_key[SHA256_HEX_LENGTH + 1])
 {
     struct build_result result;
-    int r = spec_check(spec);
+    int r = build_spec_check(spec);
     if (r == 0)
         r = build_template(store, spec, &result);
     if (r == -EINTR)
         interrupt_raise();
     if (r == 0 && !result.was_hit)
-        care_after_build(store, result.key);
+        gc_policy_after_build(store, result.key);
     if (r == 0)
         (void)snprintf(ret_key, SHA256_HEX_LENGTH + 1, "%s", result.key);
     return r;
@@ -89,19 +89,19 @@ static int key_from_conf(struct store *store, const struct build_spec *spec,
 /* What the command line names: a section of mintfs.conf, its only one, or a template in the store. */
 static int find_key(struct store *store, const char *template, char ret_key[SHA256_HEX_LENGTH + 1])
 {
-    const struct conf_request request = {.section = template};
+    const struct project_conf_request request = {.section = template};
     AUTO_SPEC struct build_spec *spec = NULL;
-    int r = template ? named_section(template, &spec) : conf_read(&request, &spec);
+    int r = template ? named_section(template, &spec) : project_conf_read(&request, &spec);
     if (r < 0)
         return r;
     if (spec)
         return key_from_conf(store, spec, ret_key);
-    AUTO_CONF_FOUND struct conf_found conf = {.text = NULL};
+    AUTO_CONF_FOUND struct project_conf_found conf = {.text = NULL};
     char last[SHA256_HEX_LENGTH + 1];
     /* Neither a section nor a template: the sections that there are help more. */
-    if (template_name_is_valid(template) && conf_find(&conf) == 1 &&
+    if (template_name_is_valid(template) && project_conf_find(&conf) == 1 &&
         template_key_of_name(store, template, last) == -ENOENT)
-        return conf_read(&request, &spec);
+        return project_conf_read(&request, &spec);
     return named_resolve(store, template, ret_key);
 }
 
@@ -116,7 +116,7 @@ static int is_mounted(const struct store *store, const struct made_session *made
 {
     AUTO_SERVE_FOUND struct serve_found found = {0};
     AUTO_FREE char *path = NULL;
-    int r = mounting_find(store, &found);
+    int r = daemon_find(store, &found);
     if (r <= 0)
         return r;
     if (asprintf(&path, "%s/sessions/%s/%s", found.mount_point, made->key, made->id) < 0) {
@@ -144,7 +144,7 @@ static int check_elsewhere(const struct store *store, const struct made_session 
 {
     int r = made->choice.backend == BACKEND_COPY ? is_mounted(store, made) : is_copied(store, made);
     if (r == 0)
-        r = uses_each_id_at_rest(store, is_this_id, (void *)(uintptr_t)made);
+        r = sessions_each_id_at_rest(store, is_this_id, (void *)(uintptr_t)made);
     return r > 0 ? say_exists(made) : r;
 }
 
@@ -382,10 +382,10 @@ static void print_url(const char *directory, const char *file)
 static int print_made(const struct new_request *request, const struct made_session *made)
 {
     if (request->as_json)
-        return shown_json(json_pack(
-            "{s:o, s:s, s:s, s:s, s:s, s:o*}", "path", shown_text(made->path), "key", made->key,
+        return output_json(json_pack(
+            "{s:o, s:s, s:s, s:s, s:s, s:o*}", "path", output_text(made->path), "key", made->key,
             "id", made->id, "backend", backend_name(made->choice.backend), "why", made->choice.why,
-            "owner_lock", made->owner_lock ? shown_text(made->owner_lock) : NULL));
+            "owner_lock", made->owner_lock ? output_text(made->owner_lock) : NULL));
     if (made->file)
         print_url(made->path, made->file);
     else

@@ -1,7 +1,7 @@
 /*
  * mintfs show: everything about one template.
  *
- * With --json: the template as tools/inventory.h says, with "path", "salt" (or null), "arguments",
+ * With --json: the template as tools/listing.h says, with "path", "salt" (or null), "arguments",
  * "environment", "inputs": [{"path", "sha256"}...], "files": [{"path", "type":
  * "file"|"directory"|"link", "mode", "size_bytes", "sha256", "target", "sqlite", "wal"}...] and
  * "warnings" besides; its "sessions" are rows.
@@ -17,14 +17,14 @@
 #include "fs/store/catalog.h"
 #include "fs/store/named.h"
 #include "tools/command.h"
-#include "tools/inventory.h"
-#include "tools/shown.h"
+#include "tools/listing.h"
+#include "tools/output.h"
 
 static json_t *list_of(char *const *texts)
 {
     json_t *array = json_array();
     for (size_t i = 0; array && texts && texts[i]; i++)
-        (void)json_array_append_new(array, shown_text(texts[i]));
+        (void)json_array_append_new(array, output_text(texts[i]));
     return array;
 }
 
@@ -39,9 +39,9 @@ static json_t *inputs_of(const struct manifest *manifest)
 {
     json_t *array = json_array();
     for (size_t i = 0; array && i < manifest->input_count; i++)
-        (void)json_array_append_new(array, json_pack("{s:o, s:o}", "path",
-                                                     shown_text(manifest->inputs[i].path), "sha256",
-                                                     digest_of(manifest->inputs[i].digest)));
+        (void)json_array_append_new(
+            array, json_pack("{s:o, s:o}", "path", output_text(manifest->inputs[i].path), "sha256",
+                             digest_of(manifest->inputs[i].digest)));
     return array;
 }
 
@@ -52,11 +52,11 @@ static json_t *file_of(const struct manifest_entry *entry)
     bool is_file = entry->type == ENTRY_FILE;
     char mode[8];
     (void)snprintf(mode, sizeof(mode), "%04o", (unsigned)entry->mode & 07777);
-    return json_pack("{s:o, s:s, s:s, s:I, s:o, s:o, s:b, s:b}", "path", shown_text(entry->path),
+    return json_pack("{s:o, s:s, s:s, s:I, s:o, s:o, s:b, s:b}", "path", output_text(entry->path),
                      "type", types[entry->type], "mode", mode, "size_bytes",
                      (json_int_t)entry->size_bytes, "sha256",
                      is_file ? digest_of(entry->digest) : json_null(), "target",
-                     entry->target ? shown_text(entry->target) : json_null(), "sqlite",
+                     entry->target ? output_text(entry->target) : json_null(), "sqlite",
                      entry->is_sqlite, "wal", entry->starts_in_wal);
 }
 
@@ -68,7 +68,7 @@ static json_t *files_of(const struct manifest *manifest)
     return array;
 }
 
-static json_t *sessions_of(const struct inventory *inventory, const char *key)
+static json_t *sessions_of(const struct template_listing *inventory, const char *key)
 {
     json_t *array = json_array();
     for (size_t i = 0; array && i < json_array_size(inventory->sessions); i++) {
@@ -83,7 +83,7 @@ static int describe(const struct store *store, const char *key, json_t **ret_jso
 {
     AUTO_FREE char *path = NULL;
     AUTO_MANIFEST struct manifest *manifest = NULL;
-    AUTO_INVENTORY struct inventory inventory = {.templates = NULL};
+    AUTO_INVENTORY struct template_listing inventory = {.templates = NULL};
     if (asprintf(&path, "%s/v1/templates/%s", store->path, key) < 0) {
         path = NULL;
         return -ENOMEM;
@@ -95,19 +95,19 @@ static int describe(const struct store *store, const char *key, json_t **ret_jso
     if (r == -ENOENT)
         return log_fail(EBADMSG, "%s/manifest.json: missing: the template is damaged", path);
     if (r == 0)
-        r = inventory_read(store, &inventory);
+        r = template_listing_read(store, &inventory);
     if (r < 0)
         return r;
-    const json_t *row = inventory_find(&inventory, key);
+    const json_t *row = template_listing_find(&inventory, key);
     if (!row)
         return log_fail(ENOENT, "template %.*s was evicted meanwhile", SHOWN_KEY, key);
     json_t *json = json_copy((json_t *)(uintptr_t)row);
     if (!json)
         return -ENOMEM;
-    (void)json_object_set_new(json, "path", shown_text(path));
+    (void)json_object_set_new(json, "path", output_text(path));
     (void)json_object_set_new(json, "builder", list_of(manifest->builder));
     (void)json_object_set_new(json, "salt",
-                              manifest->salt ? shown_text(manifest->salt) : json_null());
+                              manifest->salt ? output_text(manifest->salt) : json_null());
     (void)json_object_set_new(json, "arguments", list_of(manifest->arguments));
     (void)json_object_set_new(json, "environment", list_of(manifest->environment));
     (void)json_object_set_new(json, "inputs", inputs_of(manifest));
@@ -134,8 +134,8 @@ static void print_field(const char *title, const char *value)
         line = NULL;
         return;
     }
-    /* The blanks behind the title stay together: shown_wrapped() breaks at single ones. */
-    shown_wrapped(line, INDENT);
+    /* The blanks behind the title stay together: output_wrapped() breaks at single ones. */
+    output_wrapped(line, INDENT);
 }
 
 static void print_list(const char *title, const json_t *texts)
@@ -160,7 +160,7 @@ static void print_time(const char *title, int64_t ns)
     char when[SHOWN_SIZE];
     char age[SHOWN_SIZE];
     char line[2 * SHOWN_SIZE + 16];
-    (void)snprintf(line, sizeof(line), "%s, %s ago", shown_time(ns, when), shown_age(ns, age));
+    (void)snprintf(line, sizeof(line), "%s, %s ago", output_time(ns, when), output_age(ns, age));
     print_field(title, line);
 }
 
@@ -188,7 +188,7 @@ static void print_files(const json_t *files)
         const char *type = json_string_value(json_object_get(file, "type"));
         bool is_file = !strcmp(type, "file");
         if (asprintf(&line, "%s %s %s%s", json_string_value(json_object_get(file, "mode")),
-                     is_file ? shown_size((uint64_t)number(file, "size_bytes"), size) : type,
+                     is_file ? output_size((uint64_t)number(file, "size_bytes"), size) : type,
                      json_string_value(json_object_get(file, "path")),
                      json_is_true(json_object_get(file, "wal"))      ? " (SQLite, WAL)"
                      : json_is_true(json_object_get(file, "sqlite")) ? " (SQLite)"
@@ -209,12 +209,12 @@ static void print_text(const json_t *json)
     if (*json_string_value(json_object_get(json, "label")))
         print_field("label", json_string_value(json_object_get(json, "label")));
     print_field("path", json_string_value(json_object_get(json, "path")));
-    print_field("size", shown_size((uint64_t)number(json, "size_bytes"), text));
+    print_field("size", output_size((uint64_t)number(json, "size_bytes"), text));
     print_time("made", number(json, "created_ns"));
-    print_field("in", shown_duration(number(json, "build_time_ns"), text));
+    print_field("in", output_duration(number(json, "build_time_ns"), text));
     print_time("used", number(json, "last_used_ns"));
     (void)snprintf(line, sizeof(line), "%" PRId64 ", which saved %s", number(json, "hits"),
-                   shown_duration(number(json, "saved_ns"), text));
+                   output_duration(number(json, "saved_ns"), text));
     print_field("hits", line);
     (void)snprintf(line, sizeof(line), "%zu", json_array_size(json_object_get(json, "sessions")));
     print_field("sessions", line);
@@ -258,7 +258,7 @@ int cmd_show(int argc, char **argv)
     if (r < 0)
         return command_status(r);
     if (as_json)
-        r = shown_json(json_incref(json));
+        r = output_json(json_incref(json));
     else
         print_text(json);
     json_decref(json);

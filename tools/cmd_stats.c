@@ -15,11 +15,11 @@
 #include "fs/base/log.h"
 #include "fs/mount/serve.h"
 #include "fs/store/catalog.h"
+#include "tools/columns.h"
 #include "tools/command.h"
-#include "tools/inventory.h"
-#include "tools/mounting.h"
-#include "tools/shown.h"
-#include "tools/table.h"
+#include "tools/daemon_control.h"
+#include "tools/listing.h"
+#include "tools/output.h"
 
 static const char *const sums[] = {"hits",     "misses",      "builds",  "build_time_ns",
                                    "saved_ns", "built_bytes", "evicted", "evicted_bytes",
@@ -71,7 +71,7 @@ static int add_live(const struct store *store, json_t *days)
     if (r <= 0)
         return r;
     json_t *status;
-    if (mounting_read_status(found.mount_point, &status, NULL) < 0)
+    if (daemon_read_status(found.mount_point, &status, NULL) < 0)
         return 0;
     const json_t *counters = json_object_get(status, "counters");
     json_t *requests = json_object_get(counters, "requests");
@@ -100,7 +100,7 @@ static json_t *sum_up(const json_t *days)
     return total;
 }
 
-static json_t *now_of(const struct inventory *inventory)
+static json_t *now_of(const struct template_listing *inventory)
 {
     json_int_t bytes = 0;
     json_int_t own = 0;
@@ -122,7 +122,7 @@ static int64_t number(const json_t *row, const char *member)
     return json_integer_value(json_object_get(row, member));
 }
 
-static int add_row(struct table *table, const char *title, const json_t *row)
+static int add_row(struct columns *table, const char *title, const json_t *row)
 {
     char texts[9][SHOWN_SIZE];
     static const char *const counts[] = {"hits",    "misses",   "builds",
@@ -133,13 +133,13 @@ static int add_row(struct table *table, const char *title, const json_t *row)
                            texts[0],
                            texts[1],
                            texts[2],
-                           shown_duration(number(row, "saved_ns"), texts[6]),
-                           shown_duration(number(row, "build_time_ns"), texts[7]),
-                           shown_size((uint64_t)number(row, "built_bytes"), texts[8]),
+                           output_duration(number(row, "saved_ns"), texts[6]),
+                           output_duration(number(row, "build_time_ns"), texts[7]),
+                           output_size((uint64_t)number(row, "built_bytes"), texts[8]),
                            texts[3],
                            texts[4],
                            texts[5]};
-    return table_add(table, cells);
+    return columns_add(table, cells);
 }
 
 static int print_text(const json_t *days, const json_t *total, const json_t *now)
@@ -156,8 +156,8 @@ static int print_text(const json_t *days, const json_t *total, const json_t *now
         {.title = "SESSIONS", .right = true, .rank = 2},
         {.title = "REQUESTS", .right = true, .rank = 3},
     };
-    AUTO_TABLE struct table *table = NULL;
-    int r = table_new(columns, ARRAY_LENGTH(columns), &table);
+    AUTO_TABLE struct columns *table = NULL;
+    int r = columns_new(columns, ARRAY_LENGTH(columns), &table);
     for (size_t i = 0; r == 0 && i < json_array_size(days); i++) {
         const json_t *row = json_array_get(days, i);
         r = add_row(table, json_string_value(json_object_get(row, "day")), row);
@@ -166,27 +166,27 @@ static int print_text(const json_t *days, const json_t *total, const json_t *now
         r = add_row(table, "in all", total);
     if (r < 0)
         return r;
-    table_print(table);
+    columns_print(table);
     char templates[SHOWN_SIZE];
     char sessions[SHOWN_SIZE];
     char bytes[SHOWN_SIZE];
     char own[SHOWN_SIZE];
-    shown_line("now: %s, %s; %s, %s of their own",
-               shown_count((uint64_t)number(now, "templates"), "template", templates),
-               shown_size((uint64_t)number(now, "bytes"), bytes),
-               shown_count((uint64_t)number(now, "sessions"), "session", sessions),
-               shown_size((uint64_t)number(now, "own_bytes"), own));
+    output_line("now: %s, %s; %s, %s of their own",
+                output_count((uint64_t)number(now, "templates"), "template", templates),
+                output_size((uint64_t)number(now, "bytes"), bytes),
+                output_count((uint64_t)number(now, "sessions"), "session", sessions),
+                output_size((uint64_t)number(now, "own_bytes"), own));
     return 0;
 }
 
 static int tell(bool as_json)
 {
     AUTO_STORE struct store *store = NULL;
-    AUTO_INVENTORY struct inventory inventory = {.templates = NULL};
+    AUTO_INVENTORY struct template_listing inventory = {.templates = NULL};
     json_t *days = json_array();
     int r = days ? store_open_existing(&store) : -ENOMEM;
     if (r >= 0)
-        r = inventory_read(store, &inventory);
+        r = template_listing_read(store, &inventory);
     if (r == 0 && store)
         r = catalog_each_day(store->catalog, add_day, days);
     if (r == 0 && store)
@@ -194,7 +194,7 @@ static int tell(bool as_json)
     json_t *total = r == 0 ? sum_up(days) : NULL;
     json_t *now = r == 0 ? now_of(&inventory) : NULL;
     if (r == 0 && as_json)
-        r = shown_json(json_pack("{s:O, s:O, s:O}", "days", days, "total", total, "now", now));
+        r = output_json(json_pack("{s:O, s:O, s:O}", "days", days, "total", total, "now", now));
     else if (r == 0)
         r = print_text(days, total, now);
     json_decref(days);

@@ -5,7 +5,7 @@
 
 #include "fs/store/store.h"
 #include "tools/command.h"
-#include "tools/mounting.h"
+#include "tools/daemon_control.h"
 
 int cmd_umount(int argc, char **argv)
 {
@@ -25,6 +25,6 @@ int cmd_umount(int argc, char **argv)
     if (r == 0 && !store)
         return EXIT_MISSING;
     if (r >= 0)
-        r = mounting_take_away(store, optind < argc ? argv[optind] : NULL);
+        r = daemon_take_away(store, optind < argc ? argv[optind] : NULL);
     return command_status(r);
 }

@@ -5,7 +5,8 @@
  * are named, always their contents.
  *
  * With --json: {"templates", "bytes": read, "problems": [{"kind": "damaged"|"unknown"|"gone"|
- * "stale"|"leftover"|"foreign", "what": KEY or name, "repaired"}...]}; with --rebuild {"key", "differences": [...]}.
+ * "stale"|"leftover"|"foreign", "what": KEY or name, "repaired"}...]}; with --rebuild {"key",
+ * "differences": [...]}.
  */
 #include <fcntl.h>
 #include <getopt.h>
@@ -14,26 +15,26 @@
 #include <sys/stat.h>
 
 #include "fs/base/dir.h"
+#include "fs/base/interrupt.h"
 #include "fs/base/io.h"
 #include "fs/base/lock.h"
 #include "fs/base/log.h"
 #include "fs/base/progress.h"
-#include "fs/overlay/uses.h"
+#include "fs/client/used_keys.h"
+#include "fs/store/build_leftovers.h"
 #include "fs/store/catalog.h"
 #include "fs/store/fingerprint.h"
 #include "fs/store/foreign.h"
 #include "fs/store/gc.h"
-#include "fs/store/interrupt.h"
 #include "fs/store/links.h"
 #include "fs/store/named.h"
 #include "fs/store/pin.h"
-#include "fs/store/rebuild.h"
-#include "fs/store/sweep.h"
+#include "fs/store/reproduce.h"
 #include "fs/store/template.h"
 #include "fs/store/verify.h"
-#include "tools/care.h"
 #include "tools/command.h"
-#include "tools/shown.h"
+#include "tools/gc_policy.h"
+#include "tools/output.h"
 
 struct verifying {
     struct store *store;
@@ -62,9 +63,9 @@ static void verifying_fini(struct verifying *verifying)
 static void add_problem(struct verifying *verifying, const char *kind, const char *what,
                         bool repaired)
 {
-    (void)json_array_append_new(
-        verifying->problems,
-        json_pack("{s:s, s:o, s:b}", "kind", kind, "what", shown_text(what), "repaired", repaired));
+    (void)json_array_append_new(verifying->problems,
+                                json_pack("{s:s, s:o, s:b}", "kind", kind, "what",
+                                          output_text(what), "repaired", repaired));
     verifying->unrepaired += !repaired;
 }
 
@@ -169,7 +170,7 @@ static int settle_damaged(struct verifying *verifying)
 {
     size_t count = verifying->damaged.count;
     AUTO_FREE enum gc_fate *fates = calloc(count + 1, sizeof(*fates));
-    const struct gc_options options = {.uses = uses_gather};
+    const struct gc_options options = {.uses = used_keys_gather};
     int r = fates ? 0 : -ENOMEM;
     for (size_t i = 0; r == 0 && i < verifying->untold.count; i++)
         add_problem(verifying, "damaged", verifying->untold.items[i], false);
@@ -181,7 +182,7 @@ static int settle_damaged(struct verifying *verifying)
         if (gone)
             log_info("template %.*s is evicted: the next build makes it anew", SHOWN_KEY, key);
         else if (verifying->repair)
-            log_error("template %.*s stays damaged: %s", SHOWN_KEY, key, care_fate(fates[i]));
+            log_error("template %.*s stays damaged: %s", SHOWN_KEY, key, gc_policy_fate(fates[i]));
         add_problem(verifying, "damaged", key, gone);
     }
     return r;
@@ -274,7 +275,7 @@ static int find_unknown(struct verifying *verifying, const struct strlist *known
     int r = 0;
     for (size_t i = 0; r == 0 && i < verifying->keys.count; i++) {
         const char *key = verifying->keys.items[i];
-        sweep_lock_name(key, lock_name);
+        build_leftovers_lock_name(key, lock_name);
         if (!strlist_contains(known, key) && !is_told(verifying, key) &&
             template_exists(verifying->store, key) &&
             lock_holder(verifying->store->locks_fd, lock_name, holder, sizeof(holder)) != 1)
@@ -332,7 +333,7 @@ static int check_leftover(int dirfd UNUSED, const char *name, unsigned char type
     char lock_name[BUILD_LOCK_NAME_SIZE];
     char holder[64];
     (void)snprintf(key, sizeof(key), "%s", name);
-    sweep_lock_name(key, lock_name);
+    build_leftovers_lock_name(key, lock_name);
     if (sha256_is_hex(key) &&
         lock_holder(verifying->store->locks_fd, lock_name, holder, sizeof(holder)) == 1)
         return 0;
@@ -349,7 +350,7 @@ static int check_leftovers(struct verifying *verifying)
     if (r < 0)
         return store_log_error(verifying->store->path, r, "v1/building");
     if (verifying->repair)
-        sweep_building(verifying->store, NULL);
+        build_leftovers_sweep(verifying->store, NULL);
     return 0;
 }
 
@@ -372,11 +373,11 @@ static int tell_result(const struct verifying *verifying)
     char bytes[SHOWN_SIZE];
     size_t problems = json_array_size(verifying->problems);
     if (verifying->as_json)
-        return shown_json(
+        return output_json(
             json_pack("{s:I, s:I, s:O}", "templates", (json_int_t)verifying->keys.count, "bytes",
                       (json_int_t)verifying->read_bytes, "problems", verifying->problems));
     log_info("%zu template%s looked at, %s read: %zu problem%s%s", verifying->keys.count,
-             verifying->keys.count == 1 ? "" : "s", shown_size(verifying->read_bytes, bytes),
+             verifying->keys.count == 1 ? "" : "s", output_size(verifying->read_bytes, bytes),
              problems, problems == 1 ? "" : "s",
              verifying->unrepaired ? "; --repair mends what can be mended"
              : problems            ? ", mended"
@@ -424,7 +425,7 @@ static int rebuild(struct verifying *verifying)
     if (r >= 0)
         r = named_resolve(verifying->store, verifying->rebuild, key);
     if (r == 0)
-        r = rebuild_compare(verifying->store, key, spec, &lines);
+        r = reproduce_template(verifying->store, key, spec, &lines);
     if (r == -EINTR)
         interrupt_raise();
     if (r < 0)
@@ -432,11 +433,11 @@ static int rebuild(struct verifying *verifying)
     json_t *differences = json_array();
     for (size_t i = 0; i < lines.count; i++)
         if (verifying->as_json)
-            (void)json_array_append_new(differences, shown_text(lines.items[i]));
+            (void)json_array_append_new(differences, output_text(lines.items[i]));
         else
-            shown_line("%s", lines.items[i]);
+            output_line("%s", lines.items[i]);
     if (verifying->as_json)
-        r = shown_json(json_pack("{s:s, s:O}", "key", key, "differences", differences));
+        r = output_json(json_pack("{s:s, s:O}", "key", key, "differences", differences));
     else if (lines.count == 0)
         log_info("built again, %.*s is the same", SHOWN_KEY, key);
     json_decref(differences);

@@ -15,7 +15,7 @@
 #include "fs/mount/limits.h"
 #include "fs/mount/probe.h"
 #include "fs/store/catalog.h"
-#include "fs/store/config.h"
+#include "fs/store/settings.h"
 #include "tools/doctor.h"
 
 static const char uring_parameter[] = "/sys/module/fuse/parameters/enable_uring";
@@ -27,7 +27,7 @@ enum {
     /* close_range(2) is the newest call that there is no way around. */
     OLDEST_KERNEL = 5 * 1000 + 9,
     URING_KERNEL = 6 * 1000 + 14,
-    /* fs/overlay/copies.c leaves as much free: in Docker's 64 MiB nothing ever fits. */
+    /* fs/client/copies.c leaves as much free: in Docker's 64 MiB nothing ever fits. */
     SMALL_SHM_BYTES = 128 << 20,
 };
 
@@ -292,7 +292,7 @@ static void check_apparmor(struct doctor *doctor)
     struct setting_value setting = {.text = NULL};
     const char *home = getenv("HOME");
     size_t length = home ? strlen(home) : 0;
-    const char *mount = config_get(SETTING_MOUNT, &setting) == 0 ? setting.text : NULL;
+    const char *mount = settings_get(SETTING_MOUNT, &setting) == 0 ? setting.text : NULL;
     bool known = !mount || mount[0] != '/';
     for (size_t i = 0; !known && i < ARRAY_LENGTH(places); i++)
         known = !strncmp(mount, places[i], strlen(places[i]));

@@ -13,8 +13,8 @@
 #include "fs/mount/serve.h"
 #include "fs/store/store.h"
 #include "tools/backend.h"
+#include "tools/daemon_control.h"
 #include "tools/doctor.h"
-#include "tools/mounting.h"
 
 enum {
     /* Less than this and the next build may not fit. */
@@ -289,7 +289,7 @@ static int check_dead_mount(const struct mountpoint_entry *entry, void *context)
 static const char *describe_requests(const char *mount_point)
 {
     json_t *status;
-    if (mounting_read_status(mount_point, &status, NULL) < 0)
+    if (daemon_read_status(mount_point, &status, NULL) < 0)
         return "; it does not answer to you";
     bool uring = json_is_true(json_object_get(json_object_get(status, "options"), "io_uring"));
     json_decref(status);

@@ -13,9 +13,9 @@
 #include "fs/base/here.h"
 #include "fs/base/log.h"
 #include "fs/base/wrap.h"
-#include "help_text.h"
 #include "tools/command.h"
-#include "tools/shown.h"
+#include "tools/help_text.h"
+#include "tools/output.h"
 #include "tools/status_report.h"
 
 static const struct command commands[] = {
@@ -64,7 +64,7 @@ static int print_version(void)
 static int print_help(FILE *stream)
 {
     enum { INDENT = 12 };
-    unsigned width = stream == stdout ? shown_columns() : wrap_columns(STDERR_FILENO);
+    unsigned width = stream == stdout ? output_columns() : wrap_columns(STDERR_FILENO);
     wrap_print(stream, "usage: mintfs [-C DIR] COMMAND [OPTION]... [ARGUMENT]...", 0, INDENT,
                width);
     fputs("\n\n", stream);
@@ -131,13 +131,13 @@ int command_help(const char *command)
         usage = NULL;
         return EXIT_FAILED;
     }
-    shown_wrapped(usage, INDENT);
+    output_wrapped(usage, INDENT);
     putchar('\n');
-    shown_wrapped(row->summary, 0);
+    output_wrapped(row->summary, 0);
     for (size_t i = 0; i < ARRAY_LENGTH(help_texts); i++)
         if (!strcmp(help_texts[i].command, row->name)) {
             putchar('\n');
-            shown_paragraphs(help_texts[i].text);
+            output_paragraphs(help_texts[i].text);
         }
     return command_flush();
 }
@@ -186,8 +186,8 @@ static void fill_standard_descriptors(void)
 }
 
 /*
- * Takes the options before the command off: -C DIR, -CDIR, --directory DIR, --directory=DIR; several
- * add up, as with make. A failure is logged.
+ * Takes the options before the command off: -C DIR, -CDIR, --directory DIR, --directory=DIR;
+ * several add up, as with make. A failure is logged.
  */
 static int enter_directories(int argc, char **argv, int *ret_words)
 {
@@ -215,7 +215,8 @@ static int enter_directories(int argc, char **argv, int *ret_words)
     return 0;
 }
 
-/* The command of a command line whose directories could not be entered: key and build end as env(1). */
+/* The command of a command line whose directories could not be entered: key and build end as
+ * env(1). */
 static int status_of_bad_directory(int argc, char **argv, int error)
 {
     for (int i = 1; i < argc; i++)

@@ -6,11 +6,11 @@
 #include <sys/random.h>
 
 #include "fs/base/log.h"
-#include "fs/overlay/copies.h"
+#include "fs/client/copies.h"
 #include "fs/overlay/scratch.h"
-#include "fs/overlay/uses.h"
+#include "fs/overlay/scratch_registry.h"
 #include "fs/store/named.h"
-#include "tools/mounting.h"
+#include "tools/daemon_control.h"
 
 void sessions_fini(struct session_table *table)
 {
@@ -78,7 +78,7 @@ static int add_at_rest(const struct session_at_rest *session, void *context)
 static int read_mounted(const struct store *store, struct session_table *table)
 {
     AUTO_SERVE_FOUND struct serve_found found = {0};
-    int r = mounting_find(store, &found);
+    int r = daemon_find(store, &found);
     if (r == 0 && found.mount_point)
         log_warning("the mount at %s (process %d) is out of reach: its sessions are not listed",
                     found.mount_point, found.pid);
@@ -86,7 +86,7 @@ static int read_mounted(const struct store *store, struct session_table *table)
         return r;
     json_t *status;
     json_error_t error;
-    r = mounting_read_status(found.mount_point, &status, &error);
+    r = daemon_read_status(found.mount_point, &status, &error);
     if (r == -ESHUTDOWN || r == -ENOTCONN) {
         log_warning("the mount at %s is about to end: its sessions are not listed",
                     found.mount_point);
@@ -109,7 +109,7 @@ int sessions_read(const struct store *store, struct session_table *ret_table)
     int r = read_mounted(store, &table);
     if (r < 0)
         return r;
-    r = uses_each_id_at_rest(store, add_at_rest, &table);
+    r = sessions_each_id_at_rest(store, add_at_rest, &table);
     if (r < 0)
         return r;
     r = copies_sweep_each(store, add_copy, &table);

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "fs/base/log.h"
-#include "fs/store/conf.h"
+#include "fs/store/project_conf.h"
 #include "tools/command.h"
 
 enum { OPTION_SALT = 256, OPTION_ROOT, OPTION_AS, OPTION_FILE, OPTION_TO, OPTION_JSON };
@@ -35,7 +35,7 @@ struct reading {
 
 static void reading_fini(struct reading *reading)
 {
-    spec_free(reading->flags);
+    build_spec_free(reading->flags);
 }
 
 static int replace(char **place, const char *value)
@@ -140,10 +140,10 @@ static int read_conf(int argc, char **argv, struct reading *reading, struct buil
     if (argc - optind > 1)
         return usage(argv[0], "one template's name at most; a builder goes behind --, before ",
                      argv[optind]);
-    const struct conf_request request = {.section = optind < argc ? argv[optind] : NULL,
-                                         .root = reading->root};
+    const struct project_conf_request request = {.section = optind < argc ? argv[optind] : NULL,
+                                                 .root = reading->root};
     AUTO_SPEC struct build_spec *spec = NULL;
-    int r = conf_read(&request, &spec);
+    int r = project_conf_read(&request, &spec);
     if (r == 0)
         r = merge(spec, reading->flags);
     if (r == 0)
@@ -161,7 +161,7 @@ static int read_builder(int argc, char **argv, struct reading *reading,
         r = strlist_add(&reading->flags->builder, argv[i]);
     if (r < 0)
         return log_errno(r, "%s", argv[0]);
-    r = spec_set_root(reading->flags, reading->root);
+    r = build_spec_set_root(reading->flags, reading->root);
     if (r == 0)
         *ret_spec = steal_pointer(&reading->flags);
     return r;
@@ -169,7 +169,7 @@ static int read_builder(int argc, char **argv, struct reading *reading,
 
 int spec_request_read(int argc, char **argv, unsigned takes, struct spec_request *ret_request)
 {
-    CLEANUP(reading_fini) struct reading reading = {.flags = spec_new()};
+    CLEANUP(reading_fini) struct reading reading = {.flags = build_spec_new()};
     if (!reading.flags)
         return log_errno(ENOMEM, "%s", argv[0]);
     struct spec_request request = {.spec = NULL};
@@ -194,5 +194,5 @@ int spec_request_read(int argc, char **argv, unsigned takes, struct spec_request
 
 void spec_request_fini(struct spec_request *request)
 {
-    spec_free(request->spec);
+    build_spec_free(request->spec);
 }

@@ -7,7 +7,7 @@
 #include <stdbool.h>
 
 #include "fs/base/cleanup.h"
-#include "fs/store/spec.h"
+#include "fs/store/build_spec.h"
 
 struct spec_request {
     struct build_spec *spec; /* root settled, builder known */

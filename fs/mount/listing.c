@@ -2,8 +2,8 @@
 
 #include <string.h>
 
+#include "fs/base/hash.h"
 #include "fs/base/sha256.h"
-#include "fs/base/table.h"
 #include "fs/overlay/cookies.h"
 #include "fs/store/template.h"
 

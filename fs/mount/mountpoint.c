@@ -15,7 +15,7 @@
 #include "fs/base/io.h"
 #include "fs/base/log.h"
 #include "fs/base/process_search.h"
-#include "fs/store/config.h"
+#include "fs/store/settings.h"
 
 /* ---- what is mounted where ---- */
 
@@ -204,7 +204,7 @@ static int private_in_tmp(const char *path)
 int mountpoint_default_path(char **ret_path, bool *ret_in_tmp)
 {
     struct setting_value setting;
-    int r = config_get(SETTING_MOUNT, &setting);
+    int r = settings_get(SETTING_MOUNT, &setting);
     if (r < 0)
         return r;
     const char *wanted = setting.text;

@@ -22,7 +22,7 @@
  *                             directory's stale, since the kernel checks its mode
  *     READ          once      keep_cache: pages of templates and sessions stay over close and open;
  *                             what nearly every session reads is stored in the page cache when
- *                             its file is first opened (hot.h), which also saves the GETATTR that
+ *                             its file is first opened (prefetch.h), which also saves the GETATTR that
  *                             stat(2) sends after a READ, for the access time
  *     WRITE         late      writeback, unless strict: pages gather, and a rewritten one is sent
  *                             once; mtime and size are then the kernel's, flushed by SETATTR

@@ -34,7 +34,7 @@ static void list_sessions(struct server *server, const struct inode *inode, uint
     if (cookie < COOKIE_PARENT && !add_entry("..", tree_listing(server->tree, INODE_SESSIONS)->ino,
                                              S_IFDIR, COOKIE_PARENT, reply))
         return;
-    scratch_readdir(server->scratch, base_key(inode->base), cookie, add_entry, reply);
+    scratch_readdir(server->scratch, lower_key(inode->base), cookie, add_entry, reply);
 }
 
 static int list(struct server *server, struct target target, uint64_t cookie, struct reply *reply)

@@ -24,7 +24,7 @@ static int open_template(fuse_req_t req, struct inode *inode, struct fuse_file_i
     int fd = -1;
     int r = verifier_require(req, inode->base);
     if (r == 0)
-        r = base_file_acquire(inode->base, inode->entry, &fd);
+        r = lower_file_acquire(inode->base, inode->entry, &fd);
     if (r < 0)
         return r;
     info->fh = (uint64_t)fd;
@@ -99,7 +99,7 @@ static void close_target(struct server *server, struct target target,
     else if (target.inode->kind == INODE_STATUS)
         free((void *)(uintptr_t)info->fh);
     else
-        base_file_release(target.inode->base, target.inode->entry);
+        lower_file_release(target.inode->base, target.inode->entry);
     server_closed(server);
 }
 

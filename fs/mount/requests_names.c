@@ -37,7 +37,7 @@ void handle_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
         else
             reply_node(req, node);
     } else if (target.inode->kind == INODE_SESSIONS_OF) {
-        r = scratch_session_find(server->scratch, base_key(target.inode->base), name, &node);
+        r = scratch_session_find(server->scratch, lower_key(target.inode->base), name, &node);
         if (r < 0)
             reply_result(req, r);
         else
@@ -175,7 +175,7 @@ void handle_readlink(fuse_req_t req, fuse_ino_t id)
     else if (target.inode->kind == INODE_NAME)
         fuse_reply_readlink(req, target.inode->target);
     else
-        fuse_reply_readlink(req, base_entry(target.inode->base, target.inode->entry)->target);
+        fuse_reply_readlink(req, lower_entry(target.inode->base, target.inode->entry)->target);
 }
 
 /* Whose a new node is, as ext4 does it: the caller's, but a setgid directory gives its group. */
@@ -262,19 +262,19 @@ static int make_session(fuse_req_t req, struct inode *parent, const char *name, 
     /* Evicted and built anew since the directory was looked up, the template is another. */
     enum { TRIES = 3 };
     bool is_again =
-        emptied_take(server->emptied, base_key(parent->base), name, caller->uid, &options.lease);
+        emptied_take(server->emptied, lower_key(parent->base), name, caller->uid, &options.lease);
     if (is_again)
         options.mode |= S_ISVTX;
     r = -ENOENT;
     for (int i = 0; r == -ENOENT && i < TRIES; i++) {
-        struct base *base;
-        r = scratch_base(server->scratch, base_key(parent->base), &base);
+        struct lower *base;
+        r = scratch_lower(server->scratch, lower_key(parent->base), &base);
         if (r < 0)
             return r;
         r = verifier_require(req, base);
         if (r == 0)
             r = scratch_session_new(server->scratch, base, name, &options, ret_node);
-        base_unref(base);
+        lower_unref(base);
     }
     if (r == 0 && is_again)
         r = clear_session(server, *ret_node);
@@ -339,7 +339,7 @@ void handle_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
         if (r == 0)
             r = session_rmdir(target.node, name);
     } else if (target.inode->kind == INODE_SESSIONS_OF) {
-        r = discard_session(server, base_key(target.inode->base), name);
+        r = discard_session(server, lower_key(target.inode->base), name);
     } else {
         r = refusal(target.inode);
     }
@@ -356,7 +356,7 @@ static int rename_session(struct server *server, const struct inode *from, const
         return -EXDEV;
     if (flags & ~(unsigned)RENAME_NOREPLACE)
         return -EINVAL;
-    return scratch_session_rename(server->scratch, base_key(from->base), name, new_name,
+    return scratch_session_rename(server->scratch, lower_key(from->base), name, new_name,
                                   !(flags & RENAME_NOREPLACE));
 }
 

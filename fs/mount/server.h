@@ -152,7 +152,7 @@ void verifier_stop(struct server *server);
  * Before anything of the template is used: 0 if it is verified. Else waits for that, as verifier.c
  * states: -EAGAIN where it takes longer, -EBADMSG (said) where it is damaged, -ESHUTDOWN. No lock held.
  */
-MUST_CHECK int verifier_require(fuse_req_t req, struct base *base);
+MUST_CHECK int verifier_require(fuse_req_t req, struct lower *base);
 /* How many templates are being verified or wait for their turn. */
 unsigned verifier_count(struct server *server);
 

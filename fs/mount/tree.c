@@ -3,7 +3,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "fs/base/table.h"
+#include "fs/base/hash.h"
 #include "fs/mount/listing.h"
 #include "fs/store/template.h"
 
@@ -64,7 +64,7 @@ int tree_new(const struct tree_options *options, struct tree **ret_tree)
 static void free_dynamic(struct tree *tree, struct dynamic_inode *dynamic)
 {
     HASH_DEL(tree->dynamic, dynamic);
-    base_unref(dynamic->inode.base);
+    lower_unref(dynamic->inode.base);
     free(dynamic);
 }
 
@@ -92,26 +92,26 @@ struct inode *tree_listing(struct tree *tree, enum inode_kind kind)
 }
 
 /* The inode of that identity, made if need be; takes the reference to the base over. */
-static int get_dynamic(struct tree *tree, const struct identity *identity, struct base *base,
+static int get_dynamic(struct tree *tree, const struct identity *identity, struct lower *base,
                        struct inode **ret_inode)
 {
     AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&tree->mutex);
     struct dynamic_inode *dynamic;
     HASH_FIND(hh, tree->dynamic, identity, sizeof(*identity), dynamic);
     if (dynamic) {
-        base_unref(base);
+        lower_unref(base);
     } else {
         dynamic = calloc(1, sizeof(*dynamic));
         if (!dynamic || tree->next_ino == UINT32_MAX) {
             free(dynamic);
-            base_unref(base);
+            lower_unref(base);
             return -ENOMEM;
         }
         dynamic->identity = *identity;
         dynamic->inode = (struct inode){
             .kind = identity->kind,
             .ino = identity->kind == INODE_TEMPLATE
-                       ? TEMPLATE_INO + base_number(base, identity->entry)
+                       ? TEMPLATE_INO + lower_number(base, identity->entry)
                        : tree->next_ino++,
             .entry = identity->entry,
             .base = base,
@@ -121,7 +121,7 @@ static int get_dynamic(struct tree *tree, const struct identity *identity, struc
         HASH_ADD(hh, tree->dynamic, identity, sizeof(*identity), dynamic);
         if (!HASH_ADDED(dynamic)) {
             free(dynamic);
-            base_unref(base);
+            lower_unref(base);
             return -ENOMEM;
         }
     }
@@ -149,14 +149,14 @@ const struct inode *tree_known_sessions_of(struct tree *tree, const char *key)
     return dynamic ? &dynamic->inode : NULL;
 }
 
-static int get_of_base(struct tree *tree, enum inode_kind kind, struct base *base, uint32_t entry,
+static int get_of_base(struct tree *tree, enum inode_kind kind, struct lower *base, uint32_t entry,
                        struct inode **ret_inode)
 {
     struct identity identity;
-    fill_identity(&identity, kind, entry, base_key(base));
+    fill_identity(&identity, kind, entry, lower_key(base));
     /* Sessions of one key are of one directory, whatever base they stand on. */
     if (kind == INODE_TEMPLATE)
-        identity.base = base_number(base, BASE_ROOT);
+        identity.base = lower_number(base, BASE_ROOT);
     return get_dynamic(tree, &identity, base, ret_inode);
 }
 
@@ -181,8 +181,8 @@ static int lookup_key(struct tree *tree, enum inode_kind kind, const char *key,
     /* A base that is still in use may outlive its template. */
     if (!template_exists(tree->options.store, key))
         return -ENOENT;
-    struct base *base;
-    int r = scratch_base(tree->options.scratch, key, &base);
+    struct lower *base;
+    int r = scratch_lower(tree->options.scratch, key, &base);
     return r < 0 ? r : get_of_base(tree, kind, base, BASE_ROOT, ret_inode);
 }
 
@@ -216,10 +216,10 @@ int tree_lookup(struct tree *tree, struct inode *parent, const char *name, struc
                           parent->kind == INODE_TEMPLATES ? INODE_TEMPLATE : INODE_SESSIONS_OF,
                           name, ret_inode);
     case INODE_TEMPLATE: {
-        uint32_t entry = base_lookup(parent->base, parent->entry, name);
+        uint32_t entry = lower_lookup(parent->base, parent->entry, name);
         if (entry == BASE_NONE)
             return -ENOENT;
-        return get_of_base(tree, INODE_TEMPLATE, base_ref(parent->base), entry, ret_inode);
+        return get_of_base(tree, INODE_TEMPLATE, lower_ref(parent->base), entry, ret_inode);
     }
     default:
         return -ENOTDIR;
@@ -241,14 +241,14 @@ static void stat_entry(const struct inode *inode, struct stat *status)
 {
     if (inode->entry == BASE_ROOT) {
         status->st_mode = S_IFDIR | 0555;
-        status->st_nlink = 2 + base_directory_count(inode->base, BASE_ROOT);
+        status->st_nlink = 2 + lower_directory_count(inode->base, BASE_ROOT);
         return;
     }
-    const struct manifest_entry *entry = base_entry(inode->base, inode->entry);
+    const struct manifest_entry *entry = lower_entry(inode->base, inode->entry);
     switch (entry->type) {
     case ENTRY_DIRECTORY:
         status->st_mode = S_IFDIR | 0555;
-        status->st_nlink = 2 + base_directory_count(inode->base, inode->entry);
+        status->st_nlink = 2 + lower_directory_count(inode->base, inode->entry);
         break;
     case ENTRY_SYMLINK:
         status->st_mode = S_IFLNK | 0777;
@@ -292,7 +292,7 @@ void tree_stat(const struct tree *tree, const struct inode *inode, struct stat *
         ret_status->st_mode = S_IFDIR | (tree->options.shared ? 01777 : 0755);
         break;
     case INODE_TEMPLATE: {
-        int64_t created_ns = base_manifest(inode->base)->created_ns;
+        int64_t created_ns = lower_manifest(inode->base)->created_ns;
         struct timespec created = {.tv_sec = created_ns / 1000000000,
                                    .tv_nsec = created_ns % 1000000000};
         ret_status->st_atim = ret_status->st_mtim = ret_status->st_ctim = created;
@@ -336,11 +336,11 @@ static void list_entries(const struct inode *inode, uint64_t cookie, session_vis
                          void *context)
 {
     for (uint64_t i = cookie < COOKIE_FIRST ? 0 : cookie - COOKIE_FIRST + 1;; i++) {
-        uint32_t entry = base_child(inode->base, inode->entry, (uint32_t)i);
+        uint32_t entry = lower_child(inode->base, inode->entry, (uint32_t)i);
         if (entry == BASE_NONE)
             return;
-        if (!visit(base_name(inode->base, entry), TEMPLATE_INO + base_number(inode->base, entry),
-                   base_entry_type(inode->base, entry), COOKIE_FIRST + i, context))
+        if (!visit(lower_name(inode->base, entry), TEMPLATE_INO + lower_number(inode->base, entry),
+                   lower_entry_type(inode->base, entry), COOKIE_FIRST + i, context))
             return;
     }
 }

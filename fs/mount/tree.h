@@ -6,7 +6,7 @@
  * that a reply handed out by FORGET, so a pointer that it names is always alive.
  *
  * Inode numbers: sessions' are serial << 32 | number, with serials from 1; a template's files have
- * TEMPLATE_INO and a number (base.h), all else here is below 1 << 32. None is ever used again, as
+ * TEMPLATE_INO and a number (lower.h), all else here is below 1 << 32. None is ever used again, as
  * SQLite's locks (keyed by inode) need.
  */
 #ifndef MINTFS_MOUNT_TREE_H
@@ -16,7 +16,7 @@
 #include <stdint.h>
 #include <sys/stat.h>
 
-#include "fs/overlay/base.h"
+#include "fs/overlay/lower.h"
 #include "fs/overlay/scratch.h"
 
 enum inode_kind {
@@ -35,8 +35,8 @@ enum inode_kind {
 struct inode {
     enum inode_kind kind;
     uint64_t ino;
-    uint32_t entry;    /* of the base; BASE_ROOT for templates/KEY itself */
-    struct base *base; /* referenced */
+    uint32_t entry;     /* of the base; BASE_ROOT for templates/KEY itself */
+    struct lower *base; /* referenced */
     const char *target;
 };
 

@@ -31,7 +31,7 @@ enum {
 
 struct verification {
     TAILQ_ENTRY(verification) next;
-    struct base *base; /* referenced */
+    struct lower *base; /* referenced */
     unsigned waiters;
     bool done;
     int result; /* when done */
@@ -53,7 +53,7 @@ struct verifier {
 
 /* ---- the list; with the mutex held ---- */
 
-static struct verification *find(struct verifier *verifier, const struct base *base)
+static struct verification *find(struct verifier *verifier, const struct lower *base)
 {
     struct verification *verification;
     TAILQ_FOREACH(verification, &verifier->listed, next)
@@ -75,7 +75,7 @@ static void drop(struct verifier *verifier, struct verification *verification)
 {
     TAILQ_REMOVE(&verifier->listed, verification, next);
     verifier->listed_count--;
-    base_unref(verification->base);
+    lower_unref(verification->base);
     free(verification);
 }
 
@@ -93,13 +93,13 @@ static bool make_room(struct verifier *verifier)
     return false;
 }
 
-static struct verification *enlist(struct verifier *verifier, struct base *base)
+static struct verification *enlist(struct verifier *verifier, struct lower *base)
 {
     struct verification *verification =
         make_room(verifier) ? calloc(1, sizeof(*verification)) : NULL;
     if (!verification)
         return NULL;
-    verification->base = base_ref(base);
+    verification->base = lower_ref(base);
     TAILQ_INSERT_TAIL(&verifier->listed, verification, next);
     verifier->listed_count++;
     (void)pthread_cond_signal(&verifier->wanted);
@@ -108,11 +108,11 @@ static struct verification *enlist(struct verifier *verifier, struct base *base)
 
 /* ---- the thread ---- */
 
-static int verify(struct verifier *verifier, struct base *base)
+static int verify(struct verifier *verifier, struct lower *base)
 {
-    int r = base_verify(base, &verifier->stopping);
+    int r = lower_verify(base, &verifier->stopping);
     /* Evicted while it was read: nothing is wrong. */
-    return r < 0 && r != -ECANCELED && !base_is_current(base) ? -ENOENT : r;
+    return r < 0 && r != -ECANCELED && !lower_is_current(base) ? -ENOENT : r;
 }
 
 static void *run(void *context)
@@ -147,12 +147,12 @@ struct place {
 };
 
 /* How a request may wait; wait_ms 0: not at all. */
-static struct place place_of(fuse_req_t req, struct verifier *verifier, const struct base *base)
+static struct place place_of(fuse_req_t req, struct verifier *verifier, const struct lower *base)
 {
 #ifdef HAVE_FUSE_URING
     if (fuse_req_is_uring(req))
         return (struct place){&verifier->uring_waiters, URING_WAITERS_MAX,
-                              manifest_size_bytes(base_manifest(base)) <= URING_TEMPLATE_MAX_BYTES
+                              manifest_size_bytes(lower_manifest(base)) <= URING_TEMPLATE_MAX_BYTES
                                   ? URING_WAIT_MS
                                   : 0};
 #else
@@ -179,10 +179,10 @@ static void await(struct verifier *verifier, struct verification *verification,
     (*place->waiters)--;
 }
 
-int verifier_require(fuse_req_t req, struct base *base)
+int verifier_require(fuse_req_t req, struct lower *base)
 {
     struct verifier *verifier = server_of(req)->verifier;
-    int r = base_is_verified(base);
+    int r = lower_is_verified(base);
     if (r != 0)
         return r < 0 ? r : 0;
     struct place place = place_of(req, verifier, base);

@@ -39,7 +39,7 @@ struct session_header {
 
 /* What the session stands on: another template of the same key is not it. */
 struct template_record {
-    uint8_t digest[SHA256_SIZE_BYTES]; /* of base_digest() */
+    uint8_t digest[SHA256_SIZE_BYTES]; /* of lower_digest() */
 };
 
 /* What may change about a session itself: its ID (by a rename) and its lease. */

@@ -2,14 +2,14 @@
  * A session's whole state as one frame, which takes the place of a log that has grown long.
  *
  * In replaying it, what stands under a name is as in the template until a record says otherwise,
- * and any of the template's entries is found by its number, wherever it is (recovery.c). So it
+ * and any of the template's entries is found by its number, wherever it is (session_replay.c). So it
  * takes, in this order:
  *
  *  1. the names of the template that are gone, or stand for something else;
  *  2. directories from the root down, since new ones are known only behind their own record;
  *  3. files and links, whose directories are all known by now.
  */
-#include "fs/overlay/node.h"
+#include "fs/overlay/overlay_internal.h"
 
 struct compaction {
     struct session *session;

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-int directory_new(struct base *base_tree, uint32_t base, struct directory **ret_directory)
+int directory_new(struct lower *base_tree, uint32_t base, struct directory **ret_directory)
 {
     struct directory *directory = calloc(1, sizeof(*directory));
     if (!directory)
@@ -10,7 +10,7 @@ int directory_new(struct base *base_tree, uint32_t base, struct directory **ret_
     directory->base_tree = base_tree;
     directory->base = base;
     if (base != BASE_NONE)
-        directory->base_count = base_child_count(base_tree, base);
+        directory->base_count = lower_child_count(base_tree, base);
     directory->live = directory->base_count;
     cookies_init(&directory->added, directory->base_count);
     *ret_directory = directory;
@@ -59,7 +59,7 @@ struct dentry *directory_find(const struct directory *directory, const char *nam
 bool directory_in_base(const struct directory *directory, const char *name)
 {
     return directory->base != BASE_NONE &&
-           base_lookup(directory->base_tree, directory->base, name) != BASE_NONE;
+           lower_lookup(directory->base_tree, directory->base, name) != BASE_NONE;
 }
 
 /* For two more names. */
@@ -107,10 +107,10 @@ static uint32_t untouched_cookie(const struct directory *directory, const char *
 {
     uint32_t entry = directory->base == BASE_NONE
                          ? BASE_NONE
-                         : base_lookup(directory->base_tree, directory->base, name);
+                         : lower_lookup(directory->base_tree, directory->base, name);
     return entry == BASE_NONE
                ? 0
-               : directory_base_cookie(directory, base_position(directory->base_tree, entry));
+               : directory_base_cookie(directory, lower_position(directory->base_tree, entry));
 }
 
 /* `old` is what stood under that name, or NULL. */

@@ -20,8 +20,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "fs/overlay/base.h"
 #include "fs/overlay/cookies.h"
+#include "fs/overlay/lower.h"
 #include "fs/overlay/session.h"
 
 struct dentry {
@@ -32,7 +32,7 @@ struct dentry {
 };
 
 struct directory {
-    struct base *base_tree;  /* borrowed from the session */
+    struct lower *base_tree; /* borrowed from the session */
     uint32_t base;           /* the template's directory, or BASE_NONE */
     uint32_t base_count;     /* its children */
     uint32_t live;           /* names that a reader sees */
@@ -42,7 +42,7 @@ struct directory {
     struct cookies added; /* names that are not at the template's position */
 };
 
-MUST_CHECK int directory_new(struct base *base_tree, uint32_t base,
+MUST_CHECK int directory_new(struct lower *base_tree, uint32_t base,
                              struct directory **ret_directory);
 void directory_free(struct directory *directory);
 

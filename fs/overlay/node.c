@@ -1,4 +1,4 @@
-#include "fs/overlay/node.h"
+#include "fs/overlay/overlay_internal.h"
 
 #include <string.h>
 #include <time.h>
@@ -73,7 +73,7 @@ static mode_t session_mode(const struct manifest_entry *entry)
 
 int node_from_entry(struct session *session, uint32_t number, struct node **ret_node)
 {
-    const struct manifest_entry *entry = base_entry(session->base, number);
+    const struct manifest_entry *entry = lower_entry(session->base, number);
     struct node *node;
     int r = node_new(session, NODE_FIRST_ENTRY + number, number, session_mode(entry), &node);
     if (r < 0)
@@ -81,7 +81,7 @@ int node_from_entry(struct session *session, uint32_t number, struct node **ret_
     node->uid = session->uid;
     node->gid = session->gid;
     node->named = true;
-    node->atime_ns = node->mtime_ns = node->ctime_ns = base_manifest(session->base)->created_ns;
+    node->atime_ns = node->mtime_ns = node->ctime_ns = lower_manifest(session->base)->created_ns;
     switch (entry->type) {
     case ENTRY_FILE:
         node->size_bytes = node->base_limit_bytes = entry->size_bytes;
@@ -111,7 +111,7 @@ int node_child(struct node *directory, const char *name, struct node **ret_node)
     }
     uint32_t entry = names->base == BASE_NONE
                          ? BASE_NONE
-                         : base_lookup(directory->session->base, names->base, name);
+                         : lower_lookup(directory->session->base, names->base, name);
     if (entry == BASE_NONE)
         return -ENOENT;
     struct dentry *dentry;
@@ -126,7 +126,7 @@ int node_child(struct node *directory, const char *name, struct node **ret_node)
     }
     node->parent = directory;
     node_set_nlink(node, node_is_directory(node)
-                             ? 2 + base_directory_count(directory->session->base, entry)
+                             ? 2 + lower_directory_count(directory->session->base, entry)
                              : 1);
     directory_set(names, dentry, node, false);
     *ret_node = node;
@@ -153,7 +153,7 @@ void node_free(struct node *node, bool keep_blocks)
             file_release_all(node);
         blockmap_free(&node->map);
         if (node->base_fd >= 0)
-            base_file_release(node->session->base, node->base);
+            lower_file_release(node->session->base, node->base);
     } else if (S_ISDIR(node->type)) {
         directory_free(node->directory);
     } else {
@@ -175,7 +175,7 @@ void node_drop_if_unused(struct node *node)
         if (!fresh || (node_is_directory(node) && node->directory->count > 0))
             return;
         struct node *parent = node->parent;
-        directory_forget(parent->directory, base_name(node->session->base, node->base));
+        directory_forget(parent->directory, lower_name(node->session->base, node->base));
         node_free(node, false);
         node = parent;
     }

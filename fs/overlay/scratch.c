@@ -1,7 +1,7 @@
 #include <string.h>
 
 #include "fs/base/log.h"
-#include "fs/overlay/scratch_parts.h"
+#include "fs/overlay/scratch_internal.h"
 
 /* ---- templates ---- */
 
@@ -9,10 +9,11 @@
  * The one that is listed, or NULL; with `fresh`, that one is listed if none was: NULL and the caller's
  * still where there is no memory.
  */
-static struct base *find_base(struct scratch *scratch, const char *key, struct listed_base **fresh)
+static struct lower *find_base(struct scratch *scratch, const char *key,
+                               struct listed_lower **fresh)
 {
     AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&scratch->mutex);
-    struct listed_base *listed;
+    struct listed_lower *listed;
     HASH_FIND_STR(scratch->bases, key, listed);
     if (!listed && fresh) {
         listed = steal_pointer(fresh);
@@ -22,58 +23,58 @@ static struct base *find_base(struct scratch *scratch, const char *key, struct l
             return NULL;
         }
     }
-    return listed ? base_ref(listed->base) : NULL;
+    return listed ? lower_ref(listed->base) : NULL;
 }
 
 /* Takes the caller's reference as well. */
-static void unlist_base(struct scratch *scratch, struct base *base)
+static void unlist_base(struct scratch *scratch, struct lower *base)
 {
     AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&scratch->mutex);
-    struct listed_base *listed;
-    HASH_FIND_STR(scratch->bases, base_key(base), listed);
+    struct listed_lower *listed;
+    HASH_FIND_STR(scratch->bases, lower_key(base), listed);
     if (listed && listed->base == base) {
         HASH_DEL(scratch->bases, listed);
-        base_unref(listed->base);
+        lower_unref(listed->base);
         free(listed);
     }
-    base_unref(base);
+    lower_unref(base);
 }
 
-int scratch_base(struct scratch *scratch, const char *key, struct base **ret_base)
+int scratch_lower(struct scratch *scratch, const char *key, struct lower **ret_base)
 {
     *ret_base = find_base(scratch, key, NULL);
-    if (*ret_base && base_is_current(*ret_base))
+    if (*ret_base && lower_is_current(*ret_base))
         return 0;
     /* Evicted since, and built anew: the old one stays with whoever still refers to it. */
     if (*ret_base)
         unlist_base(scratch, *ret_base);
     /* Without the lock: its manifest may be long. */
-    struct listed_base *fresh = calloc(1, sizeof(*fresh));
+    struct listed_lower *fresh = calloc(1, sizeof(*fresh));
     if (!fresh)
         return -ENOMEM;
-    int r = base_open(scratch->store, key, &fresh->base);
+    int r = lower_open(scratch->store, key, &fresh->base);
     if (r == 0) {
         (void)snprintf(fresh->key, sizeof(fresh->key), "%s", key);
         *ret_base = find_base(scratch, key, &fresh);
         r = *ret_base ? 0 : -ENOMEM;
         if (fresh)
-            base_unref(fresh->base);
+            lower_unref(fresh->base);
     }
     free(fresh);
     return r;
 }
 
-void scratch_drop_bases(struct scratch *scratch, bool all)
+void scratch_drop_lowers(struct scratch *scratch, bool all)
 {
     AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&scratch->mutex);
-    struct listed_base *listed;
-    struct listed_base *next;
+    struct listed_lower *listed;
+    struct listed_lower *next;
     HASH_ITER (hh, scratch->bases, listed, next) {
-        base_rest(listed->base);
-        if (!all && base_refs(listed->base) > 1)
+        lower_rest(listed->base);
+        if (!all && lower_refs(listed->base) > 1)
             continue;
         HASH_DEL(scratch->bases, listed);
-        base_unref(listed->base);
+        lower_unref(listed->base);
         free(listed);
     }
 }
@@ -149,12 +150,12 @@ static int compare_serials(const struct listed_session *a, const struct listed_s
     return a->session->serial < b->session->serial ? -1 : 1;
 }
 
-static int make_session_held(struct scratch *scratch, struct base *base, const char *id,
+static int make_session_held(struct scratch *scratch, struct lower *base, const char *id,
                              const struct session_new_options *options, struct node **ret_root)
 {
     if (!session_id_is_valid(id))
         return -EINVAL;
-    if (scratch_find_listed(scratch, base_key(base), id))
+    if (scratch_find_listed(scratch, lower_key(base), id))
         return -EEXIST;
     uint64_t serial;
     int r = scratch_take_serial(scratch, &serial);
@@ -199,7 +200,7 @@ static int make_session_held(struct scratch *scratch, struct base *base, const c
     return 0;
 }
 
-int scratch_session_new(struct scratch *scratch, struct base *base, const char *id,
+int scratch_session_new(struct scratch *scratch, struct lower *base, const char *id,
                         const struct session_new_options *options, struct node **ret_root)
 {
     AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&scratch->mutex);

@@ -23,7 +23,7 @@
 #include <stdint.h>
 #include <sys/statvfs.h>
 
-#include "fs/overlay/base.h"
+#include "fs/overlay/lower.h"
 #include "fs/overlay/session.h"
 #include "fs/store/store.h"
 
@@ -51,9 +51,9 @@ const char *scratch_path(const struct scratch *scratch);
 
 /*
  * The template as sessions stand on it, kept for the next who asks; a reference for the caller. It
- * need not be verified yet: see base_is_verified().
+ * need not be verified yet: see lower_is_verified().
  */
-MUST_CHECK int scratch_base(struct scratch *scratch, const char *key, struct base **ret_base);
+MUST_CHECK int scratch_lower(struct scratch *scratch, const char *key, struct lower **ret_base);
 
 /* 1 to 128 of [A-Za-z0-9._-], not starting with a dot. */
 bool session_id_is_valid(const char *id);
@@ -73,7 +73,7 @@ struct session_new_options {
  * Makes a session and hands out its directory, referenced. -EEXIST, -EINVAL for a bad ID, -EAGAIN
  * where the base is not verified.
  */
-MUST_CHECK int scratch_session_new(struct scratch *scratch, struct base *base, const char *id,
+MUST_CHECK int scratch_session_new(struct scratch *scratch, struct lower *base, const char *id,
                                    const struct session_new_options *options,
                                    struct node **ret_root);
 /* -ENOENT where there is none; else its directory, referenced. */

@@ -9,8 +9,8 @@
 #include "fs/base/io.h"
 #include "fs/base/log.h"
 #include "fs/overlay/roster.h"
-#include "fs/overlay/scratch_parts.h"
-#include "fs/overlay/uses.h"
+#include "fs/overlay/scratch_internal.h"
+#include "fs/overlay/scratch_registry.h"
 
 static const char marker_name[] = "mintfs-scratch";
 static const char unfinished_marker[] = ".mintfs-scratch."; /* see dir_write_file() */
@@ -197,7 +197,7 @@ static int open_scratch(struct scratch *scratch, const struct scratch_options *o
     /* Before there can be a session in it: gc looks there for templates in use. */
     if (r == 0 && options->place) {
         scratch->is_recorded = true;
-        r = uses_record_scratch(scratch->store, scratch->path);
+        r = scratch_registry_add(scratch->store, scratch->path);
     }
     if (r == 0)
         r = open_parts(scratch);
@@ -206,7 +206,7 @@ static int open_scratch(struct scratch *scratch, const struct scratch_options *o
     if (r == 0)
         r = roster_remove(scratch->dirfd);
     if (r == 0)
-        r = scratch_start_caretaker(scratch);
+        r = scratch_start_worker(scratch);
     return r;
 }
 
@@ -264,10 +264,10 @@ void scratch_close(struct scratch *scratch)
 {
     if (!scratch)
         return;
-    scratch_stop_caretaker(scratch);
+    scratch_stop_worker(scratch);
     /* Under our lock, so that nobody begins with it meanwhile. */
     if (scratch->is_recorded && !scratch->sessions &&
-        uses_forget_scratch(scratch->store, scratch->path) < 0)
+        scratch_registry_remove(scratch->store, scratch->path) < 0)
         log_warning("the record of %s stays behind in the store", scratch->path);
     /* Where there is none, as on a full disk, commands read the logs. */
     if (scratch->caretaker_runs)
@@ -281,7 +281,7 @@ void scratch_close(struct scratch *scratch)
     cookies_fini(&scratch->order);
     while (!LIST_EMPTY(&scratch->all.sessions))
         session_free(LIST_FIRST(&scratch->all.sessions));
-    scratch_drop_bases(scratch, true);
+    scratch_drop_lowers(scratch, true);
     /* Where recovery came to no end, blocks that nobody claimed yet are not free. */
     if (scratch->caretaker_runs && blocks_wants_trim(scratch->blocks))
         blocks_trim(scratch->blocks, TRIM_AT_END_NS, NULL);

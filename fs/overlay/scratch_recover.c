@@ -10,7 +10,7 @@
 #include "fs/base/io.h"
 #include "fs/base/log.h"
 #include "fs/overlay/roster.h"
-#include "fs/overlay/scratch_parts.h"
+#include "fs/overlay/scratch_internal.h"
 
 struct base_search {
     struct scratch *scratch;
@@ -24,18 +24,18 @@ static bool has_name(const struct store *store, const char *key)
     return fstatat(store->templates_fd, key, &status, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT;
 }
 
-static int find_base_for_recovery(const char *key, struct base **ret_base, void *context)
+static int find_base_for_recovery(const char *key, struct lower **ret_base, void *context)
 {
     struct base_search *search = context;
-    struct base *base;
-    search->error = scratch_base(search->scratch, key, &base);
+    struct lower *base;
+    search->error = scratch_lower(search->scratch, key, &base);
     if (search->error == -ENOENT && has_name(search->scratch->store, key))
         search->error = -EBADMSG;
     if (search->error < 0)
         return search->error;
-    search->error = base_verify(base, NULL);
+    search->error = lower_verify(base, NULL);
     if (search->error < 0)
-        base_unref(base);
+        lower_unref(base);
     else
         *ret_base = base;
     return search->error;

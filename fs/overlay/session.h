@@ -130,7 +130,7 @@ MUST_CHECK int file_open(struct node *node);
 void file_close(struct node *node);
 /*
  * As file_open(); and if the file is as in the template and never was open, warm() gets the bytes
- * that sessions read of it (hot.h). The file's lock is held meanwhile: nobody else opens, changes or
+ * that sessions read of it (prefetch.h). The file's lock is held meanwhile: nobody else opens, changes or
  * cuts it, so warm() may hand the bytes to the kernel, but must not wait for anybody here.
  */
 typedef void file_warmer(uint64_t offset, const void *bytes, size_t size, void *context);

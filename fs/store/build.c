@@ -9,20 +9,20 @@
 
 #include "fs/base/clock.h"
 #include "fs/base/dir.h"
+#include "fs/base/interrupt.h"
 #include "fs/base/io.h"
 #include "fs/base/lock.h"
 #include "fs/base/log.h"
+#include "fs/store/build_leftovers.h"
+#include "fs/store/builder_process.h"
 #include "fs/store/catalog.h"
 #include "fs/store/explain.h"
 #include "fs/store/fingerprint.h"
-#include "fs/store/interrupt.h"
 #include "fs/store/key.h"
 #include "fs/store/links.h"
 #include "fs/store/lock_hint.h"
 #include "fs/store/placeholder.h"
-#include "fs/store/run.h"
 #include "fs/store/seal.h"
-#include "fs/store/sweep.h"
 #include "fs/store/template.h"
 
 /* Keys that this process's ancestors are building, with a colon after each. */
@@ -57,7 +57,7 @@ static void build_fini(struct build *build)
     if (build->work[0]) {
         int r = dir_remove_tree(build->store->building_fd, build->work);
         if (r < 0)
-            sweep_log_left(build->store, build->work, r);
+            build_leftovers_log(build->store, build->work, r);
     }
     free(build->files_path);
     free(build->out_path);
@@ -117,7 +117,7 @@ static int take_key(struct lock *lock, const struct build *build)
     const struct store *store = build->store;
     char name[BUILD_LOCK_NAME_SIZE];
     char holder[128] = "";
-    sweep_lock_name(build->key.hex, name);
+    build_leftovers_lock_name(build->key.hex, name);
     int r = lock_take(lock, store->locks_fd, name, LOCK_EXCLUSIVE, false);
     if (r == -EWOULDBLOCK) {
         if (lock_holder(store->locks_fd, name, holder, sizeof(holder)) == 1 && holder[0])
@@ -141,7 +141,7 @@ static int take_key(struct lock *lock, const struct build *build)
 
 static int make_parents_of_file(const struct build *build)
 {
-    AUTO_FREE char *file = strdup(spec_file(build->spec));
+    AUTO_FREE char *file = strdup(build_spec_file(build->spec));
     AUTO_FD int at = -1;
     char *rest = file;
     if (!file)
@@ -180,7 +180,7 @@ static int make_work(struct build *build)
         build->files_path = NULL;
         return -ENOMEM;
     }
-    if (asprintf(&build->out_path, "%s/%s", build->files_path, spec_file(build->spec)) < 0) {
+    if (asprintf(&build->out_path, "%s/%s", build->files_path, build_spec_file(build->spec)) < 0) {
         build->out_path = NULL;
         return -ENOMEM;
     }
@@ -265,7 +265,7 @@ static int check_inputs_again(const struct build *build)
 /* The parents that were made for {out} and not used are no part of the template. */
 static int drop_unused_parents(const struct build *build)
 {
-    AUTO_FREE char *path = strdup(spec_file(build->spec));
+    AUTO_FREE char *path = strdup(build_spec_file(build->spec));
     if (!path)
         return -ENOMEM;
     for (char *slash; (slash = strrchr(path, '/'));) {
@@ -283,26 +283,26 @@ static int drop_unused_parents(const struct build *build)
 static const char *choose_file(const struct build *build)
 {
     const struct manifest *manifest = build->manifest;
-    const struct manifest_entry *file = links_resolve(manifest, spec_file(build->spec));
+    const struct manifest_entry *file = links_resolve(manifest, build_spec_file(build->spec));
     const char *only = NULL;
     /* Where it is a link, the file behind it: that is what is copied, and opened. */
     if (file && file->type == ENTRY_FILE)
         return file->path;
-    if (manifest_find(manifest, spec_file(build->spec)))
-        return spec_file(build->spec);
+    if (manifest_find(manifest, build_spec_file(build->spec)))
+        return build_spec_file(build->spec);
     for (size_t i = 0; i < manifest->entry_count; i++) {
         if (!manifest->entries[i].is_sqlite)
             continue;
         if (only)
-            return spec_file(build->spec);
+            return build_spec_file(build->spec);
         only = manifest->entries[i].path;
     }
-    return only ? only : spec_file(build->spec);
+    return only ? only : build_spec_file(build->spec);
 }
 
 static int check_file(const struct build *build)
 {
-    const char *file = spec_file(build->spec);
+    const char *file = build_spec_file(build->spec);
     const struct manifest_entry *named = manifest_find(build->manifest, file);
     const struct manifest_entry *entry = links_resolve(build->manifest, file);
     if (entry && entry->type == ENTRY_FILE && entry->size_bytes == 0)
@@ -383,7 +383,8 @@ static int seal_and_publish(struct build *build)
     if (r == 0)
         r = drop_unused_parents(build);
     if (r == 0)
-        r = seal_tree(build->files_fd, build->files_path, spec_file(build->spec), build->manifest);
+        r = seal_tree(build->files_fd, build->files_path, build_spec_file(build->spec),
+                      build->manifest);
     if (r == 0)
         r = check_file(build);
     if (r == 0)
@@ -437,7 +438,7 @@ static int build_locked(struct build *build)
     r = catalog_is_verified(build->store->catalog, build->key.hex, FINGERPRINT_NONE);
     if (r == -EPROTONOSUPPORT)
         return r;
-    sweep_building(build->store, build->key.hex);
+    build_leftovers_sweep(build->store, build->key.hex);
     explain_miss(build->store, build->spec, &build->key);
     lock_hint(build->spec, &build->key);
     build->manifest = calloc(1, sizeof(*build->manifest));
@@ -498,7 +499,7 @@ int build_template(struct store *store, const struct build_spec *spec,
     r = serve(&build);
     /* What a killed build left goes with the next one of any key, hit or miss. */
     if (r == 1)
-        sweep_building(store, NULL);
+        build_leftovers_sweep(store, NULL);
     build.found_damaged = r == -EBADMSG;
     if (r == 0 || r == -EBADMSG)
         r = refuse_recursion(&build);

@@ -8,7 +8,7 @@
 
 #include "fs/base/cleanup.h"
 #include "fs/base/sha256.h"
-#include "fs/store/spec.h"
+#include "fs/store/build_spec.h"
 #include "fs/store/store.h"
 
 struct build_result {

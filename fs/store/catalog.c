@@ -10,7 +10,7 @@
 #include "fs/base/lock.h"
 #include "fs/base/log.h"
 #include "fs/store/catalog_db.h"
-#include "fs/store/catalog_parts.h"
+#include "fs/store/catalog_internal.h"
 #include "fs/store/catalog_wait.h"
 
 struct catalog {

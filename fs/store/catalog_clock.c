@@ -5,7 +5,7 @@
 
 #include "fs/base/clock.h"
 #include "fs/store/catalog_db.h"
-#include "fs/store/catalog_parts.h"
+#include "fs/store/catalog_internal.h"
 
 /* Catalogs of earlier versions have no table of this name. */
 static int has_table(sqlite3 *db)

@@ -5,10 +5,10 @@
 #include <string.h>
 
 #include "fs/store/catalog_db.h"
-#include "fs/store/catalog_parts.h"
+#include "fs/store/catalog_internal.h"
 #include "fs/store/template.h"
 
-static void listing_clear(struct listing *listing)
+static void listing_clear(struct key_listing *listing)
 {
     for (size_t i = 0; i < listing->count; i++) {
         free(listing->rows[i].file);
@@ -19,13 +19,13 @@ static void listing_clear(struct listing *listing)
     listing->count = 0;
 }
 
-void listing_fini(struct listing *listing)
+void key_listing_fini(struct key_listing *listing)
 {
     listing_clear(listing);
     free(listing->rows);
 }
 
-static int listing_add(struct listing *listing, const struct catalog_row *row)
+static int listing_add(struct key_listing *listing, const struct catalog_row *row)
 {
     if (listing->count == listing->capacity) {
         size_t capacity = listing->capacity ? 2 * listing->capacity : 16;
@@ -50,7 +50,7 @@ static char *column_text(sqlite3_stmt *statement, int column)
     return (char *)(uintptr_t)sqlite3_column_text(statement, column);
 }
 
-static int list(sqlite3 *db, const char *sql, struct listing *listing,
+static int list(sqlite3 *db, const char *sql, struct key_listing *listing,
                 bool (*read_row)(sqlite3_stmt *statement, struct catalog_row *ret_row))
 {
     AUTO_STATEMENT sqlite3_stmt *statement = NULL;
@@ -85,7 +85,7 @@ static int list_names(sqlite3 *db, void *listing)
 
 int catalog_each_name(struct catalog *catalog, catalog_name_visitor *visit, void *context)
 {
-    CLEANUP(listing_fini) struct listing listing = {.rows = NULL};
+    CLEANUP(key_listing_fini) struct key_listing listing = {.rows = NULL};
     int r = catalog_use(catalog, list_names, &listing);
     for (size_t i = 0; r == 0 && i < listing.count; i++)
         r = visit(listing.rows[i].names, listing.rows[i].key, context);
@@ -120,7 +120,7 @@ static int list_keys(sqlite3 *db, void *listing)
     return list(db, "SELECT key FROM templates ORDER BY key", listing, read_nothing);
 }
 
-int catalog_list_keys(struct catalog *catalog, struct listing *listing)
+int catalog_list_keys(struct catalog *catalog, struct key_listing *listing)
 {
     return catalog_use(catalog, list_keys, listing);
 }
@@ -138,7 +138,7 @@ static int list_templates(sqlite3 *db, void *listing)
 
 int catalog_each(struct catalog *catalog, catalog_visitor *visit, void *context)
 {
-    CLEANUP(listing_fini) struct listing listing = {.rows = NULL};
+    CLEANUP(key_listing_fini) struct key_listing listing = {.rows = NULL};
     int r = catalog_use(catalog, list_templates, &listing);
     for (size_t i = 0; r == 0 && i < listing.count; i++)
         r = visit(&listing.rows[i], context);

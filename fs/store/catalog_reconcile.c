@@ -7,10 +7,10 @@
 
 #include "fs/base/io.h"
 #include "fs/base/lock.h"
+#include "fs/base/strlist.h"
+#include "fs/store/build_leftovers.h"
 #include "fs/store/catalog_db.h"
-#include "fs/store/catalog_parts.h"
-#include "fs/store/strlist.h"
-#include "fs/store/sweep.h"
+#include "fs/store/catalog_internal.h"
 #include "fs/store/template.h"
 
 static int compare_rows(const void *a, const void *b)
@@ -20,8 +20,8 @@ static int compare_rows(const void *a, const void *b)
 
 struct reconciling {
     const struct store *store;
-    const struct listing *known; /* by key */
-    struct strlist fresh;        /* in the store, and not known */
+    const struct key_listing *known; /* by key */
+    struct strlist fresh;            /* in the store, and not known */
 };
 
 static int find_fresh(const char *key, const char *same UNUSED, void *context)
@@ -35,7 +35,7 @@ static int find_fresh(const char *key, const char *same UNUSED, void *context)
     /* Published, and about to be entered by its builder. */
     char lock_name[BUILD_LOCK_NAME_SIZE];
     char holder[64];
-    sweep_lock_name(key, lock_name);
+    build_leftovers_lock_name(key, lock_name);
     if (lock_holder(work->store->locks_fd, lock_name, holder, sizeof(holder)) == 1)
         return 0;
     return strlist_add(&work->fresh, key);
@@ -81,7 +81,7 @@ static int enter_keys(sqlite3 *db, void *arguments)
 
 struct dropping {
     const struct store *store;
-    const struct listing *known;
+    const struct key_listing *known;
     size_t gone;
 };
 
@@ -105,7 +105,7 @@ static int drop_gone(sqlite3 *db, void *arguments)
 int catalog_reconcile(struct catalog *catalog, size_t *ret_entered, size_t *ret_gone)
 {
     const struct store *store = catalog_store(catalog);
-    CLEANUP(listing_fini) struct listing known = {.rows = NULL};
+    CLEANUP(key_listing_fini) struct key_listing known = {.rows = NULL};
     struct reconciling work = {.store = store, .known = &known, .fresh = STRLIST_INIT};
     int r = catalog_list_keys(catalog, &known);
     if (r == 0)

@@ -122,7 +122,7 @@ int explain_against(const struct build_spec *spec, const struct key *key,
         r = add(&made, "salt", "changed", salt, SIZE_MAX >> 1);
     /* The manifest's file may be another than the one that counts, where nobody asked for it. */
     if (r == 0 && made.count == 0 && strcmp(key->hex, manifest->key) != 0)
-        r = add(&made, "file", "changed", spec_file(spec), SIZE_MAX >> 1);
+        r = add(&made, "file", "changed", build_spec_file(spec), SIZE_MAX >> 1);
     if (r < 0) {
         explanation_fini(&made);
         return r;

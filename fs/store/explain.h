@@ -9,9 +9,9 @@
 #include <stdint.h>
 
 #include "fs/base/cleanup.h"
+#include "fs/store/build_spec.h"
 #include "fs/store/key.h"
 #include "fs/store/manifest.h"
-#include "fs/store/spec.h"
 #include "fs/store/store.h"
 
 struct difference {

@@ -5,8 +5,8 @@
 #include "fs/base/lock.h"
 #include "fs/base/log.h"
 #include "fs/base/progress.h"
+#include "fs/store/build_leftovers.h"
 #include "fs/store/gc_batch.h"
-#include "fs/store/sweep.h"
 #include "fs/store/template.h"
 
 /* ---- limits ---- */
@@ -268,7 +268,7 @@ int gc_run(const struct store *store, const struct gc_options *options,
     AUTO_LOCK struct lock lock = LOCK_INIT;
     struct gc_result result = {0};
     if (!options->dry_run)
-        sweep_building(store, NULL);
+        build_leftovers_sweep(store, NULL);
     int r = gc_lock(store, &lock);
     if (r < 0)
         return r;

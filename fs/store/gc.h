@@ -5,7 +5,7 @@
  * without waiting, one rename moves templates/KEY into building/, in the very transaction that
  * deletes its row; so a hit that was counted is never evicted in the same breath, a session that is
  * being made either holds the use lock first or finds no template, and one who is killed leaves
- * nothing but what sweep_building() takes away. Files are removed when the locks are free.
+ * nothing but what build_leftovers_sweep() takes away. Files are removed when the locks are free.
  *
  * The build lock is only looked at: a template has a row once its builder has entered it, and one
  * without a row whose builder still runs is none of catalog_reconcile()'s.
@@ -23,9 +23,9 @@
 
 #include "fs/base/cleanup.h"
 #include "fs/base/lock.h"
+#include "fs/base/strlist.h"
 #include "fs/store/catalog.h"
 #include "fs/store/store.h"
-#include "fs/store/strlist.h"
 
 /* Appends the keys of templates that sessions without a lock use. Errors are said. */
 typedef int gc_uses(const struct store *store, struct strlist *keys);

@@ -12,8 +12,8 @@
 #include "fs/base/io.h"
 #include "fs/base/log.h"
 #include "fs/base/progress.h"
+#include "fs/store/build_leftovers.h"
 #include "fs/store/foreign.h"
-#include "fs/store/sweep.h"
 #include "fs/store/template.h"
 
 static const char use_prefix[] = "use-";
@@ -128,7 +128,7 @@ static enum gc_fate lock_one(const struct store *store, struct held *held, bool 
     const char *key = held->candidate->row.key;
     char name[BUILD_LOCK_NAME_SIZE];
     char holder[64];
-    sweep_lock_name(key, name);
+    build_leftovers_lock_name(key, name);
     if (lock_holder(store->locks_fd, name, holder, sizeof(holder)) == 1)
         return GC_BUILDING;
     if (!forced && use_time_ns(store, key) > held->candidate->used_ns)
@@ -238,7 +238,7 @@ static void remove_files(const struct batch *batch)
         const char *aside = batch->held[i].aside;
         int r = aside[0] ? dir_remove_tree(batch->store->building_fd, aside) : 0;
         if (r < 0)
-            sweep_log_left(batch->store, aside, r);
+            build_leftovers_log(batch->store, aside, r);
         count += aside[0] != '\0';
         bytes += aside[0] ? batch->held[i].candidate->row.size_bytes : 0;
         progress_add(1);

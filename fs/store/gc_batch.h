@@ -6,8 +6,8 @@
 #define MINTFS_STORE_GC_BATCH_H
 
 #include "fs/base/lock.h"
+#include "fs/store/build_leftovers.h"
 #include "fs/store/gc.h"
-#include "fs/store/sweep.h"
 
 struct candidate {
     struct catalog_row row; /* owns its strings */

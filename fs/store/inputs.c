@@ -7,7 +7,7 @@
 #include "fs/base/dir.h"
 #include "fs/base/io.h"
 #include "fs/base/log.h"
-#include "fs/store/input_walk.h"
+#include "fs/store/input_find.h"
 
 /* One for all files: thousands of small ones are the common case. */
 enum { BUFFER_BYTES = 256 << 10 };
@@ -49,7 +49,7 @@ int inputs_read(const struct build_spec *spec, struct input_list *ret_list)
     if (root_fd < 0)
         return log_errno(root_fd, "root %s", spec->root);
     AUTO_FOUND struct found_inputs found = {.items = NULL};
-    int r = input_walk(spec, root_fd, &found);
+    int r = input_find(spec, root_fd, &found);
     if (r < 0)
         return r;
     AUTO_FREE char *buffer = malloc(BUFFER_BYTES);

@@ -1,7 +1,7 @@
 /*
  * A builder's inputs: found, read and digested.
  *
- * An input is a file, a directory (all files below it) or a pattern (fs/store/glob.h; a directory
+ * An input is a file, a directory (all files below it) or a pattern (fs/base/glob.h; a directory
  * that it matches counts with all files below it). All are relative to the root, or absolute
  * inside it. Left out of directories and patterns: __pycache__, *.pyc, .git, the store, what
  * editors leave while they work, and what `excludes` say: a pattern without a slash is compared
@@ -17,8 +17,8 @@
 #include <stddef.h>
 
 #include "fs/base/cleanup.h"
+#include "fs/store/build_spec.h"
 #include "fs/store/manifest.h"
-#include "fs/store/spec.h"
 
 /* Sorted by path as bytes, each path once. */
 struct input_list {

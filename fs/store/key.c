@@ -154,7 +154,7 @@ static int compute(const struct build_spec *spec, struct key *key)
     if (r == 0 && spec->salt)
         r = add_field(hash, "salt", spec->salt);
     if (r == 0)
-        r = add_field(hash, "file", spec_file(spec));
+        r = add_field(hash, "file", build_spec_file(spec));
     if (r == 0)
         r = add_arguments(hash, spec, &key->arguments);
     if (r == 0)
@@ -171,7 +171,7 @@ static int compute(const struct build_spec *spec, struct key *key)
 int key_compute(const struct build_spec *spec, struct key *ret_key)
 {
     AUTO_KEY struct key key = {.arguments = STRLIST_INIT, .environment = STRLIST_INIT};
-    int r = spec_check(spec);
+    int r = build_spec_check(spec);
     if (r == 0)
         r = inputs_read(spec, &key.inputs);
     if (r < 0)

@@ -6,9 +6,9 @@
 
 #include "fs/base/cleanup.h"
 #include "fs/base/sha256.h"
+#include "fs/base/strlist.h"
+#include "fs/store/build_spec.h"
 #include "fs/store/inputs.h"
-#include "fs/store/spec.h"
-#include "fs/store/strlist.h"
 
 struct key {
     char hex[SHA256_HEX_LENGTH + 1];

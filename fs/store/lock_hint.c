@@ -4,9 +4,9 @@
 #include <string.h>
 
 #include "fs/base/dir.h"
+#include "fs/base/glob.h"
 #include "fs/base/io.h"
 #include "fs/base/log.h"
-#include "fs/store/glob.h"
 #include "fs/store/rootpath.h"
 
 enum { DIRECTORIES_MAX = 100 };

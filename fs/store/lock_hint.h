@@ -6,8 +6,8 @@
 #ifndef MINTFS_STORE_LOCK_HINT_H
 #define MINTFS_STORE_LOCK_HINT_H
 
+#include "fs/store/build_spec.h"
 #include "fs/store/key.h"
-#include "fs/store/spec.h"
 
 /*
  * Logs one hint where a lock file is in the root, in the builder's directory or in a directory above

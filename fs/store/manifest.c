@@ -32,7 +32,7 @@
 #include "fs/base/io.h"
 #include "fs/base/json_bounds.h"
 #include "fs/base/log.h"
-#include "fs/store/strlist.h"
+#include "fs/base/strlist.h"
 
 static const char file_name[] = "manifest.json";
 /*

@@ -4,16 +4,16 @@
 #include <string.h>
 
 #include "fs/base/log.h"
-#include "fs/store/conf.h"
 #include "fs/store/foreign.h"
 #include "fs/store/key.h"
+#include "fs/store/project_conf.h"
 #include "fs/store/template.h"
 
 enum { SHORT_KEY = 12 };
 
 int named_section(const char *text, struct build_spec **ret_spec)
 {
-    return template_name_is_valid(text) ? conf_look(text, ret_spec) : 0;
+    return template_name_is_valid(text) ? project_conf_look(text, ret_spec) : 0;
 }
 
 /* 1: the key that a section says, 0: another template's. */

@@ -9,7 +9,7 @@
 
 #include "fs/base/cleanup.h"
 #include "fs/base/sha256.h"
-#include "fs/store/spec.h"
+#include "fs/store/build_spec.h"
 #include "fs/store/store.h"
 
 /* 1: a section of the mintfs.conf in force describes it, 0: none does. Errors are logged. */

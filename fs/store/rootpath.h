@@ -6,7 +6,7 @@
 #define MINTFS_STORE_ROOTPATH_H
 
 #include "fs/base/cleanup.h"
-#include "fs/store/spec.h"
+#include "fs/store/build_spec.h"
 
 /* Takes empty, "." and ".." parts out of a path, by its text alone. "." is what is left of none.
  * A relative path that leads above its start keeps its leading "..". */

@@ -16,13 +16,13 @@
 #include <time.h>
 
 #include "fs/base/dir.h"
+#include "fs/base/interrupt.h"
 #include "fs/base/io.h"
 #include "fs/base/log.h"
+#include "fs/base/strlist.h"
 #include "fs/base/sync.h"
-#include "fs/store/interrupt.h"
 #include "fs/store/links.h"
 #include "fs/store/seal_databases.h"
-#include "fs/store/strlist.h"
 
 enum { DEPTH_MAX = 200, WRITER_PATIENCE_MS = 2000, WRITER_LOOK_MS = 20 };
 

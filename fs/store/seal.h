@@ -17,7 +17,7 @@
  * the manifest. `file` is the database that people mean, relative to the tree (--file, or its
  * default): that one must be sound. Errors are logged, with the path below the tree: -EINVAL something that a template
  * cannot hold, -ENODATA nothing was left, -EBADMSG a broken database, -EBUSY a file that a process
- * still writes, -EINTR a signal came (fs/store/interrupt.h).
+ * still writes, -EINTR a signal came (fs/base/interrupt.h).
  */
 MUST_CHECK int seal_tree(int files_fd, const char *path, const char *file,
                          struct manifest *manifest);

@@ -8,8 +8,8 @@
 #include <stddef.h>
 
 #include "fs/base/cleanup.h"
+#include "fs/base/strlist.h"
 #include "fs/store/manifest.h"
-#include "fs/store/strlist.h"
 
 /* Of the names that sealing gives files of its own in the tree (dir_name_beside()). */
 #define SEAL_MARK "mintfs-seal-"

@@ -8,7 +8,7 @@
 #define MINTFS_STORE_SEAL_POSTGRES_H
 
 #include "fs/base/cleanup.h"
-#include "fs/store/strlist.h"
+#include "fs/base/strlist.h"
 
 /*
  * `path` is that of a file below files_fd. Where it is the global/pg_control of a data directory:

@@ -28,10 +28,10 @@
 #include <sys/stat.h>
 
 #include "fs/base/dir.h"
+#include "fs/base/interrupt.h"
 #include "fs/base/io.h"
 #include "fs/base/log.h"
 #include "fs/base/printable.h"
-#include "fs/store/interrupt.h"
 #include "fs/store/sqlite_error.h"
 #include "fs/store/sqlite_path.h"
 #include "fs/store/sqlite_recovery.h"

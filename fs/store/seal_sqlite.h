@@ -7,7 +7,7 @@
 #include <stdbool.h>
 
 #include "fs/base/cleanup.h"
-#include "fs/store/strlist.h"
+#include "fs/base/strlist.h"
 
 enum sqlite_kind {
     SQLITE_KIND_NONE,      /* no database, or one that is encrypted: opaque bytes */

@@ -13,8 +13,8 @@
 #include "fs/base/log.h"
 #include "fs/base/sha256.h"
 #include "fs/store/catalog.h"
-#include "fs/store/config.h"
 #include "fs/store/in_use.h"
+#include "fs/store/settings.h"
 
 static const char marker_name[] = "mintfs-store";
 static const char marker_text[] =
@@ -41,7 +41,7 @@ int store_path(char **ret_path)
 {
     char *path = NULL;
     struct setting_value setting;
-    int r = config_get(SETTING_STORE, &setting);
+    int r = settings_get(SETTING_STORE, &setting);
     if (r < 0)
         return r;
     const char *asked = setting.text;

@@ -8,11 +8,11 @@
 #include "fs/base/dir.h"
 #include "fs/base/io.h"
 #include "fs/base/log.h"
+#include "fs/base/strlist.h"
 #include "fs/store/catalog.h"
 #include "fs/store/fingerprint.h"
 #include "fs/store/foreign.h"
 #include "fs/store/links.h"
-#include "fs/store/strlist.h"
 #include "fs/store/verify.h"
 
 enum { NAME_LENGTH_MAX = 64, HEX_NAME_MIN = 4, SUGGESTIONS_MAX = 5 };

@@ -10,7 +10,7 @@
 
 #include "fs/base/io.h"
 #include "fs/overlay/changelog_format.h"
-#include "fs/overlay/node.h"
+#include "fs/overlay/overlay_internal.h"
 #include "tests/fuzz/fuzz.h"
 
 static const struct sample samples[] = {
@@ -47,9 +47,9 @@ int LLVMFuzzerInitialize(int *argc UNUSED, char ***argv UNUSED)
     return 0;
 }
 
-static int find_base(const char *wanted, struct base **ret_base, void *context UNUSED)
+static int find_base(const char *wanted, struct lower **ret_base, void *context UNUSED)
 {
-    return base_open(place->store, wanted, ret_base);
+    return lower_open(place->store, wanted, ret_base);
 }
 
 static void write_log(const char *boot_id, const uint8_t *data, size_t size)

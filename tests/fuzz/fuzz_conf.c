@@ -3,8 +3,8 @@
 
 #include <stdlib.h>
 
-#include "fs/store/conf.h"
-#include "fs/store/spec.h"
+#include "fs/store/build_spec.h"
+#include "fs/store/project_conf.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
@@ -20,9 +20,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_write("mintfs.conf", data, size);
     for (size_t i = 0; i < 2; i++) {
         struct build_spec *spec = NULL;
-        const struct conf_request request = {.section = sections[i]};
-        if (conf_read(&request, &spec) == 0)
-            spec_free(spec);
+        const struct project_conf_request request = {.section = sections[i]};
+        if (project_conf_read(&request, &spec) == 0)
+            build_spec_free(spec);
     }
     return 0;
 }

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fs/store/glob.h"
+#include "fs/base/glob.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {

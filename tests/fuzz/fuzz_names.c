@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/base/shell_words.h"
 #include "fs/overlay/scratch.h"
 #include "fs/store/manifest.h"
-#include "fs/store/words.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
@@ -31,7 +31,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             abort();
     }
     struct strlist words = {0};
-    (void)!words_split(target ? target : text, &words);
+    (void)!shell_words_split(target ? target : text, &words);
     strlist_fini(&words);
     free(text);
     return 0;

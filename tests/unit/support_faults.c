@@ -3,7 +3,7 @@
 #include <zlib.h>
 
 #include "fs/base/io.h"
-#include "fs/overlay/node.h"
+#include "fs/overlay/overlay_internal.h"
 
 const struct sample fault_samples[FAULT_SAMPLES] = {
     {.path = "d", .type = ENTRY_DIRECTORY, .mode = 0755},

@@ -3,7 +3,7 @@
 #include <fcntl.h>
 
 #include "fs/base/io.h"
-#include "fs/overlay/node.h"
+#include "fs/overlay/overlay_internal.h"
 
 static const struct sample samples[] = {
     {.path = "d", .type = ENTRY_DIRECTORY, .mode = 0755},

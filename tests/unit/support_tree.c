@@ -4,7 +4,7 @@
 
 #include "fs/base/dir.h"
 #include "fs/base/io.h"
-#include "fs/overlay/node.h"
+#include "fs/overlay/overlay_internal.h"
 
 static const struct sample samples[] = {
     {.path = "n0", .type = ENTRY_DIRECTORY, .mode = 0755},

@@ -6,7 +6,7 @@
 
 #include "tests/unit/support.h"
 
-#include "fs/base/table.h"
+#include "fs/base/hash.h"
 
 enum {
     NAMES = 6,

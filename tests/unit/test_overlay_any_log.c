@@ -10,7 +10,7 @@
 #include "fs/base/dir.h"
 #include "fs/base/io.h"
 #include "fs/overlay/changelog_format.h"
-#include "fs/overlay/node.h"
+#include "fs/overlay/overlay_internal.h"
 
 /* As in changelog_format.h: changes some of a frame's payload, and makes its sums right. */
 static void mutate(struct rng *rng, char *bytes, size_t size, uint64_t owner)
@@ -91,12 +91,12 @@ static void walk_tree(struct node *directory, struct rng *rng, int depth)
     }
 }
 
-static int lend_base(const char *key, struct base **ret_base, void *context)
+static int lend_base(const char *key, struct lower **ret_base, void *context)
 {
-    struct base *base = context;
-    if (strcmp(key, base_key(base)) != 0)
+    struct lower *base = context;
+    if (strcmp(key, lower_key(base)) != 0)
         return -ENOENT;
-    *ret_base = base_ref(base);
+    *ret_base = lower_ref(base);
     return 0;
 }
 
@@ -111,7 +111,7 @@ static int copy_of(int sessions_fd, const char *name, int dirfd)
 }
 
 /* Recovers a log of these bytes, and uses what comes of it. Returns what recovery said. */
-static int try_log(const struct place *place, struct base *base, const char *boot_id,
+static int try_log(const struct place *place, struct lower *base, const char *boot_id,
                    const char *bytes, size_t size, struct rng *rng)
 {
     AUTO_FD int dirfd = dir_ensure(place->fd, "logs", 0700);
@@ -193,7 +193,7 @@ static void make_eventful(const struct world *world)
 
 struct fuzz {
     const struct place *place;
-    struct base *base;
+    struct lower *base;
     char boot_id[BOOT_ID_SIZE + 1];
     uint64_t owner;
     char *bytes;
@@ -227,12 +227,12 @@ static void test_any_log(void **state)
     char name[32];
     log_name(name, serial_of(&world, "s"));
     CHECK_EQ(serial_of(&world, "s"), 1);
-    CHECK_EQ(scratch_base(world.scratch, world.key, &fuzz.base), 0);
+    CHECK_EQ(scratch_lower(world.scratch, world.key, &fuzz.base), 0);
     CHECK_EQ(dir_read_file(world.logs_fd, name, 1 << 20, &fuzz.bytes, &fuzz.size), 0);
     fuzz.owner = owner_of(&world, "s");
     support_each_seed(10, run_fuzz, &fuzz);
     CHECK(fuzz.accepted > 10);
-    base_unref(fuzz.base);
+    lower_unref(fuzz.base);
     free(fuzz.bytes);
     world_end(&world);
 }

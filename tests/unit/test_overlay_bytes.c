@@ -11,7 +11,7 @@
 #include <sys/mman.h>
 
 #include "fs/base/io.h"
-#include "fs/overlay/node.h"
+#include "fs/overlay/overlay_internal.h"
 
 enum { FILES = 4, LARGE = 3 << 20, SMALL = 200000, CALLS = 10000 };
 

@@ -9,7 +9,7 @@
 #include "fs/base/dir.h"
 #include "fs/base/io.h"
 #include "fs/overlay/changelog_format.h"
-#include "fs/overlay/node.h"
+#include "fs/overlay/overlay_internal.h"
 
 static struct session_header header_for(const struct world *world, uint64_t serial, const char *id)
 {

@@ -6,7 +6,7 @@
 #include <linux/falloc.h>
 
 #include "fs/base/io.h"
-#include "fs/overlay/node.h"
+#include "fs/overlay/overlay_internal.h"
 
 static int act_copy_up(struct world *world)
 {

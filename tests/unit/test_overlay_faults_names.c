@@ -3,7 +3,7 @@
  */
 #include "tests/unit/support_faults.h"
 
-#include "fs/overlay/node.h"
+#include "fs/overlay/overlay_internal.h"
 
 /* ---- names ---- */
 
@@ -139,16 +139,16 @@ static void prepare_none(struct world *world)
 
 static int act_new(struct world *world)
 {
-    struct base *base = NULL;
+    struct lower *base = NULL;
     struct session_new_options options = {.mode = 0700, .uid = 1, .gid = 2};
     struct node *root = NULL;
-    int r = scratch_base(world->scratch, world->key, &base);
+    int r = scratch_lower(world->scratch, world->key, &base);
     if (r < 0)
         return r;
-    r = base_verify(base, NULL);
+    r = lower_verify(base, NULL);
     if (r == 0)
         r = scratch_session_new(world->scratch, base, "s", &options, &root);
-    base_unref(base);
+    lower_unref(base);
     if (r == 0)
         node_unref(root, 1);
     return r;

@@ -9,7 +9,7 @@
 
 #include "fs/base/dir.h"
 #include "fs/base/io.h"
-#include "fs/overlay/node.h"
+#include "fs/overlay/overlay_internal.h"
 
 /*
  * An old copy of a log names blocks that were given to another session since. It is the damaged one,

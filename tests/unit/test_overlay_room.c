@@ -6,7 +6,7 @@
 
 #include <sys/mount.h>
 
-#include "fs/overlay/node.h"
+#include "fs/overlay/overlay_internal.h"
 
 enum { LARGE = 3 << 20 };
 

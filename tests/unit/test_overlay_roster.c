@@ -7,7 +7,7 @@
 
 #include "fs/base/dir.h"
 #include "fs/base/io.h"
-#include "fs/overlay/uses.h"
+#include "fs/overlay/scratch_registry.h"
 
 enum { SESSIONS = 50 };
 
@@ -31,7 +31,7 @@ static unsigned long list(const struct world *world, unsigned expected)
 {
     struct listing listing = {.world = world};
     io_fault_arm(0, -1, true); /* only counts */
-    CHECK_EQ(uses_each_id_at_rest(world->place->store, count_one, &listing), 0);
+    CHECK_EQ(sessions_each_id_at_rest(world->place->store, count_one, &listing), 0);
     CHECK_EQ(listing.count, expected);
     unsigned long calls = io_fault_count();
     io_fault_arm(0, 0, false);

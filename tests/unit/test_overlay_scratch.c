@@ -9,7 +9,7 @@
 
 #include "fs/base/dir.h"
 #include "fs/base/io.h"
-#include "fs/overlay/node.h"
+#include "fs/overlay/overlay_internal.h"
 
 /* ---- one daemon at a time ---- */
 
@@ -78,9 +78,9 @@ static void test_ids(void **state)
 {
     struct world world;
     world_begin(&world, *state);
-    struct base *base = NULL;
-    CHECK_EQ(scratch_base(world.scratch, world.key, &base), 0);
-    CHECK_EQ(base_verify(base, NULL), 0);
+    struct lower *base = NULL;
+    CHECK_EQ(scratch_lower(world.scratch, world.key, &base), 0);
+    CHECK_EQ(lower_verify(base, NULL), 0);
     char longest[SESSION_ID_MAX + 2];
     memset(longest, 'x', sizeof(longest));
     longest[SESSION_ID_MAX + 1] = '\0';
@@ -97,7 +97,7 @@ static void test_ids(void **state)
     CHECK(has_session(&world, longest));
     discard(&world, longest);
     CHECK_EQ(scratch_session_discard(world.scratch, world.key, longest), -ENOENT);
-    base_unref(base);
+    lower_unref(base);
     world_end(&world);
 }
 

@@ -5,7 +5,7 @@
 
 #include <pthread.h>
 
-#include "fs/overlay/node.h"
+#include "fs/overlay/overlay_internal.h"
 
 enum { THREADS = 64, THREAD_CALLS = 150 };
 
@@ -201,12 +201,12 @@ static void *work_in_a_crowd(void *context)
         struct node *root = NULL;
         int r = scratch_session_find(worker->world->scratch, worker->world->key, "s", &root);
         if (r < 0) {
-            struct base *base = NULL;
+            struct lower *base = NULL;
             struct session_new_options options = {.mode = 0700};
-            CHECK_EQ(scratch_base(worker->world->scratch, worker->world->key, &base), 0);
-            CHECK_EQ(base_verify(base, NULL), 0);
+            CHECK_EQ(scratch_lower(worker->world->scratch, worker->world->key, &base), 0);
+            CHECK_EQ(lower_verify(base, NULL), 0);
             r = scratch_session_new(worker->world->scratch, base, "s", &options, &root);
-            base_unref(base);
+            lower_unref(base);
             CHECK(r == 0 || r == -EEXIST);
             if (r < 0)
                 continue;

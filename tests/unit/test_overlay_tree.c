@@ -11,7 +11,7 @@
 
 #include "fs/base/dir.h"
 #include "fs/base/io.h"
-#include "fs/overlay/node.h"
+#include "fs/overlay/overlay_internal.h"
 
 /* ---- places for the calls ---- */
 

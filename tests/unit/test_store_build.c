@@ -8,8 +8,8 @@
 
 #include "fs/store/build.h"
 #include "fs/store/catalog.h"
+#include "fs/store/export_file.h"
 #include "fs/store/key.h"
-#include "fs/store/place.h"
 #include "fs/store/seal.h"
 #include "fs/store/template.h"
 
@@ -26,7 +26,7 @@ static struct store *open_store(const struct fixture *fixture)
 /* A builder that writes a database without any SQLite of its own. */
 static struct build_spec *make_spec(const struct fixture *fixture, const char *salt)
 {
-    struct build_spec *spec = spec_new();
+    struct build_spec *spec = build_spec_new();
     sqlite3 *db = NULL;
     assert_non_null(spec);
     assert_int_equal(chdir(fixture->path), 0);
@@ -37,7 +37,7 @@ static struct build_spec *make_spec(const struct fixture *fixture, const char *s
             SQLITE_OK);
         assert_int_equal(sqlite3_close(db), SQLITE_OK);
     }
-    assert_int_equal(spec_set_root(spec, NULL), 0);
+    assert_int_equal(build_spec_set_root(spec, NULL), 0);
     static const char *const builder[] = {
         "sh", "-c", "cp made.db $MINTFS_OUT; mkdir $MINTFS_DIR/d; echo x > $MINTFS_DIR/d/x"};
     for (size_t i = 0; i < ARRAY_LENGTH(builder); i++)
@@ -237,7 +237,7 @@ static void test_placing_with_faults(void **state)
         size_t size = 0;
         write_text(fixture, "to/placed.db", "what was there");
         io_fault_arm(nth, EIO, false);
-        int r = place_file(template, "to/placed.db");
+        int r = export_file(template, "to/placed.db");
         bool was_hit = io_fault_count() >= nth;
         io_fault_arm(0, 0, false);
         assert_int_equal(dir_read_file(fixture->fd, "to/placed.db", 1 << 20, &text, &size), 0);

@@ -9,7 +9,7 @@
 
 static struct build_spec *make_spec(struct fixture *fixture)
 {
-    struct build_spec *spec = spec_new();
+    struct build_spec *spec = build_spec_new();
     assert_non_null(spec);
     assert_int_equal(chdir(fixture->path), 0);
     if (mkdirat(fixture->fd, "migrations", 0755) == 0) {
@@ -18,7 +18,7 @@ static struct build_spec *make_spec(struct fixture *fixture)
         write_text(fixture, "migrations/\xff", "x");
         write_text(fixture, "models.py", "pass\n");
     }
-    assert_int_equal(spec_set_root(spec, NULL), 0);
+    assert_int_equal(build_spec_set_root(spec, NULL), 0);
     return spec;
 }
 

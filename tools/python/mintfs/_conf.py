@@ -1,6 +1,6 @@
 """mintfs.conf, and how a builder's command is read, for machines without the mintfs command.
 
-The same rules as fs/store/conf.h, words.h and placeholder.h; tests/python compares the two.
+The same rules as fs/store/project_conf.h, words.h and placeholder.h; tests/python compares the two.
 """
 
 import re

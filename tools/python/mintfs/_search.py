@@ -1,6 +1,6 @@
 """Which mintfs.conf is in force: the nearest one, from a directory upwards.
 
-The rules are those of the command (fs/store/conf_find.h): the search ends at the root of a
+The rules are those of the command (fs/store/project_conf_find.h): the search ends at the root of a
 repository, at the home directory or at the file system's root, and before a directory above that
 is everybody's, as /tmp. A file that belongs to another user than root and oneself is refused,
 unless MINTFS_TRUST lists its directory or one above it.

@@ -1,0 +1,543 @@
+/*
+ * A session as its change log tells of it: the records are applied, in order, to the template's
+ * tree. Links are counted at the end, by a walk from the root: what it does not come to is dropped,
+ * and what remains claims its blocks.
+ */
+#include <fcntl.h>
+#include <string.h>
+
+#include "fs/base/hash.h"
+#include "fs/base/io.h"
+#include "fs/base/log.h"
+#include "fs/overlay/overlay_internal.h"
+#include "fs/overlay/scratch.h"
+
+struct known {
+    uint32_t number;
+    struct node *node;
+    UT_hash_handle hh;
+};
+
+struct replay {
+    struct recovery *recovery;
+    struct session *session;
+    struct known *known; /* nodes by number */
+};
+
+static int remember(struct replay *replay, struct node *node)
+{
+    struct known *entry = malloc(sizeof(*entry));
+    if (!entry)
+        return -ENOMEM;
+    entry->number = node->number;
+    entry->node = node;
+    HASH_ADD_INT(replay->known, number, entry);
+    if (!HASH_ADDED(entry)) {
+        free(entry);
+        return -ENOMEM;
+    }
+    if (node->number >= replay->session->next_number)
+        replay->session->next_number = node->number + 1;
+    return 0;
+}
+
+static struct node *recall(struct replay *replay, uint32_t number)
+{
+    struct known *entry;
+    HASH_FIND_INT(replay->known, &number, entry);
+    return entry ? entry->node : NULL;
+}
+
+/* As node_child(), and remembered. */
+static int child_of(struct replay *replay, struct node *parent, const char *name,
+                    struct node **ret_node)
+{
+    int r = node_child(parent, name, ret_node);
+    if (r == 0 && !recall(replay, (*ret_node)->number))
+        r = remember(replay, *ret_node);
+    return r;
+}
+
+static int node_of_entry(struct replay *replay, uint32_t entry, struct node **ret_node);
+
+/* The template's directory that holds the entry. */
+static int parent_of_entry(struct replay *replay, uint32_t entry, struct node **ret_node)
+{
+    uint32_t parent = lower_parent(replay->session->base, entry);
+    if (parent != BASE_ROOT)
+        return node_of_entry(replay, parent, ret_node);
+    *ret_node = replay->session->root;
+    return 0;
+}
+
+/*
+ * The node of a template's entry: in its place where the template's name still stands, be it in a
+ * directory that is gone itself, else without a name, to be linked by a record that follows.
+ */
+static int node_of_entry(struct replay *replay, uint32_t entry, struct node **ret_node)
+{
+    *ret_node = recall(replay, NODE_FIRST_ENTRY + entry);
+    if (*ret_node)
+        return 0;
+    struct node *parent;
+    int r = parent_of_entry(replay, entry, &parent);
+    if (r < 0)
+        return r;
+    const char *name = lower_name(replay->session->base, entry);
+    if (!directory_find(parent->directory, name))
+        return child_of(replay, parent, name, ret_node);
+    r = node_from_entry(replay->session, entry, ret_node);
+    return r < 0 ? r : remember(replay, *ret_node);
+}
+
+static int find_node(struct replay *replay, uint32_t number, struct node **ret_node)
+{
+    size_t entries = lower_manifest(replay->session->base)->entry_count;
+    if (number == NODE_ROOT) {
+        *ret_node = replay->session->root;
+        return 0;
+    }
+    if (number >= NODE_FIRST_ENTRY && number - NODE_FIRST_ENTRY < entries)
+        return node_of_entry(replay, number - NODE_FIRST_ENTRY, ret_node);
+    *ret_node = recall(replay, number);
+    return *ret_node ? 0 : -EBADMSG;
+}
+
+static int replay_header(const struct session_header *header, void *context)
+{
+    struct replay *replay = context;
+    const struct recovery *recovery = replay->recovery;
+    if (strcmp(header->boot_id, recovery->boot_id) != 0)
+        return -ESTALE;
+    if (header->owner == 0 || !sha256_is_hex(header->key) || !session_id_is_valid(header->id) ||
+        header->serial == 0 || header->serial > INT32_MAX ||
+        header->serial != strtoull(recovery->name, NULL, 16))
+        return -EBADMSG;
+    struct lower *base;
+    int r = recovery->find_base(header->key, &base, recovery->context);
+    if (r < 0)
+        return r;
+    r = session_new(&(struct session_place){.list = recovery->list,
+                                            .blocks = recovery->blocks,
+                                            .base = base,
+                                            .id = header->id,
+                                            .uid = header->uid,
+                                            .gid = header->gid,
+                                            .serial = header->serial,
+                                            .owner = header->owner,
+                                            .limit_blocks = recovery->limit_blocks},
+                    &replay->session);
+    lower_unref(base);
+    if (r < 0)
+        return r;
+    replay->session->rewrite_log = header->is_old;
+    memcpy(replay->session->boot_id, header->boot_id, sizeof(header->boot_id));
+    return 0;
+}
+
+/* The numbers and blocks that follow are of the template that the session was made on. */
+static int replay_template(const struct template_record *record, void *context)
+{
+    const struct replay *replay = context;
+    const uint8_t *digest = lower_digest(replay->session->base);
+    return memcmp(record->digest, digest, sizeof(record->digest)) == 0 ? 0 : -EXDEV;
+}
+
+static int replay_identity(const struct identity_record *record, void *context)
+{
+    struct replay *replay = context;
+    if (!session_id_is_valid(record->id))
+        return -EBADMSG;
+    memcpy(replay->session->id, record->id, sizeof(record->id));
+    replay->session->replaced = record->replaced;
+    replay->session->lease = record->lease;
+    return 0;
+}
+
+static bool type_is_known(mode_t mode)
+{
+    return S_ISREG(mode) || S_ISDIR(mode) || S_ISLNK(mode) || S_ISFIFO(mode) || S_ISSOCK(mode) ||
+           S_ISCHR(mode) || S_ISBLK(mode);
+}
+
+static int make_recorded(struct replay *replay, const struct node_record *record,
+                         const char *target, struct node **ret_node)
+{
+    if (record->base != BASE_NONE || record->node == 0 || record->node == UINT32_MAX ||
+        !type_is_known(record->mode))
+        return -EBADMSG;
+    int r = node_new(replay->session, record->node, BASE_NONE, record->mode, ret_node);
+    if (r < 0)
+        return r;
+    if (S_ISLNK(record->mode)) {
+        (*ret_node)->target = strdup(target);
+        if (!(*ret_node)->target)
+            return -ENOMEM;
+    }
+    return remember(replay, *ret_node);
+}
+
+static fileblock_t first_block_behind(uint64_t size_bytes)
+{
+    return (fileblock_t)((size_bytes + BLOCK_SIZE_BYTES - 1) / BLOCK_SIZE_BYTES);
+}
+
+static int replay_node(const struct node_record *record, const char *target, void *context)
+{
+    struct replay *replay = context;
+    struct node *node;
+    int r = find_node(replay, record->node, &node);
+    if (r == -EBADMSG)
+        r = make_recorded(replay, record, target, &node);
+    if (r < 0)
+        return r;
+    if (node->type != (record->mode & S_IFMT) || node->base != record->base)
+        return -EBADMSG;
+    if (node->base != BASE_NONE && node->base != BASE_ROOT &&
+        record->base_limit_bytes > lower_entry(replay->session->base, node->base)->size_bytes)
+        return -EBADMSG;
+    if (S_ISREG(node->type) && record->size_bytes < node->size_bytes)
+        blockmap_cut(&node->map, first_block_behind(record->size_bytes));
+    node->changed = true;
+    node->mode = record->mode;
+    node->uid = record->uid;
+    node->gid = record->gid;
+    node->rdev = record->rdev;
+    node->size_bytes = record->size_bytes;
+    node->base_limit_bytes = record->base_limit_bytes;
+    node->atime_ns = record->atime_ns;
+    node->mtime_ns = node->recorded_mtime_ns = record->mtime_ns;
+    node->ctime_ns = record->ctime_ns;
+    return 0;
+}
+
+static int replay_extent(const struct extent_record *record, void *context)
+{
+    struct replay *replay = context;
+    struct node *node;
+    int r = find_node(replay, record->node, &node);
+    if (r < 0)
+        return r;
+    if (!S_ISREG(node->type) || record->size_bytes < node->size_bytes)
+        return -EBADMSG;
+    /* Zeros are recorded where they hide the template's bytes, and nowhere else. */
+    if (record->block == BLOCK_ZERO && record->count > 0 &&
+        (node->base == BASE_NONE ||
+         record->at + record->count >
+             first_block_behind(lower_entry(replay->session->base, node->base)->size_bytes)))
+        return -EBADMSG;
+    /* Before memory is asked for: a log that lies could ask for all of it. */
+    if (record->block < BLOCK_LIMIT &&
+        !blocks_exist(replay->recovery->blocks, record->block, record->count))
+        return -EBADMSG;
+    if (record->count > 0 && record->block != BLOCK_ABSENT)
+        r = blockmap_reserve(&node->map, record->at, record->count);
+    if (r < 0)
+        return r;
+    blockmap_set(&node->map, record->at, record->count, record->block);
+    node->size_bytes = record->size_bytes;
+    node->mtime_ns = node->ctime_ns = node->recorded_mtime_ns = record->mtime_ns;
+    node->changed = true;
+    return 0;
+}
+
+static int find_directory(struct replay *replay, uint32_t number, struct node **ret_node)
+{
+    int r = find_node(replay, number, ret_node);
+    return r < 0 ? r : node_is_directory(*ret_node) ? 0 : -EBADMSG;
+}
+
+static int replay_link(uint32_t parent_number, const char *name, uint32_t number, void *context)
+{
+    struct replay *replay = context;
+    struct node *parent;
+    struct node *node;
+    struct node *old;
+    int r = find_directory(replay, parent_number, &parent);
+    if (r == 0)
+        r = find_node(replay, number, &node);
+    if (r < 0)
+        return r;
+    /* What stood there before is known from now on, since it may get another name. */
+    r = child_of(replay, parent, name, &old);
+    if (r < 0 && r != -ENOENT)
+        return r;
+    struct dentry *dentry;
+    r = directory_prepare(parent->directory, name, &dentry);
+    if (r < 0)
+        return r;
+    directory_set(parent->directory, dentry, node, true);
+    node_note_name(node, name);
+    parent->changed = node->changed = node->named = true;
+    return 0;
+}
+
+static int replay_unlink(uint32_t parent_number, const char *name, void *context)
+{
+    struct replay *replay = context;
+    struct node *parent;
+    struct node *node;
+    int r = find_directory(replay, parent_number, &parent);
+    if (r < 0)
+        return r;
+    r = child_of(replay, parent, name, &node);
+    if (r < 0)
+        return r == -ENOENT ? -EBADMSG : r;
+    struct dentry *whiteout;
+    r = directory_prepare(parent->directory, name, &whiteout);
+    if (r < 0)
+        return r;
+    if (directory_in_base(parent->directory, name)) {
+        directory_set(parent->directory, whiteout, NULL, false);
+    } else {
+        directory_forget(parent->directory, name);
+        free(whiteout);
+    }
+    parent->changed = node->changed = true;
+    return 0;
+}
+
+/* What a running session counts as it goes. */
+static void count_names(struct node *directory)
+{
+    struct directory *names = directory->directory;
+    const struct lower *tree = directory->session->base;
+    uint32_t live = names->base_count;
+    uint32_t subdirectories =
+        names->base == BASE_NONE ? 0 : lower_directory_count(tree, names->base);
+    for (uint32_t i = 0; i < names->count; i++) {
+        const struct dentry *dentry = names->by_name[i];
+        if (dentry->node && !dentry->made)
+            continue;
+        uint32_t entry =
+            names->base == BASE_NONE ? BASE_NONE : lower_lookup(tree, names->base, dentry->name);
+        if (entry != BASE_NONE) {
+            live--;
+            subdirectories -= lower_entry(tree, entry)->type == ENTRY_DIRECTORY;
+        }
+        if (dentry->node) {
+            live++;
+            subdirectories += node_is_directory(dentry->node);
+        }
+    }
+    names->live = live;
+    node_set_nlink(directory, 2 + subdirectories);
+}
+
+/* Counts a name; a directory is queued behind the others, in the order in which they are found. */
+static int count_link(struct node *parent, struct node *node, struct node ***ret_tail)
+{
+    node->nlink++;
+    if (!node_is_directory(node))
+        return 0;
+    if (node->nlink > 1)
+        return -EBADMSG;
+    node->parent = parent;
+    *(*ret_tail)++ = node;
+    return 0;
+}
+
+static int count_links(struct session *session, struct node **queue)
+{
+    struct node **tail = queue;
+    int r = count_link(NULL, session->root, &tail);
+    for (struct node **at = queue; at < tail; at++) {
+        const struct directory *names = (*at)->directory;
+        for (uint32_t i = 0; r == 0 && i < names->count; i++)
+            if (names->by_name[i]->node)
+                r = count_link(*at, names->by_name[i]->node, &tail);
+    }
+    return r;
+}
+
+static int finish_tree(struct session *session)
+{
+    struct node *node;
+    size_t directories = 0;
+    LIST_FOREACH(node, &session->nodes, all)
+    {
+        node->nlink = 0;
+        directories += node_is_directory(node);
+    }
+    AUTO_FREE struct node **queue = calloc(directories + 1, sizeof(struct node *));
+    if (!queue)
+        return -ENOMEM;
+    int r = count_links(session, queue);
+    if (r < 0)
+        return r;
+    struct node *next;
+    for (node = LIST_FIRST(&session->nodes); node; node = next) {
+        next = LIST_NEXT(node, all);
+        if (node->nlink == 0)
+            node_free(node, true);
+        else if (node_is_directory(node))
+            count_names(node);
+        else
+            node_set_nlink(node, node->nlink);
+    }
+    return 0;
+}
+
+struct claim {
+    struct recovery *recovery;
+    struct node *node;
+    uint32_t runs;      /* that were claimed */
+    uint32_t give_back; /* runs still to be given back after a failure */
+    int error;
+};
+
+static void claim_run(fileblock_t at, uint32_t count, block_t block, void *context)
+{
+    struct claim *claim = context;
+    if (claim->error || block >= BLOCK_LIMIT)
+        return;
+    const struct session *session = claim->node->session;
+    struct block_tag tag = node_tag(claim->node, at);
+    claim->error = session->rewrite_log
+                       ? blocks_adopt(session->blocks, block, count, &tag, &claim->recovery->rival)
+                       : blocks_claim(session->blocks, block, count, &tag);
+    if (claim->error)
+        return;
+    claim->runs++;
+    claim->node->stored_blocks += count;
+    if (claim->node->unlimited)
+        return;
+    atomic_fetch_add(&claim->node->session->stored_blocks, count);
+    atomic_fetch_add(&claim->node->session->list->stored_blocks, count);
+}
+
+static void unclaim_run(fileblock_t at UNUSED, uint32_t count, block_t block, void *context)
+{
+    struct claim *claim = context;
+    if (block >= BLOCK_LIMIT || claim->give_back == 0)
+        return;
+    claim->give_back--;
+    blocks_release(claim->node->session->blocks, block, count);
+    if (!claim->node->unlimited)
+        atomic_fetch_sub(&claim->node->session->list->stored_blocks, count);
+}
+
+/* All of the session's blocks, or none and an error. */
+static int claim_blocks(struct recovery *recovery, struct session *session)
+{
+    struct node *node;
+    struct node *failed = NULL;
+    int error = 0;
+    LIST_FOREACH(node, &session->nodes, all)
+    {
+        if (!S_ISREG(node->type))
+            continue;
+        struct claim claim = {.recovery = recovery, .node = node};
+        blockmap_each(&node->map, 0, claim_run, &claim);
+        if (!claim.error)
+            continue;
+        failed = node;
+        error = claim.error;
+        claim.give_back = claim.runs;
+        blockmap_each(&node->map, 0, unclaim_run, &claim);
+        break;
+    }
+    if (!failed)
+        return 0;
+    LIST_FOREACH(node, &session->nodes, all)
+    {
+        if (node == failed)
+            break;
+        struct claim claim = {.node = node, .give_back = UINT32_MAX};
+        if (S_ISREG(node->type))
+            blockmap_each(&node->map, 0, unclaim_run, &claim);
+    }
+    return error;
+}
+
+struct keeping {
+    struct recovery *recovery;
+    struct session_header header;
+};
+
+static int keep_header(const struct session_header *header, void *context)
+{
+    struct keeping *keeping = context;
+    keeping->header = *header;
+    return 0;
+}
+
+static int keep_extent(const struct extent_record *record, void *context)
+{
+    struct keeping *keeping = context;
+    struct blocks *blocks = keeping->recovery->blocks;
+    struct block_tag tag = {.owner = keeping->header.owner, .node = record->node};
+    if (record->block >= BLOCK_LIMIT || !blocks_exist(blocks, record->block, record->count))
+        return 0;
+    /* One by one: what the session gave back since may be another's. */
+    for (uint32_t i = 0; i < record->count; i++) {
+        tag.at = record->at + i;
+        int r = keeping->header.is_old
+                    ? blocks_adopt(blocks, record->block + i, 1, &tag, &keeping->recovery->rival)
+                    : blocks_claim(blocks, record->block + i, 1, &tag);
+        if (r < 0 && r != -EBADMSG)
+            return r;
+    }
+    return 0;
+}
+
+int session_keep_blocks(struct recovery *recovery)
+{
+    static const struct changelog_visitor visitor = {.header = keep_header, .extent = keep_extent};
+    struct keeping keeping = {.recovery = recovery};
+    AUTO_FD int fd = changelog_open_to_read(recovery->dirfd, recovery->name);
+    uint64_t size;
+    int r = fd < 0 ? fd : changelog_replay(fd, &visitor, &keeping, &size);
+    return r < 0 ? r : 0;
+}
+
+static int recover(struct replay *replay)
+{
+    static const struct changelog_visitor visitor = {
+        .header = replay_header,
+        .template = replay_template,
+        .identity = replay_identity,
+        .node = replay_node,
+        .extent = replay_extent,
+        .link = replay_link,
+        .unlink = replay_unlink,
+    };
+    const struct recovery *recovery = replay->recovery;
+    AUTO_FD int fd = changelog_open_to_read(recovery->dirfd, recovery->name);
+    if (fd < 0)
+        return fd;
+    uint64_t size;
+    int is_cut = changelog_replay(fd, &visitor, replay, &size);
+    if (is_cut < 0)
+        return is_cut;
+    int r = finish_tree(replay->session);
+    if (r == 0)
+        r = changelog_open(recovery->dirfd, recovery->name,
+                           replay->session->rewrite_log ? 0 : replay->session->owner, size,
+                           &replay->session->log);
+    if (r < 0)
+        return r;
+    changelog_rest(replay->session->log);
+    r = claim_blocks(replay->recovery, replay->session);
+    return r < 0 ? r : is_cut;
+}
+
+int session_recover(struct recovery *recovery, struct session **ret_session)
+{
+    struct replay replay = {.recovery = recovery};
+    int r = recover(&replay);
+    struct known *entry;
+    struct known *next;
+    HASH_ITER (hh, replay.known, entry, next) {
+        HASH_DEL(replay.known, entry);
+        free(entry);
+    }
+    if (r < 0) {
+        /* Not discarded: its blocks are not claimed. */
+        if (replay.session)
+            session_unpin(replay.session);
+        return r;
+    }
+    *ret_session = replay.session;
+    return r;
+}

@@ -1,0 +1,200 @@
+#include "fs/store/export_file.h"
+
+#include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "fs/base/dir.h"
+#include "fs/base/io.h"
+#include "fs/base/log.h"
+
+enum { MODE_OFFSET = 18, MODE_BYTES = 2, CHUNK_BYTES = 256 << 10 };
+
+static const unsigned char wal_bytes[MODE_BYTES] = {2, 2};
+static const char *const side_suffixes[] = {"-journal", "-wal", "-shm"};
+
+static bool is_below(const char *path, const char *directory)
+{
+    size_t length = strlen(directory);
+    return !strncmp(path, directory, length) && (path[length] == '/' || path[length] == '\0');
+}
+
+/* Only publishing writes into the store; a builder, which may build on another template, writes
+ * into its own directory. */
+static bool lies_in_store(const struct store *store, const char *path)
+{
+    const char *own = getenv("MINTFS_DIR");
+    AUTO_FREE char *copy = strdup(path);
+    AUTO_FREE char *building = NULL;
+    if (asprintf(&building, "%s/v1/building", store->path) < 0) {
+        building = NULL;
+        return true;
+    }
+    bool is_builder = own && is_below(own, building) && strcmp(own, building) != 0;
+    /* Directories that are missing still will be made: the first that is there tells. */
+    for (char *at = copy ? dirname(copy) : NULL; at; at = dirname(at)) {
+        AUTO_FREE char *real = realpath(at, NULL);
+        if (real)
+            return is_below(real, store->path) && !(is_builder && is_below(real, own));
+        if (!strcmp(at, "/") || !strcmp(at, "."))
+            break;
+    }
+    return false;
+}
+
+int export_check(const struct store *store, const char *path)
+{
+    struct stat status;
+    size_t length = strlen(path);
+    if (length == 0)
+        return log_fail(EINVAL, "--to: the path is empty");
+    bool is_there = stat(path, &status) == 0;
+    if (path[length - 1] == '/' || (is_there && S_ISDIR(status.st_mode)))
+        return log_fail(EISDIR, "--to %s: is a directory; name the file", path);
+    /* A link to a file is replaced; one to a device is as good as the device. */
+    if (is_there && !S_ISREG(status.st_mode))
+        return log_fail(EINVAL, "--to %s: is there, and no file; name a file", path);
+    if (lies_in_store(store, path))
+        return log_fail(EINVAL, "--to %s: lies in the store; name a place outside of it", path);
+    return 0;
+}
+
+/* Whether the file at hand has just the bytes that placing would give it. */
+static bool has_content(int fd, int template_fd, const struct manifest_entry *entry)
+{
+    struct stat status;
+    AUTO_FREE char *buffer = malloc(2 * CHUNK_BYTES);
+    if (!buffer || fstat(fd, &status) < 0 || !S_ISREG(status.st_mode) ||
+        !(status.st_mode & S_IWUSR) || (uint64_t)status.st_size != entry->size_bytes)
+        return false;
+    for (off_t offset = 0; offset < status.st_size; offset += CHUNK_BYTES) {
+        ssize_t n = io_pread(template_fd, buffer, CHUNK_BYTES, offset);
+        if (n <= 0 || io_pread(fd, buffer + CHUNK_BYTES, CHUNK_BYTES, offset) != n)
+            return false;
+        if (offset == 0 && entry->starts_in_wal)
+            memcpy(buffer + MODE_OFFSET, wal_bytes, MODE_BYTES);
+        if (memcmp(buffer, buffer + CHUNK_BYTES, (size_t)n) != 0)
+            return false;
+    }
+    return true;
+}
+
+/* The name of a database's side file; false if it would be too long to be one. */
+static bool side_name(const char *name, size_t suffix, char ret_side[NAME_MAX + 1])
+{
+    return snprintf(ret_side, NAME_MAX + 1, "%s%s", name, side_suffixes[suffix]) <= NAME_MAX;
+}
+
+static int remove_side_files(int dirfd, const char *name)
+{
+    char side[NAME_MAX + 1];
+    for (size_t i = 0; i < ARRAY_LENGTH(side_suffixes); i++) {
+        int r = side_name(name, i, side) ? io_unlinkat(dirfd, side, 0) : 0;
+        if (r < 0 && r != -ENOENT)
+            return r;
+    }
+    return 0;
+}
+
+/* Those of `from` become those of `to`. */
+static int move_side_files(int dirfd, const char *from, const char *to)
+{
+    char old[NAME_MAX + 1];
+    char new[NAME_MAX + 1];
+    for (size_t i = 0; i < ARRAY_LENGTH(side_suffixes); i++) {
+        if (!side_name(from, i, old) || !side_name(to, i, new))
+            continue;
+        int r = io_renameat(dirfd, old, dirfd, new);
+        if (r < 0 && r != -ENOENT)
+            return r;
+    }
+    return 0;
+}
+
+static bool has_side_files(int dirfd, const char *name)
+{
+    char side[NAME_MAX + 1];
+    for (size_t i = 0; i < ARRAY_LENGTH(side_suffixes); i++)
+        if (side_name(name, i, side) && faccessat(dirfd, side, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+            return true;
+    return false;
+}
+
+/*
+ * An old file's write-ahead log holds what it has lost without it, and would be taken for the new
+ * one's: it steps aside first, and comes back where the new file cannot come.
+ */
+static int replace(int dirfd, const char *beside, const char *name)
+{
+    int r = move_side_files(dirfd, name, beside);
+    if (r == 0)
+        r = io_renameat(dirfd, beside, dirfd, name);
+    if (r == 0)
+        return remove_side_files(dirfd, beside);
+    if (move_side_files(dirfd, beside, name) < 0)
+        log_warning("side files of %s stay behind as %s-*", name, beside);
+    return r;
+}
+
+/* Fills a new file `beside` and renames it to `name`; nothing of it stays where that fails. */
+static int copy_and_rename(int dirfd, const char *beside, const char *name, int template_fd,
+                           const struct manifest_entry *entry)
+{
+    /* Without a name until it is whole, where the file system can: a kill then leaves nothing. */
+    AUTO_FD int fd = io_openat(dirfd, ".", O_RDWR | O_TMPFILE, 0666);
+    bool nameless = fd >= 0;
+    if (!nameless)
+        fd = io_openat(dirfd, beside, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0666);
+    if (fd < 0)
+        return fd;
+    int r = io_copy_file(template_fd, fd);
+    if (r == 0 && entry->starts_in_wal)
+        r = io_pwrite(fd, wal_bytes, MODE_BYTES, MODE_OFFSET);
+    if (r == 0)
+        r = io_fsync(fd);
+    if (r == 0 && nameless)
+        r = io_link_fd(fd, dirfd, beside);
+    if (r == 0)
+        r = replace(dirfd, beside, name);
+    if (r < 0 && unlinkat(dirfd, beside, 0) < 0)
+        return r;
+    return r == 0 ? io_fsync(dirfd) : r;
+}
+
+static int place_in(int dirfd, const char *name, int template_fd,
+                    const struct manifest_entry *entry)
+{
+    AUTO_FD int there = io_openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+    if (there >= 0 && !has_side_files(dirfd, name) && has_content(there, template_fd, entry))
+        return 0;
+    AUTO_FREE char *beside = NULL;
+    int r = dir_name_beside(name, "mintfs-", &beside);
+    return r < 0 ? r : copy_and_rename(dirfd, beside, name, template_fd, entry);
+}
+
+int export_file(const struct template *template, const char *path)
+{
+    const char *file = template->manifest->file;
+    const struct manifest_entry *entry = manifest_find(template->manifest, file);
+    if (!entry || entry->type != ENTRY_FILE)
+        return log_fail(ENODATA,
+                        "--to %s: the template holds no file %s; --file says which one is "
+                        "meant",
+                        path, file);
+    AUTO_FD int template_fd = template_open_file(template, file);
+    if (template_fd < 0)
+        return log_errno(template_fd, "template %s: %s", template->key, file);
+    AUTO_FREE char *for_directory = strdup(path);
+    AUTO_FREE char *for_name = strdup(path);
+    if (!for_directory || !for_name)
+        return log_errno(ENOMEM, "--to %s", path);
+    const char *directory = dirname(for_directory);
+    int r = dir_make_parents(directory, 0777);
+    AUTO_FD int dirfd = r < 0 ? r : io_openat(AT_FDCWD, directory, O_RDONLY | O_DIRECTORY, 0);
+    if (dirfd < 0)
+        return log_errno(dirfd, "--to %s: %s", path, directory);
+    r = place_in(dirfd, basename(for_name), template_fd, entry);
+    return r < 0 ? log_errno(r, "--to %s", path) : 0;
+}

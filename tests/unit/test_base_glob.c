@@ -1,0 +1,168 @@
+#include "tests/unit/test_store_fixture.h"
+
+#include "fs/base/glob.h"
+#include "fs/base/shell_words.h"
+#include "fs/store/rootpath.h"
+
+/* Appends to a text that has room for it. */
+static void append(char *text, size_t size, const char *more)
+{
+    size_t length = strlen(text);
+    assert_true(snprintf(text + length, size - length, "%s", more) < (int)(size - length));
+}
+
+static bool matches(const char *pattern, const char *path)
+{
+    struct glob glob;
+    assert_int_equal(glob_compile(pattern, &glob), 0);
+    bool answer = glob_matches(&glob, path);
+    glob_fini(&glob);
+    return answer;
+}
+
+static void test_within_one_part(void **state UNUSED)
+{
+    assert_true(matches("*.sql", "a.sql"));
+    assert_true(matches("*", "a"));
+    assert_false(matches("*", "a/b"));
+    assert_false(matches("*.sql", "a/b.sql"));
+    assert_true(matches("a?c", "abc"));
+    assert_false(matches("a?c", "ac"));
+    assert_true(matches("[a-c][!x]", "by"));
+    assert_false(matches("[a-c][!x]", "bx"));
+    assert_false(matches("[a-c]", "d"));
+    assert_true(matches("[]x]", "]"));
+    assert_true(matches("[^]]", "a"));
+    assert_true(matches("[a\\]]", "]"));
+    assert_true(matches("\\*", "*"));
+    assert_false(matches("\\*", "a"));
+    assert_true(matches("*a*b*c*", "xxaxxbxxcxx"));
+    assert_false(matches("*a*b*c*", "xxaxxcxxbxx"));
+    assert_true(matches("**.py", "x.py"));
+    assert_true(matches("\xc3\xbc*", "\xc3\xbc.sql"));
+}
+
+static void test_over_parts(void **state UNUSED)
+{
+    assert_true(matches("**", "a"));
+    assert_true(matches("**", "a/b/c"));
+    assert_true(matches("**/x", "x"));
+    assert_true(matches("**/x", "a/b/x"));
+    assert_true(matches("a/**/x", "a/x"));
+    assert_true(matches("a/**/x", "a/b/c/x"));
+    assert_false(matches("a/**/x", "b/x"));
+    assert_true(matches("a/**", "a/b"));
+    assert_true(matches("a/**", "a"));
+    assert_true(matches("**/**/a/**/**", "b/a/c"));
+    assert_true(matches("./a/./b/", "a/b"));
+}
+
+static void test_leading_dots(void **state UNUSED)
+{
+    assert_false(matches("*", ".git"));
+    assert_false(matches("?git", ".git"));
+    assert_false(matches("[.]git", ".git"));
+    assert_true(matches(".*", ".git"));
+    assert_true(matches("\\.git", ".git"));
+    assert_false(matches("**/x", ".venv/x"));
+    assert_true(matches(".venv/**/x", ".venv/x"));
+}
+
+static void test_bad_patterns(void **state UNUSED)
+{
+    static const char *const bad[] = {"",       "/",  "/a",  "a//b", "..",
+                                      "a/../b", "[a", "a\\", "[!]",  "."};
+    struct glob glob;
+    for (size_t i = 0; i < ARRAY_LENGTH(bad); i++)
+        assert_int_equal(glob_compile(bad[i], &glob), -EINVAL);
+    char deep[2 * (GLOB_PARTS_MAX + 1) + 1] = "";
+    for (int i = 0; i <= GLOB_PARTS_MAX; i++)
+        append(deep, sizeof(deep), "a/");
+    assert_int_equal(glob_compile(deep, &glob), -EINVAL);
+    deep[2 * GLOB_PARTS_MAX] = '\0';
+    assert_int_equal(glob_compile(deep, &glob), 0);
+    glob_fini(&glob);
+}
+
+/* Would take longer than the universe lasts if matching tried again at every star. */
+static void test_no_explosion(void **state UNUSED)
+{
+    char pattern[600] = "";
+    char text[251];
+    for (int i = 0; i < 100; i++)
+        append(pattern, sizeof(pattern), "*a");
+    append(pattern, sizeof(pattern), "b");
+    memset(text, 'a', sizeof(text) - 1);
+    text[sizeof(text) - 1] = '\0';
+    assert_false(matches(pattern, text));
+    char parts[200] = "";
+    char path[2 * 200 + 1] = "";
+    for (int i = 0; i < 20; i++)
+        append(parts, sizeof(parts), "**/a/");
+    append(parts, sizeof(parts), "b");
+    for (int i = 0; i < 200; i++)
+        append(path, sizeof(path), "a/");
+    path[strlen(path) - 1] = '\0';
+    assert_false(matches(parts, path));
+}
+
+static void test_words(void **state UNUSED)
+{
+    static const struct {
+        const char *line;
+        const char *words; /* with a bar between */
+    } cases[] = {
+        {"python3 create.py {out}", "python3|create.py|{out}"},
+        {"  a\t b  ", "a|b"},
+        {"sh -c 'a ; \"b\" $c'", "sh|-c|a ; \"b\" $c"},
+        {"\"a b\\\"c\\\\d\\e\"", "a b\"c\\d\\e"},
+        {"a\\ b '' \"\"", "a b||"},
+        {"x'y'\"z\"", "xyz"},
+        {"*.sql $HOME `id` # no comment", "*.sql|$HOME|`id`|#|no|comment"},
+        {"", NULL},
+    };
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        AUTO_STRLIST struct strlist words = STRLIST_INIT;
+        char joined[200] = "";
+        assert_int_equal(shell_words_split(cases[i].line, &words), 0);
+        for (size_t j = 0; j < words.count; j++) {
+            append(joined, sizeof(joined), j ? "|" : "");
+            append(joined, sizeof(joined), words.items[j]);
+        }
+        assert_string_equal(joined, cases[i].words ? cases[i].words : "");
+    }
+    static const char *const bad[] = {"'a", "\"a", "a \\", "\"a\\\""};
+    for (size_t i = 0; i < ARRAY_LENGTH(bad); i++) {
+        AUTO_STRLIST struct strlist words = STRLIST_INIT;
+        assert_int_equal(shell_words_split(bad[i], &words), -EINVAL);
+    }
+}
+
+static void test_normalise(void **state UNUSED)
+{
+    static const char *const cases[][2] = {
+        {"/a//b/./c/", "/a/b/c"}, {"/a/../b", "/b"}, {"/../a", "/a"}, {"/", "/"},
+        {"a/./b", "a/b"},         {"a/..", "."},     {"..", ".."},    {"../a", "../a"},
+        {"a/../../b", "../b"},    {"./", "."},       {"", "."},       {"a/b/../../../..", "../.."},
+        {"/a/b/../../../c", "/c"}};
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        char path[64];
+        (void)snprintf(path, sizeof(path), "%s", cases[i][0]);
+        rootpath_normalise(path);
+        assert_string_equal(path, cases[i][1]);
+    }
+    assert_string_equal(rootpath_below("/a", "/a/b"), "b");
+    assert_string_equal(rootpath_below("/a", "/a"), ".");
+    assert_null(rootpath_below("/a", "/ab"));
+    assert_string_equal(rootpath_below("/", "/ab"), "ab");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_within_one_part), TEST(test_over_parts),   TEST(test_leading_dots),
+        TEST(test_bad_patterns),    TEST(test_no_explosion), TEST(test_words),
+        TEST(test_normalise),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,132 @@
+/*
+ * Every Nth call fails while a session is made as plain copies, which lie beside the scratch.
+ */
+#include "tests/unit/support_faults.h"
+
+#include <fcntl.h>
+
+#include "fs/base/io.h"
+#include "fs/client/copies.h"
+
+static int count_copy(const struct copy *copy UNUSED, void *context)
+{
+    ++*(unsigned *)context;
+    return 0;
+}
+
+static unsigned count_copies(const struct store *store)
+{
+    unsigned count = 0;
+    CHECK_EQ(copies_each(store, count_copy, &count), 0);
+    return count;
+}
+
+static void check_copy(const char *path)
+{
+    AUTO_FD int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    CHECK(fd >= 0);
+    for (size_t i = 0; i < ARRAY_LENGTH(fault_samples); i++) {
+        struct stat status;
+        CHECK_EQ(fstatat(fd, fault_samples[i].path, &status, AT_SYMLINK_NOFOLLOW), 0);
+        if (fault_samples[i].type == ENTRY_FILE) {
+            AUTO_FREE char *expected = malloc(fault_samples[i].size + 1);
+            AUTO_FREE char *bytes = malloc(fault_samples[i].size + 1);
+            AUTO_FD int file = openat(fd, fault_samples[i].path, O_RDONLY | O_CLOEXEC);
+            CHECK(expected && bytes && file >= 0);
+            sample_fill(fault_samples[i].path, expected, fault_samples[i].size);
+            if (fault_samples[i].wal)
+                memset(expected + 18, 2, 2);
+            CHECK_EQ(io_pread(file, bytes, fault_samples[i].size + 1, 0), fault_samples[i].size);
+            CHECK(!memcmp(bytes, expected, fault_samples[i].size));
+            CHECK_EQ(status.st_mode & 07777, fault_samples[i].mode | S_IWUSR);
+        } else if (fault_samples[i].type == ENTRY_DIRECTORY) {
+            CHECK_EQ(status.st_mode & 07777, fault_samples[i].mode | S_IRWXU);
+        }
+    }
+}
+
+/* Removes what copies leave in memory: the directories of this store alone. */
+static void remove_copy_roots(const char *path)
+{
+    AUTO_FREE char *copy = strdup(path);
+    CHECK(copy);
+    for (int i = 0; i < 3; i++) {
+        *strrchr(copy, '/') = '\0';
+        (void)rmdir(copy);
+    }
+}
+
+static void check_each_call(struct place *place, const struct copy_lease *lease)
+{
+    char key[SHA256_HEX_LENGTH + 1];
+    AUTO_FREE char *root = NULL;
+    place_template(place, fault_samples, ARRAY_LENGTH(fault_samples), key);
+    mode_t mask = umask(022);
+    static const int errors[] = {EIO, ENOSPC};
+    for (size_t i = 0; i < ARRAY_LENGTH(errors); i++) {
+        for (int sticky = 0; sticky < 2; sticky++) {
+            for (unsigned long nth = 1;; nth++) {
+                support_context("%s at call %lu%s", strerror(errors[i]), nth,
+                                sticky ? " and all later" : "");
+                char *path = NULL;
+                bool first = false;
+                said_begin();
+                io_fault_arm(nth, errors[i], sticky);
+                int r = copies_new(place->store, key, "id", lease, &path, &first);
+                unsigned long calls = io_fault_count();
+                io_fault_arm(0, 0, false);
+                AUTO_FREE char *said = said_end();
+                CHECK(r == 0 || r == -errors[i]);
+                CHECK((r == 0) == (path != NULL));
+                CHECK(r == 0 || *said);
+                CHECK_EQ(count_copies(place->store), r == 0);
+                if (r < 0) {
+                    CHECK_EQ(copies_new(place->store, key, "id", lease, &path, &first), 0);
+                } else {
+                    said_begin();
+                    char *second = NULL;
+                    CHECK_EQ(copies_new(place->store, key, "id", lease, &second, &first), -EEXIST);
+                    free(said_end());
+                }
+                check_copy(path);
+                CHECK_EQ(copies_remove(place->store, key, "id"), 0);
+                CHECK_EQ(copies_remove(place->store, key, "id"), -ENOENT);
+                CHECK_EQ(count_copies(place->store), 0);
+                free(root);
+                root = path;
+                if (calls < nth)
+                    break;
+            }
+        }
+    }
+    (void)umask(mask);
+    AUTO_FREE char *lock = NULL;
+    if (lease) {
+        CHECK_EQ(copies_owner_lock_path(root, lease->owner_lock, &lock), 0);
+        CHECK_EQ(unlink(lock), 0);
+    }
+    CHECK_EQ(copies_sweep(place->store), 0);
+    remove_copy_roots(root);
+}
+
+static void test_copies(void **state)
+{
+    check_each_call(*state, NULL);
+}
+
+/* A copy that is there has its lease: one that sweeps see alive, and that goes with it. */
+static void test_leased_copies(void **state)
+{
+    struct copy_lease lease = {.owner_lock = "me"};
+    CHECK_EQ(session_lease_set_owner(&lease.session, getpid()), 0);
+    check_each_call(*state, &lease);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_copies),
+        TEST(test_leased_copies),
+    };
+    return cmocka_run_group_tests_name("overlay-faults-copies", tests, NULL, NULL);
+}

@@ -1,0 +1,386 @@
+#include "tools/daemon_control.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "fs/base/io.h"
+#include "fs/base/json_bounds.h"
+#include "fs/base/log.h"
+#include "fs/base/process_search.h"
+#include "fs/base/spawn.h"
+#include "fs/mount/mount_users.h"
+#include "fs/mount/mountpoint.h"
+#include "fs/store/settings.h"
+#include "tools/command.h"
+
+enum {
+    /* A daemon that nothing holds ends within this; only longer waits are worth a message. */
+    PROMPT_END_MS = 500,
+    /* What it may take to store what was written, beyond the time for open files. */
+    END_MARGIN_SECONDS = 10,
+};
+
+int daemon_lock_start(const struct store *store, struct lock *lock)
+{
+    int r = lock_take(lock, store->locks_fd, "mounting", LOCK_EXCLUSIVE, true);
+    return r < 0 ? log_errno(r, "cannot write to %s/v1/locks", store->path) : 0;
+}
+
+int daemon_say_unreachable(const struct store *store, const struct serve_found *found)
+{
+    return log_fail(EIO,
+                    "the store %s is mounted at %s by process %d, but not where this process "
+                    "sees it (another container or mount namespace); mintfs umount ends it",
+                    store->path, found->mount_point, found->pid);
+}
+
+/* A few hundred bytes a session; what is longer is no status of ours. */
+enum { STATUS_LIMIT_BYTES = 64 << 20, STATUS_BLOCK_BYTES = 1 << 16 };
+static const struct json_bounds status_bounds = {
+    .values = 4 << 20, .objects = 400000, .arrays = 400000};
+
+static int read_status_text(int fd, char **ret_text, size_t *ret_size)
+{
+    AUTO_FREE char *text = NULL;
+    size_t size = 0;
+    for (size_t room = STATUS_BLOCK_BYTES;; room *= 2) {
+        char *longer = room <= STATUS_LIMIT_BYTES ? realloc(text, room) : NULL;
+        if (!longer)
+            return room <= STATUS_LIMIT_BYTES ? -ENOMEM : -EFBIG;
+        text = longer;
+        ssize_t n = io_pread(fd, text + size, room - size, (off_t)size);
+        if (n < 0)
+            return (int)n;
+        size += (size_t)n;
+        if (size < room)
+            break;
+    }
+    if (!json_is_within(text, size, &status_bounds))
+        return -EFBIG;
+    *ret_text = steal_pointer(&text);
+    *ret_size = size;
+    return 0;
+}
+
+int daemon_read_status(const char *mount_point, json_t **ret_status, json_error_t *ret_error)
+{
+    AUTO_FREE char *path = NULL;
+    if (asprintf(&path, "%s" MOUNT_STATUS, mount_point) < 0) {
+        path = NULL;
+        return -ENOMEM;
+    }
+    AUTO_FD int fd = io_openat(AT_FDCWD, path, O_RDONLY, 0);
+    if (fd < 0)
+        return fd;
+    /* In blocks: json_loadfd() would ask the mount for each byte. */
+    AUTO_FREE char *text = NULL;
+    size_t size = 0;
+    int r = read_status_text(fd, &text, &size);
+    if (r < 0)
+        return r;
+    *ret_status = json_loadb(text, size, 0, ret_error);
+    return *ret_status ? 0 : -EBADMSG;
+}
+
+/* Whether a process of that number, as we count them, is the daemon: it has the lock's file open. */
+static bool is_daemon(const struct store *store, int pid)
+{
+    char directory[32];
+    AUTO_FREE char *lock = NULL;
+    if (asprintf(&lock, "%s/v1/locks/mount", store->path) < 0) {
+        lock = NULL;
+        return false;
+    }
+    (void)snprintf(directory, sizeof(directory), "/proc/%d", pid);
+    AUTO_FD int fd = io_openat(AT_FDCWD, directory, O_RDONLY | O_DIRECTORY, 0);
+    return fd >= 0 && process_has_open(fd, lock);
+}
+
+/* A daemon whose mount is gone, from its own sight too, is about to end. */
+static bool is_ending(const struct store *store, const struct serve_found *found)
+{
+    return is_daemon(store, found->pid) && !mountpoint_is_seen_by(found->pid, found->mount_point);
+}
+
+/* Whether the process ends within that time. */
+static bool ends_within(int pidfd, int wait_ms)
+{
+    struct pollfd poll_fd = {.fd = pidfd, .events = POLLIN};
+    int n;
+    do
+        n = poll(&poll_fd, 1, wait_ms);
+    while (n < 0 && errno == EINTR);
+    return n == 1;
+}
+
+/*
+ * Waits for the end of a daemon whose mount is gone here; it is asked to end where it goes on for
+ * other mount namespaces. -EBUSY where it does not end in the time that the message names.
+ */
+static int await_end(const struct serve_found *found, int pidfd)
+{
+    unsigned wait_seconds = found->grace_seconds + END_MARGIN_SECONDS;
+    if (ends_within(pidfd, PROMPT_END_MS)) {
+        AUTO_FREE char *holders = mount_holders(found->device);
+        if (holders)
+            log_info("%s: other mount namespaces keep a copy, which is dead now: %s",
+                     found->mount_point, holders);
+        return 0;
+    }
+    AUTO_FREE char *holders = mount_holders(found->device);
+    log_info("%s: waiting at most %u s for the daemon (process %d)%s%s", found->mount_point,
+             wait_seconds, found->pid,
+             holders ? ", which serves files that are open in other mount namespaces: " : " to end",
+             holders ? holders : "");
+    if (syscall(SYS_pidfd_send_signal, pidfd, SIGTERM, NULL, 0) < 0 && errno != ESRCH)
+        log_warning("cannot ask process %d to end: %s", found->pid, strerror(errno));
+    if (ends_within(pidfd, (int)wait_seconds * 1000))
+        return 0;
+    return log_fail(EBUSY,
+                    "the daemon of %s (process %d) has not ended within %u s; what its sessions "
+                    "have not synced is lost with: kill -9 %d",
+                    found->mount_point, found->pid, wait_seconds, found->pid);
+}
+
+/* As daemon_find(), but a daemon that has not mounted yet, or no longer, is found as well. */
+static int look(const struct store *store, struct serve_found *ret_found)
+{
+    serve_found_fini(ret_found);
+    int r = serve_find(store, ret_found);
+    if (r < 0)
+        return log_errno(r, "cannot look into %s/v1/locks", store->path);
+    return r == 1 && mountpoint_state(ret_found->mount_point) == MOUNT_OURS;
+}
+
+int daemon_find(const struct store *store, struct serve_found *ret_found)
+{
+    int r = look(store, ret_found);
+    if (r != 0 || !ret_found->mount_point)
+        return r;
+    /* One that is being started is ready once its starter has released the lock. */
+    AUTO_LOCK struct lock starting = LOCK_INIT;
+    r = daemon_lock_start(store, &starting);
+    if (r == 0)
+        r = look(store, ret_found);
+    if (r != 0 || !ret_found->mount_point)
+        return r;
+    AUTO_FD int pidfd = (int)syscall(SYS_pidfd_open, ret_found->pid, 0);
+    /* Where there is no such process, it has ended since, or is counted in another namespace. */
+    if (pidfd >= 0 && !is_ending(store, ret_found))
+        return 0;
+    lock_release(&starting);
+    if (pidfd >= 0 && !ends_within(pidfd, PROMPT_END_MS))
+        return 0;
+    return look(store, ret_found);
+}
+
+int daemon_claim(const struct store *store, struct lock *starting, struct serve_found *ret_found)
+{
+    for (;;) {
+        int r = daemon_lock_start(store, starting);
+        if (r == 0)
+            r = look(store, ret_found);
+        if (r < 0)
+            return r;
+        if (!ret_found->mount_point)
+            return 0;
+        AUTO_FD int pidfd = (int)syscall(SYS_pidfd_open, ret_found->pid, 0);
+        if (r == 1 || pidfd < 0 || !is_ending(store, ret_found))
+            return 1;
+        /* Others need not wait for it with us. */
+        lock_release(starting);
+        if (ends_within(pidfd, PROMPT_END_MS))
+            continue;
+        AUTO_FREE char *holders = mount_holders(ret_found->device);
+        log_info("waiting at most %u s for the daemon that served %s (process %d)%s%s",
+                 ret_found->grace_seconds + END_MARGIN_SECONDS, ret_found->mount_point,
+                 ret_found->pid, holders ? ", which still serves: " : "", holders ? holders : "");
+        if (!ends_within(pidfd, (int)(ret_found->grace_seconds + END_MARGIN_SECONDS) * 1000))
+            return log_fail(EBUSY,
+                            "the daemon that served %s (process %d) still serves files that are "
+                            "open in other mount namespaces%s%s; mintfs umount ends it",
+                            ret_found->mount_point, ret_found->pid, holders ? ": " : "",
+                            holders ? holders : "");
+    }
+}
+
+int daemon_await(const struct store *store, struct serve_found *ret_found)
+{
+    AUTO_LOCK struct lock starting = LOCK_INIT;
+    int r = daemon_claim(store, &starting, ret_found);
+    return r < 0 ? r : look(store, ret_found);
+}
+
+/* A mount that cannot be seen from here goes with its daemon, which is asked to end. */
+static int end_unreachable(const struct store *store, const struct serve_found *found, int pidfd)
+{
+    bool is_it = pidfd >= 0 && is_daemon(store, found->pid);
+    if (is_it && is_ending(store, found))
+        return 0;
+    if (!is_it || syscall(SYS_pidfd_send_signal, pidfd, SIGTERM, NULL, 0) < 0) {
+        /* It may have ended since, and another may have begun. */
+        AUTO_SERVE_FOUND struct serve_found now = {0};
+        int r = serve_find(store, &now);
+        return r == 1 && now.pid == found->pid ? daemon_say_unreachable(store, found)
+                                               : (r < 0 ? r : 0);
+    }
+    log_info("asked the daemon of %s (process %d) to end: its mount cannot be seen from here",
+             found->mount_point, found->pid);
+    return 0;
+}
+
+/* Where to unmount, and the daemon if it is this store's. */
+static int find_mount(const struct store *store, const char *typed, struct serve_found *ret_found,
+                      char **ret_place)
+{
+    int r = serve_find(store, ret_found);
+    if (r < 0)
+        return log_errno(r, "cannot look into %s/v1/locks", store->path);
+    if (typed)
+        return mountpoint_resolve(typed, ret_place);
+    if (r == 1) {
+        *ret_place = strdup(ret_found->mount_point);
+        return *ret_place ? 0 : -ENOMEM;
+    }
+    r = serve_find_dead(store, ret_place);
+    if (r != 0)
+        return r < 0 ? r : 0;
+    r = mountpoint_default(ret_place);
+    if (r < 0)
+        return r;
+    enum mount_state state = mountpoint_state(*ret_place);
+    if (state == MOUNT_OURS)
+        return log_fail(ENOENT,
+                        "the store %s is not mounted; %s serves another store, or one that was "
+                        "removed, until: mintfs umount %s",
+                        store->path, *ret_place, *ret_place);
+    return state == MOUNT_STALE ? 0 : log_fail(ENOENT, "the store %s is not mounted", store->path);
+}
+
+static int unmount(const char *place)
+{
+    switch (mountpoint_state(place)) {
+    case MOUNT_NONE:
+        return log_fail(ENOENT, "nothing is mounted at %s", place);
+    case MOUNT_FOREIGN:
+        return log_fail(ENOENT, "what is mounted at %s is not ours: left alone", place);
+    case MOUNT_STALE: {
+        int r = mountpoint_unmount(place, true);
+        return r < 0 ? log_errno(r, "cannot take the dead mount at %s away", place) : 0;
+    }
+    case MOUNT_OURS:
+        break;
+    }
+    int r = mountpoint_unmount(place, false);
+    /* Another process was faster. */
+    if (r < 0 && mountpoint_state(place) == MOUNT_NONE)
+        return 0;
+    if (r == -EBUSY) {
+        AUTO_FREE char *users = mount_users(place);
+        return log_fail(EBUSY, "%s is in use%s%s", place, users ? " by " : "",
+                        users ? users : ": close what is open there, and try again");
+    }
+    return r < 0 ? log_errno(r, "cannot unmount %s", place) : 0;
+}
+
+int daemon_take_away(const struct store *store, const char *typed)
+{
+    AUTO_SERVE_FOUND struct serve_found found = {0};
+    AUTO_FREE char *place = NULL;
+    int r = find_mount(store, typed, &found, &place);
+    if (r < 0)
+        return r;
+    bool has_daemon = place && found.mount_point && !strcmp(found.mount_point, place);
+    /* Opened first, then looked at: a daemon of another PID namespace has another number here, or one
+     * that is another process's, which is neither waited for nor asked to end. */
+    AUTO_FD int pidfd = has_daemon ? (int)syscall(SYS_pidfd_open, found.pid, 0) : -1;
+    if (pidfd >= 0 && !is_daemon(store, found.pid))
+        (void)close(steal_fd(&pidfd));
+    r = has_daemon && mountpoint_state(place) == MOUNT_NONE ? end_unreachable(store, &found, pidfd)
+                                                            : unmount(place);
+    return r == 0 && pidfd >= 0 ? await_end(&found, pidfd) : r;
+}
+
+/* ---- starting ---- */
+
+static int idle_option(char *ret_text, size_t size)
+{
+    uint64_t seconds;
+    int r = settings_get_number(SETTING_IDLE, &seconds);
+    if (r < 0)
+        return r;
+    /* 0: it never goes by itself. */
+    (void)snprintf(ret_text, size, "idle=%u", seconds > INT32_MAX ? 0 : (unsigned)seconds);
+    return 0;
+}
+
+/* What a started mount says, for the case that it fails. It ends when the daemon has detached. */
+static void read_complaint(int fd, char *ret_text, size_t size)
+{
+    size_t used = 0;
+    ssize_t n;
+    while (used < size - 1 &&
+           ((n = read(fd, ret_text + used, size - 1 - used)) > 0 || (n < 0 && errno == EINTR)))
+        used += n > 0 ? (size_t)n : 0;
+    ret_text[used] = '\0';
+}
+
+/*
+ * Runs `mintfs mount` of this very program; its exit status, or a negative errno. That another
+ * process was faster is no complaint.
+ */
+static int run_mount(char *option, bool quiet)
+{
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return log_errno(errno, "cannot make a pipe");
+    AUTO_FD int read_end = ends[0];
+    AUTO_FD int write_end = ends[1];
+    char *arguments[] = {(char *)(uintptr_t) "mintfs", (char *)(uintptr_t) "mount",
+                         (char *)(uintptr_t) "-o", option, NULL};
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+    posix_spawn_file_actions_adddup2(&actions, write_end, STDERR_FILENO);
+    pid_t pid;
+    int error = posix_spawn(&pid, "/proc/self/exe", &actions, NULL, arguments, environ);
+    posix_spawn_file_actions_destroy(&actions);
+    if (error)
+        return spawn_log_error(error, "mintfs mount");
+    char complaint[2048];
+    (void)close(steal_fd(&write_end));
+    read_complaint(read_end, complaint, sizeof(complaint));
+    int status;
+    while (waitpid(pid, &status, 0) < 0)
+        if (errno != EINTR)
+            return -errno;
+    if (!WIFEXITED(status) ||
+        (WEXITSTATUS(status) != EXIT_DONE && WEXITSTATUS(status) != EXIT_BUSY))
+        (void)fputs(quiet ? "" : complaint, stderr);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_FAILED;
+}
+
+int daemon_start(const struct store *store, bool quiet, struct serve_found *ret_found)
+{
+    /* Another process may unmount it before it is used. */
+    enum { TRIES = 10 };
+    char option[32];
+    int r = idle_option(option, sizeof(option));
+    for (int i = 0; r == 0 && i < TRIES; i++) {
+        r = run_mount(option, quiet);
+        if (r < 0 || (r != EXIT_DONE && r != EXIT_BUSY))
+            return r < 0 ? r : 0;
+        /* Where another process was faster, its mount is as good. */
+        r = daemon_find(store, ret_found);
+        if (ret_found->mount_point)
+            break;
+    }
+    return r;
+}

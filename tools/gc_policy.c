@@ -1,0 +1,104 @@
+#include "tools/gc_policy.h"
+
+#include "fs/base/log.h"
+#include "fs/client/used_keys.h"
+#include "fs/store/catalog.h"
+#include "fs/store/settings.h"
+#include "tools/output.h"
+
+static int read_limit(enum setting setting, const char *flag, const char *text,
+                      uint64_t *ret_number)
+{
+    return text ? settings_parse_number(setting, flag, text, ret_number)
+                : settings_get_number(setting, ret_number);
+}
+
+int gc_policy_options(const struct gc_limits *limits, struct gc_options *ret_options)
+{
+    uint64_t size = 0;
+    uint64_t age = 0;
+    uint64_t keep = 0;
+    int r = read_limit(SETTING_MAX_SIZE, "gc: --max-size", limits->max_size, &size);
+    if (r == 0)
+        r = read_limit(SETTING_MAX_AGE, "gc: --max-age", limits->max_age, &age);
+    if (r == 0)
+        r = read_limit(SETTING_KEEP, "gc: --keep", limits->keep, &keep);
+    if (r < 0)
+        return r;
+    *ret_options = (struct gc_options){
+        .max_size_bytes = size,
+        .max_age_ns = age == UINT64_MAX ? GC_NO_AGE : (int64_t)age * 1000000000,
+        .keep = keep,
+        .uses = used_keys_gather,
+    };
+    return 0;
+}
+
+void gc_policy_after_build(const struct store *store, const char *key)
+{
+    struct gc_options options;
+    struct gc_result result = {0};
+    char size[SHOWN_SIZE];
+    char limit[SHOWN_SIZE];
+    int r = gc_policy_options(&(struct gc_limits){.max_size = NULL}, &options);
+    /* What came from another machine counts for the limits as well. */
+    if (r == 0)
+        r = catalog_reconcile(store->catalog, NULL, NULL);
+    if (r == 0)
+        r = gc_is_due(store, &options);
+    if (r > 0) {
+        options.spare_key = key;
+        r = gc_run(store, &options, &result);
+    }
+    if (r < 0)
+        log_warning("the limits of the store could not be held; mintfs gc tries again");
+    else if (result.evicted)
+        log_info("evicted %zu template%s not used lately (%s); mintfs config tells the limits",
+                 result.evicted, result.evicted == 1 ? "" : "s",
+                 output_size(result.evicted_bytes, size));
+    if (r >= 0 && result.over)
+        log_warning("templates in use, pinned or just built take %s, over the limit of %s",
+                    output_size(result.left_bytes, size),
+                    output_size(options.max_size_bytes, limit));
+}
+
+const char *gc_policy_fate(enum gc_fate fate)
+{
+    switch (fate) {
+    case GC_EVICTED:
+        return "evicted";
+    case GC_PINNED:
+        return "pinned; mintfs unpin lets it go";
+    case GC_IN_USE:
+        return "in use by a session, or by open files of one that is gone; mintfs session ls lists "
+               "them";
+    case GC_BUILDING:
+        return "being built";
+    case GC_KEPT:
+        return "among the newest of its name that --keep keeps";
+    case GC_USED_NOW:
+        return "used just now";
+    case GC_GONE:
+        return "gone already";
+    default:
+        return "not evicted";
+    }
+}
+
+const char *gc_policy_reason(enum gc_fate fate)
+{
+    switch (fate) {
+    case GC_PINNED:
+        return "pinned";
+    case GC_IN_USE:
+        return "in use";
+    case GC_BUILDING:
+        return "building";
+    case GC_KEPT:
+        return "kept";
+    case GC_USED_NOW:
+        return "used";
+    default:
+        return "failed";
+    }
+}
