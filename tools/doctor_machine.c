@@ -12,8 +12,8 @@
 #include <sys/utsname.h>
 
 #include "fs/base/io.h"
+#include "fs/mount/fuse_probe.h"
 #include "fs/mount/limits.h"
-#include "fs/mount/probe.h"
 #include "fs/store/catalog.h"
 #include "fs/store/settings.h"
 #include "tools/doctor.h"

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "fs/base/log.h"
-#include "fs/mount/emptied.h"
+#include "fs/mount/emptied_sessions.h"
 #include "fs/mount/server.h"
 
 /* What cannot be changed from here: templates never, the rest of the tree not by these calls. */

@@ -9,7 +9,7 @@
 #include "fs/base/io.h"
 #include "fs/base/lock.h"
 #include "fs/base/log.h"
-#include "fs/mount/emptied.h"
+#include "fs/mount/emptied_sessions.h"
 #include "fs/mount/limits.h"
 #include "fs/mount/mountpoint.h"
 #include "fs/mount/server.h"

@@ -4,7 +4,7 @@
 #include <time.h>
 
 #include "fs/base/hash.h"
-#include "fs/mount/listing.h"
+#include "fs/mount/store_listing.h"
 #include "fs/store/template.h"
 
 enum { FIRST_FREE_INO = 16 };

@@ -17,7 +17,7 @@ from ._stdlib import Path, os
 from ._unique import new_id
 
 # With the sticky bit: a test that removes the directory and makes it again finds it empty, as a copy
-# is then, and not with the template's files (fs/mount/emptied.h).
+# is then, and not with the template's files (fs/mount/emptied_sessions.h).
 MODE = stat.S_IRWXU | stat.S_ISVTX
 OWNER_ATTRIBUTE = "user.mintfs.owner"
 

@@ -6,8 +6,8 @@
  * that was handed out (fs/overlay/cookies.h). A reader that goes on is answered from memory, so that
  * a listing of many templates reads the store once. Safe from several threads.
  */
-#ifndef MINTFS_MOUNT_LISTING_H
-#define MINTFS_MOUNT_LISTING_H
+#ifndef MINTFS_MOUNT_STORE_LISTING_H
+#define MINTFS_MOUNT_STORE_LISTING_H
 
 #include <stdint.h>
 

@@ -1,8 +1,8 @@
 /*
  * What this machine lets us do with FUSE: asked for, not guessed. Nothing here leaves a trace.
  */
-#ifndef MINTFS_MOUNT_PROBE_H
-#define MINTFS_MOUNT_PROBE_H
+#ifndef MINTFS_MOUNT_FUSE_PROBE_H
+#define MINTFS_MOUNT_FUSE_PROBE_H
 
 #include <stdbool.h>
 

@@ -1,6 +1,6 @@
 #define FUSE_USE_VERSION 314
 
-#include "fs/mount/probe.h"
+#include "fs/mount/fuse_probe.h"
 
 #include <fcntl.h>
 #include <fuse_lowlevel.h>

@@ -8,8 +8,8 @@
  * Only the last EMPTIED_MAX are remembered, and none over a remount: a name that was forgotten gives a
  * fresh session.
  */
-#ifndef MINTFS_MOUNT_EMPTIED_H
-#define MINTFS_MOUNT_EMPTIED_H
+#ifndef MINTFS_MOUNT_EMPTIED_SESSIONS_H
+#define MINTFS_MOUNT_EMPTIED_SESSIONS_H
 
 #include <stdbool.h>
 

@@ -1,4 +1,4 @@
-#include "fs/mount/listing.h"
+#include "fs/mount/store_listing.h"
 
 #include <string.h>
 

@@ -1,4 +1,4 @@
-#include "fs/mount/emptied.h"
+#include "fs/mount/emptied_sessions.h"
 
 #include <limits.h>
 #include <pthread.h>
