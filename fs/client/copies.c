@@ -12,13 +12,13 @@
 #include "fs/base/sha256.h"
 #include "fs/client/copy_lease.h"
 #include "fs/client/copy_roots.h"
-#include "fs/overlay/scratch.h"
+#include "fs/store/session_id.h"
 #include "fs/store/template.h"
 
 enum {
     /* What a copy in memory must leave free, beside as much again as it takes. */
     ROOM_TO_LEAVE_BYTES = 64 << 20,
-    /* Where SQLite's file header holds its write and read versions; see fs/overlay/file_io.c. */
+    /* Of the write and read versions in SQLite's file header. */
     VERSIONS_OFFSET = 18,
 };
 

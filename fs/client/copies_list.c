@@ -10,7 +10,7 @@
 #include "fs/base/sha256.h"
 #include "fs/client/copies.h"
 #include "fs/client/copy_roots.h"
-#include "fs/overlay/scratch.h"
+#include "fs/store/session_id.h"
 
 /* ---- listing ---- */
 

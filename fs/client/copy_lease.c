@@ -5,13 +5,12 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <zlib.h>
 
 #include "fs/base/clock.h"
 #include "fs/base/dir.h"
 #include "fs/base/io.h"
 #include "fs/base/log.h"
-#include "fs/overlay/changelog_format.h"
-#include "fs/overlay/scratch.h"
 
 static const char prefix[] = ".lease-";
 
@@ -52,10 +51,16 @@ bool copy_lease_is_half(const char *name)
 
 /*
  * The second version is "mintfs-lease-2", then ends_ns, seen_ns, boot ID, PID namespace, time
- * namespace, PID, start, lock ("-": none), and a CRC-32 of all that. The first was "ends_ns pid
+ * namespace, PID, start, lock ("-": none), and a CRC-32 of eight zero bytes and all that. The first was "ends_ns pid
  * start": the namespace of its PID is not known.
  */
 static const char magic[] = "mintfs-lease-2 ";
+
+static uint32_t line_checksum(const char *text, size_t size)
+{
+    static const Bytef zeros[8];
+    return (uint32_t)crc32_z(crc32_z(0, zeros, sizeof(zeros)), (const Bytef *)text, size);
+}
 
 static int write_told(int key_fd, const char *id, const struct told *told)
 {
@@ -73,7 +78,7 @@ static int write_told(int key_fd, const char *id, const struct told *told)
                  lease->owner.time_namespace, lease->owner.pid, lease->owner.start,
                  told->lease.owner_lock[0] ? told->lease.owner_lock : "-");
     length += snprintf(text + length, sizeof(text) - (size_t)length, "%08" PRIx32 "\n",
-                       frame_checksum(0, 0, text, (size_t)length));
+                       line_checksum(text, (size_t)length));
     fill_name(name, id);
     return dir_write_file(key_fd, name, text, (size_t)length, 0600);
 }
@@ -91,7 +96,7 @@ static bool parse_second(const char *text, struct told *ret_told)
                &lease->ends_ns, &ret_told->seen_ns, boot_id, &lease->owner.pid_namespace,
                &lease->owner.time_namespace, &lease->owner.pid, &lease->owner.start,
                ret_told->lease.owner_lock, &sum) != 9 ||
-        sum != frame_checksum(0, 0, text, (size_t)(last + 1 - text)))
+        sum != line_checksum(text, (size_t)(last + 1 - text)))
         return false;
     if (!strcmp(ret_told->lease.owner_lock, "-"))
         ret_told->lease.owner_lock[0] = '\0';

@@ -20,7 +20,8 @@
 #include <stdbool.h>
 
 #include "fs/base/cleanup.h"
-#include "fs/overlay/session.h"
+#include "fs/store/session_id.h"
+#include "fs/store/session_lease.h"
 
 struct copy_lease {
     struct session_lease session;

@@ -55,14 +55,6 @@ const char *scratch_path(const struct scratch *scratch);
  */
 MUST_CHECK int scratch_lower(struct scratch *scratch, const char *key, struct lower **ret_base);
 
-/* 1 to 128 of [A-Za-z0-9._-], not starting with a dot. */
-bool session_id_is_valid(const char *id);
-/*
- * The process that an ID names as its session's owner: the number behind ".pid-" at its end, which
- * mkdir(2) can say in any language; 0: none. It counts when a session is made.
- */
-int session_id_owner(const char *id);
-
 struct session_new_options {
     mode_t mode;
     uid_t uid;

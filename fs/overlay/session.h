@@ -18,40 +18,17 @@
 #include <sys/stat.h>
 
 #include "fs/base/cleanup.h"
-#include "fs/base/process.h"
 #include "fs/overlay/cookies.h"
+#include "fs/store/session_id.h"
+#include "fs/store/session_lease.h"
 
 struct node;
 struct session;
-
-enum { SESSION_ID_MAX = 128 };
 
 const char *session_id(const struct session *session);
 const char *session_key(const struct session *session);
 /* Unique over all sessions of the scratch, ever; never 0. */
 uint64_t session_serial(const struct session *session);
-/*
- * When it ends by itself: at a time, with a process, or, where neither is set, after a day without a
- * request. Never while a file in it is open.
- */
-struct session_lease {
-    int64_t ends_ns;         /* CLOCK_REALTIME; 0: not set */
-    struct process_id owner; /* .pid is 0: none */
-};
-/* Sets the owner: the process that has this number now. As process_identify(): -ESRCH, -EXDEV. */
-MUST_CHECK int session_lease_set_owner(struct session_lease *lease, int pid);
-/* From now on. */
-void session_lease_set_ttl(struct session_lease *lease, uint64_t seconds);
-/* How long until the time that is set; not above 0: it is over. INT64_MAX where none is set. */
-int64_t session_lease_time_left_ns(const struct session_lease *lease);
-/* How long a session without a time or a living owner may stay unused, last used then
- * (session_used_ns()). Copies, whose use is not seen, count from the last sign of their owner. */
-int64_t session_lease_idle_left_ns(int64_t used_ns);
-extern const int64_t session_lease_idle_limit_ns;
-int64_t session_lease_clock_ns(void);
-/* For a session that no daemon has: whether what was set has ended it, a time or its owner. */
-bool session_lease_is_over(const struct session_lease *lease);
-
 void session_get_lease(struct session *session, struct session_lease *ret_lease);
 MUST_CHECK int session_set_lease(struct session *session, const struct session_lease *lease);
 /* When it was last used, by session_lease_clock_ns(). */

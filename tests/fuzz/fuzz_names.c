@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "fs/base/shell_words.h"
-#include "fs/overlay/scratch.h"
 #include "fs/store/manifest.h"
+#include "fs/store/session_id.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {

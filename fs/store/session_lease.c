@@ -1,7 +1,8 @@
+#include "fs/store/session_lease.h"
+
 #include <time.h>
 
 #include "fs/base/clock.h"
-#include "fs/overlay/session.h"
 
 const int64_t session_lease_idle_limit_ns = 24 * 3600 * INT64_C(1000000000);
 
@@ -15,7 +16,6 @@ void session_lease_set_ttl(struct session_lease *lease, uint64_t seconds)
     lease->ends_ns = clock_real_ns() + (int64_t)seconds * 1000000000;
 }
 
-/* Idleness is counted on a clock that nobody sets. */
 int64_t session_lease_clock_ns(void)
 {
     struct timespec now;
