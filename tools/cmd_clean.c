@@ -20,6 +20,7 @@
 #include "fs/base/log.h"
 #include "fs/base/progress.h"
 #include "fs/base/strlist.h"
+#include "fs/base/units.h"
 #include "fs/client/clean_store.h"
 #include "fs/client/copies.h"
 #include "fs/mount/mountpoint.h"
@@ -74,9 +75,17 @@ static int find_store(char **ret_path)
 
 static int list_scratch(const char *path, void *context UNUSED)
 {
-    char size[SHOWN_SIZE];
+    char size[UNITS_TEXT_SIZE];
     output_line("scratch at %s: %s", path,
-                output_size(template_listing_disk_bytes(AT_FDCWD, path), size));
+                units_format_size(template_listing_disk_bytes(AT_FDCWD, path), size));
+    return 0;
+}
+
+static int list_kept(const struct kept_databases *kept, void *context UNUSED)
+{
+    char size[UNITS_TEXT_SIZE];
+    output_line("databases of failed tests kept in %s: %zu, %s", kept->path, kept->count,
+                units_format_size(kept->bytes, size));
     return 0;
 }
 
@@ -84,9 +93,9 @@ static int list(struct cleaning *cleaning)
 {
     AUTO_SERVE_FOUND struct serve_found found = {0};
     struct store *store = cleaning->store;
-    char size[SHOWN_SIZE];
-    char templates[SHOWN_SIZE];
-    char sessions[SHOWN_SIZE];
+    char size[UNITS_TEXT_SIZE];
+    char templates[UNITS_TEXT_SIZE];
+    char sessions[UNITS_TEXT_SIZE];
     int r = template_listing_read(store, &cleaning->inventory);
     if (r == 0)
         r = serve_find(store, &found);
@@ -94,10 +103,11 @@ static int list(struct cleaning *cleaning)
         return r;
     if (r == 1)
         output_line("mount at %s (process %d)", found.mount_point, found.pid);
-    output_line("store at %s: %s, %s, %s", store->path,
-                output_count(json_array_size(cleaning->inventory.templates), "template", templates),
-                output_count(json_array_size(cleaning->inventory.sessions), "session", sessions),
-                output_size(template_listing_disk_bytes(AT_FDCWD, store->path), size));
+    output_line(
+        "store at %s: %s, %s, %s", store->path,
+        units_format_count(json_array_size(cleaning->inventory.templates), "template", templates),
+        units_format_count(json_array_size(cleaning->inventory.sessions), "session", sessions),
+        units_format_size(template_listing_disk_bytes(AT_FDCWD, store->path), size));
     for (size_t i = 0; i < json_array_size(cleaning->inventory.sessions); i++) {
         const json_t *row = json_array_get(cleaning->inventory.sessions, i);
         const char *path = json_string_value(json_object_get(row, "path"));
@@ -105,7 +115,7 @@ static int list(struct cleaning *cleaning)
                     path ? " at " : " at rest", path ? path : "");
     }
     r = scratch_registry_each(store, list_scratch, NULL);
-    return r == 0 ? kept_databases_list(store) : r;
+    return r == 0 ? kept_databases_each(store, list_kept, NULL) : r;
 }
 
 static bool is_confirmed(void)

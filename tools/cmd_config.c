@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "fs/base/json_text.h"
 #include "fs/base/log.h"
 #include "fs/mount/mountpoint.h"
 #include "fs/store/settings.h"
@@ -42,11 +43,11 @@ static int describe(enum setting setting, json_t *rows)
         where = NULL;
     json_t *row =
         json_pack("{s:s, s:o, s:s, s:o, s:s, s:s}", "name", settings_name(setting), "value",
-                  value.text ? output_text(value.text)
-                  : made_up  ? output_text(made_up)
+                  value.text ? json_text(value.text)
+                  : made_up  ? json_text(made_up)
                              : json_null(),
                   "from", origins[value.origin], "where",
-                  value.origin == ORIGIN_FILE       ? output_text(where ? where : "")
+                  value.origin == ORIGIN_FILE       ? json_text(where ? where : "")
                   : value.origin == ORIGIN_VARIABLE ? json_string(settings_variable(setting))
                                                     : json_null(),
                   "variable", settings_variable(setting), "meaning", settings_meaning(setting));
@@ -139,7 +140,7 @@ int cmd_config(int argc, char **argv)
     int r = problem == -ENOMEM ? problem : 0;
     if (r == 0 && as_json)
         r = output_json(json_pack("{s:o, s:O}", "file",
-                                  settings_path() ? output_text(settings_path()) : json_null(),
+                                  settings_path() ? json_text(settings_path()) : json_null(),
                                   "settings", rows));
     else if (r == 0)
         r = print_text(rows);

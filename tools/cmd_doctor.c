@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "fs/base/json_text.h"
 #include "fs/base/printable.h"
 #include "fs/base/wrap.h"
 #include "tools/command.h"
@@ -27,7 +28,7 @@ static const char *const level_names[] = {
 
 static json_t *text_or_null(const char *text)
 {
-    return text ? output_text(text) : json_null();
+    return text ? json_text(text) : json_null();
 }
 
 static int print_json(const struct doctor *doctor, bool good)
@@ -37,7 +38,7 @@ static int print_json(const struct doctor *doctor, bool good)
         const struct finding *finding = &doctor->findings[i];
         (void)json_array_append_new(
             checks, json_pack("{s:s, s:s, s:o, s:o, s:b}", "check", finding->check, "level",
-                              level_names[finding->level], "text", output_text(finding->text),
+                              level_names[finding->level], "text", json_text(finding->text),
                               "command", text_or_null(finding->command), "fixed", finding->fixed));
     }
     json_t *size = doctor->fuse_from_bytes == UINT64_MAX

@@ -9,7 +9,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "fs/base/json_text.h"
 #include "fs/base/log.h"
+#include "fs/base/units.h"
 #include "fs/store/catalog.h"
 #include "fs/store/explain.h"
 #include "fs/store/template.h"
@@ -24,14 +26,14 @@ static json_t *differences_of(const struct explanation *explanation)
         (void)json_array_append_new(array,
                                     json_pack("{s:s, s:s, s:o}", "kind", explanation->items[i].kind,
                                               "change", explanation->items[i].change, "what",
-                                              output_text(explanation->items[i].what)));
+                                              json_text(explanation->items[i].what)));
     return array;
 }
 
 static void print_text(const struct build_spec *spec, const struct key *key, bool is_hit,
                        const struct explanation *explanation)
 {
-    char age[SHOWN_SIZE];
+    char age[UNITS_TEXT_SIZE];
     if (is_hit) {
         printf("hit: %s\n", key->hex);
         return;
@@ -45,7 +47,7 @@ static void print_text(const struct build_spec *spec, const struct key *key, boo
         return;
     }
     printf("nearest: %.*s, made %s ago\n", SHOWN_KEY, explanation->nearest,
-           output_age(explanation->created_ns, age));
+           units_format_age(explanation->created_ns, age));
     for (size_t i = 0; i < explanation->count; i++) {
         const struct difference *item = &explanation->items[i];
         output_line("%s %s: %s", item->kind, item->change, item->what);
@@ -70,7 +72,7 @@ static int run(const struct spec_request *request)
     if (request->as_json)
         return output_json(
             json_pack("{s:s, s:o, s:b, s:s?, s:o}", "key", key.hex, "name",
-                      request->spec->name ? output_text(request->spec->name) : json_null(), "hit",
+                      request->spec->name ? json_text(request->spec->name) : json_null(), "hit",
                       is_hit, "nearest", explanation.nearest[0] ? explanation.nearest : NULL,
                       "differences", differences_of(&explanation)));
     print_text(request->spec, &key, is_hit, &explanation);

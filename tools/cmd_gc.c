@@ -9,7 +9,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "fs/base/json_text.h"
 #include "fs/base/log.h"
+#include "fs/base/units.h"
 #include "fs/client/copies.h"
 #include "fs/store/template.h"
 #include "tools/command.h"
@@ -46,16 +48,15 @@ static void telling_fini(struct telling *telling)
 static void tell(const struct catalog_row *row, enum gc_fate fate, void *context)
 {
     struct telling *telling = context;
-    char size[SHOWN_SIZE];
-    char age[SHOWN_SIZE];
+    char size[UNITS_TEXT_SIZE];
+    char age[UNITS_TEXT_SIZE];
     bool evicted = fate == GC_EVICTED;
     if (fate == GC_GONE || fate == GC_FAILED)
         return;
     if (telling->as_json) {
-        json_t *json =
-            json_pack("{s:s, s:o, s:I, s:I}", "key", row->key, "names", output_names(row->names),
-                      "size_bytes", (json_int_t)row->size_bytes, "last_used_ns",
-                      (json_int_t)row->last_used_ns);
+        json_t *json = json_pack("{s:s, s:o, s:I, s:I}", "key", row->key, "names",
+                                 json_words(row->names), "size_bytes", (json_int_t)row->size_bytes,
+                                 "last_used_ns", (json_int_t)row->last_used_ns);
         if (json && !evicted) {
             (void)json_object_set_new(json, "reason", json_string(gc_policy_reason(fate)));
             (void)json_object_set_new(json, "why", json_string(gc_policy_fate(fate)));
@@ -70,7 +71,8 @@ static void tell(const struct catalog_row *row, enum gc_fate fate, void *context
                     row->names[0]   ? row->names
                     : row->label[0] ? row->label
                                     : "-",
-                    output_size(row->size_bytes, size), output_age(row->last_used_ns, age));
+                    units_format_size(row->size_bytes, size),
+                    units_format_age(row->last_used_ns, age));
 }
 
 struct asked {
@@ -128,9 +130,9 @@ static int read_arguments(int argc, char **argv, struct asked *asked, struct tel
 
 static int print_summary(const struct gc_result *result, struct telling *telling)
 {
-    char bytes[SHOWN_SIZE];
-    char left[SHOWN_SIZE];
-    char evicted[SHOWN_SIZE];
+    char bytes[UNITS_TEXT_SIZE];
+    char left[UNITS_TEXT_SIZE];
+    char evicted[UNITS_TEXT_SIZE];
     if (telling->as_json)
         return output_json(json_pack(
             "{s:O, s:I, s:O, s:I, s:I, s:b, s:b}", "evicted", telling->evicted, "evicted_bytes",
@@ -138,9 +140,9 @@ static int print_summary(const struct gc_result *result, struct telling *telling
             (json_int_t)result->left, "left_bytes", (json_int_t)result->left_bytes, "over",
             result->over, "dry_run", telling->dry_run));
     log_info("%s %s, %s; %zu left, %s", telling->dry_run ? "would evict" : "evicted",
-             output_count(result->evicted, "template", evicted),
-             output_size(result->evicted_bytes, bytes), result->left,
-             output_size(result->left_bytes, left));
+             units_format_count(result->evicted, "template", evicted),
+             units_format_size(result->evicted_bytes, bytes), result->left,
+             units_format_size(result->left_bytes, left));
     if (result->over)
         log_warning("what is left is over the limit, but in use, pinned, kept or being built");
     return 0;

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "fs/base/log.h"
+#include "fs/base/units.h"
 #include "fs/store/foreign.h"
 #include "fs/store/store.h"
 #include "tools/columns.h"
@@ -62,14 +63,14 @@ static char *name_of(const json_t *row)
 static int add_template(struct columns *table, const json_t *row)
 {
     char key[SHOWN_KEY + 1];
-    char size[SHOWN_SIZE];
-    char shared[SHOWN_SIZE];
-    char own[SHOWN_SIZE];
-    char made[SHOWN_SIZE];
-    char used[SHOWN_SIZE];
-    char saved[SHOWN_SIZE];
-    char hits[SHOWN_SIZE];
-    char sessions[SHOWN_SIZE];
+    char size[UNITS_TEXT_SIZE];
+    char shared[UNITS_TEXT_SIZE];
+    char own[UNITS_TEXT_SIZE];
+    char made[UNITS_TEXT_SIZE];
+    char used[UNITS_TEXT_SIZE];
+    char saved[UNITS_TEXT_SIZE];
+    char hits[UNITS_TEXT_SIZE];
+    char sessions[UNITS_TEXT_SIZE];
     AUTO_FREE char *name = name_of(row);
     if (!name)
         return -ENOMEM;
@@ -79,14 +80,14 @@ static int add_template(struct columns *table, const json_t *row)
     const char *cells[] = {
         name,
         key,
-        output_size((uint64_t)number(row, "size_bytes"), size),
+        units_format_size((uint64_t)number(row, "size_bytes"), size),
         sessions,
-        output_size((uint64_t)number(row, "shared_bytes"), shared),
-        output_size((uint64_t)number(row, "own_bytes"), own),
-        output_age(number(row, "created_ns"), made),
-        output_age(number(row, "last_used_ns"), used),
+        units_format_size((uint64_t)number(row, "shared_bytes"), shared),
+        units_format_size((uint64_t)number(row, "own_bytes"), own),
+        units_format_age(number(row, "created_ns"), made),
+        units_format_age(number(row, "last_used_ns"), used),
         hits,
-        output_duration(number(row, "saved_ns"), saved),
+        units_format_duration(number(row, "saved_ns"), saved),
         json_is_true(json_object_get(row, "pinned")) ? "pinned" : "",
         text(row, "builder"),
     };
@@ -121,13 +122,13 @@ static int print_templates(const json_t *rows)
 static int add_session(struct columns *table, const json_t *row)
 {
     char key[SHOWN_KEY + 1];
-    char shared[SHOWN_SIZE] = "-";
-    char own[SHOWN_SIZE] = "-";
-    char open[SHOWN_SIZE] = "-";
+    char shared[UNITS_TEXT_SIZE] = "-";
+    char own[UNITS_TEXT_SIZE] = "-";
+    char open[UNITS_TEXT_SIZE] = "-";
     (void)snprintf(key, sizeof(key), "%s", text(row, "key"));
     if (json_is_integer(json_object_get(row, "own_bytes"))) {
-        (void)output_size((uint64_t)number(row, "shared_bytes"), shared);
-        (void)output_size((uint64_t)number(row, "own_bytes"), own);
+        (void)units_format_size((uint64_t)number(row, "shared_bytes"), shared);
+        (void)units_format_size((uint64_t)number(row, "own_bytes"), own);
     }
     if (json_is_integer(json_object_get(row, "open_files")))
         (void)snprintf(open, sizeof(open), "%" PRId64, number(row, "open_files"));
@@ -207,10 +208,10 @@ static size_t group_sessions(const json_t *rows, struct session_group *groups)
 static int add_group(struct columns *table, const struct session_group *group)
 {
     char key[SHOWN_KEY + 1];
-    char count[SHOWN_SIZE];
-    char shared[SHOWN_SIZE];
-    char own[SHOWN_SIZE];
-    char open[SHOWN_SIZE];
+    char count[UNITS_TEXT_SIZE];
+    char shared[UNITS_TEXT_SIZE];
+    char own[UNITS_TEXT_SIZE];
+    char open[UNITS_TEXT_SIZE];
     (void)snprintf(key, sizeof(key), "%s", group->key);
     (void)snprintf(count, sizeof(count), "%" PRIu64, group->count);
     (void)snprintf(open, sizeof(open), "%" PRIu64, group->open_files);
@@ -219,8 +220,8 @@ static int add_group(struct columns *table, const struct session_group *group)
     const char *cells[] = {key,
                            group->state,
                            count,
-                           has_bytes ? output_size(group->shared_bytes, shared) : "-",
-                           has_bytes ? output_size(group->own_bytes, own) : "-",
+                           has_bytes ? units_format_size(group->shared_bytes, shared) : "-",
+                           has_bytes ? units_format_size(group->own_bytes, own) : "-",
                            has_open ? open : "-"};
     return columns_add(table, cells);
 }

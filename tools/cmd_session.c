@@ -13,7 +13,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fs/base/json_text.h"
 #include "fs/base/log.h"
+#include "fs/base/units.h"
 #include "fs/client/copies.h"
 #include "tools/backend.h"
 #include "tools/columns.h"
@@ -36,7 +38,7 @@ static int print_rows_json(const struct session_table *table)
         const struct session_row *row = &table->rows[i];
         (void)json_array_append_new(
             rows, json_pack("{s:s, s:s, s:o, s:s, s:o, s:o}", "id", row->id, "key", row->key,
-                            "path", row->path ? output_text(row->path) : json_null(), "backend",
+                            "path", row->path ? json_text(row->path) : json_null(), "backend",
                             backend_name(row->backend), "bytes", known_number(row->bytes),
                             "open_files", known_number(row->open_files)));
     }
@@ -55,7 +57,7 @@ static int print_rows(const struct session_table *sessions)
     for (size_t i = 0; r == 0 && i < sessions->count; i++) {
         const struct session_row *row = &sessions->rows[i];
         char key[SHOWN_KEY + 1];
-        char bytes[SHOWN_SIZE] = "-";
+        char bytes[UNITS_TEXT_SIZE] = "-";
         (void)snprintf(key, sizeof(key), "%.*s", SHOWN_KEY, row->key);
         if (row->bytes >= 0)
             (void)snprintf(bytes, sizeof(bytes), "%" PRId64, row->bytes);

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "fs/base/interrupt.h"
+#include "fs/base/json_text.h"
 #include "fs/base/log.h"
 #include "fs/base/progress.h"
 #include "fs/base/units.h"
@@ -383,9 +384,9 @@ static int print_made(const struct new_request *request, const struct made_sessi
 {
     if (request->as_json)
         return output_json(json_pack(
-            "{s:o, s:s, s:s, s:s, s:s, s:o*}", "path", output_text(made->path), "key", made->key,
+            "{s:o, s:s, s:s, s:s, s:s, s:o*}", "path", json_text(made->path), "key", made->key,
             "id", made->id, "backend", backend_name(made->choice.backend), "why", made->choice.why,
-            "owner_lock", made->owner_lock ? output_text(made->owner_lock) : NULL));
+            "owner_lock", made->owner_lock ? json_text(made->owner_lock) : NULL));
     if (made->file)
         print_url(made->path, made->file);
     else

@@ -13,7 +13,9 @@
 #include <string.h>
 
 #include "fs/base/io.h"
+#include "fs/base/json_text.h"
 #include "fs/base/log.h"
+#include "fs/base/units.h"
 #include "fs/store/catalog.h"
 #include "fs/store/named.h"
 #include "tools/command.h"
@@ -24,7 +26,7 @@ static json_t *list_of(char *const *texts)
 {
     json_t *array = json_array();
     for (size_t i = 0; array && texts && texts[i]; i++)
-        (void)json_array_append_new(array, output_text(texts[i]));
+        (void)json_array_append_new(array, json_text(texts[i]));
     return array;
 }
 
@@ -39,9 +41,9 @@ static json_t *inputs_of(const struct manifest *manifest)
 {
     json_t *array = json_array();
     for (size_t i = 0; array && i < manifest->input_count; i++)
-        (void)json_array_append_new(
-            array, json_pack("{s:o, s:o}", "path", output_text(manifest->inputs[i].path), "sha256",
-                             digest_of(manifest->inputs[i].digest)));
+        (void)json_array_append_new(array, json_pack("{s:o, s:o}", "path",
+                                                     json_text(manifest->inputs[i].path), "sha256",
+                                                     digest_of(manifest->inputs[i].digest)));
     return array;
 }
 
@@ -52,11 +54,11 @@ static json_t *file_of(const struct manifest_entry *entry)
     bool is_file = entry->type == ENTRY_FILE;
     char mode[8];
     (void)snprintf(mode, sizeof(mode), "%04o", (unsigned)entry->mode & 07777);
-    return json_pack("{s:o, s:s, s:s, s:I, s:o, s:o, s:b, s:b}", "path", output_text(entry->path),
+    return json_pack("{s:o, s:s, s:s, s:I, s:o, s:o, s:b, s:b}", "path", json_text(entry->path),
                      "type", types[entry->type], "mode", mode, "size_bytes",
                      (json_int_t)entry->size_bytes, "sha256",
                      is_file ? digest_of(entry->digest) : json_null(), "target",
-                     entry->target ? output_text(entry->target) : json_null(), "sqlite",
+                     entry->target ? json_text(entry->target) : json_null(), "sqlite",
                      entry->is_sqlite, "wal", entry->starts_in_wal);
 }
 
@@ -104,10 +106,10 @@ static int describe(const struct store *store, const char *key, json_t **ret_jso
     json_t *json = json_copy((json_t *)(uintptr_t)row);
     if (!json)
         return -ENOMEM;
-    (void)json_object_set_new(json, "path", output_text(path));
+    (void)json_object_set_new(json, "path", json_text(path));
     (void)json_object_set_new(json, "builder", list_of(manifest->builder));
     (void)json_object_set_new(json, "salt",
-                              manifest->salt ? output_text(manifest->salt) : json_null());
+                              manifest->salt ? json_text(manifest->salt) : json_null());
     (void)json_object_set_new(json, "arguments", list_of(manifest->arguments));
     (void)json_object_set_new(json, "environment", list_of(manifest->environment));
     (void)json_object_set_new(json, "inputs", inputs_of(manifest));
@@ -157,10 +159,11 @@ static void print_joined(const char *title, const json_t *texts)
 
 static void print_time(const char *title, int64_t ns)
 {
-    char when[SHOWN_SIZE];
-    char age[SHOWN_SIZE];
-    char line[2 * SHOWN_SIZE + 16];
-    (void)snprintf(line, sizeof(line), "%s, %s ago", output_time(ns, when), output_age(ns, age));
+    char when[UNITS_TEXT_SIZE];
+    char age[UNITS_TEXT_SIZE];
+    char line[2 * UNITS_TEXT_SIZE + 16];
+    (void)snprintf(line, sizeof(line), "%s, %s ago", units_format_time(ns, when),
+                   units_format_age(ns, age));
     print_field(title, line);
 }
 
@@ -183,12 +186,12 @@ static void print_files(const json_t *files)
 {
     for (size_t i = 0; i < json_array_size(files); i++) {
         const json_t *file = json_array_get(files, i);
-        char size[SHOWN_SIZE];
+        char size[UNITS_TEXT_SIZE];
         AUTO_FREE char *line = NULL;
         const char *type = json_string_value(json_object_get(file, "type"));
         bool is_file = !strcmp(type, "file");
         if (asprintf(&line, "%s %s %s%s", json_string_value(json_object_get(file, "mode")),
-                     is_file ? output_size((uint64_t)number(file, "size_bytes"), size) : type,
+                     is_file ? units_format_size((uint64_t)number(file, "size_bytes"), size) : type,
                      json_string_value(json_object_get(file, "path")),
                      json_is_true(json_object_get(file, "wal"))      ? " (SQLite, WAL)"
                      : json_is_true(json_object_get(file, "sqlite")) ? " (SQLite)"
@@ -202,19 +205,19 @@ static void print_files(const json_t *files)
 
 static void print_text(const json_t *json)
 {
-    char text[SHOWN_SIZE];
-    char line[4 * SHOWN_SIZE];
+    char text[UNITS_TEXT_SIZE];
+    char line[4 * UNITS_TEXT_SIZE];
     print_field("key", json_string_value(json_object_get(json, "key")));
     print_joined("names", json_object_get(json, "names"));
     if (*json_string_value(json_object_get(json, "label")))
         print_field("label", json_string_value(json_object_get(json, "label")));
     print_field("path", json_string_value(json_object_get(json, "path")));
-    print_field("size", output_size((uint64_t)number(json, "size_bytes"), text));
+    print_field("size", units_format_size((uint64_t)number(json, "size_bytes"), text));
     print_time("made", number(json, "created_ns"));
-    print_field("in", output_duration(number(json, "build_time_ns"), text));
+    print_field("in", units_format_duration(number(json, "build_time_ns"), text));
     print_time("used", number(json, "last_used_ns"));
     (void)snprintf(line, sizeof(line), "%" PRId64 ", which saved %s", number(json, "hits"),
-                   output_duration(number(json, "saved_ns"), text));
+                   units_format_duration(number(json, "saved_ns"), text));
     print_field("hits", line);
     (void)snprintf(line, sizeof(line), "%zu", json_array_size(json_object_get(json, "sessions")));
     print_field("sessions", line);

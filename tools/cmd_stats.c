@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "fs/base/log.h"
+#include "fs/base/units.h"
 #include "fs/mount/serve.h"
 #include "fs/store/catalog.h"
 #include "tools/columns.h"
@@ -124,18 +125,18 @@ static int64_t number(const json_t *row, const char *member)
 
 static int add_row(struct columns *table, const char *title, const json_t *row)
 {
-    char texts[9][SHOWN_SIZE];
+    char texts[9][UNITS_TEXT_SIZE];
     static const char *const counts[] = {"hits",    "misses",   "builds",
                                          "evicted", "sessions", "requests"};
     for (size_t i = 0; i < ARRAY_LENGTH(counts); i++)
-        (void)snprintf(texts[i], SHOWN_SIZE, "%" PRId64, number(row, counts[i]));
+        (void)snprintf(texts[i], UNITS_TEXT_SIZE, "%" PRId64, number(row, counts[i]));
     const char *cells[] = {title,
                            texts[0],
                            texts[1],
                            texts[2],
-                           output_duration(number(row, "saved_ns"), texts[6]),
-                           output_duration(number(row, "build_time_ns"), texts[7]),
-                           output_size((uint64_t)number(row, "built_bytes"), texts[8]),
+                           units_format_duration(number(row, "saved_ns"), texts[6]),
+                           units_format_duration(number(row, "build_time_ns"), texts[7]),
+                           units_format_size((uint64_t)number(row, "built_bytes"), texts[8]),
                            texts[3],
                            texts[4],
                            texts[5]};
@@ -167,15 +168,15 @@ static int print_text(const json_t *days, const json_t *total, const json_t *now
     if (r < 0)
         return r;
     columns_print(table);
-    char templates[SHOWN_SIZE];
-    char sessions[SHOWN_SIZE];
-    char bytes[SHOWN_SIZE];
-    char own[SHOWN_SIZE];
+    char templates[UNITS_TEXT_SIZE];
+    char sessions[UNITS_TEXT_SIZE];
+    char bytes[UNITS_TEXT_SIZE];
+    char own[UNITS_TEXT_SIZE];
     output_line("now: %s, %s; %s, %s of their own",
-                output_count((uint64_t)number(now, "templates"), "template", templates),
-                output_size((uint64_t)number(now, "bytes"), bytes),
-                output_count((uint64_t)number(now, "sessions"), "session", sessions),
-                output_size((uint64_t)number(now, "own_bytes"), own));
+                units_format_count((uint64_t)number(now, "templates"), "template", templates),
+                units_format_size((uint64_t)number(now, "bytes"), bytes),
+                units_format_count((uint64_t)number(now, "sessions"), "session", sessions),
+                units_format_size((uint64_t)number(now, "own_bytes"), own));
     return 0;
 }
 

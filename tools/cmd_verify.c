@@ -17,9 +17,11 @@
 #include "fs/base/dir.h"
 #include "fs/base/interrupt.h"
 #include "fs/base/io.h"
+#include "fs/base/json_text.h"
 #include "fs/base/lock.h"
 #include "fs/base/log.h"
 #include "fs/base/progress.h"
+#include "fs/base/units.h"
 #include "fs/client/used_keys.h"
 #include "fs/store/build_leftovers.h"
 #include "fs/store/catalog.h"
@@ -63,9 +65,9 @@ static void verifying_fini(struct verifying *verifying)
 static void add_problem(struct verifying *verifying, const char *kind, const char *what,
                         bool repaired)
 {
-    (void)json_array_append_new(verifying->problems,
-                                json_pack("{s:s, s:o, s:b}", "kind", kind, "what",
-                                          output_text(what), "repaired", repaired));
+    (void)json_array_append_new(
+        verifying->problems,
+        json_pack("{s:s, s:o, s:b}", "kind", kind, "what", json_text(what), "repaired", repaired));
     verifying->unrepaired += !repaired;
 }
 
@@ -370,14 +372,14 @@ static int check_foreign(struct verifying *verifying)
 
 static int tell_result(const struct verifying *verifying)
 {
-    char bytes[SHOWN_SIZE];
+    char bytes[UNITS_TEXT_SIZE];
     size_t problems = json_array_size(verifying->problems);
     if (verifying->as_json)
         return output_json(
             json_pack("{s:I, s:I, s:O}", "templates", (json_int_t)verifying->keys.count, "bytes",
                       (json_int_t)verifying->read_bytes, "problems", verifying->problems));
     log_info("%zu template%s looked at, %s read: %zu problem%s%s", verifying->keys.count,
-             verifying->keys.count == 1 ? "" : "s", output_size(verifying->read_bytes, bytes),
+             verifying->keys.count == 1 ? "" : "s", units_format_size(verifying->read_bytes, bytes),
              problems, problems == 1 ? "" : "s",
              verifying->unrepaired ? "; --repair mends what can be mended"
              : problems            ? ", mended"
@@ -433,7 +435,7 @@ static int rebuild(struct verifying *verifying)
     json_t *differences = json_array();
     for (size_t i = 0; i < lines.count; i++)
         if (verifying->as_json)
-            (void)json_array_append_new(differences, output_text(lines.items[i]));
+            (void)json_array_append_new(differences, json_text(lines.items[i]));
         else
             output_line("%s", lines.items[i]);
     if (verifying->as_json)

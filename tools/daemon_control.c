@@ -18,7 +18,6 @@
 #include "fs/mount/mount_users.h"
 #include "fs/mount/mountpoint.h"
 #include "fs/store/settings.h"
-#include "tools/command.h"
 
 enum {
     /* A daemon that nothing holds ends within this; only longer waits are worth a message. */
@@ -333,11 +332,12 @@ static void read_complaint(int fd, char *ret_text, size_t size)
 }
 
 /*
- * Runs `mintfs mount` of this very program; its exit status, or a negative errno. That another
- * process was faster is no complaint.
+ * Runs `mintfs mount` of this program. 1 where the store is mounted then, by this process or another;
+ * 0 where it cannot be mounted. The messages of the command are then printed, unless `quiet`.
  */
 static int run_mount(char *option, bool quiet)
 {
+    enum { STATUS_BUSY = 4 }; /* its exit status where the store is mounted already */
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) < 0)
         return log_errno(errno, "cannot make a pipe");
@@ -361,10 +361,10 @@ static int run_mount(char *option, bool quiet)
     while (waitpid(pid, &status, 0) < 0)
         if (errno != EINTR)
             return -errno;
-    if (!WIFEXITED(status) ||
-        (WEXITSTATUS(status) != EXIT_DONE && WEXITSTATUS(status) != EXIT_BUSY))
-        (void)fputs(quiet ? "" : complaint, stderr);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_FAILED;
+    if (WIFEXITED(status) && (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == STATUS_BUSY))
+        return 1;
+    (void)fputs(quiet ? "" : complaint, stderr);
+    return 0;
 }
 
 int daemon_start(const struct store *store, bool quiet, struct serve_found *ret_found)
@@ -375,8 +375,8 @@ int daemon_start(const struct store *store, bool quiet, struct serve_found *ret_
     int r = idle_option(option, sizeof(option));
     for (int i = 0; r == 0 && i < TRIES; i++) {
         r = run_mount(option, quiet);
-        if (r < 0 || (r != EXIT_DONE && r != EXIT_BUSY))
-            return r < 0 ? r : 0;
+        if (r <= 0)
+            return r;
         /* Where another process was faster, its mount is as good. */
         r = daemon_find(store, ret_found);
         if (ret_found->mount_point)

@@ -1,6 +1,7 @@
 #include "tools/gc_policy.h"
 
 #include "fs/base/log.h"
+#include "fs/base/units.h"
 #include "fs/client/used_keys.h"
 #include "fs/store/catalog.h"
 #include "fs/store/settings.h"
@@ -38,8 +39,8 @@ void gc_policy_after_build(const struct store *store, const char *key)
 {
     struct gc_options options;
     struct gc_result result = {0};
-    char size[SHOWN_SIZE];
-    char limit[SHOWN_SIZE];
+    char size[UNITS_TEXT_SIZE];
+    char limit[UNITS_TEXT_SIZE];
     int r = gc_policy_options(&(struct gc_limits){.max_size = NULL}, &options);
     /* What came from another machine counts for the limits as well. */
     if (r == 0)
@@ -55,11 +56,11 @@ void gc_policy_after_build(const struct store *store, const char *key)
     else if (result.evicted)
         log_info("evicted %zu template%s not used lately (%s); mintfs config tells the limits",
                  result.evicted, result.evicted == 1 ? "" : "s",
-                 output_size(result.evicted_bytes, size));
+                 units_format_size(result.evicted_bytes, size));
     if (r >= 0 && result.over)
         log_warning("templates in use, pinned or just built take %s, over the limit of %s",
-                    output_size(result.left_bytes, size),
-                    output_size(options.max_size_bytes, limit));
+                    units_format_size(result.left_bytes, size),
+                    units_format_size(options.max_size_bytes, limit));
 }
 
 const char *gc_policy_fate(enum gc_fate fate)

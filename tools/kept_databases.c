@@ -10,16 +10,15 @@
 #include "fs/base/io.h"
 #include "fs/base/log.h"
 #include "tools/listing.h"
-#include "tools/output.h"
 
 static const char marker[] = "mintfs-kept";
 
 enum { MARKER_LIMIT_BYTES = 1 << 20 };
 
-typedef int kept_visitor(int fd, const char *name, void *context);
+typedef int name_visitor(int fd, const char *name, void *context);
 
 /* Each name in the marker that is there, once; `text` is used up. */
-static int each_name(int fd, char *text, kept_visitor *visit, void *context)
+static int each_name(int fd, char *text, name_visitor *visit, void *context)
 {
     int r = 0;
     for (char *line = text, *next; r == 0 && line; line = next) {
@@ -52,33 +51,30 @@ static int open_directory(int links_fd, const char *link, char ret_path[PATH_MAX
     return 1;
 }
 
-struct sum {
-    size_t count;
-    uint64_t bytes;
-};
-
-static int add_to_sum(int fd, const char *name, void *context)
+static int add_name(int fd, const char *name, void *context)
 {
-    struct sum *sum = context;
-    sum->count++;
-    sum->bytes += template_listing_disk_bytes(fd, name);
+    struct kept_databases *kept = context;
+    kept->count++;
+    kept->bytes += template_listing_disk_bytes(fd, name);
     return 0;
 }
 
-static int list_one(int links_fd, const char *link, unsigned char type UNUSED, void *context UNUSED)
+struct visit {
+    kept_databases_visitor *visit;
+    void *context;
+};
+
+static int visit_one(int links_fd, const char *link, unsigned char type UNUSED, void *context)
 {
+    const struct visit *visit = context;
     char path[PATH_MAX];
-    char size[SHOWN_SIZE];
-    struct sum sum = {.count = 0};
+    struct kept_databases kept = {.path = path};
     AUTO_FD int fd = -1;
     AUTO_FREE char *text = NULL;
     if (open_directory(links_fd, link, path, &fd, &text) == 0)
         return 0;
-    int r = each_name(fd, text, add_to_sum, &sum);
-    if (r == 0 && sum.count)
-        output_line("databases of failed tests kept in %s: %zu, %s", path, sum.count,
-                    output_size(sum.bytes, size));
-    return r;
+    int r = each_name(fd, text, add_name, &kept);
+    return r == 0 && kept.count ? visit->visit(&kept, visit->context) : r;
 }
 
 static int remove_name(int fd, const char *name, void *context)
@@ -104,18 +100,19 @@ static int remove_one(int links_fd, const char *link, unsigned char type UNUSED,
     return r;
 }
 
-static int each_directory(const struct store *store, dir_visitor *visit)
+static int each_directory(const struct store *store, dir_visitor *visit, void *context)
 {
     AUTO_FD int links = io_openat(store->v1_fd, "kept", O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-    return links < 0 ? 0 : dir_each(links, visit, NULL);
+    return links < 0 ? 0 : dir_each(links, visit, context);
 }
 
-int kept_databases_list(const struct store *store)
+int kept_databases_each(const struct store *store, kept_databases_visitor *visit, void *context)
 {
-    return each_directory(store, list_one);
+    struct visit each = {.visit = visit, .context = context};
+    return each_directory(store, visit_one, &each);
 }
 
 int kept_databases_remove(const struct store *store)
 {
-    return each_directory(store, remove_one);
+    return each_directory(store, remove_one, NULL);
 }

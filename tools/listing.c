@@ -6,6 +6,7 @@
 
 #include "fs/base/dir.h"
 #include "fs/base/io.h"
+#include "fs/base/json_text.h"
 #include "fs/base/log.h"
 #include "fs/store/catalog.h"
 #include "fs/store/template.h"
@@ -38,10 +39,10 @@ static int add_template(const struct catalog_row *row, void *context)
         return 0;
     json_t *json = json_pack(
         "{s:s, s:o, s:s, s:o, s:I, s:I, s:I, s:o, s:I, s:I, s:I, s:I, s:b, s:b, s:i, s:i, s:i}",
-        "key", row->key, "names", output_names(row->names), "label", row->label, "file",
-        output_text(row->file), "size_bytes", (json_int_t)row->size_bytes, "file_count",
+        "key", row->key, "names", json_words(row->names), "label", row->label, "file",
+        json_text(row->file), "size_bytes", (json_int_t)row->size_bytes, "file_count",
         (json_int_t)row->file_count, "created_ns", (json_int_t)row->created_ns, "builder",
-        output_text(row->made_by), "build_time_ns", (json_int_t)row->build_time_ns, "last_used_ns",
+        json_text(row->made_by), "build_time_ns", (json_int_t)row->build_time_ns, "last_used_ns",
         (json_int_t)row->last_used_ns, "hits", (json_int_t)row->hits, "saved_ns",
         (json_int_t)row->saved_ns, "pinned", row->pinned, "verified", row->verified, "sessions", 0,
         "shared_bytes", 0, "own_bytes", 0);
@@ -105,7 +106,7 @@ static int add_session(struct reading *reading, const struct session_row *row)
     json_t *json = json_pack(
         "{s:s, s:s, s:s, s:s, s:o, s:I, s:I, s:o}", "id", row->id, "key", row->key, "backend",
         backend_name(row->backend), "state", is_copy ? "copy" : "live", "path",
-        output_text(row->path), "shared_bytes", (json_int_t)shared, "own_bytes", (json_int_t)own,
+        json_text(row->path), "shared_bytes", (json_int_t)shared, "own_bytes", (json_int_t)own,
         "open_files", row->open_files < 0 ? json_null() : json_integer(row->open_files));
     return json_array_append_new(reading->inventory->sessions, json) < 0
                ? log_errno(ENOMEM, "session %s", row->id)

@@ -1,7 +1,11 @@
 #include "fs/base/units.h"
 
 #include <ctype.h>
+#include <inttypes.h>
 #include <string.h>
+#include <time.h>
+
+#include "fs/base/clock.h"
 
 enum { MILLION = 1000000 };
 
@@ -94,4 +98,67 @@ int units_parse_duration(const char *text, uint64_t *ret_seconds)
         return -ERANGE;
     *ret_seconds = number * unit_seconds;
     return 0;
+}
+
+/* ---- texts for people ---- */
+
+static const int64_t second_ns = 1000000000;
+
+const char *units_format_size(uint64_t bytes, char ret_text[UNITS_TEXT_SIZE])
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+    double value = (double)bytes;
+    size_t unit = 0;
+    for (; value >= 1024 && unit + 1 < ARRAY_LENGTH(units); unit++)
+        value /= 1024;
+    (void)snprintf(ret_text, UNITS_TEXT_SIZE, unit && value < 100 ? "%.1f %s" : "%.0f %s", value,
+                   units[unit]);
+    return ret_text;
+}
+
+const char *units_format_count(uint64_t count, const char *noun, char ret_text[UNITS_TEXT_SIZE])
+{
+    (void)snprintf(ret_text, UNITS_TEXT_SIZE, "%" PRIu64 " %s%s", count, noun,
+                   count == 1 ? "" : "s");
+    return ret_text;
+}
+
+const char *units_format_time(int64_t ns, char ret_text[UNITS_TEXT_SIZE])
+{
+    time_t seconds = (time_t)(ns / second_ns);
+    struct tm local;
+    if (!ns || !localtime_r(&seconds, &local) ||
+        !strftime(ret_text, UNITS_TEXT_SIZE, "%Y-%m-%d %H:%M", &local))
+        (void)snprintf(ret_text, UNITS_TEXT_SIZE, "-");
+    return ret_text;
+}
+
+static void format_long(int64_t seconds, char *text)
+{
+    if (seconds < 60)
+        (void)snprintf(text, UNITS_TEXT_SIZE, "%" PRId64 " s", seconds);
+    else if (seconds < 3600)
+        (void)snprintf(text, UNITS_TEXT_SIZE, "%" PRId64 " min", seconds / 60);
+    else if (seconds < 86400)
+        (void)snprintf(text, UNITS_TEXT_SIZE, "%" PRId64 " h", seconds / 3600);
+    else
+        (void)snprintf(text, UNITS_TEXT_SIZE, "%" PRId64 " d", seconds / 86400);
+}
+
+const char *units_format_age(int64_t ns, char ret_text[UNITS_TEXT_SIZE])
+{
+    int64_t seconds = (clock_real_ns() - ns) / second_ns;
+    format_long(seconds < 0 ? 0 : seconds, ret_text);
+    return ret_text;
+}
+
+const char *units_format_duration(int64_t ns, char ret_text[UNITS_TEXT_SIZE])
+{
+    if (ns < 10 * second_ns)
+        (void)snprintf(ret_text, UNITS_TEXT_SIZE, "%.1f s", (double)ns / (double)second_ns);
+    else if (ns < 3600 * second_ns)
+        format_long(ns / second_ns, ret_text);
+    else
+        (void)snprintf(ret_text, UNITS_TEXT_SIZE, "%.1f h", (double)ns / (double)second_ns / 3600);
+    return ret_text;
 }
