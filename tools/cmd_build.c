@@ -5,12 +5,12 @@
 
 #include "fs/base/interrupt.h"
 #include "fs/base/log.h"
+#include "fs/client/gc_policy.h"
 #include "fs/store/build.h"
 #include "fs/store/export_file.h"
 #include "fs/store/store.h"
 #include "fs/store/template.h"
 #include "tools/command.h"
-#include "tools/gc_policy.h"
 #include "tools/spec_options.h"
 
 static int place(const struct store *store, const char *key, const char *path)

@@ -2,7 +2,7 @@
  * mintfs clean: takes everything away that mintfs made in this store and around it: the mount, the
  * sessions wherever they lie, the templates, the store itself. It lists that first, and asks.
  *
- * Databases kept from failed tests (tools/kept_databases.h) are listed apart.
+ * Databases kept from failed tests (fs/client/kept_databases.h) are listed apart.
  *
  * Below the store, which must have its marker, only names that mintfs gives are removed; what else
  * lies there stays, and is said. The same goes for a scratch elsewhere.
@@ -23,6 +23,9 @@
 #include "fs/base/units.h"
 #include "fs/client/clean_store.h"
 #include "fs/client/copies.h"
+#include "fs/client/daemon_control.h"
+#include "fs/client/kept_databases.h"
+#include "fs/client/listing.h"
 #include "fs/mount/mountpoint.h"
 #include "fs/mount/serve.h"
 #include "fs/overlay/scratch_registry.h"
@@ -30,9 +33,6 @@
 #include "fs/store/in_use.h"
 #include "fs/store/settings.h"
 #include "tools/command.h"
-#include "tools/daemon_control.h"
-#include "tools/kept_databases.h"
-#include "tools/listing.h"
 #include "tools/output.h"
 
 struct cleaning {

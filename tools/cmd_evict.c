@@ -7,12 +7,12 @@
 #include <time.h>
 
 #include "fs/base/log.h"
+#include "fs/client/gc_policy.h"
+#include "fs/client/sessions.h"
 #include "fs/client/used_keys.h"
 #include "fs/store/named.h"
 #include "tools/command.h"
-#include "tools/gc_policy.h"
 #include "tools/output.h"
-#include "tools/sessions.h"
 
 enum { REST_TRIES = 30, REST_NS = 100 * 1000 * 1000 };
 

@@ -13,10 +13,10 @@
 #include "fs/base/log.h"
 #include "fs/base/units.h"
 #include "fs/client/copies.h"
+#include "fs/client/gc_policy.h"
+#include "fs/client/offline_sessions.h"
 #include "fs/store/template.h"
 #include "tools/command.h"
-#include "tools/gc_policy.h"
-#include "tools/offline_sessions.h"
 #include "tools/output.h"
 
 enum { OPTION_SIZE = 256, OPTION_AGE, OPTION_KEEP, OPTION_JSON };

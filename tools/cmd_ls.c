@@ -2,7 +2,7 @@
  * mintfs ls: the templates in the store, the one used last first, and the sessions: each, or where
  * there are many, how many of each template.
  *
- * With --json: {"templates": [...], "sessions": [...]}, as tools/listing.h says.
+ * With --json: {"templates": [...], "sessions": [...]}, as fs/client/listing.h says.
  */
 #include <getopt.h>
 #include <inttypes.h>
@@ -11,11 +11,11 @@
 
 #include "fs/base/log.h"
 #include "fs/base/units.h"
+#include "fs/client/listing.h"
 #include "fs/store/foreign.h"
 #include "fs/store/store.h"
 #include "tools/columns.h"
 #include "tools/command.h"
-#include "tools/listing.h"
 #include "tools/output.h"
 
 /* More are counted instead, unless -a is given. */

@@ -13,11 +13,11 @@
 #include "fs/base/log.h"
 #include "fs/base/spawn.h"
 #include "fs/base/units.h"
+#include "fs/client/daemon_control.h"
 #include "fs/mount/limits.h"
 #include "fs/mount/mountpoint.h"
 #include "fs/mount/serve.h"
 #include "tools/command.h"
-#include "tools/daemon_control.h"
 
 static const struct option options[] = {
     {"scratch", required_argument, NULL, 's'}, {"foreground", no_argument, NULL, 'f'},

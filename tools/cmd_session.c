@@ -16,13 +16,13 @@
 #include "fs/base/json_text.h"
 #include "fs/base/log.h"
 #include "fs/base/units.h"
+#include "fs/client/backend.h"
 #include "fs/client/copies.h"
-#include "tools/backend.h"
+#include "fs/client/offline_sessions.h"
+#include "fs/client/sessions.h"
 #include "tools/columns.h"
 #include "tools/command.h"
-#include "tools/offline_sessions.h"
 #include "tools/output.h"
-#include "tools/sessions.h"
 
 /* ---- ls ---- */
 

@@ -21,7 +21,12 @@
 #include "fs/base/log.h"
 #include "fs/base/progress.h"
 #include "fs/base/units.h"
+#include "fs/client/backend.h"
 #include "fs/client/copies.h"
+#include "fs/client/daemon_control.h"
+#include "fs/client/gc_policy.h"
+#include "fs/client/offline_sessions.h"
+#include "fs/client/sessions.h"
 #include "fs/mount/serve.h"
 #include "fs/overlay/scratch.h"
 #include "fs/overlay/scratch_registry.h"
@@ -30,13 +35,8 @@
 #include "fs/store/named.h"
 #include "fs/store/project_conf.h"
 #include "fs/store/template.h"
-#include "tools/backend.h"
 #include "tools/command.h"
-#include "tools/daemon_control.h"
-#include "tools/gc_policy.h"
-#include "tools/offline_sessions.h"
 #include "tools/output.h"
-#include "tools/sessions.h"
 
 struct new_request {
     bool as_url;

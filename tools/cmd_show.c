@@ -1,7 +1,7 @@
 /*
  * mintfs show: everything about one template.
  *
- * With --json: the template as tools/listing.h says, with "path", "salt" (or null), "arguments",
+ * With --json: the template as fs/client/listing.h says, with "path", "salt" (or null), "arguments",
  * "environment", "inputs": [{"path", "sha256"}...], "files": [{"path", "type":
  * "file"|"directory"|"link", "mode", "size_bytes", "sha256", "target", "sqlite", "wal"}...] and
  * "warnings" besides; its "sessions" are rows.
@@ -16,10 +16,10 @@
 #include "fs/base/json_text.h"
 #include "fs/base/log.h"
 #include "fs/base/units.h"
+#include "fs/client/listing.h"
 #include "fs/store/catalog.h"
 #include "fs/store/named.h"
 #include "tools/command.h"
-#include "tools/listing.h"
 #include "tools/output.h"
 
 static json_t *list_of(char *const *texts)

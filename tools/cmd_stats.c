@@ -14,12 +14,12 @@
 
 #include "fs/base/log.h"
 #include "fs/base/units.h"
+#include "fs/client/daemon_control.h"
+#include "fs/client/listing.h"
 #include "fs/mount/serve.h"
 #include "fs/store/catalog.h"
 #include "tools/columns.h"
 #include "tools/command.h"
-#include "tools/daemon_control.h"
-#include "tools/listing.h"
 #include "tools/output.h"
 
 static const char *const sums[] = {"hits",     "misses",      "builds",  "build_time_ns",

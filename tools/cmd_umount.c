@@ -3,9 +3,9 @@
  */
 #include <getopt.h>
 
+#include "fs/client/daemon_control.h"
 #include "fs/store/store.h"
 #include "tools/command.h"
-#include "tools/daemon_control.h"
 
 int cmd_umount(int argc, char **argv)
 {

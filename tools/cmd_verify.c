@@ -22,6 +22,7 @@
 #include "fs/base/log.h"
 #include "fs/base/progress.h"
 #include "fs/base/units.h"
+#include "fs/client/gc_policy.h"
 #include "fs/client/used_keys.h"
 #include "fs/store/build_leftovers.h"
 #include "fs/store/catalog.h"
@@ -35,7 +36,6 @@
 #include "fs/store/template.h"
 #include "fs/store/verify.h"
 #include "tools/command.h"
-#include "tools/gc_policy.h"
 #include "tools/output.h"
 
 struct verifying {

@@ -9,11 +9,11 @@
 #include <sys/wait.h>
 
 #include "fs/base/io.h"
+#include "fs/client/backend.h"
+#include "fs/client/daemon_control.h"
 #include "fs/mount/mountpoint.h"
 #include "fs/mount/serve.h"
 #include "fs/store/store.h"
-#include "tools/backend.h"
-#include "tools/daemon_control.h"
 #include "tools/doctor.h"
 
 enum {

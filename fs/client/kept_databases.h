@@ -3,8 +3,8 @@
  * stored in the project, not in the store: v1/kept has a symbolic link to each directory of them.
  * The file mintfs-kept in such a directory names them, one per line; other files there are not ours.
  */
-#ifndef MINTFS_TOOLS_KEPT_DATABASES_H
-#define MINTFS_TOOLS_KEPT_DATABASES_H
+#ifndef MINTFS_CLIENT_KEPT_DATABASES_H
+#define MINTFS_CLIENT_KEPT_DATABASES_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -2,8 +2,8 @@
  * What the commands that look after the cache share: gc's options and words, and the care that
  * follows each build.
  */
-#ifndef MINTFS_TOOLS_GC_POLICY_H
-#define MINTFS_TOOLS_GC_POLICY_H
+#ifndef MINTFS_CLIENT_GC_POLICY_H
+#define MINTFS_CLIENT_GC_POLICY_H
 
 #include "fs/base/cleanup.h"
 #include "fs/store/gc.h"

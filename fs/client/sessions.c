@@ -1,4 +1,4 @@
-#include "tools/sessions.h"
+#include "fs/client/sessions.h"
 
 #include <jansson.h>
 #include <limits.h>
@@ -7,10 +7,10 @@
 
 #include "fs/base/log.h"
 #include "fs/client/copies.h"
+#include "fs/client/daemon_control.h"
 #include "fs/overlay/scratch.h"
 #include "fs/overlay/scratch_registry.h"
 #include "fs/store/named.h"
-#include "tools/daemon_control.h"
 
 void sessions_fini(struct session_table *table)
 {

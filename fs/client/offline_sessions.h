@@ -5,12 +5,12 @@
  * Each function opens the scratch as a daemon does, for a moment; no mount starts meanwhile. Errors
  * are said.
  */
-#ifndef MINTFS_TOOLS_OFFLINE_SESSIONS_H
-#define MINTFS_TOOLS_OFFLINE_SESSIONS_H
+#ifndef MINTFS_CLIENT_OFFLINE_SESSIONS_H
+#define MINTFS_CLIENT_OFFLINE_SESSIONS_H
 
 #include "fs/base/cleanup.h"
+#include "fs/client/sessions.h"
 #include "fs/store/store.h"
-#include "tools/sessions.h"
 
 /* Discards the session of that row, which has no path. -ENOENT: it is gone already. */
 MUST_CHECK int offline_sessions_remove(const struct store *store, const struct session_row *row);

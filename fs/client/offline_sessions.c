@@ -1,13 +1,13 @@
-#include "tools/offline_sessions.h"
+#include "fs/client/offline_sessions.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #include "fs/base/lock.h"
 #include "fs/base/log.h"
+#include "fs/client/daemon_control.h"
 #include "fs/overlay/scratch.h"
 #include "fs/overlay/scratch_registry.h"
-#include "tools/daemon_control.h"
 
 static void scratch_closep(struct scratch **scratch)
 {

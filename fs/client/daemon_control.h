@@ -1,8 +1,8 @@
 /*
  * Mounts as the commands handle them: taken away, restarted, started where they are needed.
  */
-#ifndef MINTFS_TOOLS_DAEMON_CONTROL_H
-#define MINTFS_TOOLS_DAEMON_CONTROL_H
+#ifndef MINTFS_CLIENT_DAEMON_CONTROL_H
+#define MINTFS_CLIENT_DAEMON_CONTROL_H
 
 #include <jansson.h>
 

@@ -1,8 +1,8 @@
 /*
  * Which backend a new session gets: a view on the store's mount, or a plain copy; and why.
  */
-#ifndef MINTFS_TOOLS_BACKEND_H
-#define MINTFS_TOOLS_BACKEND_H
+#ifndef MINTFS_CLIENT_BACKEND_H
+#define MINTFS_CLIENT_BACKEND_H
 
 #include <stdint.h>
 

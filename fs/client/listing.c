@@ -1,4 +1,4 @@
-#include "tools/listing.h"
+#include "fs/client/listing.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -8,10 +8,9 @@
 #include "fs/base/io.h"
 #include "fs/base/json_text.h"
 #include "fs/base/log.h"
+#include "fs/client/sessions.h"
 #include "fs/store/catalog.h"
 #include "fs/store/template.h"
-#include "tools/output.h"
-#include "tools/sessions.h"
 
 void template_listing_fini(struct template_listing *inventory)
 {

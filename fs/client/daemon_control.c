@@ -1,4 +1,4 @@
-#include "tools/daemon_control.h"
+#include "fs/client/daemon_control.h"
 
 #include <fcntl.h>
 #include <limits.h>

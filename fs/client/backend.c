@@ -1,13 +1,13 @@
-#include "tools/backend.h"
+#include "fs/client/backend.h"
 
 #include <stdbool.h>
 #include <string.h>
 
 #include "fs/base/log.h"
 #include "fs/client/copies.h"
+#include "fs/client/daemon_control.h"
 #include "fs/store/settings.h"
 #include "fs/store/template.h"
-#include "tools/daemon_control.h"
 
 const char *backend_name(enum backend backend)
 {

@@ -12,8 +12,8 @@
  * "shared_bytes", "own_bytes", "open_files"}. One at rest lies in a scratch without a daemon: its
  * path and numbers are null until the next mount.
  */
-#ifndef MINTFS_TOOLS_LISTING_H
-#define MINTFS_TOOLS_LISTING_H
+#ifndef MINTFS_CLIENT_LISTING_H
+#define MINTFS_CLIENT_LISTING_H
 
 #include <jansson.h>
 #include <stdint.h>

@@ -2,18 +2,18 @@
  * The sessions of a store as a person sees them: those of its mount, those that wait for the next
  * mount, and plain copies.
  */
-#ifndef MINTFS_TOOLS_SESSIONS_H
-#define MINTFS_TOOLS_SESSIONS_H
+#ifndef MINTFS_CLIENT_SESSIONS_H
+#define MINTFS_CLIENT_SESSIONS_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "fs/base/cleanup.h"
 #include "fs/base/sha256.h"
+#include "fs/client/backend.h"
 #include "fs/mount/serve.h"
 #include "fs/overlay/session.h"
 #include "fs/store/store.h"
-#include "tools/backend.h"
 
 struct session_row {
     enum backend backend;

@@ -1,11 +1,10 @@
-#include "tools/gc_policy.h"
+#include "fs/client/gc_policy.h"
 
 #include "fs/base/log.h"
 #include "fs/base/units.h"
 #include "fs/client/used_keys.h"
 #include "fs/store/catalog.h"
 #include "fs/store/settings.h"
-#include "tools/output.h"
 
 static int read_limit(enum setting setting, const char *flag, const char *text,
                       uint64_t *ret_number)

@@ -1,4 +1,4 @@
-#include "tools/kept_databases.h"
+#include "fs/client/kept_databases.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -9,7 +9,7 @@
 #include "fs/base/dir.h"
 #include "fs/base/io.h"
 #include "fs/base/log.h"
-#include "tools/listing.h"
+#include "fs/client/listing.h"
 
 static const char marker[] = "mintfs-kept";
 
