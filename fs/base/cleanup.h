@@ -1,5 +1,5 @@
 /*
- * Scope cleanup for descriptors, memory and stdio streams.
+ * Scope cleanup for descriptors, memory, stdio streams and locks.
  *
  * A variable declared with one of these attributes is released when it leaves its scope; it is
  * declared and initialised in one statement. To hand the resource to a caller, steal it:
@@ -25,6 +25,8 @@
 #define AUTO_DIR CLEANUP(auto_close_dir)
 /* Holds the mutex to the end of the scope: AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&m); */
 #define AUTO_UNLOCK UNUSED CLEANUP(auto_unlock_mutex)
+/* The same for read and write locks: AUTO_RWUNLOCK pthread_rwlock_t *held = rwlock_hold_read(&l); */
+#define AUTO_RWUNLOCK UNUSED CLEANUP(auto_unlock_rwlock)
 
 #define MUST_CHECK __attribute__((warn_unused_result))
 #define PRINTF_LIKE(text, first) __attribute__((format(printf, text, first)))
@@ -67,6 +69,24 @@ static inline void auto_unlock_mutex(pthread_mutex_t **mutex)
 {
     if (*mutex)
         (void)pthread_mutex_unlock(*mutex);
+}
+
+static inline pthread_rwlock_t *rwlock_hold_read(pthread_rwlock_t *lock)
+{
+    (void)pthread_rwlock_rdlock(lock);
+    return lock;
+}
+
+static inline pthread_rwlock_t *rwlock_hold_write(pthread_rwlock_t *lock)
+{
+    (void)pthread_rwlock_wrlock(lock);
+    return lock;
+}
+
+static inline void auto_unlock_rwlock(pthread_rwlock_t **lock)
+{
+    if (*lock)
+        (void)pthread_rwlock_unlock(*lock);
 }
 
 static inline int steal_fd(int *fd)

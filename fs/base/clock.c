@@ -1,15 +1,57 @@
 #include "fs/base/clock.h"
 
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
+
+static int64_t to_ns(const struct timespec *time)
+{
+    return (int64_t)time->tv_sec * NS_PER_S + time->tv_nsec;
+}
+
+static int64_t read_ns(clockid_t clock)
+{
+    struct timespec now = {0};
+    (void)clock_gettime(clock, &now);
+    return to_ns(&now);
+}
 
 int64_t clock_real_ns(void)
 {
-    struct timespec now = {0};
 #if defined(SYS_clock_gettime) && __SIZEOF_LONG__ == 8
-    if (syscall(SYS_clock_gettime, CLOCK_REALTIME, &now) < 0)
+    struct timespec now = {0};
+    if (syscall(SYS_clock_gettime, CLOCK_REALTIME, &now) == 0)
+        return to_ns(&now);
 #endif
-        (void)clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+    return read_ns(CLOCK_REALTIME);
+}
+
+int64_t clock_real_coarse_ns(void)
+{
+    return read_ns(CLOCK_REALTIME_COARSE);
+}
+
+int64_t clock_monotonic_ns(void)
+{
+    return read_ns(CLOCK_MONOTONIC);
+}
+
+int64_t clock_monotonic_coarse_ns(void)
+{
+    return read_ns(CLOCK_MONOTONIC_COARSE);
+}
+
+struct timespec clock_monotonic_after(int64_t ns)
+{
+    return clock_to_timespec(clock_monotonic_ns() + ns);
+}
+
+struct timespec clock_to_timespec(int64_t ns)
+{
+    int64_t seconds = ns / NS_PER_S;
+    int64_t rest_ns = ns % NS_PER_S;
+    if (rest_ns < 0) {
+        rest_ns += NS_PER_S;
+        seconds--;
+    }
+    return (struct timespec){.tv_sec = seconds, .tv_nsec = rest_ns};
 }

@@ -6,10 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "fs/base/cleanup.h"
+#include "fs/base/clock.h"
 
 enum { FIRST_MS = 500, AGAIN_MS = 100, LINE_MAX_BYTES = 120 };
 
@@ -22,13 +22,6 @@ static struct {
     int64_t next_ms; /* not before that */
     bool is_shown;
 } work;
-
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 static bool is_terminal(void)
 {
@@ -77,7 +70,7 @@ void progress_start(const char *what, uint64_t total)
     work.what = what;
     work.done = 0;
     work.total = total;
-    work.next_ms = now_ms() + FIRST_MS;
+    work.next_ms = clock_monotonic_coarse_ns() / NS_PER_MS + FIRST_MS;
 }
 
 void progress_add(uint64_t done)
@@ -86,7 +79,7 @@ void progress_add(uint64_t done)
     if (!work.what || work.depth != 1)
         return;
     work.done += done;
-    int64_t now = now_ms();
+    int64_t now = clock_monotonic_coarse_ns() / NS_PER_MS;
     if (now < work.next_ms)
         return;
     work.next_ms = now + AGAIN_MS;

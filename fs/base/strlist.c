@@ -2,19 +2,15 @@
 
 #include <string.h>
 
+#include "fs/base/vector.h"
+
 int strlist_take(struct strlist *list, char *text)
 {
     if (!text)
         return -ENOMEM;
-    if (list->count + 2 > list->capacity) {
-        size_t capacity = list->capacity ? 2 * list->capacity : 8;
-        char **items = reallocarray(list->items, capacity, sizeof(*items));
-        if (!items) {
-            free(text);
-            return -ENOMEM;
-        }
-        list->items = items;
-        list->capacity = capacity;
+    if (vector_reserve(list, 2) < 0) {
+        free(text);
+        return -ENOMEM;
     }
     list->items[list->count++] = text;
     list->items[list->count] = NULL;
@@ -24,11 +20,6 @@ int strlist_take(struct strlist *list, char *text)
 int strlist_add(struct strlist *list, const char *text)
 {
     return strlist_take(list, strdup(text));
-}
-
-int strlist_add_bytes(struct strlist *list, const char *text, size_t length)
-{
-    return strlist_take(list, strndup(text, length));
 }
 
 static int compare(const void *a, const void *b)

@@ -19,9 +19,8 @@ struct strlist {
         .items = NULL                                                                              \
     }
 
-/* Appends a copy of the text, or of its first `length` bytes. -ENOMEM. */
+/* Appends a copy of the text. -ENOMEM. */
 MUST_CHECK int strlist_add(struct strlist *list, const char *text);
-MUST_CHECK int strlist_add_bytes(struct strlist *list, const char *text, size_t length);
 /* Appends the text itself and owns it, even where this fails. */
 MUST_CHECK int strlist_take(struct strlist *list, char *text);
 
