@@ -84,7 +84,7 @@ double target_validity(struct target target)
     case INODE_STATUS:
         return 0;
     case INODE_TEMPLATE: /* may be evicted */
-        return target.inode->entry == BASE_ROOT ? 1 : forever_seconds;
+        return target.inode->entry == LOWER_ROOT ? 1 : forever_seconds;
     default:
         return forever_seconds;
     }

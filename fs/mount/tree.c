@@ -142,7 +142,7 @@ static void fill_identity(struct identity *identity, enum inode_kind kind, uint3
 const struct inode *tree_known_sessions_of(struct tree *tree, const char *key)
 {
     struct identity identity;
-    fill_identity(&identity, INODE_SESSIONS_OF, BASE_ROOT, key);
+    fill_identity(&identity, INODE_SESSIONS_OF, LOWER_ROOT, key);
     AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&tree->mutex);
     struct dynamic_inode *dynamic;
     HASH_FIND(hh, tree->dynamic, &identity, sizeof(identity), dynamic);
@@ -156,7 +156,7 @@ static int get_of_base(struct tree *tree, enum inode_kind kind, struct lower *ba
     fill_identity(&identity, kind, entry, lower_key(base));
     /* Sessions of one key are of one directory, whatever base they stand on. */
     if (kind == INODE_TEMPLATE)
-        identity.base = lower_number(base, BASE_ROOT);
+        identity.base = lower_number(base, LOWER_ROOT);
     return get_dynamic(tree, &identity, base, ret_inode);
 }
 
@@ -183,7 +183,7 @@ static int lookup_key(struct tree *tree, enum inode_kind kind, const char *key,
         return -ENOENT;
     struct lower *base;
     int r = scratch_lower(tree->options.scratch, key, &base);
-    return r < 0 ? r : get_of_base(tree, kind, base, BASE_ROOT, ret_inode);
+    return r < 0 ? r : get_of_base(tree, kind, base, LOWER_ROOT, ret_inode);
 }
 
 static int get_fixed(struct tree *tree, const char *name, const char *wanted, enum inode_kind kind,
@@ -217,7 +217,7 @@ int tree_lookup(struct tree *tree, struct inode *parent, const char *name, struc
                           name, ret_inode);
     case INODE_TEMPLATE: {
         uint32_t entry = lower_lookup(parent->base, parent->entry, name);
-        if (entry == BASE_NONE)
+        if (entry == LOWER_NONE)
             return -ENOENT;
         return get_of_base(tree, INODE_TEMPLATE, lower_ref(parent->base), entry, ret_inode);
     }
@@ -239,9 +239,9 @@ void tree_forget(struct tree *tree, struct inode *inode, uint64_t count)
 
 static void stat_entry(const struct inode *inode, struct stat *status)
 {
-    if (inode->entry == BASE_ROOT) {
+    if (inode->entry == LOWER_ROOT) {
         status->st_mode = S_IFDIR | 0555;
-        status->st_nlink = 2 + lower_directory_count(inode->base, BASE_ROOT);
+        status->st_nlink = 2 + lower_directory_count(inode->base, LOWER_ROOT);
         return;
     }
     const struct manifest_entry *entry = lower_entry(inode->base, inode->entry);
@@ -337,7 +337,7 @@ static void list_entries(const struct inode *inode, uint64_t cookie, session_vis
 {
     for (uint64_t i = cookie < COOKIE_FIRST ? 0 : cookie - COOKIE_FIRST + 1;; i++) {
         uint32_t entry = lower_child(inode->base, inode->entry, (uint32_t)i);
-        if (entry == BASE_NONE)
+        if (entry == LOWER_NONE)
             return;
         if (!visit(lower_name(inode->base, entry), TEMPLATE_INO + lower_number(inode->base, entry),
                    lower_entry_type(inode->base, entry), COOKIE_FIRST + i, context))

@@ -35,7 +35,7 @@ enum inode_kind {
 struct inode {
     enum inode_kind kind;
     uint64_t ino;
-    uint32_t entry;     /* of the base; BASE_ROOT for templates/KEY itself */
+    uint32_t entry;     /* of the base; LOWER_ROOT for templates/KEY itself */
     struct lower *base; /* referenced */
     const char *target;
 };

@@ -116,11 +116,11 @@ void frame_add_node(struct frame *frame, const struct node_record *record, const
     struct node_disk disk = {
         .rdev = record->rdev,
         .size_bytes = record->size_bytes,
-        .base_limit_bytes = record->base_limit_bytes,
+        .lower_limit_bytes = record->lower_limit_bytes,
         .atime_ns = record->atime_ns,
         .mtime_ns = record->mtime_ns,
         .ctime_ns = record->ctime_ns,
-        .base = record->base,
+        .entry = record->entry,
         .mode = record->mode,
         .uid = record->uid,
         .gid = record->gid,

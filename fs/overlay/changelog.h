@@ -55,13 +55,13 @@ struct identity_record {
 /* A node's attributes, whole. */
 struct node_record {
     uint32_t node;
-    uint32_t base; /* its entry in the template, or BASE_NONE */
-    uint32_t mode; /* type and permissions */
+    uint32_t entry; /* its entry in the template, or LOWER_NONE */
+    uint32_t mode;  /* type and permissions */
     uint32_t uid;
     uint32_t gid;
     uint64_t rdev;
     uint64_t size_bytes;
-    uint64_t base_limit_bytes;
+    uint64_t lower_limit_bytes;
     int64_t atime_ns;
     int64_t mtime_ns;
     int64_t ctime_ns;

@@ -92,11 +92,11 @@ struct template_disk {
 struct node_disk {
     uint64_t rdev;
     uint64_t size_bytes;
-    uint64_t base_limit_bytes;
+    uint64_t lower_limit_bytes;
     int64_t atime_ns;
     int64_t mtime_ns;
     int64_t ctime_ns;
-    uint32_t base;
+    uint32_t entry;
     uint32_t mode;
     uint32_t uid;
     uint32_t gid;

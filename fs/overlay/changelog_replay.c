@@ -113,18 +113,18 @@ static int replay_node(struct cursor *cursor, const struct changelog_visitor *vi
         return -EBADMSG;
     struct node_record record = {
         .node = cursor->head.node,
-        .base = disk.base,
+        .entry = disk.entry,
         .mode = disk.mode,
         .uid = disk.uid,
         .gid = disk.gid,
         .rdev = disk.rdev,
         .size_bytes = disk.size_bytes,
-        .base_limit_bytes = disk.base_limit_bytes,
+        .lower_limit_bytes = disk.lower_limit_bytes,
         .atime_ns = disk.atime_ns,
         .mtime_ns = disk.mtime_ns,
         .ctime_ns = disk.ctime_ns,
     };
-    if (record.size_bytes > FILE_SIZE_LIMIT_BYTES || record.base_limit_bytes > record.size_bytes)
+    if (record.size_bytes > FILE_SIZE_LIMIT_BYTES || record.lower_limit_bytes > record.size_bytes)
         return -EBADMSG;
     return visitor->node ? visitor->node(&record, cursor->tail, context) : 0;
 }

@@ -56,7 +56,7 @@ static void add_removals(struct compaction *compaction)
         for (uint32_t k = 0; k < names->count; k++) {
             const struct dentry *dentry = names->by_name[k];
             bool gone = !dentry->node || dentry->made;
-            if (gone && directory_in_base(names, dentry->name))
+            if (gone && directory_in_lower(names, dentry->name))
                 frame_add_unlink(&compaction->frame, directory->number, dentry->name);
         }
     }
@@ -66,7 +66,7 @@ static void add_child_directory(struct compaction *compaction, const struct node
                                 const struct dentry *dentry)
 {
     const struct node *child = dentry->node;
-    bool is_new = child->base == BASE_NONE;
+    bool is_new = child->entry == LOWER_NONE;
     if (is_new)
         node_add_whole(child, &compaction->frame);
     if (dentry->made)

@@ -2,17 +2,17 @@
 
 #include <string.h>
 
-int directory_new(struct lower *base_tree, uint32_t base, struct directory **ret_directory)
+int directory_new(struct lower *lower, uint32_t entry, struct directory **ret_directory)
 {
     struct directory *directory = calloc(1, sizeof(*directory));
     if (!directory)
         return -ENOMEM;
-    directory->base_tree = base_tree;
-    directory->base = base;
-    if (base != BASE_NONE)
-        directory->base_count = lower_child_count(base_tree, base);
-    directory->live = directory->base_count;
-    cookies_init(&directory->added, directory->base_count);
+    directory->lower = lower;
+    directory->entry = entry;
+    if (entry != LOWER_NONE)
+        directory->lower_count = lower_child_count(lower, entry);
+    directory->live = directory->lower_count;
+    cookies_init(&directory->added, directory->lower_count);
     *ret_directory = directory;
     return 0;
 }
@@ -56,10 +56,10 @@ struct dentry *directory_find(const struct directory *directory, const char *nam
     return found ? directory->by_name[place] : NULL;
 }
 
-bool directory_in_base(const struct directory *directory, const char *name)
+bool directory_in_lower(const struct directory *directory, const char *name)
 {
-    return directory->base != BASE_NONE &&
-           lower_lookup(directory->base_tree, directory->base, name) != BASE_NONE;
+    return directory->entry != LOWER_NONE &&
+           lower_lookup(directory->lower, directory->entry, name) != LOWER_NONE;
 }
 
 /* For two more names. */
@@ -92,7 +92,7 @@ int directory_prepare(struct directory *directory, const char *name, struct dent
     return 0;
 }
 
-uint32_t directory_base_cookie(const struct directory *directory, uint32_t position)
+uint32_t directory_lower_cookie(const struct directory *directory, uint32_t position)
 {
     return directory->added.end + position;
 }
@@ -105,12 +105,12 @@ static bool is_added(const struct directory *directory, const struct dentry *den
 /* The cookie of a name that no entry here is about; 0 where the template does not have it. */
 static uint32_t untouched_cookie(const struct directory *directory, const char *name)
 {
-    uint32_t entry = directory->base == BASE_NONE
-                         ? BASE_NONE
-                         : lower_lookup(directory->base_tree, directory->base, name);
-    return entry == BASE_NONE
+    uint32_t entry = directory->entry == LOWER_NONE
+                         ? LOWER_NONE
+                         : lower_lookup(directory->lower, directory->entry, name);
+    return entry == LOWER_NONE
                ? 0
-               : directory_base_cookie(directory, lower_position(directory->base_tree, entry));
+               : directory_lower_cookie(directory, lower_position(directory->lower, entry));
 }
 
 /* `old` is what stood under that name, or NULL. */

@@ -32,9 +32,9 @@ struct dentry {
 };
 
 struct directory {
-    struct lower *base_tree; /* borrowed from the session */
-    uint32_t base;           /* the template's directory, or BASE_NONE */
-    uint32_t base_count;     /* its children */
+    struct lower *lower;     /* borrowed from the session */
+    uint32_t entry;          /* the template's directory, or LOWER_NONE */
+    uint32_t lower_count;    /* its children */
     uint32_t live;           /* names that a reader sees */
     struct dentry **by_name; /* sorted */
     uint32_t count;
@@ -42,17 +42,16 @@ struct directory {
     struct cookies added; /* names that are not at the template's position */
 };
 
-MUST_CHECK int directory_new(struct lower *base_tree, uint32_t base,
-                             struct directory **ret_directory);
+MUST_CHECK int directory_new(struct lower *lower, uint32_t entry, struct directory **ret_directory);
 void directory_free(struct directory *directory);
 
 /* The entry, which may be a whiteout; NULL where there is none. */
 struct dentry *directory_find(const struct directory *directory, const char *name);
 /* Whether the template has that name here, whatever the session did to it. */
-bool directory_in_base(const struct directory *directory, const char *name);
+bool directory_in_lower(const struct directory *directory, const char *name);
 
 /* The cookie of the template's child at that position, unless its name was removed since. */
-uint32_t directory_base_cookie(const struct directory *directory, uint32_t position);
+uint32_t directory_lower_cookie(const struct directory *directory, uint32_t position);
 
 /* Makes room, so that a directory_set() of this name, and of one more, cannot fail. */
 MUST_CHECK int directory_prepare(struct directory *directory, const char *name,

@@ -50,7 +50,7 @@ static void touch(struct node *node, bool content)
 /* A name that was there is gone from this directory; the prepared whiteout is used up or freed. */
 static void hide_name(struct node *directory, const char *name, struct dentry *whiteout)
 {
-    if (directory_in_base(directory->directory, name)) {
+    if (directory_in_lower(directory->directory, name)) {
         directory_set(directory->directory, whiteout, NULL, false);
     } else {
         directory_forget(directory->directory, name);
@@ -65,7 +65,7 @@ static void show_name(struct node *directory, struct dentry *dentry, struct node
 {
     const struct dentry *old = directory_find(directory->directory, dentry->name);
     bool was_there =
-        old ? old->node != NULL : directory_in_base(directory->directory, dentry->name);
+        old ? old->node != NULL : directory_in_lower(directory->directory, dentry->name);
     directory_set(directory->directory, dentry, node, true);
     directory->directory->live += !was_there;
     directory->changed = true;
@@ -109,7 +109,7 @@ static int make_node(struct session *session, const struct node_new *how, struct
     if (session->next_number == UINT32_MAX)
         return -ENOSPC;
     struct node *node;
-    int r = node_new(session, session->next_number, BASE_NONE, how->mode, &node);
+    int r = node_new(session, session->next_number, LOWER_NONE, how->mode, &node);
     if (r < 0)
         return r;
     if (S_ISLNK(how->mode)) {
@@ -443,22 +443,22 @@ static bool list_added(const struct directory *names, uint64_t cookie, session_v
 }
 
 /* Names that the template has here, and that exist since. */
-static void list_base(const struct node *directory, uint64_t cookie, session_visitor *visit,
-                      void *context)
+static void list_lower(const struct node *directory, uint64_t cookie, session_visitor *visit,
+                       void *context)
 {
     const struct directory *names = directory->directory;
-    const struct lower *tree = directory->session->base;
-    uint32_t first = directory_base_cookie(names, 0);
-    for (uint64_t position = cookie < first ? 0 : cookie - first + 1; position < names->base_count;
+    const struct lower *tree = directory->session->lower;
+    uint32_t first = directory_lower_cookie(names, 0);
+    for (uint64_t position = cookie < first ? 0 : cookie - first + 1; position < names->lower_count;
          position++) {
-        uint32_t entry = lower_child(tree, names->base, (uint32_t)position);
-        uint32_t own = directory_base_cookie(names, (uint32_t)position);
+        uint32_t entry = lower_child(tree, names->entry, (uint32_t)position);
+        uint32_t own = directory_lower_cookie(names, (uint32_t)position);
         const struct dentry *dentry = directory_find(names, lower_name(tree, entry));
         if (dentry && dentry->cookie.value != own)
             continue; /* removed; if it was created again, list_added() shows it */
         uint64_t ino = dentry ? node_ino(dentry->node) : entry_ino(directory, entry);
         mode_t type =
-            dentry ? dentry->node->type : lower_entry_type(directory->session->base, entry);
+            dentry ? dentry->node->type : lower_entry_type(directory->session->lower, entry);
         if (!visit(lower_name(tree, entry), ino, type, own, context))
             return;
     }
@@ -475,5 +475,5 @@ void session_readdir(struct node *directory, uint64_t cookie, session_visitor *v
     if (cookie < COOKIE_PARENT && !visit("..", node_ino(parent), S_IFDIR, COOKIE_PARENT, context))
         return;
     if (list_added(directory->directory, cookie, visit, context))
-        list_base(directory, cookie, visit, context);
+        list_lower(directory, cookie, visit, context);
 }

@@ -18,7 +18,7 @@ static int drop_blocks(struct node *node, fileblock_t first, fileblock_t end)
     if (first >= end)
         return 0;
     /* Above the limit absence shows zeros already. */
-    fileblock_t lent_end = block_of(block_round_up(node->base_limit_bytes));
+    fileblock_t lent_end = block_of(block_round_up(node->lower_limit_bytes));
     fileblock_t zero_end = lent_end < first ? first : lent_end < end ? lent_end : end;
     int r = 0;
     if (zero_end > first)
@@ -65,7 +65,7 @@ static int zero_part(struct node *node, uint64_t offset, uint64_t end)
     static const char zeros[BLOCK_SIZE_BYTES];
     block_t block = blockmap_get(&node->map, block_of(offset));
     if (offset >= end || block == BLOCK_ZERO ||
-        (block == BLOCK_ABSENT && offset >= node->base_limit_bytes))
+        (block == BLOCK_ABSENT && offset >= node->lower_limit_bytes))
         return 0;
     return file_store_range(node, zeros, offset, end, 0);
 }

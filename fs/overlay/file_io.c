@@ -2,11 +2,11 @@
  * The bytes of one copy-on-write file; fallocate(2) is in fallocate.c.
  *
  *     state of a block          in the map       a read sees
- *     as in the template        BLOCK_ABSENT     template's bytes below base_limit, zeros above
+ *     as in the template        BLOCK_ABSENT     template's bytes below lower_limit, zeros above
  *     changed, or new           storage          storage
  *     hole over the template    BLOCK_ZERO       zeros
  *
- * base_limit is the template's size at first; a truncation lowers it and nothing raises it, so
+ * lower_limit is the template's size at first; a truncation lowers it and nothing raises it, so
  * that bytes cut off once never come back. A stored block is whole: 4 KiB, the bytes that a write
  * did not touch filled from what was there. Behind the end a stored block may hold anything; it is
  * zeroed when the file grows over it (file_zero_tail).
@@ -35,7 +35,7 @@ static uint64_t min_u64(uint64_t a, uint64_t b)
 /* A template is sealed in rollback mode; its session begins in the mode that the builder left. */
 static void show_journal_mode(const struct node *node, char *buffer, size_t size, uint64_t offset)
 {
-    if (!lower_entry(node->session->base, node->base)->starts_in_wal)
+    if (!lower_entry(node->session->lower, node->entry)->starts_in_wal)
         return;
     for (uint64_t i = SQLITE_VERSIONS_OFFSET; i < SQLITE_VERSIONS_OFFSET + SQLITE_VERSIONS_SIZE;
          i++)
@@ -44,12 +44,12 @@ static void show_journal_mode(const struct node *node, char *buffer, size_t size
 }
 
 /* Of stored blocks: -EBADMSG becomes what a program expects of a bad disk, with one message. */
-static int tell_damage(const struct node *node, int r)
+static int log_damage(const struct node *node, int r)
 {
     struct session *session = node->session;
     if (r != -EBADMSG)
         return r;
-    if (!atomic_exchange(&session->told_damage, true))
+    if (!atomic_exchange(&session->logged_damage, true))
         log_warning("the session %s of template %.12s: its storage in the scratch is damaged, and "
                     "what is damaged cannot be read; mintfs session reset %s begins again",
                     session->id, session_key(session), session->id);
@@ -57,23 +57,23 @@ static int tell_damage(const struct node *node, int r)
 }
 
 /* What absent blocks show: the template's bytes below the limit, zeros above. */
-static int read_base(struct node *node, char *buffer, size_t size, uint64_t offset)
+static int read_lower(struct node *node, char *buffer, size_t size, uint64_t offset)
 {
     size_t lent = 0;
-    if (offset < node->base_limit_bytes)
-        lent = (size_t)min_u64(size, node->base_limit_bytes - offset);
+    if (offset < node->lower_limit_bytes)
+        lent = (size_t)min_u64(size, node->lower_limit_bytes - offset);
     memset(buffer + lent, 0, size - lent);
     if (!lent)
         return 0;
-    int fd = node->base_fd;
+    int fd = node->lower_fd;
     if (fd < 0) {
-        int r = lower_file_acquire(node->session->base, node->base, &fd);
+        int r = lower_file_acquire(node->session->lower, node->entry, &fd);
         if (r < 0)
             return r;
     }
     int r = io_pread_exact(fd, buffer, lent, (off_t)offset);
-    if (node->base_fd < 0)
-        lower_file_release(node->session->base, node->base);
+    if (node->lower_fd < 0)
+        lower_file_release(node->session->lower, node->entry);
     if (r == 0)
         show_journal_mode(node, buffer, lent, offset);
     return r;
@@ -92,13 +92,13 @@ static int read_range(struct node *node, char *buffer, size_t size, uint64_t off
         size_t part = (size_t)min_u64(size, (uint64_t)run * BLOCK_SIZE_BYTES - within);
         int r = 0;
         if (block == BLOCK_ABSENT)
-            r = read_base(node, buffer, part, offset);
+            r = read_lower(node, buffer, part, offset);
         else if (block == BLOCK_ZERO)
             memset(buffer, 0, part);
         else
             r = blocks_read(node->session->blocks, block, within, buffer, part);
         if (r < 0)
-            return tell_damage(node, r);
+            return log_damage(node, r);
         buffer += part;
         size -= part;
         offset += part;
@@ -113,8 +113,8 @@ ssize_t file_read(struct node *node, void *buffer, size_t size, uint64_t offset)
     if (offset < node->size_bytes)
         there = (size_t)min_u64(size, node->size_bytes - offset);
     int r = read_range(node, buffer, there, offset);
-    if (node->base_fd >= 0 && there > 0)
-        prefetch_note(lower_file_prefetch(node->session->base, node->base), block_of(offset),
+    if (node->lower_fd >= 0 && there > 0)
+        prefetch_note(lower_file_prefetch(node->session->lower, node->entry), block_of(offset),
                       block_of(block_round_up(offset + there)) - block_of(offset));
     (void)pthread_rwlock_unlock(&node->lock);
     return r < 0 ? r : (ssize_t)there;
@@ -296,7 +296,7 @@ static int write_stored(struct node *node, const char *bytes, uint64_t from, uin
             r = blocks_write(node->session->blocks, block, (uint32_t)(from % BLOCK_SIZE_BYTES),
                              &tag, bytes ? bytes : zeros, to - from);
         if (r < 0)
-            return tell_damage(node, r);
+            return log_damage(node, r);
         bytes = bytes ? bytes + (to - from) : NULL;
         from = to;
     }
@@ -444,11 +444,11 @@ int file_grow(struct node *node, uint64_t size_bytes)
     return r < 0 ? r : commit(&change, size_bytes);
 }
 
-void file_apply_size(struct node *node, uint64_t size_bytes, uint64_t base_limit_bytes)
+void file_apply_size(struct node *node, uint64_t size_bytes, uint64_t lower_limit_bytes)
 {
     bool shorter = size_bytes < node->size_bytes;
     node->size_bytes = size_bytes;
-    node->base_limit_bytes = base_limit_bytes;
+    node->lower_limit_bytes = lower_limit_bytes;
     if (!shorter)
         return;
     if (size_bytes == 0) {
@@ -472,8 +472,8 @@ static void warm_up(struct node *node, file_warmer *warm, void *context)
 {
     enum { PIECE_BLOCKS = 16 };
     char bytes[PIECE_BLOCKS * BLOCK_SIZE_BYTES];
-    fileblock_t blocks[HOT_BLOCKS_MAX];
-    size_t count = prefetch_pick(lower_file_prefetch(node->session->base, node->base), blocks);
+    fileblock_t blocks[PREFETCH_BLOCKS_MAX];
+    size_t count = prefetch_pick(lower_file_prefetch(node->session->lower, node->entry), blocks);
     size_t next;
     for (size_t i = 0; i < count; i = next) {
         for (next = i + 1; next < count && blocks[next] == blocks[next - 1] + 1; next++)
@@ -498,9 +498,9 @@ int file_open_warm(struct node *node, file_warmer *warm, void *context)
 {
     (void)pthread_rwlock_wrlock(&node->lock);
     int r = 0;
-    if (node->opens == 0 && node->base != BASE_NONE && node->base_limit_bytes > 0)
-        r = lower_file_acquire(node->session->base, node->base, &node->base_fd);
-    if (r == 0 && warm && node->base_fd >= 0 && !node->opened && !node->changed)
+    if (node->opens == 0 && node->entry != LOWER_NONE && node->lower_limit_bytes > 0)
+        r = lower_file_acquire(node->session->lower, node->entry, &node->lower_fd);
+    if (r == 0 && warm && node->lower_fd >= 0 && !node->opened && !node->changed)
         warm_up(node, warm, context);
     if (r == 0) {
         session_touch(node->session);
@@ -508,7 +508,7 @@ int file_open_warm(struct node *node, file_warmer *warm, void *context)
         node->opens++;
         atomic_fetch_add(&node->session->open_files, 1);
     } else {
-        node->base_fd = -1;
+        node->lower_fd = -1;
     }
     (void)pthread_rwlock_unlock(&node->lock);
     return r;
@@ -524,9 +524,9 @@ void file_close(struct node *node)
         file_record_time(node, 0);
     if (atomic_fetch_sub(&node->session->open_files, 1) == 1)
         changelog_rest(node->session->log);
-    if (node->opens == 0 && node->base_fd >= 0) {
-        lower_file_release(node->session->base, node->base);
-        node->base_fd = -1;
+    if (node->opens == 0 && node->lower_fd >= 0) {
+        lower_file_release(node->session->lower, node->entry);
+        node->lower_fd = -1;
     }
     (void)pthread_rwlock_unlock(&node->lock);
     (void)pthread_rwlock_unlock(&node->session->changes);

@@ -33,7 +33,7 @@ static int64_t from_timespec(struct timespec time)
     return (int64_t)time.tv_sec * NS_PER_S + time.tv_nsec;
 }
 
-int node_new(struct session *session, uint32_t number, uint32_t base, mode_t mode,
+int node_new(struct session *session, uint32_t number, uint32_t entry, mode_t mode,
              struct node **ret_node)
 {
     struct node *node = calloc(1, sizeof(*node));
@@ -41,13 +41,13 @@ int node_new(struct session *session, uint32_t number, uint32_t base, mode_t mod
         return -ENOMEM;
     node->session = session;
     node->number = number;
-    node->base = base;
+    node->entry = entry;
     node->mode = mode;
     node->type = mode & S_IFMT;
-    node->base_fd = -1;
+    node->lower_fd = -1;
     node->atime_ns = node->mtime_ns = node->ctime_ns = node_now_ns();
     if (S_ISDIR(mode)) {
-        int r = directory_new(session->base, base, &node->directory);
+        int r = directory_new(session->lower, entry, &node->directory);
         if (r < 0) {
             free(node);
             return r;
@@ -73,7 +73,7 @@ static mode_t session_mode(const struct manifest_entry *entry)
 
 int node_from_entry(struct session *session, uint32_t number, struct node **ret_node)
 {
-    const struct manifest_entry *entry = lower_entry(session->base, number);
+    const struct manifest_entry *entry = lower_entry(session->lower, number);
     struct node *node;
     int r = node_new(session, NODE_FIRST_ENTRY + number, number, session_mode(entry), &node);
     if (r < 0)
@@ -81,10 +81,10 @@ int node_from_entry(struct session *session, uint32_t number, struct node **ret_
     node->uid = session->uid;
     node->gid = session->gid;
     node->named = true;
-    node->atime_ns = node->mtime_ns = node->ctime_ns = lower_manifest(session->base)->created_ns;
+    node->atime_ns = node->mtime_ns = node->ctime_ns = lower_manifest(session->lower)->created_ns;
     switch (entry->type) {
     case ENTRY_FILE:
-        node->size_bytes = node->base_limit_bytes = entry->size_bytes;
+        node->size_bytes = node->lower_limit_bytes = entry->size_bytes;
         break;
     case ENTRY_SYMLINK:
         node->target = strdup(entry->target);
@@ -109,10 +109,10 @@ int node_child(struct node *directory, const char *name, struct node **ret_node)
         *ret_node = known->node;
         return known->node ? 0 : -ENOENT;
     }
-    uint32_t entry = names->base == BASE_NONE
-                         ? BASE_NONE
-                         : lower_lookup(directory->session->base, names->base, name);
-    if (entry == BASE_NONE)
+    uint32_t entry = names->entry == LOWER_NONE
+                         ? LOWER_NONE
+                         : lower_lookup(directory->session->lower, names->entry, name);
+    if (entry == LOWER_NONE)
         return -ENOENT;
     struct dentry *dentry;
     int r = directory_prepare(names, name, &dentry);
@@ -126,7 +126,7 @@ int node_child(struct node *directory, const char *name, struct node **ret_node)
     }
     node->parent = directory;
     node_set_nlink(node, node_is_directory(node)
-                             ? 2 + lower_directory_count(directory->session->base, entry)
+                             ? 2 + lower_directory_count(directory->session->lower, entry)
                              : 1);
     directory_set(names, dentry, node, false);
     *ret_node = node;
@@ -152,8 +152,8 @@ void node_free(struct node *node, bool keep_blocks)
         if (!keep_blocks)
             file_release_all(node);
         blockmap_free(&node->map);
-        if (node->base_fd >= 0)
-            lower_file_release(node->session->base, node->base);
+        if (node->lower_fd >= 0)
+            lower_file_release(node->session->lower, node->entry);
     } else if (S_ISDIR(node->type)) {
         directory_free(node->directory);
     } else {
@@ -175,7 +175,7 @@ void node_drop_if_unused(struct node *node)
         if (!fresh || (node_is_directory(node) && node->directory->count > 0))
             return;
         struct node *parent = node->parent;
-        directory_forget(parent->directory, lower_name(node->session->base, node->base));
+        directory_forget(parent->directory, lower_name(node->session->lower, node->entry));
         node_free(node, false);
         node = parent;
     }
@@ -210,7 +210,7 @@ void node_note_name(struct node *node, const char *name)
 {
     static const char suffix[] = "-shm";
     size_t length = strlen(name);
-    if (node->base == BASE_NONE && node->stored_blocks == 0 && length >= strlen(suffix))
+    if (node->entry == LOWER_NONE && node->stored_blocks == 0 && length >= strlen(suffix))
         node->unlimited = !strcmp(name + length - strlen(suffix), suffix);
 }
 
@@ -251,7 +251,7 @@ static void stat_held(const struct node *node, struct stat *ret_status)
     };
     if (S_ISREG(node->type)) {
         /* In 512-byte units: what is stored, and what the template lends. */
-        uint64_t lent = (node->base_limit_bytes + BLOCK_SIZE_BYTES - 1) / BLOCK_SIZE_BYTES;
+        uint64_t lent = (node->lower_limit_bytes + BLOCK_SIZE_BYTES - 1) / BLOCK_SIZE_BYTES;
         uint64_t blocks = lent > node->stored_blocks ? lent : node->stored_blocks;
         ret_status->st_blocks = (blkcnt_t)(blocks * (BLOCK_SIZE_BYTES / 512));
     }
@@ -273,13 +273,13 @@ void node_fill_record(const struct node *node, struct node_record *ret_record)
 {
     *ret_record = (struct node_record){
         .node = node->number,
-        .base = node->base,
+        .entry = node->entry,
         .mode = node->mode,
         .uid = node->uid,
         .gid = node->gid,
         .rdev = node->rdev,
         .size_bytes = node->size_bytes,
-        .base_limit_bytes = node->base_limit_bytes,
+        .lower_limit_bytes = node->lower_limit_bytes,
         .atime_ns = node->atime_ns,
         .mtime_ns = node->mtime_ns,
         .ctime_ns = node->ctime_ns,
@@ -326,8 +326,8 @@ static void apply_to_record(struct node_record *record, const struct stat *to, u
         record->gid = to->st_gid;
     if (which & NODE_SET_SIZE) {
         record->size_bytes = (uint64_t)to->st_size;
-        if (record->base_limit_bytes > record->size_bytes)
-            record->base_limit_bytes = record->size_bytes;
+        if (record->lower_limit_bytes > record->size_bytes)
+            record->lower_limit_bytes = record->size_bytes;
         record->mtime_ns = record->ctime_ns;
     }
     if (which & NODE_SET_ATIME)
@@ -370,7 +370,7 @@ static int set_held(struct node *node, const struct stat *to, unsigned which)
     node->mtime_ns = record.mtime_ns;
     node->ctime_ns = record.ctime_ns;
     if (which & NODE_SET_SIZE)
-        file_apply_size(node, record.size_bytes, record.base_limit_bytes);
+        file_apply_size(node, record.size_bytes, record.lower_limit_bytes);
     return 0;
 }
 

@@ -26,7 +26,7 @@ struct node {
      */
     struct node *parent;
     uint32_t number;
-    uint32_t base;  /* entry of the template, BASE_ROOT for the root, BASE_NONE for new ones */
+    uint32_t entry; /* entry of the template, LOWER_ROOT for the root, LOWER_NONE for new ones */
     uint64_t refs;  /* of the mount; guarded by session.names */
     uint32_t nlink; /* written under session.names and lock, read under either */
     mode_t type;    /* that of mode; never changes */
@@ -47,12 +47,12 @@ struct node {
     int64_t recorded_mtime_ns; /* as the log tells it */
 
     uint64_t size_bytes;
-    uint64_t base_limit_bytes; /* absent blocks show the template's bytes below this, else zeros */
+    uint64_t lower_limit_bytes; /* absent blocks show the template's bytes below this, else zeros */
     struct blockmap map;
     uint32_t stored_blocks;
     unsigned opens;
-    bool opened; /* since it is in memory: the kernel may have pages of it */
-    int base_fd; /* of the template, while open; else -1 */
+    bool opened;  /* since it is in memory: the kernel may have pages of it */
+    int lower_fd; /* of the template, while open; else -1 */
 
     union {
         struct directory *directory; /* guarded by session.names */
@@ -80,7 +80,7 @@ void session_list_refill_reserve(struct session_list *list);
 struct session {
     struct session_list *list;
     LIST_ENTRY(session) all;
-    struct lower *base;
+    struct lower *lower;
     struct blocks *blocks; /* the scratch's */
     struct changelog *log;
     uint64_t serial;
@@ -92,9 +92,9 @@ struct session {
     atomic_uint open_files;
     /* One while it is listed in the scratch, and one for each node that the mount refers to. */
     atomic_uint_least64_t pins;
-    atomic_bool discarded;   /* nothing is recorded any more */
-    atomic_bool told_damage; /* of the storage of its files: a message has been logged */
-    bool rewrite_log;        /* as soon as recovery is done */
+    atomic_bool discarded;     /* nothing is recorded any more */
+    atomic_bool logged_damage; /* of the storage of its files: a message has been logged */
+    bool rewrite_log;          /* as soon as recovery is done */
     atomic_int_least64_t used_ns;
 
     pthread_rwlock_t changes; /* shared by whoever appends to the log; exclusive: compaction */
@@ -115,7 +115,7 @@ void node_note_name(struct node *node, const char *name);
 int64_t node_now_ns(void);
 
 /* A node with nothing in it, listed in the session; session.names held. */
-MUST_CHECK int node_new(struct session *session, uint32_t number, uint32_t base, mode_t mode,
+MUST_CHECK int node_new(struct session *session, uint32_t number, uint32_t entry, mode_t mode,
                         struct node **ret_node);
 /* As the template's entry has it, without a place in a directory; session.names held. */
 MUST_CHECK int node_from_entry(struct session *session, uint32_t entry, struct node **ret_node);
@@ -133,7 +133,7 @@ void node_drop_if_unused(struct node *node);
 void node_ref_held(struct node *node);
 
 /* Cuts or lengthens the file as a truncation; what is cut off is given back. node.lock held. */
-void file_apply_size(struct node *node, uint64_t size_bytes, uint64_t base_limit_bytes);
+void file_apply_size(struct node *node, uint64_t size_bytes, uint64_t lower_limit_bytes);
 /* Gives all of its blocks back. node.lock held, or nobody else there. */
 void file_release_all(struct node *node);
 /* Zeroes what stored blocks hold behind the end, before the file grows. node.lock held. */
@@ -178,12 +178,12 @@ MUST_CHECK int session_take_id(struct session *session, const char *id, uint64_t
 
 /*
  * For scratch.c and session_replay.c: a session with its root and without a log, pinned once for the
- * scratch that lists it. A reference to the base is kept, and it is held.
+ * scratch that lists it. A reference to the lower is kept, and it is held.
  */
 struct session_place {
     struct session_list *list;
     struct blocks *blocks;
-    struct lower *base;
+    struct lower *lower;
     const char *id;
     uid_t uid;
     gid_t gid;
@@ -214,7 +214,7 @@ struct recovery {
     struct blocks *blocks;
     uint64_t limit_blocks;
     const char *boot_id;
-    int (*find_base)(const char *key, struct lower **ret_base, void *context);
+    int (*find_lower)(const char *key, struct lower **ret_lower, void *context);
     void *context;
     uint64_t rival; /* set where an old log's block is another's: the owner; else left alone */
 };

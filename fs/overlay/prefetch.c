@@ -13,7 +13,7 @@ enum {
     LONG_READ_BLOCKS = 8, /* a scan is no hint */
 };
 
-struct hot_block {
+struct expected_block {
     fileblock_t block;
     uint32_t until;   /* the last session that it is handed to, or that asked for it */
     uint32_t promise; /* for how many sessions it was; 0: asked for once */
@@ -23,47 +23,47 @@ struct prefetch {
     pthread_mutex_t mutex; /* guards what follows */
     uint32_t session;
     uint32_t count;
-    struct hot_block blocks[HOT_BLOCKS_MAX]; /* in order */
+    struct expected_block blocks[PREFETCH_BLOCKS_MAX]; /* in order */
 };
 
 struct prefetch *prefetch_new(void)
 {
-    struct prefetch *hot = calloc(1, sizeof(*hot));
-    if (hot)
-        pthread_mutex_init(&hot->mutex, NULL);
-    return hot;
+    struct prefetch *prefetch = calloc(1, sizeof(*prefetch));
+    if (prefetch)
+        pthread_mutex_init(&prefetch->mutex, NULL);
+    return prefetch;
 }
 
-void prefetch_free(struct prefetch *hot)
+void prefetch_free(struct prefetch *prefetch)
 {
-    if (!hot)
+    if (!prefetch)
         return;
-    pthread_mutex_destroy(&hot->mutex);
-    free(hot);
+    pthread_mutex_destroy(&prefetch->mutex);
+    free(prefetch);
 }
 
-static bool is_over(const struct prefetch *hot, const struct hot_block *known)
+static bool is_over(const struct prefetch *prefetch, const struct expected_block *known)
 {
-    return hot->session > known->until && hot->session - known->until > SOON_SESSIONS;
+    return prefetch->session > known->until && prefetch->session - known->until > SOON_SESSIONS;
 }
 
-static void drop_old(struct prefetch *hot)
+static void drop_old(struct prefetch *prefetch)
 {
     uint32_t kept = 0;
-    for (uint32_t i = 0; i < hot->count; i++)
-        if (!is_over(hot, &hot->blocks[i]))
-            hot->blocks[kept++] = hot->blocks[i];
-    hot->count = kept;
+    for (uint32_t i = 0; i < prefetch->count; i++)
+        if (!is_over(prefetch, &prefetch->blocks[i]))
+            prefetch->blocks[kept++] = prefetch->blocks[i];
+    prefetch->count = kept;
 }
 
 /* Where the block is, or where it belongs. */
-static uint32_t place_of(const struct prefetch *hot, fileblock_t block)
+static uint32_t place_of(const struct prefetch *prefetch, fileblock_t block)
 {
     uint32_t low = 0;
-    uint32_t high = hot->count;
+    uint32_t high = prefetch->count;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        if (hot->blocks[middle].block < block)
+        if (prefetch->blocks[middle].block < block)
             low = middle + 1;
         else
             high = middle;
@@ -71,49 +71,50 @@ static uint32_t place_of(const struct prefetch *hot, fileblock_t block)
     return low;
 }
 
-static void note_one(struct prefetch *hot, fileblock_t block)
+static void note_one(struct prefetch *prefetch, fileblock_t block)
 {
-    uint32_t at = place_of(hot, block);
-    if (at < hot->count && hot->blocks[at].block == block) {
-        struct hot_block *known = &hot->blocks[at];
-        if (hot->session <= known->until)
+    uint32_t at = place_of(prefetch, block);
+    if (at < prefetch->count && prefetch->blocks[at].block == block) {
+        struct expected_block *known = &prefetch->blocks[at];
+        if (prefetch->session <= known->until)
             return; /* handed over in vain, or asked for twice */
-        if (is_over(hot, known))
+        if (is_over(prefetch, known))
             known->promise = 0;
         else if (known->promise < PROMISE_LAST)
             known->promise = known->promise ? known->promise * 2 : PROMISE_FIRST;
-        known->until = hot->session + known->promise;
+        known->until = prefetch->session + known->promise;
         return;
     }
-    if (hot->count == HOT_BLOCKS_MAX) {
-        drop_old(hot);
-        at = place_of(hot, block);
-        if (hot->count == HOT_BLOCKS_MAX)
+    if (prefetch->count == PREFETCH_BLOCKS_MAX) {
+        drop_old(prefetch);
+        at = place_of(prefetch, block);
+        if (prefetch->count == PREFETCH_BLOCKS_MAX)
             return;
     }
-    memmove(hot->blocks + at + 1, hot->blocks + at, (hot->count - at) * sizeof(*hot->blocks));
-    hot->blocks[at] = (struct hot_block){.block = block, .until = hot->session};
-    hot->count++;
+    memmove(prefetch->blocks + at + 1, prefetch->blocks + at,
+            (prefetch->count - at) * sizeof(*prefetch->blocks));
+    prefetch->blocks[at] = (struct expected_block){.block = block, .until = prefetch->session};
+    prefetch->count++;
 }
 
-void prefetch_note(struct prefetch *hot, fileblock_t first, uint32_t count)
+void prefetch_note(struct prefetch *prefetch, fileblock_t first, uint32_t count)
 {
-    if (!hot || count > LONG_READ_BLOCKS)
+    if (!prefetch || count > LONG_READ_BLOCKS)
         return;
-    AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&hot->mutex);
+    AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&prefetch->mutex);
     for (uint32_t i = 0; i < count; i++)
-        note_one(hot, first + i);
+        note_one(prefetch, first + i);
 }
 
-size_t prefetch_pick(struct prefetch *hot, fileblock_t ret_blocks[HOT_BLOCKS_MAX])
+size_t prefetch_pick(struct prefetch *prefetch, fileblock_t ret_blocks[PREFETCH_BLOCKS_MAX])
 {
     size_t count = 0;
-    if (!hot)
+    if (!prefetch)
         return 0;
-    AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&hot->mutex);
-    hot->session++;
-    for (uint32_t i = 0; i < hot->count; i++)
-        if (hot->blocks[i].promise && hot->session <= hot->blocks[i].until)
-            ret_blocks[count++] = hot->blocks[i].block;
+    AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&prefetch->mutex);
+    prefetch->session++;
+    for (uint32_t i = 0; i < prefetch->count; i++)
+        if (prefetch->blocks[i].promise && prefetch->session <= prefetch->blocks[i].until)
+            ret_blocks[count++] = prefetch->blocks[i].block;
     return count;
 }

@@ -17,18 +17,18 @@
 
 #include "fs/overlay/blockmap.h"
 
-enum { HOT_BLOCKS_MAX = 192 };
+enum { PREFETCH_BLOCKS_MAX = 192 };
 
 struct prefetch;
 
 /* NULL without memory; prefetch_note() and prefetch_pick() take that for "nothing is known". */
 struct prefetch *prefetch_new(void);
-void prefetch_free(struct prefetch *hot);
+void prefetch_free(struct prefetch *prefetch);
 
 /* A session has asked for these. */
-void prefetch_note(struct prefetch *hot, fileblock_t first, uint32_t count);
+void prefetch_note(struct prefetch *prefetch, fileblock_t first, uint32_t count);
 
 /* One session more begins: what it is expected to read, in order. Returns how many. */
-size_t prefetch_pick(struct prefetch *hot, fileblock_t ret_blocks[HOT_BLOCKS_MAX]);
+size_t prefetch_pick(struct prefetch *prefetch, fileblock_t ret_blocks[PREFETCH_BLOCKS_MAX]);
 
 #endif

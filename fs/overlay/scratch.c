@@ -9,56 +9,56 @@
  * The one that is listed, or NULL; with `fresh`, that one is listed if none was: NULL and the caller's
  * still where there is no memory.
  */
-static struct lower *find_base(struct scratch *scratch, const char *key,
-                               struct listed_lower **fresh)
+static struct lower *find_lower(struct scratch *scratch, const char *key,
+                                struct listed_lower **fresh)
 {
     AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&scratch->mutex);
     struct listed_lower *listed;
-    HASH_FIND_STR(scratch->bases, key, listed);
+    HASH_FIND_STR(scratch->lowers, key, listed);
     if (!listed && fresh) {
         listed = steal_pointer(fresh);
-        HASH_ADD_STR(scratch->bases, key, listed);
+        HASH_ADD_STR(scratch->lowers, key, listed);
         if (!HASH_ADDED(listed)) {
             *fresh = listed;
             return NULL;
         }
     }
-    return listed ? lower_ref(listed->base) : NULL;
+    return listed ? lower_ref(listed->lower) : NULL;
 }
 
 /* Takes the caller's reference as well. */
-static void unlist_base(struct scratch *scratch, struct lower *base)
+static void unlist_lower(struct scratch *scratch, struct lower *lower)
 {
     AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&scratch->mutex);
     struct listed_lower *listed;
-    HASH_FIND_STR(scratch->bases, lower_key(base), listed);
-    if (listed && listed->base == base) {
-        HASH_DEL(scratch->bases, listed);
-        lower_unref(listed->base);
+    HASH_FIND_STR(scratch->lowers, lower_key(lower), listed);
+    if (listed && listed->lower == lower) {
+        HASH_DEL(scratch->lowers, listed);
+        lower_unref(listed->lower);
         free(listed);
     }
-    lower_unref(base);
+    lower_unref(lower);
 }
 
-int scratch_lower(struct scratch *scratch, const char *key, struct lower **ret_base)
+int scratch_lower(struct scratch *scratch, const char *key, struct lower **ret_lower)
 {
-    *ret_base = find_base(scratch, key, NULL);
-    if (*ret_base && lower_is_current(*ret_base))
+    *ret_lower = find_lower(scratch, key, NULL);
+    if (*ret_lower && lower_is_current(*ret_lower))
         return 0;
     /* Evicted since, and built anew: the old one stays with whoever still refers to it. */
-    if (*ret_base)
-        unlist_base(scratch, *ret_base);
+    if (*ret_lower)
+        unlist_lower(scratch, *ret_lower);
     /* Without the lock: its manifest may be long. */
     struct listed_lower *fresh = calloc(1, sizeof(*fresh));
     if (!fresh)
         return -ENOMEM;
-    int r = lower_open(scratch->store, key, &fresh->base);
+    int r = lower_open(scratch->store, key, &fresh->lower);
     if (r == 0) {
         (void)snprintf(fresh->key, sizeof(fresh->key), "%s", key);
-        *ret_base = find_base(scratch, key, &fresh);
-        r = *ret_base ? 0 : -ENOMEM;
+        *ret_lower = find_lower(scratch, key, &fresh);
+        r = *ret_lower ? 0 : -ENOMEM;
         if (fresh)
-            lower_unref(fresh->base);
+            lower_unref(fresh->lower);
     }
     free(fresh);
     return r;
@@ -69,12 +69,12 @@ void scratch_drop_lowers(struct scratch *scratch, bool all)
     AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&scratch->mutex);
     struct listed_lower *listed;
     struct listed_lower *next;
-    HASH_ITER (hh, scratch->bases, listed, next) {
-        lower_rest(listed->base);
-        if (!all && lower_refs(listed->base) > 1)
+    HASH_ITER (hh, scratch->lowers, listed, next) {
+        lower_rest(listed->lower);
+        if (!all && lower_refs(listed->lower) > 1)
             continue;
-        HASH_DEL(scratch->bases, listed);
-        lower_unref(listed->base);
+        HASH_DEL(scratch->lowers, listed);
+        lower_unref(listed->lower);
         free(listed);
     }
 }
@@ -129,12 +129,12 @@ static int compare_serials(const struct listed_session *a, const struct listed_s
     return a->session->serial < b->session->serial ? -1 : 1;
 }
 
-static int make_session_held(struct scratch *scratch, struct lower *base, const char *id,
+static int make_session_held(struct scratch *scratch, struct lower *lower, const char *id,
                              const struct session_new_options *options, struct node **ret_root)
 {
     if (!session_id_is_valid(id))
         return -EINVAL;
-    if (scratch_find_listed(scratch, lower_key(base), id))
+    if (scratch_find_listed(scratch, lower_key(lower), id))
         return -EEXIST;
     uint64_t serial;
     int r = scratch_take_serial(scratch, &serial);
@@ -147,7 +147,7 @@ static int make_session_held(struct scratch *scratch, struct lower *base, const 
         return r;
     r = session_new(&(struct session_place){.list = &scratch->all,
                                             .blocks = scratch->blocks,
-                                            .base = base,
+                                            .lower = lower,
                                             .id = id,
                                             .uid = options->uid,
                                             .gid = options->gid,
@@ -179,11 +179,11 @@ static int make_session_held(struct scratch *scratch, struct lower *base, const 
     return 0;
 }
 
-int scratch_session_new(struct scratch *scratch, struct lower *base, const char *id,
+int scratch_session_new(struct scratch *scratch, struct lower *lower, const char *id,
                         const struct session_new_options *options, struct node **ret_root)
 {
     AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&scratch->mutex);
-    return make_session_held(scratch, base, id, options, ret_root);
+    return make_session_held(scratch, lower, id, options, ret_root);
 }
 
 int scratch_session_find(struct scratch *scratch, const char *key, const char *id,

@@ -53,7 +53,7 @@ const char *scratch_path(const struct scratch *scratch);
  * The template as sessions stand on it, kept for the next who asks; a reference for the caller. It
  * need not be verified yet: see lower_is_verified().
  */
-MUST_CHECK int scratch_lower(struct scratch *scratch, const char *key, struct lower **ret_base);
+MUST_CHECK int scratch_lower(struct scratch *scratch, const char *key, struct lower **ret_lower);
 
 struct session_new_options {
     mode_t mode;
@@ -63,9 +63,9 @@ struct session_new_options {
 };
 /*
  * Makes a session and hands out its directory, referenced. -EEXIST, -EINVAL for a bad ID, -EAGAIN
- * where the base is not verified.
+ * where the lower is not verified.
  */
-MUST_CHECK int scratch_session_new(struct scratch *scratch, struct lower *base, const char *id,
+MUST_CHECK int scratch_session_new(struct scratch *scratch, struct lower *lower, const char *id,
                                    const struct session_new_options *options,
                                    struct node **ret_root);
 /* -ENOENT where there is none; else its directory, referenced. */

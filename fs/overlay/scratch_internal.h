@@ -22,8 +22,8 @@ struct listed_session {
 };
 
 struct listed_lower {
-    struct lower *base; /* one reference */
-    UT_hash_handle hh;  /* by key */
+    struct lower *lower; /* one reference */
+    UT_hash_handle hh;   /* by key */
     char key[SHA256_HEX_LENGTH + 1];
 };
 
@@ -43,16 +43,16 @@ struct scratch {
     pthread_mutex_t mutex;           /* guards what follows; taken before any session's lock */
     struct listed_session *sessions; /* in order of serials */
     struct cookies order;            /* of the same, as readdir shows them */
-    struct listed_lower *bases;
+    struct listed_lower *lowers;
     uint64_t next_serial;
     uint64_t serials_end; /* up to here they are set aside */
     int serials_fd;
     uint64_t sessions_made;
 
-    pthread_t caretaker;
-    bool caretaker_runs;
-    pthread_mutex_t care_mutex; /* innermost: guards the two below */
-    pthread_cond_t care_wanted;
+    pthread_t worker;
+    bool worker_runs;
+    pthread_mutex_t work_mutex; /* innermost: guards the two below */
+    pthread_cond_t work_wanted;
     bool wanted;
     bool stopping;
     atomic_bool closing; /* the same, for a trim under way */

@@ -230,7 +230,7 @@ int scratch_open(const struct store *store, const struct scratch_options *option
     scratch->all.name_lost = options->name_lost;
     scratch->all.name_lost_context = options->context;
     scratch->all.limit_blocks = (options->limit_bytes + BLOCK_SIZE_BYTES - 1) / BLOCK_SIZE_BYTES;
-    pthread_mutex_init(&scratch->care_mutex, NULL);
+    pthread_mutex_init(&scratch->work_mutex, NULL);
     int r = open_scratch(scratch, options);
     if (r < 0) {
         scratch_close(scratch);
@@ -270,7 +270,7 @@ void scratch_close(struct scratch *scratch)
         scratch_registry_remove(scratch->store, scratch->path) < 0)
         log_warning("the record of %s stays behind in the store", scratch->path);
     /* Where there is none, as on a full disk, commands read the logs. */
-    if (scratch->caretaker_runs)
+    if (scratch->worker_runs)
         (void)!write_roster(scratch);
     struct listed_session *listed;
     struct listed_session *next;
@@ -283,7 +283,7 @@ void scratch_close(struct scratch *scratch)
         session_free(LIST_FIRST(&scratch->all.sessions));
     scratch_drop_lowers(scratch, true);
     /* Where recovery came to no end, blocks that nobody claimed yet are not free. */
-    if (scratch->caretaker_runs && blocks_wants_trim(scratch->blocks))
+    if (scratch->worker_runs && blocks_wants_trim(scratch->blocks))
         blocks_trim(scratch->blocks, TRIM_AT_END_NS, NULL);
     blocks_free(scratch->blocks);
     if (scratch->logs_fd >= 0)
@@ -297,7 +297,7 @@ void scratch_close(struct scratch *scratch)
         (void)close(scratch->dirfd);
     pthread_mutex_destroy(&scratch->mutex);
     pthread_mutex_destroy(&scratch->all.mutex);
-    pthread_mutex_destroy(&scratch->care_mutex);
+    pthread_mutex_destroy(&scratch->work_mutex);
     free(scratch->path);
     free(scratch);
 }

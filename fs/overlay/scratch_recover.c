@@ -12,7 +12,7 @@
 #include "fs/overlay/roster.h"
 #include "fs/overlay/scratch_internal.h"
 
-struct base_search {
+struct lower_search {
     struct scratch *scratch;
     int error;
 };
@@ -24,20 +24,20 @@ static bool has_name(const struct store *store, const char *key)
     return fstatat(store->templates_fd, key, &status, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT;
 }
 
-static int find_base_for_recovery(const char *key, struct lower **ret_base, void *context)
+static int find_lower_for_recovery(const char *key, struct lower **ret_lower, void *context)
 {
-    struct base_search *search = context;
-    struct lower *base;
-    search->error = scratch_lower(search->scratch, key, &base);
+    struct lower_search *search = context;
+    struct lower *lower;
+    search->error = scratch_lower(search->scratch, key, &lower);
     if (search->error == -ENOENT && has_name(search->scratch->store, key))
         search->error = -EBADMSG;
     if (search->error < 0)
         return search->error;
-    search->error = lower_verify(base, NULL);
+    search->error = lower_verify(lower, NULL);
     if (search->error < 0)
-        lower_unref(base);
+        lower_unref(lower);
     else
-        *ret_base = base;
+        *ret_lower = lower;
     return search->error;
 }
 
@@ -100,7 +100,7 @@ static struct recovery recovery_of(struct scratch *scratch, const char *name)
         .blocks = scratch->blocks,
         .limit_blocks = scratch->session_limit_blocks,
         .boot_id = scratch->boot_id,
-        .find_base = find_base_for_recovery,
+        .find_lower = find_lower_for_recovery,
     };
 }
 
@@ -199,7 +199,7 @@ static int log_unrecovered(const struct scratch *scratch, const char *name, int 
 /* 1: its template cannot be read, and the log stays as it is. */
 static int recover_one(struct scratch *scratch, const char *name)
 {
-    struct base_search search = {.scratch = scratch};
+    struct lower_search search = {.scratch = scratch};
     struct recovery recovery = recovery_of(scratch, name);
     recovery.context = &search;
     struct session *session;

@@ -13,7 +13,7 @@ const char *session_id(const struct session *session)
 
 const char *session_key(const struct session *session)
 {
-    return lower_key(session->base);
+    return lower_key(session->lower);
 }
 
 uint64_t session_serial(const struct session *session)
@@ -43,13 +43,13 @@ unsigned session_open_files(const struct session *session)
 
 static int new_root(struct session *session)
 {
-    int r = node_new(session, NODE_ROOT, BASE_ROOT, S_IFDIR | S_IRWXU, &session->root);
+    int r = node_new(session, NODE_ROOT, LOWER_ROOT, S_IFDIR | S_IRWXU, &session->root);
     if (r < 0)
         return r;
     session->root->changed = session->root->named = true;
     session->root->uid = session->uid;
     session->root->gid = session->gid;
-    node_set_nlink(session->root, 2 + lower_directory_count(session->base, BASE_ROOT));
+    node_set_nlink(session->root, 2 + lower_directory_count(session->lower, LOWER_ROOT));
     return 0;
 }
 
@@ -67,7 +67,7 @@ int session_new(const struct session_place *place, struct session **ret_session)
     struct session *session = calloc(1, sizeof(*session));
     if (!session)
         return -ENOMEM;
-    int r = lower_hold(place->base);
+    int r = lower_hold(place->lower);
     if (r < 0) {
         free(session);
         return r;
@@ -76,14 +76,14 @@ int session_new(const struct session_place *place, struct session **ret_session)
     (void)pthread_mutex_lock(&place->list->mutex);
     LIST_INSERT_HEAD(&place->list->sessions, session, all);
     (void)pthread_mutex_unlock(&place->list->mutex);
-    session->base = lower_ref(place->base);
+    session->lower = lower_ref(place->lower);
     session->blocks = place->blocks;
     session->serial = place->serial;
     session->owner = place->owner;
     session->uid = place->uid;
     session->gid = place->gid;
     session->limit_blocks = place->limit_blocks;
-    session->next_number = NODE_FIRST_ENTRY + (uint32_t)lower_manifest(place->base)->entry_count;
+    session->next_number = NODE_FIRST_ENTRY + (uint32_t)lower_manifest(place->lower)->entry_count;
     (void)snprintf(session->id, sizeof(session->id), "%s", place->id);
     atomic_init(&session->pins, 1);
     session_touch(session);
@@ -111,7 +111,7 @@ void session_add_header(const struct session *session, struct frame *frame)
     memcpy(header.boot_id, session->boot_id, sizeof(header.boot_id));
     (void)snprintf(header.key, sizeof(header.key), "%s", session_key(session));
     (void)snprintf(header.id, sizeof(header.id), "%s", session->id);
-    memcpy(template.digest, lower_digest(session->base), sizeof(template.digest));
+    memcpy(template.digest, lower_digest(session->lower), sizeof(template.digest));
     frame_add_header(frame, &header);
     frame_add_template(frame, &template);
     if (session->replaced || session->lease.ends_ns || session->lease.owner.pid)
@@ -216,7 +216,7 @@ static void forget_names(struct node *directory)
 {
     struct directory *empty;
     /* Without memory the old table stays: its names lead nowhere, since nlink is 0. */
-    if (directory_new(directory->session->base, BASE_NONE, &empty) < 0)
+    if (directory_new(directory->session->lower, LOWER_NONE, &empty) < 0)
         return;
     directory_free(directory->directory);
     directory->directory = empty;
@@ -251,8 +251,8 @@ void session_free(struct session *session)
     while (!LIST_EMPTY(&session->nodes))
         node_free(LIST_FIRST(&session->nodes), !atomic_load(&session->discarded));
     changelog_close(session->log);
-    lower_let_go(session->base);
-    lower_unref(session->base);
+    lower_release(session->lower);
+    lower_unref(session->lower);
     pthread_rwlock_destroy(&session->changes);
     pthread_mutex_destroy(&session->names);
     free(session);

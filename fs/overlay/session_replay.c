@@ -63,8 +63,8 @@ static int node_of_entry(struct replay *replay, uint32_t entry, struct node **re
 /* The template's directory that holds the entry. */
 static int parent_of_entry(struct replay *replay, uint32_t entry, struct node **ret_node)
 {
-    uint32_t parent = lower_parent(replay->session->base, entry);
-    if (parent != BASE_ROOT)
+    uint32_t parent = lower_parent(replay->session->lower, entry);
+    if (parent != LOWER_ROOT)
         return node_of_entry(replay, parent, ret_node);
     *ret_node = replay->session->root;
     return 0;
@@ -83,7 +83,7 @@ static int node_of_entry(struct replay *replay, uint32_t entry, struct node **re
     int r = parent_of_entry(replay, entry, &parent);
     if (r < 0)
         return r;
-    const char *name = lower_name(replay->session->base, entry);
+    const char *name = lower_name(replay->session->lower, entry);
     if (!directory_find(parent->directory, name))
         return child_of(replay, parent, name, ret_node);
     r = node_from_entry(replay->session, entry, ret_node);
@@ -92,7 +92,7 @@ static int node_of_entry(struct replay *replay, uint32_t entry, struct node **re
 
 static int find_node(struct replay *replay, uint32_t number, struct node **ret_node)
 {
-    size_t entries = lower_manifest(replay->session->base)->entry_count;
+    size_t entries = lower_manifest(replay->session->lower)->entry_count;
     if (number == NODE_ROOT) {
         *ret_node = replay->session->root;
         return 0;
@@ -113,13 +113,13 @@ static int replay_header(const struct session_header *header, void *context)
         header->serial == 0 || header->serial > INT32_MAX ||
         header->serial != strtoull(recovery->name, NULL, 16))
         return -EBADMSG;
-    struct lower *base;
-    int r = recovery->find_base(header->key, &base, recovery->context);
+    struct lower *lower;
+    int r = recovery->find_lower(header->key, &lower, recovery->context);
     if (r < 0)
         return r;
     r = session_new(&(struct session_place){.list = recovery->list,
                                             .blocks = recovery->blocks,
-                                            .base = base,
+                                            .lower = lower,
                                             .id = header->id,
                                             .uid = header->uid,
                                             .gid = header->gid,
@@ -127,7 +127,7 @@ static int replay_header(const struct session_header *header, void *context)
                                             .owner = header->owner,
                                             .limit_blocks = recovery->limit_blocks},
                     &replay->session);
-    lower_unref(base);
+    lower_unref(lower);
     if (r < 0)
         return r;
     replay->session->rewrite_log = header->is_old;
@@ -139,7 +139,7 @@ static int replay_header(const struct session_header *header, void *context)
 static int replay_template(const struct template_record *record, void *context)
 {
     const struct replay *replay = context;
-    const uint8_t *digest = lower_digest(replay->session->base);
+    const uint8_t *digest = lower_digest(replay->session->lower);
     return memcmp(record->digest, digest, sizeof(record->digest)) == 0 ? 0 : -EXDEV;
 }
 
@@ -163,10 +163,10 @@ static bool type_is_known(mode_t mode)
 static int make_recorded(struct replay *replay, const struct node_record *record,
                          const char *target, struct node **ret_node)
 {
-    if (record->base != BASE_NONE || record->node == 0 || record->node == UINT32_MAX ||
+    if (record->entry != LOWER_NONE || record->node == 0 || record->node == UINT32_MAX ||
         !type_is_known(record->mode))
         return -EBADMSG;
-    int r = node_new(replay->session, record->node, BASE_NONE, record->mode, ret_node);
+    int r = node_new(replay->session, record->node, LOWER_NONE, record->mode, ret_node);
     if (r < 0)
         return r;
     if (S_ISLNK(record->mode)) {
@@ -191,10 +191,10 @@ static int replay_node(const struct node_record *record, const char *target, voi
         r = make_recorded(replay, record, target, &node);
     if (r < 0)
         return r;
-    if (node->type != (record->mode & S_IFMT) || node->base != record->base)
+    if (node->type != (record->mode & S_IFMT) || node->entry != record->entry)
         return -EBADMSG;
-    if (node->base != BASE_NONE && node->base != BASE_ROOT &&
-        record->base_limit_bytes > lower_entry(replay->session->base, node->base)->size_bytes)
+    if (node->entry != LOWER_NONE && node->entry != LOWER_ROOT &&
+        record->lower_limit_bytes > lower_entry(replay->session->lower, node->entry)->size_bytes)
         return -EBADMSG;
     if (S_ISREG(node->type) && record->size_bytes < node->size_bytes)
         blockmap_cut(&node->map, first_block_behind(record->size_bytes));
@@ -204,7 +204,7 @@ static int replay_node(const struct node_record *record, const char *target, voi
     node->gid = record->gid;
     node->rdev = record->rdev;
     node->size_bytes = record->size_bytes;
-    node->base_limit_bytes = record->base_limit_bytes;
+    node->lower_limit_bytes = record->lower_limit_bytes;
     node->atime_ns = record->atime_ns;
     node->mtime_ns = node->recorded_mtime_ns = record->mtime_ns;
     node->ctime_ns = record->ctime_ns;
@@ -222,9 +222,9 @@ static int replay_extent(const struct extent_record *record, void *context)
         return -EBADMSG;
     /* Zeros are recorded where they hide the template's bytes, and nowhere else. */
     if (record->block == BLOCK_ZERO && record->count > 0 &&
-        (node->base == BASE_NONE ||
+        (node->entry == LOWER_NONE ||
          record->at + record->count >
-             first_block_behind(lower_entry(replay->session->base, node->base)->size_bytes)))
+             first_block_behind(lower_entry(replay->session->lower, node->entry)->size_bytes)))
         return -EBADMSG;
     /* Before memory is asked for: a log that lies could ask for all of it. */
     if (record->block < BLOCK_LIMIT &&
@@ -287,7 +287,7 @@ static int replay_unlink(uint32_t parent_number, const char *name, void *context
     r = directory_prepare(parent->directory, name, &whiteout);
     if (r < 0)
         return r;
-    if (directory_in_base(parent->directory, name)) {
+    if (directory_in_lower(parent->directory, name)) {
         directory_set(parent->directory, whiteout, NULL, false);
     } else {
         directory_forget(parent->directory, name);
@@ -301,17 +301,18 @@ static int replay_unlink(uint32_t parent_number, const char *name, void *context
 static void count_names(struct node *directory)
 {
     struct directory *names = directory->directory;
-    const struct lower *tree = directory->session->base;
-    uint32_t live = names->base_count;
+    const struct lower *tree = directory->session->lower;
+    uint32_t live = names->lower_count;
     uint32_t subdirectories =
-        names->base == BASE_NONE ? 0 : lower_directory_count(tree, names->base);
+        names->entry == LOWER_NONE ? 0 : lower_directory_count(tree, names->entry);
     for (uint32_t i = 0; i < names->count; i++) {
         const struct dentry *dentry = names->by_name[i];
         if (dentry->node && !dentry->made)
             continue;
-        uint32_t entry =
-            names->base == BASE_NONE ? BASE_NONE : lower_lookup(tree, names->base, dentry->name);
-        if (entry != BASE_NONE) {
+        uint32_t entry = names->entry == LOWER_NONE
+                             ? LOWER_NONE
+                             : lower_lookup(tree, names->entry, dentry->name);
+        if (entry != LOWER_NONE) {
             live--;
             subdirectories -= lower_entry(tree, entry)->type == ENTRY_DIRECTORY;
         }

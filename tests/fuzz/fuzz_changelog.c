@@ -47,9 +47,9 @@ int LLVMFuzzerInitialize(int *argc UNUSED, char ***argv UNUSED)
     return 0;
 }
 
-static int find_base(const char *wanted, struct lower **ret_base, void *context UNUSED)
+static int find_lower(const char *wanted, struct lower **ret_lower, void *context UNUSED)
 {
-    return lower_open(place->store, wanted, ret_base);
+    return lower_open(place->store, wanted, ret_lower);
 }
 
 static void write_log(const char *boot_id, const uint8_t *data, size_t size)
@@ -134,7 +134,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                 .name = log_name,
                                 .blocks = blocks,
                                 .boot_id = boot_id,
-                                .find_base = find_base};
+                                .find_lower = find_lower};
     struct session *session;
     if (session_recover(&recovery, &session) == 0) {
         use(session);

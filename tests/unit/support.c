@@ -345,13 +345,13 @@ struct scratch *scratch_of(struct place *place)
 
 struct node *session_made(struct scratch *scratch, const char *key, const char *id)
 {
-    struct lower *base = NULL;
-    CHECK_EQ(scratch_lower(scratch, key, &base), 0);
-    CHECK_EQ(lower_verify(base, NULL), 0);
+    struct lower *lower = NULL;
+    CHECK_EQ(scratch_lower(scratch, key, &lower), 0);
+    CHECK_EQ(lower_verify(lower, NULL), 0);
     struct session_new_options options = {.mode = 0700, .uid = geteuid(), .gid = getegid()};
     struct node *root = NULL;
-    CHECK_EQ(scratch_session_new(scratch, base, id, &options, &root), 0);
-    lower_unref(base);
+    CHECK_EQ(scratch_session_new(scratch, lower, id, &options, &root), 0);
+    lower_unref(lower);
     return root;
 }
 

@@ -44,8 +44,8 @@ int tell_node(const struct node_record *record, const char *target, void *contex
     (void)fprintf(story->stream,
                   "node %u %u %o %u %u %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRId64 " %" PRId64
                   " %" PRId64 " [%s]\n",
-                  record->node, record->base, record->mode, record->uid, record->gid, record->rdev,
-                  record->size_bytes, record->base_limit_bytes, record->atime_ns, record->mtime_ns,
+                  record->node, record->entry, record->mode, record->uid, record->gid, record->rdev,
+                  record->size_bytes, record->lower_limit_bytes, record->atime_ns, record->mtime_ns,
                   record->ctime_ns, target);
     return 0;
 }
@@ -158,13 +158,13 @@ const struct identity_record an_identity = {
 
 const struct node_record a_node = {
     .node = 77,
-    .base = 0xfffffffe,
+    .entry = 0xfffffffe,
     .mode = S_IFREG | 0640,
     .uid = 4294967295,
     .gid = 12,
     .rdev = 0x123400000567,
     .size_bytes = 1234567890123,
-    .base_limit_bytes = 8191,
+    .lower_limit_bytes = 8191,
     .atime_ns = -1,
     .mtime_ns = INT64_MAX,
     .ctime_ns = INT64_MIN,

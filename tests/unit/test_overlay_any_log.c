@@ -91,12 +91,12 @@ static void walk_tree(struct node *directory, struct rng *rng, int depth)
     }
 }
 
-static int lend_base(const char *key, struct lower **ret_base, void *context)
+static int lend_lower(const char *key, struct lower **ret_lower, void *context)
 {
-    struct lower *base = context;
-    if (strcmp(key, lower_key(base)) != 0)
+    struct lower *lower = context;
+    if (strcmp(key, lower_key(lower)) != 0)
         return -ENOENT;
-    *ret_base = lower_ref(base);
+    *ret_lower = lower_ref(lower);
     return 0;
 }
 
@@ -111,7 +111,7 @@ static int copy_of(int sessions_fd, const char *name, int dirfd)
 }
 
 /* Recovers a log of these bytes, and uses what comes of it. Returns what recovery said. */
-static int try_log(const struct place *place, struct lower *base, const char *boot_id,
+static int try_log(const struct place *place, struct lower *lower, const char *boot_id,
                    const char *bytes, size_t size, struct rng *rng)
 {
     AUTO_FD int dirfd = dir_ensure(place->fd, "logs", 0700);
@@ -131,8 +131,8 @@ static int try_log(const struct place *place, struct lower *base, const char *bo
                                 .name = "0000000000000001",
                                 .blocks = blocks,
                                 .boot_id = boot_id,
-                                .find_base = lend_base,
-                                .context = base};
+                                .find_lower = lend_lower,
+                                .context = lower};
     struct session *session = NULL;
     int r = session_recover(&recovery, &session);
     if (r == 0) {
@@ -193,7 +193,7 @@ static void make_eventful(const struct world *world)
 
 struct fuzz {
     const struct place *place;
-    struct lower *base;
+    struct lower *lower;
     char boot_id[BOOT_ID_SIZE + 1];
     uint64_t owner;
     char *bytes;
@@ -210,7 +210,7 @@ static void run_fuzz(struct rng *rng, void *context)
         memcpy(mutated, fuzz->bytes, fuzz->size);
         if (i > 0)
             mutate(rng, mutated, fuzz->size, fuzz->owner);
-        int r = try_log(fuzz->place, fuzz->base, fuzz->boot_id, mutated, fuzz->size, rng);
+        int r = try_log(fuzz->place, fuzz->lower, fuzz->boot_id, mutated, fuzz->size, rng);
         CHECK(i > 0 || r == 0);
         CHECK(r == 0 || r == -EBADMSG || r == -ENOENT || r == -ESTALE || r == -EXDEV);
         fuzz->accepted += r == 0;
@@ -227,12 +227,12 @@ static void test_any_log(void **state)
     char name[32];
     log_name(name, serial_of(&world, "s"));
     CHECK_EQ(serial_of(&world, "s"), 1);
-    CHECK_EQ(scratch_lower(world.scratch, world.key, &fuzz.base), 0);
+    CHECK_EQ(scratch_lower(world.scratch, world.key, &fuzz.lower), 0);
     CHECK_EQ(dir_read_file(world.logs_fd, name, 1 << 20, &fuzz.bytes, &fuzz.size), 0);
     fuzz.owner = owner_of(&world, "s");
     support_each_seed(10, run_fuzz, &fuzz);
     CHECK(fuzz.accepted > 10);
-    lower_unref(fuzz.base);
+    lower_unref(fuzz.lower);
     free(fuzz.bytes);
     world_end(&world);
 }

@@ -173,7 +173,7 @@ static void test_lies(void **state)
     extents[3].size_bytes = FILE_SIZE_LIMIT_BYTES + 1;
     struct node_record nodes[] = {a_node, a_node};
     nodes[0].size_bytes = FILE_SIZE_LIMIT_BYTES + 1;
-    nodes[1].base_limit_bytes = nodes[1].size_bytes + 1;
+    nodes[1].lower_limit_bytes = nodes[1].size_bytes + 1;
     enum { LIES = ARRAY_LENGTH(extents) + ARRAY_LENGTH(nodes) + 5 };
     for (size_t i = 0; i < LIES; i++) {
         support_context("lie %zu", i);

@@ -28,7 +28,7 @@ static void write_log(const struct world *world, uint64_t serial,
     AUTO_FRAME struct frame frame;
     struct changelog *log = NULL;
     char name[32];
-    struct node_record root = {.node = NODE_ROOT, .base = BASE_ROOT, .mode = S_IFDIR | 0700};
+    struct node_record root = {.node = NODE_ROOT, .entry = LOWER_ROOT, .mode = S_IFDIR | 0700};
     frame_init(&frame);
     frame_add_header(&frame, header);
     frame_add_node(&frame, &root, NULL);

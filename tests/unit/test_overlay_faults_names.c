@@ -139,16 +139,16 @@ static void prepare_none(struct world *world)
 
 static int act_new(struct world *world)
 {
-    struct lower *base = NULL;
+    struct lower *lower = NULL;
     struct session_new_options options = {.mode = 0700, .uid = 1, .gid = 2};
     struct node *root = NULL;
-    int r = scratch_lower(world->scratch, world->key, &base);
+    int r = scratch_lower(world->scratch, world->key, &lower);
     if (r < 0)
         return r;
-    r = lower_verify(base, NULL);
+    r = lower_verify(lower, NULL);
     if (r == 0)
-        r = scratch_session_new(world->scratch, base, "s", &options, &root);
-    lower_unref(base);
+        r = scratch_session_new(world->scratch, lower, "s", &options, &root);
+    lower_unref(lower);
     if (r == 0)
         node_unref(root, 1);
     return r;

@@ -78,9 +78,9 @@ static void test_ids(void **state)
 {
     struct world world;
     world_begin(&world, *state);
-    struct lower *base = NULL;
-    CHECK_EQ(scratch_lower(world.scratch, world.key, &base), 0);
-    CHECK_EQ(lower_verify(base, NULL), 0);
+    struct lower *lower = NULL;
+    CHECK_EQ(scratch_lower(world.scratch, world.key, &lower), 0);
+    CHECK_EQ(lower_verify(lower, NULL), 0);
     char longest[SESSION_ID_MAX + 2];
     memset(longest, 'x', sizeof(longest));
     longest[SESSION_ID_MAX + 1] = '\0';
@@ -88,16 +88,16 @@ static void test_ids(void **state)
     struct session_new_options options = {.mode = 0700};
     struct node *root = NULL;
     for (size_t i = 0; i < ARRAY_LENGTH(bad); i++)
-        CHECK_EQ(scratch_session_new(world.scratch, base, bad[i], &options, &root), -EINVAL);
+        CHECK_EQ(scratch_session_new(world.scratch, lower, bad[i], &options, &root), -EINVAL);
     longest[SESSION_ID_MAX] = '\0';
-    CHECK_EQ(scratch_session_new(world.scratch, base, longest, &options, &root), 0);
+    CHECK_EQ(scratch_session_new(world.scratch, lower, longest, &options, &root), 0);
     node_unref(root, 1);
-    CHECK_EQ(scratch_session_new(world.scratch, base, longest, &options, &root), -EEXIST);
+    CHECK_EQ(scratch_session_new(world.scratch, lower, longest, &options, &root), -EEXIST);
     world_reopen(&world);
     CHECK(has_session(&world, longest));
     discard(&world, longest);
     CHECK_EQ(scratch_session_discard(world.scratch, world.key, longest), -ENOENT);
-    lower_unref(base);
+    lower_unref(lower);
     world_end(&world);
 }
 

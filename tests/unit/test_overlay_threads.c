@@ -201,12 +201,12 @@ static void *work_in_a_crowd(void *context)
         struct node *root = NULL;
         int r = scratch_session_find(worker->world->scratch, worker->world->key, "s", &root);
         if (r < 0) {
-            struct lower *base = NULL;
+            struct lower *lower = NULL;
             struct session_new_options options = {.mode = 0700};
-            CHECK_EQ(scratch_lower(worker->world->scratch, worker->world->key, &base), 0);
-            CHECK_EQ(lower_verify(base, NULL), 0);
-            r = scratch_session_new(worker->world->scratch, base, "s", &options, &root);
-            lower_unref(base);
+            CHECK_EQ(scratch_lower(worker->world->scratch, worker->world->key, &lower), 0);
+            CHECK_EQ(lower_verify(lower, NULL), 0);
+            r = scratch_session_new(worker->world->scratch, lower, "s", &options, &root);
+            lower_unref(lower);
             CHECK(r == 0 || r == -EEXIST);
             if (r < 0)
                 continue;
