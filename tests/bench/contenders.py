@@ -11,7 +11,10 @@ from pathlib import Path
 from places import (DRIVER, CannotRun, Mount, Places, await_that, build_template,
                     need_programs, need_root, run)
 
-SHOP = Path(__file__).resolve().parents[1] / "projects/shop"
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # for support/
+from support.shops import PROJECTS
+
+SHOP = PROJECTS / "shop-usual"
 
 
 class Template:

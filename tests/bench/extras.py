@@ -11,8 +11,9 @@ import time
 from pathlib import Path
 
 import report
-from contenders import SHOP, Template
+from contenders import Template
 from places import DRIVER, MINTFS, CannotRun, Mount, need_programs, run, say, uring_offered
+from support.shops import PROJECTS, assemble
 
 HERE = Path(__file__).resolve().parent
 INPUTS = 1000
@@ -107,7 +108,7 @@ def _cold_builds(root: Path) -> dict:
                    "PYTHONDONTWRITEBYTECODE": "1"}
     builder = [sys.executable, "template_db.py"]
     project = root / "shop"
-    shutil.copytree(SHOP, project, ignore=shutil.ignore_patterns(".*", "__pycache__", "build"))
+    assemble("shop-usual", project)
     for number in range(9):
         bare.append(_timed(*builder, root / f"bare{number}.db", env=environment, cwd=project))
         cold.append(_timed(MINTFS, "build", "--salt", str(number), "-i", "migrations", "-i", "shop",
@@ -302,15 +303,12 @@ def shop(places, _args) -> dict:
         where = places.make(places.disk, "projects")
         stack.callback(shutil.rmtree, where, ignore_errors=True)
         for name in found:
-            # That on the Python package has only what differs.
-            for layer in {"shop-python": ["shop", "shop-python"]}.get(name, [name]):
-                shutil.copytree(SHOP.parent / layer, where / name, dirs_exist_ok=True,
-                                ignore=shutil.ignore_patterns("__pycache__", "build", ".nox"))
+            assemble(name, where / name)
             (where / name / "build").mkdir()
         environment = {
             **os.environ, "MINTFS_STORE": str(where / "store"),
             "MINTFS_MOUNT": str(where / "mnt"), "PYTHONDONTWRITEBYTECODE": "1",
-            "PYTHONPATH": str(SHOP.parents[2] / "tools/python"),
+            "PYTHONPATH": str(PROJECTS.parents[1] / "tools/python"),
             "PATH": f"{where}:{Path(MINTFS).parent}:{os.environ['PATH']}"}
         (where / "mnt").mkdir()
         # By the names that the projects' own checks know it by: they are part of the keys.

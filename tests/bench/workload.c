@@ -124,7 +124,7 @@ struct statements {
     const char *select;
 };
 
-/* The shop has tables of its own: see tests/projects/shop. */
+/* The shop has tables of its own: see tests/projects/shop-usual. */
 static bool is_shop(sqlite3 *database)
 {
     return ask_number(database, "select count(*) from sqlite_master where name = 'tags'") > 0;

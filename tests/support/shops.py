@@ -1,4 +1,4 @@
-"""The example projects as whole checkouts: some are kept as what differs from another."""
+"""The example projects as complete checkouts: most are stored as their differences from another."""
 
 import difflib
 import os
@@ -7,10 +7,10 @@ from pathlib import Path
 
 PROJECTS = Path(__file__).resolve().parent.parent / "projects"
 MADE = (".nox", "build", "__pycache__", ".pytest_cache", "shop.db")
-MIGRATIONS = len(list((PROJECTS / "shop/migrations/versions").glob("*.py")))
+MIGRATIONS = len(list((PROJECTS / "shop-usual/migrations/versions").glob("*.py")))
 
-# Files that lie over those of another project.
-OVERLAYS = {"shop-python": "shop-usual", "shop-cached": "shop-usual"}
+# Projects that are stored as the files in which they differ from another project.
+OVERLAYS = dict.fromkeys(("shop", "shop-python", "shop-cached"), "shop-usual")
 
 
 def files(folder: Path) -> dict:

@@ -1,1 +1,0 @@
-"""A small shop: customers, a catalogue, carts, orders and what follows from them."""

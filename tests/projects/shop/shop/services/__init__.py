@@ -1,1 +1,0 @@
-"""What the shop does. Each function takes a session and leaves the commit to its caller."""
