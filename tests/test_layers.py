@@ -6,6 +6,7 @@ import re
 import shlex
 import shutil
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,11 @@ FOREIGN = {
     "openssl/": "fs/base",
 }
 
+# A function that other files can call, as clang-format sets it: at the margin, its brace below.
+DEFINITION = re.compile(r"^(?!static\b)[a-z][\w \t\n*]*?\b(\w+)\([^;{}]*\)\n\{", re.MULTILINE)
+DECLARATION = re.compile(r"^(?!static\b|typedef\b)[A-Za-z][\w \t\n*]*?\b([a-z]\w+)\([^;{}]*\)[\w\s(),]*;",
+                         re.MULTILINE)
+WORD = re.compile(r"\b[a-z]\w+\b")
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*(["<])([^">]+)[">]', re.MULTILINE)
 
 
@@ -56,6 +62,84 @@ def test_includes_run_downwards():
             if layer not in LAYERS or LAYERS.index(layer) > own or not (ROOT / name).is_file():
                 wrong.append(f"{path.relative_to(ROOT)} includes {name}")
     assert not wrong
+
+
+def without_comments(text):
+    return re.sub(r"/\*.*?\*/|//[^\n]*", " ", text, flags=re.DOTALL)
+
+
+def uses_between_modules(layer):
+    """Module -> module -> the names by which the first uses the second.
+
+    A module is a .c file with the header of its name. One uses another if it includes its header or
+    calls a function that the other one's .c file defines, so that a shared header hides nothing.
+    """
+    texts = {}
+    for path in sorted((ROOT / layer).glob("*.[ch]")):
+        texts[path.stem] = texts.get(path.stem, "") + without_comments(path.read_text())
+    owners = {name: module for module, text in texts.items() for name in DEFINITION.findall(text)}
+    uses = {module: {} for module in texts}
+    for module, text in texts.items():
+        for _, header in INCLUDE.findall(text):
+            if layer_of(Path(header)) == layer and Path(header).stem != module:
+                uses[module].setdefault(Path(header).stem, set()).add(Path(header).name)
+        for name in set(WORD.findall(DECLARATION.sub("", text))) & set(owners):
+            if owners[name] != module:
+                uses[module].setdefault(owners[name], set()).add(name)
+    return uses
+
+
+def find_cycle(uses):
+    """The modules of one cycle in order, or []."""
+    done, path = set(), []
+
+    def visit(module):
+        if module in path:
+            return [*path[path.index(module):], module]
+        if module in done:
+            return []
+        path.append(module)
+        for used in sorted(uses.get(module, ())):
+            cycle = visit(used)
+            if cycle:
+                return cycle
+        done.add(path.pop())
+        return []
+
+    return next((cycle for module in sorted(uses) if (cycle := visit(module))), [])
+
+
+# Those that still have one; to be empty.
+WITH_CYCLES = ["fs/store", "fs/overlay", "fs/mount", "fs/client", "tools"]
+
+
+@pytest.mark.parametrize("layer", [
+    pytest.param(layer, marks=pytest.mark.xfail(strict=True) if layer in WITH_CYCLES else [])
+    for layer in LAYERS])
+def test_modules_within_a_layer_form_no_cycle(layer):
+    uses = uses_between_modules(layer)
+    cycle = find_cycle(uses)
+    assert not cycle, "\n".join(f"{a} uses {b}: {', '.join(sorted(uses[a][b]))}"
+                                for a, b in pairwise(cycle))
+
+
+def test_a_cycle_is_found():
+    assert find_cycle({"a": {"b": {"b_new"}}, "b": {"c": {"c.h"}}, "c": {"a": {"a_new"}}})
+    assert not find_cycle({"a": {"b": {"b_new"}, "c": {"c.h"}}, "b": {"c": {"c.h"}}, "c": {}})
+
+
+def test_each_function_in_a_header_is_seen_to_be_defined():
+    """Else uses_between_modules() would miss what uses it."""
+    missed = []
+    for layer in LAYERS:
+        text = "".join(without_comments(path.read_text()) for path in (ROOT / layer).glob("*.c"))
+        defined = set(DEFINITION.findall(text))
+        for path in (ROOT / layer).glob("*.h"):
+            header = without_comments(path.read_text())
+            header = re.sub(r"^\s*#(?:[^\n]*\\\n)*[^\n]*", "", header, flags=re.MULTILINE)
+            declared = set(DECLARATION.findall(header))
+            missed += [f"{path.name}: {name}" for name in sorted(declared - defined)]
+    assert not missed
 
 
 def test_libraries_stay_in_their_layers():
