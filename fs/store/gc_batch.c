@@ -14,7 +14,7 @@
 #include "fs/base/progress.h"
 #include "fs/store/build_leftovers.h"
 #include "fs/store/foreign.h"
-#include "fs/store/template.h"
+#include "fs/store/template_dir.h"
 
 static const char use_prefix[] = "use-";
 
@@ -158,11 +158,9 @@ struct held *gc_batch_find(struct batch *batch, const char *key)
 static int log_kept(const struct store *store, const char *key, int error)
 {
     struct stat status;
-    AUTO_FREE char *shown = NULL;
-    if (asprintf(&shown, "%s/v1/templates/%s", store->path, key) < 0) {
-        shown = NULL;
+    AUTO_FREE char *shown = template_path(store, key);
+    if (!shown)
         return -ENOMEM;
-    }
     if ((error == -EACCES || error == -EPERM) &&
         fstatat(store->templates_fd, key, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
         status.st_uid != geteuid())
