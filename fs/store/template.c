@@ -37,7 +37,9 @@ int template_verify(const struct store *store, const struct template *template,
     int r = verify_template(template, shown_path, stop, &fingerprint);
     if (r < 0)
         return r;
-    r = catalog_add(store->catalog, template->manifest, fingerprint, false, NULL);
+    r = catalog_is_verified(store->catalog, template->key, fingerprint);
+    if (r == 0)
+        r = catalog_add(store->catalog, template->manifest, fingerprint, false, NULL);
     return r == -EPROTONOSUPPORT ? r : 0;
 }
 
@@ -69,6 +71,8 @@ int template_open_unverified(const struct store *store, const char *key,
     AUTO_FD int fd = io_openat(store->templates_fd, key, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
     if (fd == -ENOENT)
         return fd;
+    if (fd == -ELOOP || fd == -ENOTDIR)
+        return log_fail(EBADMSG, "%s: not a directory: the template is damaged", shown_path);
     if (fd < 0)
         return log_denied(store->templates_fd, key, fd, shown_path, shown_path);
     int r = manifest_read(fd, shown_path, &template->manifest);
