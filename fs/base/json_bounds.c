@@ -1,6 +1,6 @@
 #include "fs/base/json_bounds.h"
 
-/* The index behind the string that begins there. */
+/* The index after the string that begins at `at`. */
 static size_t skip_string(const char *text, size_t size, size_t at)
 {
     for (at++; at < size && text[at] != '"'; at++)

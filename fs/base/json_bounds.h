@@ -1,6 +1,6 @@
 /*
- * How much a JSON text will take to parse, told before it is parsed: 200 MB of zeros and commas
- * are 4 GiB of values.
+ * Limits on a JSON text, checked before it is parsed: a text of 200 MB of zeros and commas becomes
+ * 4 GiB of parsed values.
  */
 #ifndef MINTFS_BASE_JSON_BOUNDS_H
 #define MINTFS_BASE_JSON_BOUNDS_H
@@ -14,7 +14,7 @@ struct json_bounds {
     size_t arrays;
 };
 
-/* Whether the text has no more of each. Whether it is JSON at all is the parser's to say. */
+/* Whether the text has at most as many of each. The parser decides whether the text is JSON at all. */
 bool json_is_within(const char *text, size_t size, const struct json_bounds *bounds);
 
 #endif

@@ -1,9 +1,9 @@
 /*
  * Lock files: one holder over all processes, freed by the kernel when the holder dies.
  *
- * The lock is an open file description lock (fcntl(2)) on a file in a locks directory; a word about
- * the holder (pid, what for) stands in it for the others' messages. The file is removed with the
- * lock, so that nothing is left behind; a taker who waited on a removed file starts over with the
+ * The lock is an open file description lock (fcntl(2)) on a file in a locks directory. The file
+ * contains a short text about the holder (PID, purpose), which others print in their messages. It is
+ * removed when the lock is released; a process that waited on a removed file starts again with the
  * new one.
  */
 #ifndef MINTFS_BASE_LOCK_H
@@ -24,47 +24,50 @@ struct lock {
         .fd = -1, .dirfd = -1                                                                      \
     }
 
-/* A shared lock keeps exclusive takers away and lets other shared ones in. */
+/* Any number of holders may share a lock; an exclusive holder is the only one. */
 enum lock_kind { LOCK_SHARED, LOCK_EXCLUSIVE };
+
+enum lock_patience { LOCK_TRY, LOCK_WAIT };
 
 /*
  * Takes the lock NAME below dirfd, which must stay open as long as the lock is held.
- * Without `wait`, -EWOULDBLOCK where another holds it; with it, -EINTR when a signal handler ran.
+ * LOCK_TRY: -EWOULDBLOCK where another holder is in the way. LOCK_WAIT: -EINTR if a signal handler
+ * ran while it waited.
  */
 MUST_CHECK int lock_take(struct lock *lock, int dirfd, const char *name, enum lock_kind kind,
-                         bool wait);
+                         enum lock_patience patience);
 
-/* Whether lock_take() failed for want of room for the lock's file: then nobody holds it. */
+/* Whether lock_take() failed because the disk has no room for the lock's file: nobody holds it then. */
 static inline bool lock_lacks_room(int error)
 {
     return error == -ENOSPC || error == -EDQUOT;
 }
 
-/* Replaces the text about the holder; only for an exclusive lock. */
+/* Replaces the text about the holder. Only for an exclusive lock. */
 MUST_CHECK int lock_describe(struct lock *lock, const char *text);
 
-/* Frees the lock and removes its file if nobody else has it. Nothing happens when not held. */
+/* Releases the lock, and removes its file if no other process holds it. Does nothing if not held. */
 void lock_release(struct lock *lock);
 #define AUTO_LOCK CLEANUP(lock_release)
 
 /*
- * Frees a lock that is likely to be wanted again soon, but for its file, which stays open, and whose
- * time of modification tells from now on when it was used last. lock_wake() takes it again, shared
- * and without waiting: -ESTALE, and not held, where the file was removed meanwhile; -EWOULDBLOCK.
+ * lock_park() releases a lock that will probably be taken again soon, and keeps its file open. The
+ * file's modification time then records when the lock was last held. lock_unpark() takes it again,
+ * shared and without waiting: -EWOULDBLOCK, or -ESTALE, and not held, if the file was removed since.
  */
-MUST_CHECK int lock_rest(struct lock *lock);
-MUST_CHECK int lock_wake(struct lock *lock);
+MUST_CHECK int lock_park(struct lock *lock);
+MUST_CHECK int lock_unpark(struct lock *lock);
 
-/* Keeps the lock over fork and exit of the parent: closes this process's handle, no more. */
+/* Closes this process's handle only: a child that inherited the lock keeps it. */
 void lock_forget(struct lock *lock);
 
 /*
- * Who holds NAME: 1 and the holder's text (NUL-terminated, cut to size), 0 when nobody does, or a
- * negative errno.
+ * Reads who holds NAME: 1 and the holder's text (NUL-terminated, truncated to size), 0 if nobody
+ * does, or a negative errno.
  */
 MUST_CHECK int lock_holder(int dirfd, const char *name, char *ret_text, size_t size);
 
-/* Removes the files of locks that nobody holds: killed processes leave them. */
+/* Removes the files of locks that nobody holds, as killed processes leave them. */
 MUST_CHECK int lock_sweep(int dirfd);
 
 #endif

@@ -7,12 +7,13 @@
 
 #include "fs/base/printable.h"
 #include "fs/base/progress.h"
+#include "fs/base/text.h"
 #include "fs/base/wrap.h"
 
 static atomic_int quiet_info;
 static atomic_int uses_syslog;
 
-/* One write per line, so that lines of processes that share a terminal do not mix. */
+/* One write(2) per message, so that messages of processes that share a terminal do not mix. */
 static void write_line(const char *line)
 {
     enum { INDENT = 2 };
@@ -34,25 +35,20 @@ static void write_line(const char *line)
 PRINTF_LIKE(2, 0)
 static void emit(int priority, const char *format, va_list arguments, const char *reason)
 {
-    AUTO_FREE char *text = NULL;
-    AUTO_FREE char *line = NULL;
-    if (vasprintf(&text, format, arguments) < 0) {
-        text = NULL;
+    AUTO_FREE char *text = text_vformat(format, arguments);
+    if (!text)
         return;
-    }
-    /* A file's name, or what a builder was called, does not get at the terminal. */
+    /* Names of files and builders may contain control characters, which must not reach a terminal. */
     printable_clean(text);
     const char *kind = priority == LOG_WARNING ? "warning: " : "";
     if (atomic_load(&uses_syslog)) {
         syslog(priority, "%s%s%s%s", kind, text, reason ? ": " : "", reason ? reason : "");
         return;
     }
-    if (asprintf(&line, "mintfs: %s%s%s%s", kind, text, reason ? ": " : "", reason ? reason : "") <
-        0) {
-        line = NULL;
-        return;
-    }
-    write_line(line);
+    AUTO_FREE char *line =
+        text_format("mintfs: %s%s%s%s", kind, text, reason ? ": " : "", reason ? reason : "");
+    if (line)
+        write_line(line);
 }
 
 void log_info(const char *format, ...)

@@ -237,7 +237,7 @@ int copies_new(const struct store *store, const char *key, const char *id,
     AUTO_LOCK struct lock in_use = LOCK_INIT;
     char name[SHA256_HEX_LENGTH + 16];
     (void)snprintf(name, sizeof(name), "use-%s", key);
-    r = lock_take(&in_use, store->locks_fd, name, LOCK_SHARED, true);
+    r = lock_take(&in_use, store->locks_fd, name, LOCK_SHARED, LOCK_WAIT);
     /* Nobody evicts from a store that cannot be written. */
     if (r < 0 && r != -EROFS)
         return log_errno(r, "cannot write to %s/v1/locks", store->path);

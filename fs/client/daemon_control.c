@@ -28,7 +28,7 @@ enum {
 
 int daemon_lock_start(const struct store *store, struct lock *lock)
 {
-    int r = lock_take(lock, store->locks_fd, "mounting", LOCK_EXCLUSIVE, true);
+    int r = lock_take(lock, store->locks_fd, "mounting", LOCK_EXCLUSIVE, LOCK_WAIT);
     return r < 0 ? log_errno(r, "cannot write to %s/v1/locks", store->path) : 0;
 }
 

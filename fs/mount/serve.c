@@ -106,7 +106,7 @@ static int describe_mount(const struct server *server)
 
 static int take_store(const struct server *server, const struct store *store)
 {
-    int r = lock_take(server->lock, store->locks_fd, lock_name, LOCK_EXCLUSIVE, false);
+    int r = lock_take(server->lock, store->locks_fd, lock_name, LOCK_EXCLUSIVE, LOCK_TRY);
     if (r == -EWOULDBLOCK) {
         AUTO_SERVE_FOUND struct serve_found found = {0};
         if (serve_find(store, &found) == 1)

@@ -242,13 +242,13 @@ static int take_use_lock(struct lower *lower)
 {
     if (lower->is_resting) {
         lower->is_resting = false;
-        if (lock_wake(&lower->in_use) == 0)
+        if (lock_unpark(&lower->in_use) == 0)
             return 0;
         lock_forget(&lower->in_use);
     }
     char name[SHA256_HEX_LENGTH + 16];
     (void)snprintf(name, sizeof(name), "use-%s", lower_key(lower));
-    return lock_take(&lower->in_use, lower->store->locks_fd, name, LOCK_SHARED, true);
+    return lock_take(&lower->in_use, lower->store->locks_fd, name, LOCK_SHARED, LOCK_WAIT);
 }
 
 int lower_hold(struct lower *lower)
@@ -275,7 +275,7 @@ void lower_release(struct lower *lower)
     if (--lower->session_count > 0)
         return;
     /* Free at once, so that gc finds only what is in use to be in use; but cheap to take again. */
-    if (lock_rest(&lower->in_use) < 0)
+    if (lock_park(&lower->in_use) < 0)
         lock_release(&lower->in_use);
     else
         lower->is_resting = true;

@@ -86,7 +86,7 @@ static int check_place(const struct scratch *scratch)
 
 static int take_lock(struct scratch *scratch)
 {
-    int r = lock_take(&scratch->lock, scratch->dirfd, "lock", LOCK_EXCLUSIVE, false);
+    int r = lock_take(&scratch->lock, scratch->dirfd, "lock", LOCK_EXCLUSIVE, LOCK_TRY);
     if (r == -EWOULDBLOCK) {
         char holder[64] = "";
         if (lock_holder(scratch->dirfd, "lock", holder, sizeof(holder)) < 0)

@@ -105,7 +105,7 @@ static int wait_for_lock(struct lock *lock, const struct store *store, const cha
     int r;
     do
         r = interrupt_pending() ? -EINTR
-                                : lock_take(lock, store->locks_fd, name, LOCK_EXCLUSIVE, true);
+                                : lock_take(lock, store->locks_fd, name, LOCK_EXCLUSIVE, LOCK_WAIT);
     while (r == -EINTR && !interrupt_pending());
     (void)setitimer(ITIMER_REAL, &never, NULL);
     (void)sigaction(SIGALRM, &before, NULL);
@@ -118,7 +118,7 @@ static int take_key(struct lock *lock, const struct build *build)
     char name[BUILD_LOCK_NAME_SIZE];
     char holder[128] = "";
     build_leftovers_lock_name(build->key.hex, name);
-    int r = lock_take(lock, store->locks_fd, name, LOCK_EXCLUSIVE, false);
+    int r = lock_take(lock, store->locks_fd, name, LOCK_EXCLUSIVE, LOCK_TRY);
     if (r == -EWOULDBLOCK) {
         if (lock_holder(store->locks_fd, name, holder, sizeof(holder)) == 1 && holder[0])
             log_info("waiting for %s, which builds %.*s%s%s%s", holder, SHORT_KEY, build->key.hex,

@@ -53,7 +53,7 @@ static int sweep_work(int building_fd, const char *name, unsigned char type UNUS
     AUTO_LOCK struct lock lock = LOCK_INIT;
     if (!sweep->held_key || strcmp(key, sweep->held_key) != 0) {
         build_leftovers_lock_name(key, lock_name);
-        int r = lock_take(&lock, sweep->store->locks_fd, lock_name, LOCK_EXCLUSIVE, false);
+        int r = lock_take(&lock, sweep->store->locks_fd, lock_name, LOCK_EXCLUSIVE, LOCK_TRY);
         /* A builder locks before it makes its directory: what is not locked by now stays so. */
         if (lock_lacks_room(r))
             r = lock_holder(sweep->store->locks_fd, lock_name, holder, sizeof(holder)) == 0 ? 0 : r;
@@ -78,13 +78,13 @@ static int sweep_lock(int locks_fd, const char *name, unsigned char type UNUSED,
          strcmp(name, "pins") != 0) ||
         (is_build && sweep->held_key && !strcmp(name + length, sweep->held_key)))
         return 0;
-    /* Its time tells gc that a daemon's sessions used the template just now (lock_rest()). */
+    /* Its time tells gc that a daemon's sessions used the template just now (lock_park()). */
     struct stat status;
     if (is_use && (fstatat(locks_fd, name, &status, AT_SYMLINK_NOFOLLOW) < 0 ||
                    status.st_mtim.tv_sec + USE_FRESH_SECONDS > time(NULL)))
         return 0;
     AUTO_LOCK struct lock lock = LOCK_INIT;
-    int r = lock_take(&lock, locks_fd, name, LOCK_EXCLUSIVE, false);
+    int r = lock_take(&lock, locks_fd, name, LOCK_EXCLUSIVE, LOCK_TRY);
     return r == -ENOMEM ? r : 0;
 }
 

@@ -436,7 +436,7 @@ int catalog_db_rebuild(const struct store *store, const struct stat *seen, const
     AUTO_LOCK struct lock lock = LOCK_INIT;
     int r;
     do
-        r = lock_take(&lock, store->locks_fd, "catalog", LOCK_EXCLUSIVE, true);
+        r = lock_take(&lock, store->locks_fd, "catalog", LOCK_EXCLUSIVE, LOCK_WAIT);
     while (r == -EINTR);
     struct stat now = {0};
     if (r == 0) {

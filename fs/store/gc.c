@@ -137,7 +137,7 @@ int gc_lock(const struct store *store, struct lock *lock)
 {
     int r;
     do
-        r = lock_take(lock, store->locks_fd, "gc", LOCK_EXCLUSIVE, true);
+        r = lock_take(lock, store->locks_fd, "gc", LOCK_EXCLUSIVE, LOCK_WAIT);
     while (r == -EINTR);
     /* Two that run at once may evict more than they need: better than none on a full disk. */
     if (lock_lacks_room(r))

@@ -134,7 +134,7 @@ static enum gc_fate lock_one(const struct store *store, struct held *held, enum 
     if (mode != GC_BATCH_FORCED && use_time_ns(store, key) > held->candidate->used_ns)
         return GC_USED_NOW;
     (void)snprintf(name, sizeof(name), "%s%.64s", use_prefix, key);
-    int r = lock_take(&held->use, store->locks_fd, name, LOCK_EXCLUSIVE, false);
+    int r = lock_take(&held->use, store->locks_fd, name, LOCK_EXCLUSIVE, LOCK_TRY);
     held->is_unlocked = lock_lacks_room(r);
     if (held->is_unlocked)
         r = is_in_use(store, key) ? -EWOULDBLOCK : 0;

@@ -34,7 +34,7 @@ static int set_file(const struct store *store, const char *key, bool pinned)
 
 int pin_lock(const struct store *store, struct lock *lock)
 {
-    int r = lock_take(lock, store->locks_fd, "pins", LOCK_EXCLUSIVE, true);
+    int r = lock_take(lock, store->locks_fd, "pins", LOCK_EXCLUSIVE, LOCK_WAIT);
     /* Where there is no room for the lock, there is none for another pin either. */
     if (lock_lacks_room(r))
         return 0;

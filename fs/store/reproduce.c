@@ -222,7 +222,7 @@ int reproduce_template(struct store *store, const char *key, const struct build_
         return r;
     const struct build_spec *spec = spec_or_null ? spec_or_null : found;
     build_leftovers_lock_name(key, lock_name);
-    r = lock_take(&lock, store->locks_fd, lock_name, LOCK_EXCLUSIVE, false);
+    r = lock_take(&lock, store->locks_fd, lock_name, LOCK_EXCLUSIVE, LOCK_TRY);
     if (r == -EWOULDBLOCK)
         return log_fail(EBUSY, "template %.*s is being built, or evicted", SHORT_KEY, key);
     if (r == 0 && getrandom(&random, sizeof(random), 0) < 0)

@@ -22,9 +22,9 @@ static void test_within_one_process(void **state)
     struct lock second = LOCK_INIT;
     char holder[16];
     CHECK_EQ(lock_holder(place->fd, "l", holder, sizeof(holder)), 0);
-    CHECK_EQ(lock_take(&first, place->fd, "l", LOCK_EXCLUSIVE, false), 0);
-    CHECK_EQ(lock_take(&second, place->fd, "l", LOCK_EXCLUSIVE, false), -EWOULDBLOCK);
-    CHECK_EQ(lock_take(&second, place->fd, "l", LOCK_SHARED, false), -EWOULDBLOCK);
+    CHECK_EQ(lock_take(&first, place->fd, "l", LOCK_EXCLUSIVE, LOCK_TRY), 0);
+    CHECK_EQ(lock_take(&second, place->fd, "l", LOCK_EXCLUSIVE, LOCK_TRY), -EWOULDBLOCK);
+    CHECK_EQ(lock_take(&second, place->fd, "l", LOCK_SHARED, LOCK_TRY), -EWOULDBLOCK);
     CHECK_EQ(lock_describe(&first, "a first word"), 0);
     CHECK_EQ(lock_describe(&first, "the second word"), 0);
     CHECK_EQ(lock_holder(place->fd, "l", holder, sizeof(holder)), 1);
@@ -34,7 +34,7 @@ static void test_within_one_process(void **state)
     lock_release(&first);
     lock_release(&first);
     CHECK(!exists(place, "l"));
-    CHECK_EQ(lock_take(&second, place->fd, "l", LOCK_EXCLUSIVE, true), 0);
+    CHECK_EQ(lock_take(&second, place->fd, "l", LOCK_EXCLUSIVE, LOCK_WAIT), 0);
     lock_release(&second);
     CHECK(!exists(place, "l"));
 }
@@ -45,15 +45,15 @@ static void test_shared(void **state)
     struct lock first = LOCK_INIT;
     struct lock second = LOCK_INIT;
     struct lock third = LOCK_INIT;
-    CHECK_EQ(lock_take(&first, place->fd, "l", LOCK_SHARED, false), 0);
-    CHECK_EQ(lock_take(&second, place->fd, "l", LOCK_SHARED, false), 0);
-    CHECK_EQ(lock_take(&third, place->fd, "l", LOCK_EXCLUSIVE, false), -EWOULDBLOCK);
+    CHECK_EQ(lock_take(&first, place->fd, "l", LOCK_SHARED, LOCK_TRY), 0);
+    CHECK_EQ(lock_take(&second, place->fd, "l", LOCK_SHARED, LOCK_TRY), 0);
+    CHECK_EQ(lock_take(&third, place->fd, "l", LOCK_EXCLUSIVE, LOCK_TRY), -EWOULDBLOCK);
     lock_release(&first);
     CHECK(exists(place, "l"));
-    CHECK_EQ(lock_take(&third, place->fd, "l", LOCK_EXCLUSIVE, false), -EWOULDBLOCK);
+    CHECK_EQ(lock_take(&third, place->fd, "l", LOCK_EXCLUSIVE, LOCK_TRY), -EWOULDBLOCK);
     lock_release(&second);
     CHECK(!exists(place, "l"));
-    CHECK_EQ(lock_take(&third, place->fd, "l", LOCK_EXCLUSIVE, false), 0);
+    CHECK_EQ(lock_take(&third, place->fd, "l", LOCK_EXCLUSIVE, LOCK_TRY), 0);
     lock_release(&third);
 }
 
@@ -62,7 +62,7 @@ static void test_no_link_is_followed(void **state)
     const struct place *place = *state;
     struct lock lock = LOCK_INIT;
     CHECK_EQ(symlinkat("elsewhere", place->fd, "l"), 0);
-    CHECK_EQ(lock_take(&lock, place->fd, "l", LOCK_EXCLUSIVE, false), -ELOOP);
+    CHECK_EQ(lock_take(&lock, place->fd, "l", LOCK_EXCLUSIVE, LOCK_TRY), -ELOOP);
     CHECK(!exists(place, "elsewhere"));
 }
 
@@ -76,7 +76,7 @@ static pid_t start_holder(const struct place *place, enum lock_kind kind)
     CHECK(child >= 0);
     if (child == 0) {
         struct lock lock = LOCK_INIT;
-        if (lock_take(&lock, place->fd, "l", kind, false) < 0 || write(ready[1], "x", 1) != 1)
+        if (lock_take(&lock, place->fd, "l", kind, LOCK_TRY) < 0 || write(ready[1], "x", 1) != 1)
             _exit(1);
         for (;;)
             (void)pause();
@@ -103,15 +103,15 @@ static void test_dead_holder_frees(void **state)
     char holder[16];
     pid_t child = start_holder(place, LOCK_EXCLUSIVE);
     CHECK_EQ(lock_holder(place->fd, "l", holder, sizeof(holder)), 1);
-    CHECK_EQ(lock_take(&lock, place->fd, "l", LOCK_EXCLUSIVE, false), -EWOULDBLOCK);
+    CHECK_EQ(lock_take(&lock, place->fd, "l", LOCK_EXCLUSIVE, LOCK_TRY), -EWOULDBLOCK);
     end_holder(child);
     CHECK_EQ(lock_holder(place->fd, "l", holder, sizeof(holder)), 0);
-    CHECK_EQ(lock_take(&lock, place->fd, "l", LOCK_EXCLUSIVE, false), 0);
+    CHECK_EQ(lock_take(&lock, place->fd, "l", LOCK_EXCLUSIVE, LOCK_TRY), 0);
     lock_release(&lock);
     CHECK(!exists(place, "l"));
 
     child = start_holder(place, LOCK_SHARED);
-    CHECK_EQ(lock_take(&lock, place->fd, "l", LOCK_SHARED, false), 0);
+    CHECK_EQ(lock_take(&lock, place->fd, "l", LOCK_SHARED, LOCK_TRY), 0);
     end_holder(child);
     lock_release(&lock);
     CHECK(!exists(place, "l"));
@@ -126,7 +126,7 @@ static void *wait_for_lock(void *context)
 {
     struct waiter *waiter = context;
     struct lock lock = LOCK_INIT;
-    waiter->r = lock_take(&lock, waiter->place->fd, "l", LOCK_EXCLUSIVE, true);
+    waiter->r = lock_take(&lock, waiter->place->fd, "l", LOCK_EXCLUSIVE, LOCK_WAIT);
     lock_release(&lock);
     return NULL;
 }
@@ -138,7 +138,7 @@ static void test_waiters_get_it_in_turn(void **state)
     struct waiter waiters[WAITERS];
     pthread_t threads[WAITERS];
     struct lock lock = LOCK_INIT;
-    CHECK_EQ(lock_take(&lock, place->fd, "l", LOCK_EXCLUSIVE, false), 0);
+    CHECK_EQ(lock_take(&lock, place->fd, "l", LOCK_EXCLUSIVE, LOCK_TRY), 0);
     for (int i = 0; i < WAITERS; i++) {
         waiters[i] = (struct waiter){.place = place, .r = 1};
         CHECK_EQ(pthread_create(&threads[i], NULL, wait_for_lock, &waiters[i]), 0);
@@ -160,7 +160,7 @@ static void *take_and_hold(void *context)
 {
     const struct taker *taker = context;
     struct lock lock = LOCK_INIT;
-    CHECK_EQ(lock_take(&lock, taker->place->fd, "l", LOCK_EXCLUSIVE, true), 0);
+    CHECK_EQ(lock_take(&lock, taker->place->fd, "l", LOCK_EXCLUSIVE, LOCK_WAIT), 0);
     (void)pthread_barrier_wait(taker->barrier); /* it has it */
     (void)pthread_barrier_wait(taker->barrier); /* others have looked */
     lock_release(&lock);
@@ -192,14 +192,14 @@ static void test_a_waiter_locks_the_new_file(void **state)
     struct taker taker = {.place = place, .barrier = &barrier};
     pthread_t thread;
     CHECK_EQ(pthread_barrier_init(&barrier, NULL, 2), 0);
-    CHECK_EQ(lock_take(&lock, place->fd, "l", LOCK_EXCLUSIVE, false), 0);
+    CHECK_EQ(lock_take(&lock, place->fd, "l", LOCK_EXCLUSIVE, LOCK_TRY), 0);
     CHECK_EQ(fstat(lock.fd, &status), 0);
     CHECK_EQ(pthread_create(&thread, NULL, take_and_hold, &taker), 0);
     while (!is_waited_for(status.st_ino))
         (void)sched_yield();
     lock_release(&lock);
     (void)pthread_barrier_wait(&barrier);
-    CHECK_EQ(lock_take(&other, place->fd, "l", LOCK_EXCLUSIVE, false), -EWOULDBLOCK);
+    CHECK_EQ(lock_take(&other, place->fd, "l", LOCK_EXCLUSIVE, LOCK_TRY), -EWOULDBLOCK);
     (void)pthread_barrier_wait(&barrier);
     CHECK_EQ(pthread_join(thread, NULL), 0);
     CHECK(!exists(place, "l"));
@@ -223,7 +223,7 @@ static void test_one_at_a_time(void **state)
         for (int k = 0; k < ROUNDS; k++) {
             struct lock lock = LOCK_INIT;
             uint32_t count = 0;
-            if (lock_take(&lock, place->fd, "l", LOCK_EXCLUSIVE, true) < 0 ||
+            if (lock_take(&lock, place->fd, "l", LOCK_EXCLUSIVE, LOCK_WAIT) < 0 ||
                 pread(fd, &count, sizeof(count), 0) != sizeof(count))
                 _exit(1);
             count++;
@@ -254,14 +254,14 @@ static void test_a_signal_ends_the_wait(void **state)
     const struct place *place = *state;
     struct lock lock = LOCK_INIT;
     struct lock other = LOCK_INIT;
-    CHECK_EQ(lock_take(&lock, place->fd, "l", LOCK_EXCLUSIVE, false), 0);
+    CHECK_EQ(lock_take(&lock, place->fd, "l", LOCK_EXCLUSIVE, LOCK_TRY), 0);
     struct sigaction action = {.sa_handler = on_alarm};
     struct sigaction old;
     CHECK_EQ(sigaction(SIGALRM, &action, &old), 0);
     /* Again and again: the first may come before the wait has begun. */
     const struct itimerval soon = {.it_value.tv_usec = 1000, .it_interval.tv_usec = 1000};
     CHECK_EQ(setitimer(ITIMER_REAL, &soon, NULL), 0);
-    int r = lock_take(&other, place->fd, "l", LOCK_EXCLUSIVE, true);
+    int r = lock_take(&other, place->fd, "l", LOCK_EXCLUSIVE, LOCK_WAIT);
     CHECK_EQ(setitimer(ITIMER_REAL, &(struct itimerval){0}, NULL), 0);
     CHECK_EQ(sigaction(SIGALRM, &old, NULL), 0);
     CHECK_EQ(r, -EINTR);

@@ -121,7 +121,7 @@ static void test_what_is_used_stays(void **state)
     AUTO_LOCK struct lock lock = LOCK_INIT;
     char name[SHA256_HEX_LENGTH + 8];
     (void)snprintf(name, sizeof(name), "use-%s", keys[2]);
-    assert_int_equal(lock_take(&lock, place->store->locks_fd, name, LOCK_SHARED, false), 0);
+    assert_int_equal(lock_take(&lock, place->store->locks_fd, name, LOCK_SHARED, LOCK_TRY), 0);
     assert_int_equal(gc_run(place->store, &evict_all, &result), 0);
     assert_int_equal(result.evicted, 1);
     assert_int_equal(result.spared, 2);
@@ -153,18 +153,18 @@ static void test_a_lock_that_rests(void **state)
     struct stat before;
     struct stat after;
     AUTO_LOCK struct lock other = LOCK_INIT;
-    assert_int_equal(lock_take(&lock, place->fd, "x", LOCK_SHARED, false), 0);
-    assert_int_equal(lock_take(&other, place->fd, "x", LOCK_EXCLUSIVE, false), -EWOULDBLOCK);
+    assert_int_equal(lock_take(&lock, place->fd, "x", LOCK_SHARED, LOCK_TRY), 0);
+    assert_int_equal(lock_take(&other, place->fd, "x", LOCK_EXCLUSIVE, LOCK_TRY), -EWOULDBLOCK);
     assert_int_equal(fstatat(place->fd, "x", &before, 0), 0);
-    assert_int_equal(lock_rest(&lock), 0);
+    assert_int_equal(lock_park(&lock), 0);
     assert_int_equal(fstatat(place->fd, "x", &after, 0), 0);
     assert_int_equal(before.st_ino, after.st_ino);
-    assert_int_equal(lock_wake(&lock), 0);
-    assert_int_equal(lock_rest(&lock), 0);
-    assert_int_equal(lock_take(&other, place->fd, "x", LOCK_EXCLUSIVE, false), 0);
-    assert_int_equal(lock_wake(&lock), -EWOULDBLOCK);
+    assert_int_equal(lock_unpark(&lock), 0);
+    assert_int_equal(lock_park(&lock), 0);
+    assert_int_equal(lock_take(&other, place->fd, "x", LOCK_EXCLUSIVE, LOCK_TRY), 0);
+    assert_int_equal(lock_unpark(&lock), -EWOULDBLOCK);
     lock_release(&other);
-    assert_int_equal(lock_wake(&lock), -ESTALE);
+    assert_int_equal(lock_unpark(&lock), -ESTALE);
     assert_true(lock.fd < 0);
 }
 
