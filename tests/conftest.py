@@ -82,7 +82,7 @@ def pytest_generate_tests(metafunc):
         return
     marker = metafunc.definition.get_closest_marker("on_mounts")
     names = marker.args if marker else ()
-    if metafunc.definition.get_closest_marker("on_each_mount"):
+    if not names and metafunc.definition.get_closest_marker("on_each_mount"):
         names = [name for name in VARIANTS if name != "default"]
     if names:
         metafunc.parametrize("variant", names, indirect=True)

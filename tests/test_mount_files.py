@@ -11,6 +11,7 @@ import pytest
 from support import libc
 from support.basics import MINTFS, eventually, fails, seeded, sha256
 from support.processes import Child
+from support.users import NOBODY, call_as
 
 pytestmark = pytest.mark.on_each_mount
 
@@ -361,32 +362,39 @@ def test_owners(session):
             os.chown(path, -1, 1234)
 
 
-def test_modes_are_checked(session, mount):
-    """By the kernel or by the daemon; root may do all."""
-    if os.geteuid() == 0:
-        return
-    path = session / "app.db"
-    path.chmod(0o400)
-    with fails("EACCES"):
-        os.open(path, os.O_RDWR)
-    with fails("EACCES"):
-        os.truncate(path, 0)
-    path.chmod(0o200)
-    with fails("EACCES"):
-        os.open(path, os.O_RDONLY)
-    (session / "folder").mkdir()
-    (session / "folder/file").touch()
-    (session / "folder").chmod(0o500)
-    for change in (
-        lambda: (session / "folder/new").touch(),
-        lambda: (session / "folder/file").unlink(),
-        lambda: (session / "folder/file").rename(session / "moved"),
-        lambda: path.rename(session / "folder/moved"),
-        lambda: os.link(path, session / "folder/linked"),
-    ):
+@pytest.mark.on_mounts("shared", "user")
+def test_modes_keep_their_owner_out(mount, key):
+    """The kernel checks them on a shared mount, the daemon on a user's own."""
+
+    def check():
+        session = mount.new(key, "of-a-user")
+        path = session / "app.db"
+        path.chmod(0o400)
         with fails("EACCES"):
-            change()
-    (session / "folder").chmod(0o700)
+            os.open(path, os.O_RDWR)
+        with fails("EACCES"):
+            os.truncate(path, 0)
+        path.chmod(0o200)
+        with fails("EACCES"):
+            os.open(path, os.O_RDONLY)
+        folder = session / "folder"
+        folder.mkdir()
+        (folder / "file").touch()
+        folder.chmod(0o500)
+        for change in (
+            lambda: (folder / "new").touch(),
+            lambda: (folder / "file").unlink(),
+            lambda: (folder / "file").rename(session / "moved"),
+            lambda: path.rename(folder / "moved"),
+            lambda: os.link(path, folder / "linked"),
+        ):
+            with fails("EACCES"):
+                change()
+        assert os.listdir(folder) == ["file"]
+        folder.chmod(0o700)
+
+    # Root passes every check of a mode, so another user runs it.
+    call_as(os.geteuid() or NOBODY, check)
 
 
 def test_setuid_goes_with_a_write(session):

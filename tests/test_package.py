@@ -74,9 +74,11 @@ def test_install_puts_all_in_place(installed, place):
     try_it(installed / "bin/mintfs", place)
 
 
+@pytest.mark.skipif(
+    BUILD.parent != ROOT or "asan" in BUILD.name,
+    reason="assert(3) names the sources by the paths that the compiler was given",
+)
 def test_nothing_installed_knows_the_checkout(installed):
-    if BUILD.parent != ROOT or "asan" in BUILD.name:
-        return  # assert(3) names a source as the compiler was told it
     subprocess.run(["strip", "-S", str(installed / "bin/mintfs")], check=True)
     for path in installed.rglob("*"):
         if path.is_file():

@@ -1,6 +1,7 @@
 """mintfs session new, ls and rm: the same answers from a mount and without one."""
 
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -15,6 +16,7 @@ import sqlalchemy
 
 from support import users
 from support.basics import IS_ROOT, eventually, sha256
+from support.catalogs import fake_key, make_template
 from support.databases import check, connected, pragma, value
 from support.mounts import mount_lines
 from support.stores import Store, make_home
@@ -116,17 +118,23 @@ def test_unknown_templates(backend, key):
     assert backend.ids() == []
 
 
-def test_a_beginning_that_several_have(backend):
-    keys = {}
-    for i in range(40):
-        made = backend.store.build("sh", "-c", f'echo {i} >"$0"', "{out}", name=None)
-        keys.setdefault(made[:1], []).append(made)
-    same = next(found for found in keys.values() if len(found) > 1)
-    common = os.path.commonprefix(same)
-    if len(common) >= 4:
-        assert common in backend.fail("session", "new", common, status=2)
-    said = backend.fail("session", "new", common[:1], status=3 if len(common) < 4 else 2)
-    assert said
+def test_a_short_key_that_fits_two_templates_is_refused(backend):
+    """Four digits are a short key; three are not."""
+    backend.run("ls")
+    numbers = {}
+    for number in itertools.count():
+        digits = fake_key(number)[:4]
+        if digits in numbers:
+            break
+        numbers[digits] = number
+    keys = [make_template(backend.store.path, found) for found in (numbers[digits], number)]
+    message = backend.fail("session", "new", digits, status=2)
+    assert all(key[:12] in message for key in keys)
+    assert digits[:3] in backend.fail("session", "new", digits[:3], status=3)
+    assert backend.ids() == []
+    longer = len(os.path.commonprefix(keys)) + 1
+    backend.new(keys[1][:longer], "one")
+    assert [row["key"] for row in backend.ls()] == [keys[1]]
 
 
 def test_bad_and_taken_ids(backend, key):
