@@ -1,4 +1,4 @@
-"""What tools/python/README.md shows is run as it stands there."""
+"""Every block of code in tools/python/README.md and docs/python.md runs as it is printed there."""
 
 import re
 import shutil
@@ -36,9 +36,12 @@ def test_orders(n):
 """
 
 
+PAGES = [PACKAGE / "README.md", PACKAGE.parents[1] / "docs/python.md"]
+
+
 def blocks() -> dict:
-    """The blocks of code that have a name, by it."""
-    text = (PACKAGE / "README.md").read_text(encoding="utf-8")
+    """The blocks of code, by the names in the comments above them."""
+    text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
     found = re.findall(r"<!-- (\S+) -->\n```\w+\n(.*?)```", text, re.DOTALL)
     assert len(dict(found)) == len(found) == len(re.findall(r"^```\w+$", text, re.MULTILINE))
     return dict(found)
