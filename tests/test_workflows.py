@@ -125,10 +125,12 @@ def test_what_the_action_promises():
     assert {"cache-hit", "key", "seconds-saved"} <= set(action["outputs"])
 
 
-WORKFLOWS = sorted(ROOT.glob("tests/projects/*/.*/workflows/*.yml"))
+WORKFLOWS = sorted(
+    [*ROOT.glob(".github/workflows/*.yml"), *ROOT.glob("tests/projects/*/.*/workflows/*.yml")]
+)
 
 
-@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.parts[-4])
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_workflows(path):
     check_workflow(load(path.read_text()))
 
