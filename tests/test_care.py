@@ -97,7 +97,7 @@ FITTING = [
 
 
 def test_everything_fits_the_terminal(copies):
-    """Except commands and words longer than a line, which nobody could copy in pieces."""
+    """But for words that are longer than a line, which nobody could copy in pieces, and commands."""
     copies.build_app()
     copies.build_app(name="a-name-of-some-length.for-the-unit-tests-of-the-shop", salt="2")
     copies.run("session", "new", "app")

@@ -9,6 +9,7 @@ import pytest
 from support import mounts
 from support.basics import IS_ROOT
 from support.databases import connected
+from support.stores import Store
 
 
 @pytest.fixture
