@@ -12,18 +12,17 @@ from pathlib import Path
 import pytest
 
 import mintfs
+from support.basics import MINTFS
 
 from .ways import PACKAGE
 
-ROOT = PACKAGE.parents[1]
 MODULES = sorted((PACKAGE / "mintfs").glob("*.py"))
 
 
-def test_one_version():
-    project = re.search(
-        r"project\(.*?\n\s*version: '([^']+)'", (ROOT / "meson.build").read_text(), re.S
-    )
-    assert mintfs.__version__ == project.group(1)
+def test_the_command_and_the_package_have_the_same_version():
+    done = subprocess.run([MINTFS, "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"mintfs {mintfs.__version__}\n"
+    assert re.fullmatch(r"[0-9]+\.[0-9]+\.[0-9]+", mintfs.__version__)
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: path.stem)
@@ -46,8 +45,8 @@ def test_python_3_9_can_read_it(module):
 
 STANDARD = {
     "_thread", "abc", "atexit", "builtins", "contextlib", "ctypes", "dataclasses", "fcntl", "hashlib",
-    "importlib", "io", "json", "mmap", "msvcrt", "os", "pathlib", "pwd", "re", "shutil", "signal",
-    "sqlite3", "stat", "subprocess", "sys", "tempfile", "threading", "time", "types", "typing", "urllib",
+    "importlib", "io", "json", "mmap", "msvcrt", "os", "pathlib", "pkgutil", "pwd", "re", "shutil",
+    "signal", "sqlite3", "stat", "subprocess", "sys", "tempfile", "threading", "time", "types", "typing", "urllib",
 }  # fmt: skip
 FRAMEWORKS = {
     "_recorder": ("pytest",),
@@ -108,7 +107,7 @@ def test_the_wheel(place):
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if name.startswith("mintfs/")}
         metadata = archive.read(f"mintfs-{mintfs.__version__}.dist-info/METADATA").decode()
-    assert names == {f"mintfs/{path.name}" for path in MODULES} | {"mintfs/py.typed"}
+    assert names == {f"mintfs/{path.name}" for path in MODULES} | {"mintfs/VERSION", "mintfs/py.typed"}
     assert "Requires-Python: >=3.9\n" in metadata and "Requires-Dist" not in metadata
     venv = [sys.executable, "-m", "venv", "--system-site-packages", "--without-pip"]
     subprocess.run([*venv, place / "venv"], check=True)

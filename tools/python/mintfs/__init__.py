@@ -9,6 +9,7 @@ removed in no time where the store is mounted, else a copy. Without the mintfs c
 Windows) the builder runs once per test run and databases are copies. See README.md.
 """
 
+from pkgutil import get_data as _get_data
 from sqlite3 import Connection as _Connection
 from typing import Any as _Any
 from typing import Optional as _Optional
@@ -25,7 +26,6 @@ from ._errors import (
     UsageError,
 )
 from ._template import template
-from ._version import VERSION as __version__
 
 __all__ = [
     "BuilderFailed",
@@ -44,6 +44,8 @@ __all__ = [
     "sealed",
     "template",
 ]
+
+__version__ = (_get_data(__name__, "VERSION") or b"").decode().strip()
 
 
 def database(template_key: _Optional[str] = None) -> Database:
