@@ -7,6 +7,10 @@
 #include <string.h>
 
 #include "fs/base/process.h"
+#include "fs/overlay/attributes.h"
+#include "fs/overlay/dirops.h"
+#include "fs/overlay/node.h"
+#include "fs/overlay/session_use.h"
 
 struct emptied {
     pthread_mutex_t mutex;

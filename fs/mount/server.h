@@ -17,8 +17,14 @@
 #include "fs/base/lock.h"
 #include "fs/mount/serve.h"
 #include "fs/mount/tree.h"
+#include "fs/overlay/attributes.h"
+#include "fs/overlay/dirops.h"
+#include "fs/overlay/fallocate.h"
+#include "fs/overlay/file_io.h"
+#include "fs/overlay/node.h"
 #include "fs/overlay/scratch.h"
 #include "fs/overlay/session.h"
+#include "fs/overlay/session_use.h"
 
 /* Requests that are counted, by what the kernel calls them. */
 /* clang-format off */

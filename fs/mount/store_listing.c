@@ -1,6 +1,7 @@
 #include "fs/mount/store_listing.h"
 
 #include <string.h>
+#include <sys/stat.h>
 
 #include "fs/base/hash.h"
 #include "fs/base/sha256.h"

@@ -11,7 +11,7 @@
 
 #include <stdint.h>
 
-#include "fs/overlay/session.h"
+#include "fs/overlay/dirops.h"
 #include "fs/store/store.h"
 
 struct listing;

@@ -32,6 +32,11 @@ static inline uint64_t block_round_up(uint64_t offset_bytes)
     return (offset_bytes + BLOCK_SIZE_BYTES - 1) / BLOCK_SIZE_BYTES * BLOCK_SIZE_BYTES;
 }
 
+static inline uint64_t min_u64(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
 void blockmap_free(struct blockmap *map);
 
 /* BLOCK_ABSENT where nothing was set. */

@@ -29,7 +29,11 @@
 #ifndef MINTFS_OVERLAY_CHANGELOG_FORMAT_H
 #define MINTFS_OVERLAY_CHANGELOG_FORMAT_H
 
-#include "fs/overlay/changelog.h"
+#include <stddef.h>
+#include <stdint.h>
+
+#include "fs/base/process.h"
+#include "fs/base/sha256.h"
 
 #define FRAME_MAGIC ((uint32_t)0x316c666d)      /* "mfl1": also the log's, of version 1 */
 #define LOG_MAGIC_2 ((uint32_t)0x326c666d)      /* "mfl2" */

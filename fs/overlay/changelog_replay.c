@@ -1,6 +1,5 @@
-/*
- * Reading change logs: they may be torn, damaged, of another version, or lie.
- */
+#include "fs/overlay/changelog_replay.h"
+
 #include <fcntl.h>
 #include <stddef.h>
 #include <string.h>
@@ -304,7 +303,7 @@ static int take_identity(const struct identity_record *record, void *context)
     return 0;
 }
 
-int changelog_summarize(int fd, bool header_only, struct log_summary *ret_summary)
+static int summarize(int fd, bool header_only, struct log_summary *ret_summary)
 {
     static const struct changelog_visitor visitor = {.header = take_header,
                                                      .identity = take_identity};
@@ -316,4 +315,14 @@ int changelog_summarize(int fd, bool header_only, struct log_summary *ret_summar
         return r;
     *ret_summary = summary;
     return 0;
+}
+
+int changelog_summarize(int fd, struct log_summary *ret_summary)
+{
+    return summarize(fd, false, ret_summary);
+}
+
+int changelog_summarize_header(int fd, struct log_summary *ret_summary)
+{
+    return summarize(fd, true, ret_summary);
 }

@@ -9,7 +9,10 @@
  *  2. directories from the root down, since new ones are known only behind their own record;
  *  3. files and links, whose directories are all known by now.
  */
-#include "fs/overlay/overlay_internal.h"
+#include "fs/overlay/compact.h"
+
+#include "fs/overlay/node_internal.h"
+#include "fs/overlay/session_log.h"
 
 struct compaction {
     struct session *session;
@@ -125,15 +128,36 @@ static int compact_held(struct session *session)
     return r;
 }
 
-int session_compact(struct session *session, bool force)
+int session_rewrite_log(struct session *session)
+{
+    (void)pthread_rwlock_wrlock(&session->changes);
+    (void)pthread_mutex_lock(&session->names);
+    int r = atomic_load(&session->discarded) ? 0 : compact_held(session);
+    (void)pthread_mutex_unlock(&session->names);
+    (void)pthread_rwlock_unlock(&session->changes);
+    return r;
+}
+
+int session_compact(struct session *session)
 {
     (void)pthread_rwlock_wrlock(&session->changes);
     (void)pthread_mutex_lock(&session->names);
     int r = 0;
     /* Several may have found it long, and one of them was first. */
-    if (!atomic_load(&session->discarded) && (force || changelog_is_long(session->log)))
+    if (!atomic_load(&session->discarded) && changelog_is_long(session->log))
         r = compact_held(session);
     (void)pthread_mutex_unlock(&session->names);
     (void)pthread_rwlock_unlock(&session->changes);
     return r;
+}
+
+void session_after_change(struct session *session)
+{
+    if (atomic_load(&session->discarded))
+        return;
+    /* A log that could not be made shorter is a long log: nothing is lost. */
+    if (changelog_is_long(session->log) && session_compact(session) < 0)
+        return;
+    if (atomic_load(&session->open_files) == 0)
+        changelog_rest(session->log);
 }

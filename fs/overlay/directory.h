@@ -22,7 +22,7 @@
 
 #include "fs/overlay/cookies.h"
 #include "fs/overlay/lower.h"
-#include "fs/overlay/session.h"
+struct node;
 
 struct dentry {
     struct cookie cookie; /* 0 for a whiteout */

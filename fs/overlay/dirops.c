@@ -2,9 +2,14 @@
  * What happens to names: each change is prepared (memory), recorded (the log), then applied, and
  * only the first two can fail.
  */
+#include "fs/overlay/dirops.h"
+
 #include <string.h>
 
-#include "fs/overlay/overlay_internal.h"
+#include "fs/overlay/compact.h"
+#include "fs/overlay/node_internal.h"
+#include "fs/overlay/session_log.h"
+#include "fs/overlay/session_use.h"
 
 #ifndef RENAME_NOREPLACE
 #define RENAME_NOREPLACE (1 << 0)
@@ -115,7 +120,7 @@ static int make_node(struct session *session, const struct node_new *how, struct
     if (S_ISLNK(how->mode)) {
         node->target = strdup(how->target);
         if (!node->target) {
-            node_free(node, false);
+            node_discard(node);
             return -ENOMEM;
         }
         node->size_bytes = strlen(how->target);
@@ -183,7 +188,7 @@ static int make_held(struct node *directory, const char *name, const struct node
         node_note_name(node, name);
         r = add_name(directory, name, node);
         if (r < 0) {
-            node_free(node, false);
+            node_discard(node);
             return r;
         }
     }

@@ -1,16 +1,14 @@
-/*
- * fallocate(2) of a copy-on-write file; the states of a block stand at the top of file_io.c.
- */
+#include "fs/overlay/fallocate.h"
+
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <unistd.h>
 
-#include "fs/overlay/overlay_internal.h"
-
-static uint64_t min_u64(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
+#include "fs/overlay/compact.h"
+#include "fs/overlay/extents.h"
+#include "fs/overlay/file_store.h"
+#include "fs/overlay/node_internal.h"
+#include "fs/overlay/session_log.h"
 
 /* Makes whole blocks read as zeros: recorded first, then given back. */
 static int drop_blocks(struct node *node, fileblock_t first, fileblock_t end)
@@ -49,7 +47,7 @@ static int drop_blocks(struct node *node, fileblock_t first, fileblock_t end)
     for (fileblock_t at = first; at < end;) {
         block_t block;
         uint32_t run = blockmap_run(&node->map, at, end - at, &block);
-        file_release_run(at, run, block, node);
+        extents_release_run(at, run, block, node);
         at += run;
     }
     blockmap_set(&node->map, first, zero_end - first, BLOCK_ZERO);

@@ -23,11 +23,19 @@
 #include <stdint.h>
 #include <sys/statvfs.h>
 
+#include "fs/overlay/dirops.h"
 #include "fs/overlay/lower.h"
 #include "fs/overlay/session.h"
 #include "fs/store/store.h"
 
 struct scratch;
+
+/*
+ * A discarded session has lost this name, which the kernel may remember: as long as it does, what
+ * was open under it keeps the session's storage, closed or not. True if the kernel will be told;
+ * then a reference to the directory is handed over. Locks are held: it only takes notes.
+ */
+typedef bool session_name_lost(struct node *directory, const char *name, void *context);
 
 struct scratch_options {
     const char *place;            /* a directory, or NULL for the store's own */

@@ -11,6 +11,8 @@
 #include "fs/overlay/roster.h"
 #include "fs/overlay/scratch_internal.h"
 #include "fs/overlay/scratch_registry.h"
+#include "fs/overlay/session_log.h"
+#include "fs/overlay/session_use.h"
 
 static const char marker_name[] = "mintfs-scratch";
 static const char unfinished_marker[] = ".mintfs-scratch."; /* see dir_write_file() */

@@ -9,8 +9,14 @@
 #include "fs/base/dir.h"
 #include "fs/base/io.h"
 #include "fs/base/log.h"
+#include "fs/overlay/changelog_replay.h"
+#include "fs/overlay/compact.h"
 #include "fs/overlay/roster.h"
 #include "fs/overlay/scratch_internal.h"
+#include "fs/overlay/session_internal.h"
+#include "fs/overlay/session_log.h"
+#include "fs/overlay/session_replay.h"
+#include "fs/overlay/session_use.h"
 
 struct lower_search {
     struct scratch *scratch;
@@ -46,8 +52,8 @@ static int drop_log(struct scratch *scratch, const char *name, const char *reaso
 {
     struct log_summary told;
     AUTO_FD int fd = changelog_open_to_read(scratch->logs_fd, name);
-    if (fd >= 0 && changelog_summarize(fd, false, &told) == 0 &&
-        session_id_is_valid(told.header.id) && sha256_is_hex(told.header.key))
+    if (fd >= 0 && changelog_summarize(fd, &told) == 0 && session_id_is_valid(told.header.id) &&
+        sha256_is_hex(told.header.key))
         log_info("discarded the session %s of template %.12s (%s/logs/%s): %s", told.header.id,
                  told.header.key, scratch->path, name, reason);
     else
@@ -307,7 +313,7 @@ static void rewrite_logs(struct scratch *scratch)
 {
     for (struct listed_session *listed = scratch->sessions; listed; listed = listed->hh.next) {
         struct session *session = listed->session;
-        if (session->rewrite_log && session_compact(session, true) < 0)
+        if (session->rewrite_log && session_rewrite_log(session) < 0)
             log_warning("cannot rewrite %s/logs/%016llx; the next mount tries again", scratch->path,
                         (unsigned long long)session->serial);
         session->rewrite_log = false;

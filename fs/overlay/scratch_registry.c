@@ -9,7 +9,7 @@
 #include "fs/base/lock.h"
 #include "fs/base/log.h"
 #include "fs/base/sha256.h"
-#include "fs/overlay/changelog.h"
+#include "fs/overlay/changelog_replay.h"
 #include "fs/overlay/roster.h"
 
 static const char directory[] = "scratches";
@@ -97,7 +97,9 @@ static int visit_log(int dirfd, const char *name, unsigned char type UNUSED, voi
         return 0;
     struct log_summary told;
     /* The key never changes. */
-    int r = fd < 0 ? fd : changelog_summarize(fd, !reading->at_rest, &told);
+    int r = fd < 0             ? fd
+            : reading->at_rest ? changelog_summarize(fd, &told)
+                               : changelog_summarize_header(fd, &told);
     if (r == -EPROTONOSUPPORT)
         return log_fail(r, "%s/logs/%s was written by a later mintfs; use that one",
                         reading->scratch, name);

@@ -5,6 +5,7 @@
 
 #include "fs/base/spawn.h"
 #include "fs/overlay/scratch_internal.h"
+#include "fs/overlay/session_log.h"
 
 enum { IDLE_SECONDS = 1 };
 

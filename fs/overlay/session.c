@@ -3,8 +3,10 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include "fs/base/io.h"
-#include "fs/overlay/overlay_internal.h"
+#include "fs/overlay/node_internal.h"
+#include "fs/overlay/session_internal.h"
+#include "fs/overlay/session_log.h"
+#include "fs/overlay/session_use.h"
 
 const char *session_id(const struct session *session)
 {
@@ -29,11 +31,6 @@ uint64_t session_bytes(const struct session *session)
 int64_t session_used_ns(const struct session *session)
 {
     return atomic_load_explicit(&session->used_ns, memory_order_relaxed);
-}
-
-void session_touch(struct session *session)
-{
-    atomic_store_explicit(&session->used_ns, session_lease_clock_ns(), memory_order_relaxed);
 }
 
 unsigned session_open_files(const struct session *session)
@@ -97,49 +94,6 @@ int session_new(const struct session_place *place, struct session **ret_session)
     }
     *ret_session = session;
     return 0;
-}
-
-void session_add_header(const struct session *session, struct frame *frame)
-{
-    struct session_header header = {.serial = session->serial,
-                                    .owner = session->owner,
-                                    .uid = session->uid,
-                                    .gid = session->gid};
-    struct template_record template;
-    struct identity_record identity = {.replaced = session->replaced, .lease = session->lease};
-    (void)snprintf(identity.id, sizeof(identity.id), "%s", session->id);
-    memcpy(header.boot_id, session->boot_id, sizeof(header.boot_id));
-    (void)snprintf(header.key, sizeof(header.key), "%s", session_key(session));
-    (void)snprintf(header.id, sizeof(header.id), "%s", session->id);
-    memcpy(template.digest, lower_digest(session->lower), sizeof(template.digest));
-    frame_add_header(frame, &header);
-    frame_add_template(frame, &template);
-    if (session->replaced || session->lease.ends_ns || session->lease.owner.pid)
-        frame_add_identity(frame, &identity);
-}
-
-int session_begin_log(struct session *session, int dirfd, const char *name, const char *boot_id)
-{
-    (void)snprintf(session->boot_id, sizeof(session->boot_id), "%s", boot_id);
-    AUTO_FRAME struct frame frame;
-    frame_init(&frame);
-    session_add_header(session, &frame);
-    node_add_whole(session->root, &frame);
-    int r = changelog_create(dirfd, name, &frame, &session->log);
-    if (r == 0)
-        changelog_rest(session->log);
-    return r;
-}
-
-int session_retire(struct session *session)
-{
-    /* Not while a compaction is about to put a new log in the old one's place. */
-    (void)pthread_rwlock_wrlock(&session->changes);
-    int r = changelog_unlink(session->log);
-    if (r == 0)
-        atomic_store(&session->discarded, true);
-    (void)pthread_rwlock_unlock(&session->changes);
-    return r;
 }
 
 static int change_identity(struct session *session, const struct identity_record *record)
@@ -238,71 +192,7 @@ void session_discard(struct session *session)
     for (node = LIST_FIRST(&session->nodes); node; node = next) {
         next = LIST_NEXT(node, all);
         if (node->refs == 0)
-            node_free(node, false);
+            node_discard(node);
     }
     (void)pthread_mutex_unlock(&session->names);
-}
-
-void session_free(struct session *session)
-{
-    (void)pthread_mutex_lock(&session->list->mutex);
-    LIST_REMOVE(session, all);
-    (void)pthread_mutex_unlock(&session->list->mutex);
-    while (!LIST_EMPTY(&session->nodes))
-        node_free(LIST_FIRST(&session->nodes), !atomic_load(&session->discarded));
-    changelog_close(session->log);
-    lower_release(session->lower);
-    lower_unref(session->lower);
-    pthread_rwlock_destroy(&session->changes);
-    pthread_mutex_destroy(&session->names);
-    free(session);
-}
-
-void session_unpin(struct session *session)
-{
-    if (atomic_fetch_sub(&session->pins, 1) == 1)
-        session_free(session);
-}
-
-int session_record(struct session *session, const struct frame *frame)
-{
-    if (atomic_load(&session->discarded))
-        return 0;
-    int r = changelog_append(session->log, frame);
-    if (r == -ENOSPC && blocks_make_room(session->blocks))
-        r = changelog_append(session->log, frame);
-    if ((r == -ENOSPC || r == -EDQUOT) && frame->frees && session_list_spend_reserve(session->list))
-        r = changelog_append(session->log, frame);
-    return r;
-}
-
-/* ---- what all sessions share ---- */
-
-enum { RESERVE_BYTES = 64 << 10 };
-
-bool session_list_spend_reserve(struct session_list *list)
-{
-    AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&list->mutex);
-    if (list->reserve_spent || list->reserve_fd < 0)
-        return false;
-    list->reserve_spent = true;
-    return io_ftruncate(list->reserve_fd, 0) == 0;
-}
-
-void session_list_refill_reserve(struct session_list *list)
-{
-    AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&list->mutex);
-    if (list->reserve_spent && list->reserve_fd >= 0)
-        list->reserve_spent = io_fallocate(list->reserve_fd, 0, 0, RESERVE_BYTES) < 0;
-}
-
-void session_after_change(struct session *session)
-{
-    if (atomic_load(&session->discarded))
-        return;
-    /* A log that could not be made shorter is a long log: nothing is lost. */
-    if (changelog_is_long(session->log) && session_compact(session, false) < 0)
-        return;
-    if (atomic_load(&session->open_files) == 0)
-        changelog_rest(session->log);
 }

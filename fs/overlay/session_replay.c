@@ -3,14 +3,19 @@
  * tree. Links are counted at the end, by a walk from the root: what it does not come to is dropped,
  * and what remains claims its blocks.
  */
+#include "fs/overlay/session_replay.h"
+
 #include <fcntl.h>
 #include <string.h>
 
 #include "fs/base/hash.h"
 #include "fs/base/io.h"
 #include "fs/base/log.h"
-#include "fs/overlay/overlay_internal.h"
-#include "fs/overlay/scratch.h"
+#include "fs/overlay/changelog_replay.h"
+#include "fs/overlay/extents.h"
+#include "fs/overlay/node_internal.h"
+#include "fs/overlay/session_internal.h"
+#include "fs/overlay/session_use.h"
 
 struct known {
     uint32_t number;
@@ -370,7 +375,7 @@ static int finish_tree(struct session *session)
     for (node = LIST_FIRST(&session->nodes); node; node = next) {
         next = LIST_NEXT(node, all);
         if (node->nlink == 0)
-            node_free(node, true);
+            node_free(node);
         else if (node_is_directory(node))
             count_names(node);
         else
@@ -393,7 +398,7 @@ static void claim_run(fileblock_t at, uint32_t count, block_t block, void *conte
     if (claim->error || block >= BLOCK_LIMIT)
         return;
     const struct session *session = claim->node->session;
-    struct block_tag tag = node_tag(claim->node, at);
+    struct block_tag tag = extents_tag(claim->node, at);
     claim->error = session->rewrite_log
                        ? blocks_adopt(session->blocks, block, count, &tag, &claim->recovery->rival)
                        : blocks_claim(session->blocks, block, count, &tag);

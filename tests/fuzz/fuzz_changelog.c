@@ -10,7 +10,10 @@
 
 #include "fs/base/io.h"
 #include "fs/overlay/changelog_format.h"
+#include "fs/overlay/changelog_record.h"
+#include "fs/overlay/node_internal.h"
 #include "fs/overlay/overlay_internal.h"
+#include "fs/overlay/session_replay.h"
 #include "tests/fuzz/fuzz.h"
 
 static const struct sample samples[] = {

@@ -20,7 +20,14 @@
 
 #include "fs/base/cleanup.h"
 #include "fs/base/sha256.h"
+#include "fs/overlay/attributes.h"
+#include "fs/overlay/dirops.h"
+#include "fs/overlay/fallocate.h"
+#include "fs/overlay/file_io.h"
+#include "fs/overlay/node.h"
 #include "fs/overlay/scratch.h"
+#include "fs/overlay/session.h"
+#include "fs/overlay/session_use.h"
 #include "fs/store/manifest.h"
 #include "fs/store/store.h"
 

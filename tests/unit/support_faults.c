@@ -3,6 +3,7 @@
 #include <zlib.h>
 
 #include "fs/base/io.h"
+#include "fs/overlay/changelog_record.h"
 #include "fs/overlay/overlay_internal.h"
 
 const struct sample fault_samples[FAULT_SAMPLES] = {

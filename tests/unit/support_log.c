@@ -6,6 +6,9 @@
 
 #include "fs/base/dir.h"
 #include "fs/base/io.h"
+#include "fs/overlay/changelog.h"
+#include "fs/overlay/changelog_record.h"
+#include "fs/overlay/changelog_replay.h"
 
 /* ---- what a log tells, as text ---- */
 

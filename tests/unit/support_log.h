@@ -7,6 +7,7 @@
 #include "tests/unit/support.h"
 
 #include "fs/overlay/changelog.h"
+#include "fs/overlay/changelog_record.h"
 
 /* What a visitor was told, a line a record. */
 struct story {

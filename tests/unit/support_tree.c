@@ -4,6 +4,7 @@
 
 #include "fs/base/dir.h"
 #include "fs/base/io.h"
+#include "fs/overlay/changelog_record.h"
 #include "fs/overlay/overlay_internal.h"
 
 static const struct sample samples[] = {

@@ -10,7 +10,12 @@
 #include "fs/base/dir.h"
 #include "fs/base/io.h"
 #include "fs/overlay/changelog_format.h"
+#include "fs/overlay/changelog_record.h"
+#include "fs/overlay/compact.h"
 #include "fs/overlay/overlay_internal.h"
+#include "fs/overlay/session_internal.h"
+#include "fs/overlay/session_log.h"
+#include "fs/overlay/session_replay.h"
 
 /* As in changelog_format.h: changes some of a frame's payload, and makes its sums right. */
 static void mutate(struct rng *rng, char *bytes, size_t size, uint64_t owner)
@@ -139,7 +144,7 @@ static int try_log(const struct place *place, struct lower *lower, const char *b
         struct node *root = session->root;
         node_ref(root);
         walk_tree(root, rng, 0);
-        CHECK_EQ(session_compact(session, true), 0);
+        CHECK_EQ(session_rewrite_log(session), 0);
         node_unref(root, 1);
         CHECK_EQ(session_retire(session), 0);
         session_discard(session);
@@ -175,7 +180,7 @@ static void make_eventful(const struct world *world)
         if (half == 0) {
             CHECK_EQ(session_rename(d, "e", root, "e", 0), 0);
             CHECK_EQ(session_rename(d, "g", made, "g", 0), 0);
-            CHECK_EQ(session_compact(node_session(root), true), 0);
+            CHECK_EQ(session_rewrite_log(node_session(root)), 0);
         } else {
             CHECK_EQ(session_rename(root, "e", root, "d", 2), 0);
             CHECK_EQ(session_unlink(made, "file"), 0);

@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 
 #include "fs/base/io.h"
+#include "fs/overlay/compact.h"
 #include "fs/overlay/overlay_internal.h"
 
 enum { FILES = 4, LARGE = 3 << 20, SMALL = 200000, CALLS = 10000 };
@@ -234,7 +235,7 @@ static void reopen(struct world *world)
 
 static void compact(struct world *world)
 {
-    CHECK_EQ(session_compact(node_session(world->root), true), 0);
+    CHECK_EQ(session_rewrite_log(node_session(world->root)), 0);
 }
 
 /* ---- running ---- */

@@ -7,6 +7,8 @@
 
 #include "fs/base/dir.h"
 #include "fs/base/io.h"
+#include "fs/overlay/changelog.h"
+#include "fs/overlay/changelog_record.h"
 
 static void test_round_trip(void **state)
 {

@@ -7,6 +7,8 @@
 
 #include "fs/base/dir.h"
 #include "fs/base/io.h"
+#include "fs/overlay/changelog.h"
+#include "fs/overlay/changelog_record.h"
 
 /* A killed daemon leaves the beginning of what it wrote. */
 static void test_torn_tail(void **state)

@@ -8,7 +8,9 @@
 
 #include "fs/base/dir.h"
 #include "fs/base/io.h"
+#include "fs/overlay/changelog.h"
 #include "fs/overlay/changelog_format.h"
+#include "fs/overlay/changelog_record.h"
 #include "fs/overlay/overlay_internal.h"
 
 static struct session_header header_for(const struct world *world, uint64_t serial, const char *id)

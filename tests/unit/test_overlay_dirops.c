@@ -6,6 +6,8 @@
 
 #include <linux/fs.h>
 
+#include "fs/overlay/changelog_record.h"
+#include "fs/overlay/compact.h"
 #include "fs/overlay/overlay_internal.h"
 
 static const struct sample samples[] = {
@@ -98,7 +100,7 @@ static void test_exchanged_directories_come_back(void **state)
         CHECK_EQ(ino_at(&small, "n0/n1", 3), n2);
         CHECK(ino_at(&small, "n0/n2/n0/n2/n0", 1));
         if (round == 1)
-            CHECK_EQ(session_compact(node_session(small.root), true), 0);
+            CHECK_EQ(session_rewrite_log(node_session(small.root)), 0);
         small_reopen(&small);
     }
     small_end(&small);
@@ -132,7 +134,7 @@ static void test_moved_out_of_what_is_gone(void **state)
         CHECK_EQ(ino_at(&small, "n0/n1", 1), 0);
         CHECK(ino_at(&small, "n0", 3));
         if (round != 2)
-            CHECK_EQ(session_compact(node_session(small.root), true), 0);
+            CHECK_EQ(session_rewrite_log(node_session(small.root)), 0);
         small_reopen(&small);
     }
     /* The last name gone, nothing is left of it. */
@@ -189,7 +191,7 @@ static void test_owner_of_template_files(void **state)
         check_owner(&small, "n0/n0", geteuid(), getegid());
         check_owner(&small, "n2", geteuid(), getegid());
         if (round)
-            CHECK_EQ(session_compact(node_session(small.root), true), 0);
+            CHECK_EQ(session_rewrite_log(node_session(small.root)), 0);
         small_reopen(&small);
     }
     small_end(&small);

@@ -11,6 +11,7 @@
 
 #include "fs/base/dir.h"
 #include "fs/base/io.h"
+#include "fs/overlay/compact.h"
 #include "fs/overlay/overlay_internal.h"
 
 enum {
@@ -259,7 +260,7 @@ static void change_file(struct node *root, struct rng *rng)
     else
         write_units(node, rng);
     if (rng_chance(rng, 3))
-        CHECK_EQ(session_compact(node_session(root), true), 0);
+        CHECK_EQ(session_rewrite_log(node_session(root)), 0);
     node_unref(node, 1);
 }
 

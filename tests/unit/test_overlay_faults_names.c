@@ -3,6 +3,7 @@
  */
 #include "tests/unit/support_faults.h"
 
+#include "fs/overlay/compact.h"
 #include "fs/overlay/overlay_internal.h"
 
 /* ---- names ---- */
@@ -108,7 +109,7 @@ static void make_eventful(struct world *world)
 
 static int act_compact(struct world *world)
 {
-    return session_compact(node_session(world->root), true);
+    return session_rewrite_log(node_session(world->root));
 }
 
 static void test_names(void **state)

@@ -6,6 +6,7 @@
 
 #include <linux/falloc.h>
 
+#include "fs/overlay/compact.h"
 #include "fs/overlay/overlay_internal.h"
 
 static const struct sample samples[] = {
@@ -187,7 +188,7 @@ static void test_the_largest_file(void **state)
         CHECK_EQ(file_read(node, bytes, sizeof(bytes), size - 10), 10);
         CHECK(!memcmp(bytes, "\0\0\0the end", 10));
         CHECK_EQ(session_bytes(node_session(node)), BLOCK_SIZE_BYTES);
-        CHECK_EQ(session_compact(node_session(node), true), 0);
+        CHECK_EQ(session_rewrite_log(node_session(node)), 0);
         node_unref(node, 1);
         node_unref(small.root, 1);
         scratch_close(small.scratch);

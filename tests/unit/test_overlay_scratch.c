@@ -9,6 +9,7 @@
 
 #include "fs/base/dir.h"
 #include "fs/base/io.h"
+#include "fs/overlay/compact.h"
 #include "fs/overlay/overlay_internal.h"
 
 /* ---- one daemon at a time ---- */
@@ -227,7 +228,7 @@ static void test_reset_keeps_the_id(void **state)
         session_get_lease(node_session(root), &lease);
         CHECK_EQ(lease.ends_ns, INT64_C(4000000000000000000));
         if (round == 1)
-            CHECK_EQ(session_compact(node_session(root), true), 0);
+            CHECK_EQ(session_rewrite_log(node_session(root)), 0);
         node_unref(root, 1);
         world_reopen(&world);
     }
@@ -304,7 +305,7 @@ static void be_a_victim(void *context)
         (void)snprintf(former, sizeof(former), "at%u", number - 1);
         CHECK_EQ(session_rename(root, former, root, name, 0), 0);
         if (number % 16 == 0)
-            CHECK_EQ(session_compact(node_session(root), true), 0);
+            CHECK_EQ(session_rewrite_log(node_session(root)), 0);
         CHECK_EQ(write(victim->told[1], &number, sizeof(number)), sizeof(number));
     }
 }

@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 
+#include "fs/overlay/compact.h"
 #include "fs/overlay/overlay_internal.h"
 
 enum { THREADS = 64, THREAD_CALLS = 150 };
@@ -52,7 +53,7 @@ static void *work_in_own_session(void *context)
             CHECK(there >= 0 && memcmp(bytes, worker->bytes + offset, (size_t)there) == 0);
         }
         if (rng_chance(&rng, 2))
-            CHECK_EQ(session_compact(node_session(root), true), 0);
+            CHECK_EQ(session_rewrite_log(node_session(root)), 0);
     }
     file_check(node, worker->bytes, worker->size);
     node_unref(node, 1);
@@ -163,7 +164,8 @@ static void crowd_names(struct node *root, struct rng *rng)
         break;
     }
     default:
-        r = session_compact(node_session(root), rng_chance(rng, 20));
+        r = rng_chance(rng, 20) ? session_rewrite_log(node_session(root))
+                                : session_compact(node_session(root));
         break;
     }
     CHECK(r <= 0 && r != -EBADMSG && r != -EIO);

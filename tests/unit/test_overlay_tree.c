@@ -11,6 +11,8 @@
 
 #include "fs/base/dir.h"
 #include "fs/base/io.h"
+#include "fs/overlay/compact.h"
+#include "fs/overlay/node_internal.h"
 #include "fs/overlay/overlay_internal.h"
 
 /* ---- places for the calls ---- */
@@ -390,7 +392,7 @@ static void reopen(struct world *world)
 static void compact(struct world *world)
 {
     trace(world, 0, "compact");
-    CHECK_EQ(session_compact(node_session(world->root), true), 0);
+    CHECK_EQ(session_rewrite_log(node_session(world->root)), 0);
 }
 
 /* ---- running ---- */

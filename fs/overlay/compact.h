@@ -1,0 +1,16 @@
+/*
+ * Keeps a session's log short: its whole state, as one frame, replaces a log that has grown long.
+ */
+#ifndef MINTFS_OVERLAY_COMPACT_H
+#define MINTFS_OVERLAY_COMPACT_H
+
+#include "fs/overlay/overlay_internal.h"
+
+/* Compacts the log if it is long. */
+MUST_CHECK int session_compact(struct session *session);
+/* Writes the log again, however short it is. */
+MUST_CHECK int session_rewrite_log(struct session *session);
+/* After each change, with no lock held: compacts the log if it is long, and rests it. */
+void session_after_change(struct session *session);
+
+#endif

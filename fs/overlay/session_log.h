@@ -1,0 +1,25 @@
+/*
+ * What a session writes to its change log, and the reserve that lets removals be recorded on a full
+ * disk.
+ */
+#ifndef MINTFS_OVERLAY_SESSION_LOG_H
+#define MINTFS_OVERLAY_SESSION_LOG_H
+
+#include "fs/overlay/overlay_internal.h"
+
+/* Adds what begins each log of the session. */
+void session_add_header(const struct session *session, struct frame *frame);
+/* Begins the log of a new session, the file NAME below dirfd. */
+MUST_CHECK int session_begin_log(struct session *session, int dirfd, const char *name,
+                                 const char *boot_id);
+/* Removes the log: from then on the session does not exist. Nothing has changed on an error. */
+MUST_CHECK int session_retire(struct session *session);
+/* Appends unless the session is discarded. session.changes held, shared. */
+MUST_CHECK int session_record(struct session *session, const struct frame *frame);
+
+/* Takes the reserve; false if it is spent already. */
+bool session_list_spend_reserve(struct session_list *list);
+/* Sets it aside again, if there is room. */
+void session_list_refill_reserve(struct session_list *list);
+
+#endif
