@@ -46,7 +46,7 @@ BEGAN = time.monotonic()
 
 TEST_SECONDS = 3600 if SANITIZED else 1800
 
-# Whoever started us (nohup, a shell's "&") may have these ignored, and a shell cannot trap them then.
+# The parent (nohup, a shell's "&") may have set these to be ignored; a shell cannot trap them then.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 

@@ -1,4 +1,4 @@
-"""Whole jobs of tools/action where machines are odd: each of its steps in order, cold and then warm."""
+"""Whole jobs of tools/action on unusual machines: each step in order, cold and then warm."""
 
 import os
 import shutil

@@ -97,7 +97,7 @@ FITTING = [
 
 
 def test_everything_fits_the_terminal(copies):
-    """But for words that are longer than a line, which nobody could copy in pieces, and commands."""
+    """Except commands and words longer than a line, which nobody could copy in pieces."""
     copies.build_app()
     copies.build_app(name="a-name-of-some-length.for-the-unit-tests-of-the-shop", salt="2")
     copies.run("session", "new", "app")

@@ -17,8 +17,8 @@ KEY = r"(?m)^[0-9a-f]{64}$"
 LAST_BUILD = r"^mintfs: app: no mintfs.conf here has a section \[app\]: .* \([0-9a-f]{12}\)\n$"
 SPEC = ["--exclude", "*.md", "--env", "SEED", "--salt", "s", "--root", ".", "--as", "text"]
 
-# What runs, in a directory with inputs in "in", a template "app" and a session "one" of it; and what
-# it says, on whichever stream.
+# Commands that run in a directory with inputs in "in", a template "app" and a session "one" of it;
+# and what they print, on either stream.
 GOOD = [
     (["key", "-i", "in", "-x", "*.md", "-e", "SEED", *BUILDER], KEY),
     (["key", "--input", "in", *SPEC, "--file", "x.db", *BUILDER], KEY),

@@ -41,7 +41,7 @@ def timed(store, *args) -> str:
 
 @pytest.fixture
 def big_store(store):
-    """In memory where there is room: making and removing ten thousand takes minutes on some disks."""
+    """In memory if there is room: on some disks ten thousand take minutes to make and remove."""
     room = os.statvfs("/dev/shm")
     if room.f_bavail * room.f_frsize < 400 << 20 or not os.access("/dev/shm", os.W_OK):
         yield store

@@ -9,7 +9,6 @@ import pytest
 from support import mounts
 from support.basics import IS_ROOT
 from support.databases import connected
-from support.stores import Store
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""One text for `mintfs help`, the man pages and completion: they say the same, of the same commands."""
+"""`mintfs help`, the man pages and completion have one source, and agree on the commands."""
 
 import re
 import shutil

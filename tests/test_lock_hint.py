@@ -1,4 +1,4 @@
-"""The hint that a lock file is not among the inputs: with a build that runs, and never with a hit."""
+"""The hint that a lock file is not among the inputs: printed if a builder runs, not on a hit."""
 
 import pytest
 

@@ -394,7 +394,7 @@ def test_a_dead_mount_of_others_is_not_touched(fuse, store, kind, uid):
 
 @needs_root
 def test_the_default_place_under_a_dead_mount_of_another_user(fuse):
-    """He made the directory, and lets all in: neither his mount nor his directory is taken for ours."""
+    """The other user made the directory, open to all: neither it nor the mount counts as ours."""
     home = Path(tempfile.mkdtemp(prefix="m-", dir="/var/tmp"))
     point = Path("/tmp/mintfs-0")
     namespace = users.Namespace(home, "mount -t tmpfs -o mode=1777 tmpfs /tmp", uid=0)

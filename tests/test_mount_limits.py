@@ -138,7 +138,7 @@ def queue_signals(count):
 @pytest.mark.parametrize("limit", [0, 20], ids=["none", "used-by-another"])
 @pytest.mark.parametrize("uring", [False, True], ids=["device", "uring"])
 def test_a_daemon_ends_where_no_signal_can_be_queued(fuse, store, key, limit, uring):
-    """libfuse cancels its threads by a real-time signal, which takes an entry in the user's queue."""
+    """libfuse cancels its threads with a real-time signal, which needs room in the user's queue."""
     options = ["-o", "grace=0" if uring else "grace=0,no_io_uring"]
     if uring and not os.access(ENABLE_URING, os.W_OK):
         pytest.skip("only root can turn io_uring on for FUSE, where the kernel has it")

@@ -8,11 +8,11 @@ import time
 
 import pytest
 
-from support.basics import IS_ROOT, eventually, fails, is_alive
+from support.basics import IS_ROOT, fails, is_alive
 from support.mounts import Daemon, Mount, mount_lines
 from support.processes import Child
 from support.stores import Store, binary_for_all, make_home
-from support.users import NOBODY, Namespace, as_user
+from support.users import NOBODY, Namespace
 
 DEAD = ("ENOTCONN", "ECONNABORTED", "ECANCELED")
 

@@ -1,4 +1,4 @@
-"""Directories that change while they are read: a reader comes to the end, and sees what stays once."""
+"""Directories that change while they are read: readers end, and see each lasting entry once."""
 
 import ctypes
 import json

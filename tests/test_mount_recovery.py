@@ -1,4 +1,4 @@
-"""A session whose template or log cannot be read is not lost: it is back when that can be read again."""
+"""A session whose template or log cannot be read is not lost: it is back when they can be read."""
 
 import json
 import os

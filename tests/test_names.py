@@ -1,4 +1,4 @@
-"""What a name means: the section of the mintfs.conf in force, its inputs checked; else the last build."""
+"""What a name means: its section of the mintfs.conf in force, else the last build under it."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""What belongs to whom: leftovers that people remove, what root left, what a builder's container left."""
+"""Leftovers of several owners: users, root, and a builder's container."""
 
 import errno
 import json
@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from support.basics import IS_ROOT, needs_root
+from support.basics import needs_root
 from support.checkouts import rows, shell
 
 
@@ -171,7 +171,7 @@ def test_a_template_of_roots_that_can_be_read_is_used(ordinary):
 
 
 def build_with_root(project, script, status=0):
-    """Builds with a builder that waits for root, who runs the script in {dir}, as a container would."""
+    """Builds with a builder for which root runs the script in {dir}, as a container would."""
     hand = project.root / "hand"
     os.mkfifo(hand)
     hand.chmod(0o666)

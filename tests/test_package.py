@@ -20,7 +20,7 @@ BUILD = MINTFS.parent
 
 
 def full(test):
-    """Not there at all without MINTFS_TEST_FULL=1: such a test is not skipped, it is another run."""
+    """Collected only with MINTFS_TEST_FULL=1: otherwise it is not skipped but absent."""
     return test if os.environ.get("MINTFS_TEST_FULL") == "1" else None
 
 

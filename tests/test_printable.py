@@ -9,7 +9,7 @@ import pytest
 from support.care import in_terminal
 from support.checkouts import shell
 
-# An escape, a C1 control sequence, an override, an isolate, a separator of lines, bytes that are no UTF-8.
+# An escape, a C1 control sequence, an override, an isolate, a line separator, and invalid UTF-8.
 EVIL = b"a\x1b[31m\xc2\x9b31m\xe2\x80\xae\xe2\x81\xa6\xe2\x80\xa8\xff\x9bz"
 NAME = os.fsdecode(EVIL)
 
@@ -20,7 +20,7 @@ def check(text):
 
 
 def commands_that_show_it(store):
-    """Each with its status; a store at such a path, with such a session, builder, file and input."""
+    """Each with its status. The store's path, session, builder, file and input have such names."""
     key = store.key
     yield 0, "ls"
     yield 0, "show", key

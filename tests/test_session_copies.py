@@ -262,7 +262,7 @@ def test_a_copy_that_a_killed_command_left_is_no_session(copies):
 
 
 def test_a_limit_on_file_sizes(copies):
-    """It is an error with a message, and leaves nothing; a builder is ended by its signal as ever."""
+    """It is an error with a message, and leaves nothing; a builder still ends by its signal."""
     limit = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20))}
     large = ("sh", "-c", 'head -c 4M /dev/zero >"$0"; echo $? >&2', "{out}")
     assert "\n153\n" in "\n" + copies.run("build", "--salt", "1", "--", *large, **limit).stderr

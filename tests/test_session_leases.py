@@ -276,7 +276,7 @@ def test_the_lock_of_an_unseen_owner(copies, key, lock):
 
 
 def test_what_another_boot_or_version_wrote(copies, key):
-    """Another boot, or another machine, has its own processes; a lock is not to be seen from there."""
+    """Another boot or machine has its own processes, and cannot see a lock of this one."""
     boot = new_copy(copies, "--owner", os.getpid(), key, "boot")
     rewrite(boot, lambda words: words.__setitem__(2, "0" * 36))
     rewrite(boot, lambda words: words.__setitem__(5, "999999999"))

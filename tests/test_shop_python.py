@@ -1,4 +1,4 @@
-"""The shop moved onto the Python package, driven by its own nox: mounted, copied, and with no binary."""
+"""The shop moved onto the Python package, run by its own nox: mounted, copied, with no command."""
 
 import pytest
 

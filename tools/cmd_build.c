@@ -4,52 +4,16 @@
 #include <stdio.h>
 
 #include "fs/base/interrupt.h"
-#include "fs/base/log.h"
-#include "fs/client/gc_policy.h"
-#include "fs/store/build.h"
-#include "fs/store/export_file.h"
+#include "fs/client/ensure_template.h"
 #include "fs/store/store.h"
-#include "fs/store/template.h"
 #include "tools/command.h"
 #include "tools/spec_options.h"
-
-static int place(const struct store *store, const char *key, const char *path)
-{
-    AUTO_TEMPLATE struct template *template = NULL;
-    int r = template_open(store, key, &template);
-    if (r == -ENOENT)
-        return -EAGAIN;
-    return r < 0 ? r : export_file(template, path);
-}
-
-/* Somebody's gc may have evicted it again: then it is built again, a few times. */
-static int build_and_place(struct store *store, const struct spec_request *request,
-                           struct build_result *ret_result)
-{
-    enum { TRIES = 5 };
-    int r = -EAGAIN;
-    for (int i = 0; r == -EAGAIN && i < TRIES; i++) {
-        r = build_template(store, request->spec, ret_result);
-        if (r < 0)
-            return r;
-        r = request->to ? place(store, ret_result->key, request->to) : 0;
-    }
-    if (r == -EAGAIN)
-        return log_fail(ENOENT, "template %s is evicted again and again", ret_result->key);
-    return r;
-}
 
 static int run(const struct spec_request *request, struct build_result *ret_result)
 {
     AUTO_STORE struct store *store = NULL;
     int r = store_open(&store);
-    if (r == 0 && request->to)
-        r = export_check(store, request->to);
-    if (r == 0)
-        r = build_and_place(store, request, ret_result);
-    if (r == 0 && !ret_result->was_hit)
-        gc_policy_after_build(store, ret_result->key);
-    return r;
+    return r < 0 ? r : ensure_template(store, request->spec, request->to, ret_result);
 }
 
 int cmd_build(int argc, char **argv)

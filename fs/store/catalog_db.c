@@ -19,16 +19,14 @@
 #include <string.h>
 
 #include "fs/base/clock.h"
-#include "fs/base/dir.h"
 #include "fs/base/io.h"
 #include "fs/base/lock.h"
 #include "fs/base/log.h"
-#include "fs/base/sha256.h"
 #include "fs/store/catalog.h"
 #include "fs/store/fingerprint.h"
 #include "fs/store/pin.h"
 #include "fs/store/sqlite_path.h"
-#include "fs/store/template.h"
+#include "fs/store/template_dir.h"
 
 enum { APPLICATION_ID = 0x6d696e74, SCHEMA_VERSION = 1 };
 
@@ -343,24 +341,14 @@ struct rebuild {
     size_t count;
 };
 
-static int enter_template(int templates_fd, const char *key, unsigned char type UNUSED,
-                          void *context)
+static int enter_template(const char *key, const char *same UNUSED, void *context)
 {
     struct rebuild *rebuild = context;
-    if (!sha256_is_hex(key))
-        return 0;
-    AUTO_FD int fd = io_openat(templates_fd, key, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-    if (fd < 0)
-        return 0;
-    AUTO_FREE char *shown = NULL;
     AUTO_MANIFEST struct manifest *manifest = NULL;
-    if (asprintf(&shown, "%s/v1/templates/%s", rebuild->store->path, key) < 0) {
-        shown = NULL;
-        return -ENOMEM;
-    }
-    /* A damaged manifest is said; its template stays out. */
-    if (manifest_read(fd, shown, &manifest) < 0 || strcmp(manifest->key, key) != 0)
-        return 0;
+    int r = template_read_manifest(rebuild->store, key, &manifest);
+    /* A damaged manifest has been logged; its template is left out. */
+    if (r < 0)
+        return r == -ENOMEM ? r : 0;
     rebuild->count++;
     return catalog_db_enter(rebuild->db, rebuild->store, manifest, FINGERPRINT_NONE);
 }
@@ -373,7 +361,7 @@ static int fill(struct rebuild *rebuild, sqlite3 *db)
         r = catalog_db_error(sqlite3_exec(db, schema, NULL, NULL, NULL));
     rebuild->db = db;
     if (r == 0)
-        r = dir_each(rebuild->store->templates_fd, enter_template, rebuild);
+        r = template_each_key(rebuild->store, enter_template, rebuild);
     if (r == 0)
         r = catalog_db_error(sqlite3_exec(db, "COMMIT", NULL, NULL, NULL));
     return r;

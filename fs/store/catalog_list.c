@@ -6,7 +6,7 @@
 
 #include "fs/store/catalog_db.h"
 #include "fs/store/catalog_internal.h"
-#include "fs/store/template.h"
+#include "fs/store/template_dir.h"
 
 static void listing_clear(struct key_listing *listing)
 {

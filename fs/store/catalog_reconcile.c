@@ -1,17 +1,15 @@
 /*
  * The catalog brought in line with the store.
  */
-#include <fcntl.h>
 #include <sqlite3.h>
 #include <string.h>
 
-#include "fs/base/io.h"
 #include "fs/base/lock.h"
 #include "fs/base/strlist.h"
 #include "fs/store/build_leftovers.h"
 #include "fs/store/catalog_db.h"
 #include "fs/store/catalog_internal.h"
-#include "fs/store/template.h"
+#include "fs/store/template_dir.h"
 
 static int compare_rows(const void *a, const void *b)
 {
@@ -49,17 +47,11 @@ struct entering {
 
 static int enter_key(sqlite3 *db, struct entering *entering, const char *key)
 {
-    AUTO_FREE char *shown = NULL;
     AUTO_MANIFEST struct manifest *manifest = NULL;
-    if (asprintf(&shown, "%s/v1/templates/%s", entering->store->path, key) < 0) {
-        shown = NULL;
-        return -ENOMEM;
-    }
-    AUTO_FD int fd =
-        io_openat(entering->store->templates_fd, key, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-    /* A damaged manifest is said; `verify` deals with it. */
-    if (fd < 0 || manifest_read(fd, shown, &manifest) < 0 || strcmp(manifest->key, key) != 0)
-        return 0;
+    int r = template_read_manifest(entering->store, key, &manifest);
+    /* A damaged manifest has been logged; `mintfs verify --repair` evicts its template. */
+    if (r < 0)
+        return r == -ENOMEM ? r : 0;
     entering->entered++;
     return catalog_db_enter(db, entering->store, manifest, FINGERPRINT_NONE);
 }

@@ -194,7 +194,8 @@ static int run_pass(struct pass *pass, bool by_size)
         }
         if (batch.count == 0)
             break;
-        r = gc_batch_evict(&batch, options, false);
+        r = gc_batch_evict(&batch, options->uses,
+                           options->dry_run ? GC_BATCH_DRY_RUN : GC_BATCH_UNUSED);
         if (r == 0)
             account(options, &batch, &pass->total, pass->result);
         if (r == 0 && by_size && was_used_now(&batch))
@@ -298,41 +299,4 @@ int gc_is_due(const struct store *store, const struct gc_options *options)
         return r;
     return (options->max_size_bytes != GC_NO_SIZE && bytes > options->max_size_bytes) ||
            (options->max_age_ns >= 0 && oldest_ns < reading.now_ns - options->max_age_ns);
-}
-
-/* ---- by key ---- */
-
-static char empty[] = "";
-
-int gc_evict(const struct store *store, const struct gc_options *options,
-             const struct strlist *keys, enum gc_fate *ret_fates)
-{
-    CLEANUP(gc_candidates_fini) struct candidates all = {.items = NULL};
-    int r = gc_candidates_read(store, &all);
-    /* One with a damaged manifest is in no catalog. */
-    for (size_t i = 0; r == 0 && i < keys->count; i++) {
-        struct catalog_row row = {.file = empty, .names = empty, .label = empty, .made_by = empty};
-        if (gc_candidates_find(&all, keys->items[i]) || !template_exists(store, keys->items[i]))
-            continue;
-        (void)snprintf(row.key, sizeof(row.key), "%s", keys->items[i]);
-        r = gc_candidates_add(&row, &all);
-    }
-    progress_start("evicting", keys->count);
-    for (size_t i = 0; r == 0 && i < keys->count;) {
-        CLEANUP(gc_batch_fini) struct batch batch = {.store = store};
-        size_t of[BATCH] = {0};
-        for (; i < keys->count && batch.count < BATCH; i++) {
-            struct candidate *candidate = gc_candidates_find(&all, keys->items[i]);
-            ret_fates[i] = candidate && candidate->row.pinned ? GC_PINNED : GC_GONE;
-            if (!candidate || candidate->row.pinned || gc_batch_find(&batch, keys->items[i]))
-                continue;
-            of[batch.count] = i;
-            gc_batch_add(&batch, candidate);
-        }
-        r = gc_batch_evict(&batch, options, true);
-        for (size_t j = 0; r == 0 && j < batch.count; j++)
-            ret_fates[of[j]] = batch.held[j].candidate->fate;
-    }
-    progress_stop();
-    return r;
 }

@@ -23,23 +23,9 @@
 
 #include "fs/base/cleanup.h"
 #include "fs/base/lock.h"
-#include "fs/base/strlist.h"
 #include "fs/store/catalog.h"
+#include "fs/store/gc_fate.h"
 #include "fs/store/store.h"
-
-/* Appends the keys of templates that sessions without a lock use. Errors are said. */
-typedef int gc_uses(const struct store *store, struct strlist *keys);
-
-enum gc_fate {
-    GC_EVICTED,
-    GC_PINNED,   /* and so kept, as all that follow */
-    GC_IN_USE,   /* a session stands on it */
-    GC_BUILDING, /* it is being built, or another gc has it in hand */
-    GC_KEPT,     /* one of the newest of its name, or just built */
-    GC_USED_NOW, /* a hit came between */
-    GC_GONE,     /* another was faster */
-    GC_FAILED,   /* said */
-};
 
 /* Told of each template that was over a limit: of what goes as it goes, then of what stays. */
 typedef void gc_reporter(const struct catalog_row *row, enum gc_fate fate, void *context);
@@ -79,13 +65,6 @@ MUST_CHECK int gc_run(const struct store *store, const struct gc_options *option
 
 /* Whether gc_run() would have something to do; cheap. 1 or 0. */
 MUST_CHECK int gc_is_due(const struct store *store, const struct gc_options *options);
-
-/*
- * Evicts these templates (64 digits each), whatever the limits say: ret_fates[i] tells of keys[i].
- * Of the options, uses and dry_run count.
- */
-MUST_CHECK int gc_evict(const struct store *store, const struct gc_options *options,
-                        const struct strlist *keys, enum gc_fate *ret_fates);
 
 /* While this is held nothing is evicted. Errors are logged. Taken before the other locks. */
 MUST_CHECK int gc_lock(const struct store *store, struct lock *lock);

@@ -14,7 +14,7 @@
 #include "fs/base/progress.h"
 #include "fs/store/build_leftovers.h"
 #include "fs/store/foreign.h"
-#include "fs/store/template.h"
+#include "fs/store/template_dir.h"
 
 static const char use_prefix[] = "use-";
 
@@ -123,7 +123,7 @@ static bool is_in_use(const struct store *store, const char *key)
 }
 
 /* GC_EVICTED: the lock is ours, and so far nothing speaks against it. */
-static enum gc_fate lock_one(const struct store *store, struct held *held, bool forced)
+static enum gc_fate lock_one(const struct store *store, struct held *held, enum gc_batch_mode mode)
 {
     const char *key = held->candidate->row.key;
     char name[BUILD_LOCK_NAME_SIZE];
@@ -131,7 +131,7 @@ static enum gc_fate lock_one(const struct store *store, struct held *held, bool 
     build_leftovers_lock_name(key, name);
     if (lock_holder(store->locks_fd, name, holder, sizeof(holder)) == 1)
         return GC_BUILDING;
-    if (!forced && use_time_ns(store, key) > held->candidate->used_ns)
+    if (mode != GC_BATCH_FORCED && use_time_ns(store, key) > held->candidate->used_ns)
         return GC_USED_NOW;
     (void)snprintf(name, sizeof(name), "%s%.64s", use_prefix, key);
     int r = lock_take(&held->use, store->locks_fd, name, LOCK_EXCLUSIVE, LOCK_TRY);
@@ -158,11 +158,9 @@ struct held *gc_batch_find(struct batch *batch, const char *key)
 static int log_kept(const struct store *store, const char *key, int error)
 {
     struct stat status;
-    AUTO_FREE char *shown = NULL;
-    if (asprintf(&shown, "%s/v1/templates/%s", store->path, key) < 0) {
-        shown = NULL;
+    AUTO_FREE char *shown = template_path(store, key);
+    if (!shown)
         return -ENOMEM;
-    }
     if ((error == -EACCES || error == -EPERM) &&
         fstatat(store->templates_fd, key, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
         status.st_uid != geteuid())
@@ -205,7 +203,7 @@ static void mark_used(struct batch *batch, const struct strlist *keys)
     }
 }
 
-static int move_all(struct batch *batch, bool forced)
+static int move_all(struct batch *batch, enum gc_batch_mode mode)
 {
     struct catalog_eviction evictions[BATCH];
     struct held *of[BATCH];
@@ -218,7 +216,7 @@ static int move_all(struct batch *batch, bool forced)
         of[count] = held;
         evictions[count++] = (struct catalog_eviction){
             .key = row->key,
-            .last_used_ns = forced ? -1 : row->last_used_ns,
+            .last_used_ns = mode == GC_BATCH_FORCED ? -1 : row->last_used_ns,
         };
     }
     int r = catalog_evict(batch->store->catalog, evictions, count, move_aside, batch);
@@ -248,21 +246,21 @@ static void remove_files(const struct batch *batch)
 }
 
 /* Fills in the fates of batch->count candidates. */
-int gc_batch_evict(struct batch *batch, const struct gc_options *options, bool forced)
+int gc_batch_evict(struct batch *batch, gc_uses *uses, enum gc_batch_mode mode)
 {
     AUTO_STRLIST struct strlist used = STRLIST_INIT;
     size_t locked = 0;
     for (size_t i = 0; i < batch->count; i++) {
-        batch->held[i].candidate->fate = lock_one(batch->store, &batch->held[i], forced);
+        batch->held[i].candidate->fate = lock_one(batch->store, &batch->held[i], mode);
         locked += batch->held[i].candidate->fate == GC_EVICTED;
         if (batch->held[i].candidate->fate != GC_EVICTED)
             lock_release(&batch->held[i].use);
     }
-    int r = locked && options->uses ? options->uses(batch->store, &used) : 0;
+    int r = locked && uses ? uses(batch->store, &used) : 0;
     if (r == 0)
         mark_used(batch, &used);
-    if (r == 0 && !options->dry_run)
-        r = move_all(batch, forced);
+    if (r == 0 && mode != GC_BATCH_DRY_RUN)
+        r = move_all(batch, mode);
     for (size_t i = 0; i < batch->count; i++)
         lock_release(&batch->held[i].use);
     /* Also after a failure: what was moved is nobody's any more. */

@@ -7,7 +7,9 @@
 
 #include "fs/base/lock.h"
 #include "fs/store/build_leftovers.h"
-#include "fs/store/gc.h"
+#include "fs/store/catalog.h"
+#include "fs/store/gc_fate.h"
+#include "fs/store/store.h"
 
 struct candidate {
     struct catalog_row row; /* owns its strings */
@@ -62,8 +64,13 @@ void gc_batch_fini(struct batch *batch);
 /* Borrowed, or NULL. */
 struct held *gc_batch_find(struct batch *batch, const char *key);
 
-/* Evicts what may go, and fills in the fates; `forced`: also what was used since it was read. Errors
- * are said. */
-MUST_CHECK int gc_batch_evict(struct batch *batch, const struct gc_options *options, bool forced);
+enum gc_batch_mode {
+    GC_BATCH_DRY_RUN, /* decides, and evicts nothing */
+    GC_BATCH_UNUSED,  /* evicts what nobody has used since its row was read */
+    GC_BATCH_FORCED,  /* evicts also what was used since then */
+};
+
+/* Evicts what it may, and sets each candidate's fate. Errors are logged. */
+MUST_CHECK int gc_batch_evict(struct batch *batch, gc_uses *uses, enum gc_batch_mode mode);
 
 #endif

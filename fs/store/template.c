@@ -15,35 +15,7 @@
 #include "fs/store/links.h"
 #include "fs/store/verify.h"
 
-enum { NAME_LENGTH_MAX = 64, HEX_NAME_MIN = 4, SUGGESTIONS_MAX = 5 };
-
-static const char name_alphabet[] =
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
-
-bool template_name_is_valid(const char *name)
-{
-    size_t length = strlen(name);
-    if (length == 0 || length > NAME_LENGTH_MAX || name[0] == '.' ||
-        strspn(name, name_alphabet) != length)
-        return false;
-    /* From four digits on it could be the beginning of a key. */
-    return length < HEX_NAME_MIN || strspn(name, "0123456789abcdefABCDEF") != length;
-}
-
-static char *shown_path_of(const struct store *store, const char *key)
-{
-    char *path = NULL;
-    return asprintf(&path, "%s/v1/templates/%s", store->path, key) < 0 ? NULL : path;
-}
-
-bool template_exists(const struct store *store, const char *key)
-{
-    char path[SHA256_HEX_LENGTH + sizeof("/manifest.json")];
-    if (!sha256_is_hex(key))
-        return false;
-    (void)snprintf(path, sizeof(path), "%s/manifest.json", key);
-    return faccessat(store->templates_fd, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
-}
+enum { SUGGESTIONS_MAX = 5 };
 
 /* A catalog that cannot be asked has been logged; then every use is the first. */
 int template_is_verified(const struct store *store, const struct template *template)
@@ -58,14 +30,16 @@ int template_is_verified(const struct store *store, const struct template *templ
 int template_verify(const struct store *store, const struct template *template,
                     const atomic_bool *stop)
 {
-    AUTO_FREE char *shown_path = shown_path_of(store, template->key);
+    AUTO_FREE char *shown_path = template_path(store, template->key);
     if (!shown_path)
         return log_errno(ENOMEM, "template %s", template->key);
     int64_t fingerprint;
     int r = verify_template(template, shown_path, stop, &fingerprint);
     if (r < 0)
         return r;
-    r = catalog_add(store->catalog, template->manifest, fingerprint, false, NULL);
+    r = catalog_is_verified(store->catalog, template->key, fingerprint);
+    if (r == 0)
+        r = catalog_add(store->catalog, template->manifest, fingerprint, false, NULL);
     return r == -EPROTONOSUPPORT ? r : 0;
 }
 
@@ -88,7 +62,7 @@ int template_open_unverified(const struct store *store, const char *key,
         (void)snprintf(foreign.key, sizeof(foreign.key), "%s", key);
         return foreign_is(store, key, &foreign.uid) ? foreign_log(store, &foreign) : -ENOENT;
     }
-    AUTO_FREE char *shown_path = shown_path_of(store, key);
+    AUTO_FREE char *shown_path = template_path(store, key);
     AUTO_TEMPLATE struct template *template = malloc(sizeof(*template));
     if (!template || !shown_path)
         return log_errno(ENOMEM, "template %s", key);
@@ -97,6 +71,8 @@ int template_open_unverified(const struct store *store, const char *key,
     AUTO_FD int fd = io_openat(store->templates_fd, key, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
     if (fd == -ENOENT)
         return fd;
+    if (fd == -ELOOP || fd == -ENOTDIR)
+        return log_fail(EBADMSG, "%s: not a directory: the template is damaged", shown_path);
     if (fd < 0)
         return log_denied(store->templates_fd, key, fd, shown_path, shown_path);
     int r = manifest_read(fd, shown_path, &template->manifest);
@@ -168,35 +144,6 @@ int template_put_aside(const struct store *store, const char *key)
     /* Names that stay behind lead nowhere until the next build. */
     r = catalog_forget(store->catalog, key);
     return r == -EPROTONOSUPPORT ? r : 0;
-}
-
-struct key_listing {
-    const struct store *store;
-    struct strlist keys;
-};
-
-static int collect_key(int dirfd UNUSED, const char *name, unsigned char type UNUSED, void *context)
-{
-    struct key_listing *listing = context;
-    return template_exists(listing->store, name) ? strlist_add(&listing->keys, name) : 0;
-}
-
-static void key_listing_fini(struct key_listing *listing)
-{
-    strlist_fini(&listing->keys);
-}
-
-int template_each_key(const struct store *store, template_visitor *visit, void *context)
-{
-    CLEANUP(key_listing_fini)
-    struct key_listing listing = {.store = store, .keys = STRLIST_INIT};
-    int r = dir_each(store->templates_fd, collect_key, &listing);
-    if (r < 0)
-        return log_errno(r, "%s/v1/templates", store->path);
-    strlist_sort(&listing.keys);
-    for (size_t i = 0; r == 0 && i < listing.keys.count; i++)
-        r = visit(listing.keys.items[i], listing.keys.items[i], context);
-    return r;
 }
 
 struct name_listing {
@@ -360,12 +307,12 @@ int template_resolve(const struct store *store, const char *text,
         int r = template_key_of_name(store, text, ret_key);
         if (r != -ENOENT)
             return r;
-    } else if (length < HEX_NAME_MIN || length > SHA256_HEX_LENGTH ||
+    } else if (length < TEMPLATE_PREFIX_MIN || length > SHA256_HEX_LENGTH ||
                strspn(text, "0123456789abcdefABCDEF") != length) {
         return log_fail(EINVAL,
                         "\"%s\" is neither a key nor a name: a name is 1 to %d of "
                         "[A-Za-z0-9._-] without a leading dot, a key %d hexadecimal digits",
-                        text, NAME_LENGTH_MAX, SHA256_HEX_LENGTH);
+                        text, TEMPLATE_NAME_MAX, SHA256_HEX_LENGTH);
     } else {
         int r = template_each_key(store, match_prefix, &search);
         if (r < 0)

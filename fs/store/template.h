@@ -14,6 +14,7 @@
 #include "fs/base/sha256.h"
 #include "fs/store/manifest.h"
 #include "fs/store/store.h"
+#include "fs/store/template_dir.h"
 
 struct template
 {
@@ -21,9 +22,6 @@ struct template
     int files_fd; /* templates/KEY/files */
     struct manifest *manifest;
 };
-
-/* 1 to 64 of [A-Za-z0-9._-], no leading dot, not all hexadecimal digits from four on. */
-bool template_name_is_valid(const char *name);
 
 /*
  * Opens the template KEY (64 digits). -ENOENT, unsaid, where there is none; a damaged manifest is
@@ -72,12 +70,8 @@ MUST_CHECK int template_key_of_name(const struct store *store, const char *name,
  */
 MUST_CHECK int template_put_aside(const struct store *store, const char *key);
 
-/* Whether templates/KEY is published; cheap, for lookups. */
-bool template_exists(const struct store *store, const char *key);
-
-/* Every published key, then every name; visit(text, key, context), stops at non-zero. */
-typedef int template_visitor(const char *text, const char *key, void *context);
-MUST_CHECK int template_each_key(const struct store *store, template_visitor *visit, void *context);
+/* Calls visit(name, key, context) for each name of a published template, in order; stops at the
+ * first result that is not zero, and returns it. */
 MUST_CHECK int template_each_name(const struct store *store, template_visitor *visit,
                                   void *context);
 

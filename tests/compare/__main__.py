@@ -1,10 +1,11 @@
 """Times the shop as it is usually written against the shop on mintfs, in all four nox sessions.
 
-Three situations of each, in turn: `cold`, a fresh machine and an empty cache; `restored`, a fresh
-machine and the cache that the cold one saved; `again`, the same machine once more, as a laptop or a
-runner that keeps its disk. Whatever a job adds to the tests is counted: install, key, restore, build,
-mount, unmount, save. Not counted: what is the same for all, and the network. CPU seconds are those of
-all processes, the daemon's too: where other work goes on, they tell more than the clock.
+Each runs in three situations, in turn: `cold`, a fresh machine and an empty cache; `restored`, a
+fresh machine and the cache that the cold one saved; `again`, the same machine once more, like a
+laptop or a runner that keeps its disk. Everything that a job adds to the tests is counted: install,
+key, restore, build, mount, unmount, save. What is the same for all and the network are not counted.
+CPU seconds are those of all processes, including the daemon: on a busy machine they tell more than
+the clock.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""usage: python -m crash [N [M]]: N kills of the daemon, 200 if not said, and M of a client, or N."""
+"""usage: python -m crash [N [M]]: kills the daemon N times (default: 200), a client M times (N)."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Kill drills: a daemon, a client or a build gets SIGKILL at a random moment; what must hold, holds.
+"""Kill drills: a daemon, a client or a build gets SIGKILL at a random moment.
 
 A client works on a database of a session with synchronous=FULL, and counts in shared memory what
 was committed. Afterwards the database must hold that, each transaction whole, perhaps one more

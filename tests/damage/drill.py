@@ -1,10 +1,10 @@
-"""The damage drill: a scratch's files are damaged between two mounts; what must hold, holds.
+"""The damage drill: the files of a scratch are damaged between two mounts.
 
-Sessions write units that say whose they are. Between two mounts, after a clean end or SIGKILL, logs,
-the storage file and the table of owners are flipped, cut, swapped, doubled, or replaced by older
-copies of themselves. Every mount comes up, no session shows the unit of another, and a session is as
-it was if only the logs of others were damaged. tests/unit/test_overlay_drill.c does the same without
-mounts, many times faster.
+Sessions write units that contain the name of their session. Between two mounts, after a clean end
+or SIGKILL, the logs, the storage file and the table of owners get flipped bits, are truncated,
+swapped, doubled, or replaced by older copies of themselves. Every mount must come up, no session
+may show a unit of another, and a session is unchanged if only the logs of others were damaged.
+tests/unit/test_overlay_drill.c does the same without mounts, many times faster.
 """
 
 import collections

@@ -1,4 +1,4 @@
-"""usage: python -m load [MINUTES [SESSIONS]]: descriptors and memory of the daemon stay as they are."""
+"""usage: python -m load [MINUTES [SESSIONS]]: the daemon's descriptors and memory do not grow."""
 
 import os
 import re

@@ -1,8 +1,8 @@
 """usage: python -m load.commands [COMMANDS [WORKERS]]: mixed commands on one store, all at once.
 
-Each worker runs random commands: builds, sessions on any backend, mounts, gc, clean and others. Each
-must end with a status that its message explains, a session holds its own bytes as long as it is
-there, and in the end nothing is left that does not belong to a store at rest.
+Each worker runs random commands: builds, sessions on any backend, mounts, gc, clean and others.
+Each must end with a status that its message explains, a session holds its own bytes as long as it
+exists, and in the end nothing is left that does not belong to a store at rest.
 """
 
 import collections
@@ -196,7 +196,8 @@ class Drill:
     # ---- all of them ----
 
     def run(self, count: int, most_workers: int):
-        """In rounds of other kinds and workers: where all do everything, clean is always refused."""
+        """In rounds that differ in commands and workers: if all did everything, clean would always
+        be refused."""
         for name in self.names:
             self.build(name)
         workers = [Worker(self, number) for number in range(most_workers)]

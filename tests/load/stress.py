@@ -1,8 +1,10 @@
-"""usage: python -m load.stress [SECONDS]: stress-ng's file stressors and fio with verify, in a session.
+"""usage: python -m load.stress [SECONDS]
 
-Each stressor runs for so long (5), with its own checks on; one that fails in a session is tried on
-the disk, and what fails there too is no difference. fio writes over a template's bytes and its own,
-and reads all of it back, once more after the daemon was taken away and came again.
+Runs stress-ng's file stressors, and fio with verify, on a session.
+
+Each stressor runs for that many seconds (default: 5) with its own checks on. One that fails in a
+session is tried on the disk, and a failure there too is no difference. fio overwrites a template's
+bytes and its own, and reads all of it back, and again after the daemon was stopped and restarted.
 """
 
 import os

@@ -17,7 +17,7 @@ ln -s one tree/link
 ln app.db tree/hard
 """
 DEAD = ("a dead mount lay",)
-# Between calls of a sequence: trees compared; the mount taken away and made again; its daemon killed.
+# Between calls of a sequence: compare the trees, unmount and mount again, or kill the daemon.
 COMPARE, REMOUNT, KILL = ("compare",), ("remount",), ("kill",)
 
 

@@ -103,11 +103,11 @@ def main() -> int:
     key = store.build("/usr/bin/python3", str(maker), "{out}", size_mib, options=["--file", "app.db"])
     mount = mounts.Mount(store, place / "mnt")
     print(f"template: {store.template(key).stat().st_size >> 20} MiB", flush=True)
-    began, compared = time.monotonic(), 0
+    began, compared, session = time.monotonic(), 0, None
     try:
         for number in range(rounds):
             if number % 10 == 0:
-                if number:
+                if session:
                     session.rmdir()
                 session = mount.new(key, f"s{number}")
                 paths = (session / "app.db", place / "plain.db")

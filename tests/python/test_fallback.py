@@ -163,7 +163,7 @@ def test_one_that_was_cleaned_away_begins_anew(here, project):
 
 
 def test_one_name_in_two_temporary_directories(here, place, monkeypatch):
-    """The environment hands the run's name down; a child with a TMPDIR of its own is another run."""
+    """The environment passes the run's name on, but a child with its own TMPDIR is another run."""
     with mintfs.database() as db:
         (place / "elsewhere").mkdir()
         script = "import mintfs; mintfs.database()"

@@ -1,4 +1,4 @@
-"""tests/projects/notes: one global engine on a fixed path, a reset for each test, pytest and behave."""
+"""tests/projects/notes: a global engine on a fixed path, reset for each pytest and behave test."""
 
 import re
 import shutil

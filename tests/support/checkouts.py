@@ -12,7 +12,7 @@ from support.basics import MINTFS, is_alive
 
 KEY = re.compile(r"[0-9a-f]{64}\n")
 
-# create.sh FILE LOG [JOURNAL MODE [SECONDS]]: no Python, whose start costs more than the migrations.
+# create.sh FILE LOG [JOURNAL MODE [SECONDS]]: starting Python would cost more than the migrations.
 CREATE = """\
 set -e
 echo run >>"$2"

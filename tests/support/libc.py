@@ -78,7 +78,7 @@ class AsyncWrites:
         _check(_libc.syscall(self.destroy, self.context))
 
     def write(self, fd: int, pieces) -> list:
-        """Pieces are (address, size, offset); all are under way at once. The results, as they end."""
+        """Submits all pieces (address, size, offset) at once; returns the results as they end."""
         blocks = [_Iocb(opcode=self.WRITE, fd=fd, buffer=address, size=size, offset=offset)
                   for address, size, offset in pieces]
         pointers = (ctypes.POINTER(_Iocb) * len(blocks))(*map(ctypes.pointer, blocks))

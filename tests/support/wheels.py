@@ -10,7 +10,7 @@ BUILD = "import sys; from setuptools import build_meta; print(build_meta.build_w
 
 
 def install(place: Path) -> Path:
-    """Builds the wheel and unpacks it at `place`, for PYTHONPATH. One of Python alone needs no more."""
+    """Builds the wheel and unpacks it at `place`, for PYTHONPATH; pure Python needs no more."""
     source = place.with_name(f"{place.name}.source")
     shutil.copytree(PACKAGE, source, ignore=shutil.ignore_patterns("__pycache__"))
     subprocess.run(

@@ -1,9 +1,9 @@
 """Child processes whose exit status is known whatever a test does about SIGCHLD.
 
-Where a test, or what started it, ignores SIGCHLD, the kernel drops the status of each child; where a
-handler or a thread waits for any child, it is taken from us. subprocess then says 0. So the child
-itself reports its status through a pipe: the mintfs command does (tools/status_report.h), and any
-other program gets a small parent that does. A child that was killed reports nothing.
+If a test or its parent ignores SIGCHLD, the kernel drops the status of each child; if a handler or
+a thread waits for any child, it may take ours. In both cases subprocess reports 0. So the child
+itself reports its status through a pipe: the mintfs command does so (tools/status_report.h), and
+any other program gets a small parent process that does. A child that was killed reports nothing.
 """
 
 import sys
@@ -85,8 +85,9 @@ class Child:
             os.close(write)
 
     def status(self) -> Optional[int]:
-        """Waits for the end. Negative: the number of a signal. None: it is not known, since the child
-        has reported nothing. OSError: the program could not be run."""
+        """Waits for the child to end. Returns its exit status, or the negative number of the signal
+        that killed it, or None if the child reported nothing. Raises OSError if the program could
+        not be run."""
         status = self.process.wait()
         if status != 0 or self._read < 0:
             return status  # only 0 may be made up
@@ -98,7 +99,7 @@ class Child:
         return int(reports[-1]) if reports else None
 
     def _reports(self) -> List[str]:
-        """Does not wait for the end of the pipe, whose other end a fork of another thread may have."""
+        """Does not read to the end of the pipe: a fork of another thread may hold the other end."""
         if sys.platform != "win32":
             os.set_blocking(self._read, False)
         try:

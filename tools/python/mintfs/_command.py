@@ -167,7 +167,9 @@ def build(arguments: Sequence[str], cwd: str, env: Mapping[str, str]) -> str:
 def _checked(path: str, status: Optional[int], said: str) -> int:
     """A limit that a test has set (ulimit -f), or a lack of memory, ends it without a message."""
     if status is None and path in _reporting:
-        raise Error("the mintfs command ended before it was done: it may have been killed", None, said)
+        raise Error(
+            "the mintfs command ended before it was done: it may have been killed", None, said
+        )
     if status is not None and status < 0:
         raise Error(f"the mintfs command was ended by signal {-status}", status, said)
     return status or 0
@@ -181,10 +183,10 @@ def _unexpected(what: str, printed: str) -> Error:
 def run_aloud(
     command: Sequence[str], cwd: str, env: Mapping[str, str], printed: bool
 ) -> Tuple[Optional[int], bytes, str]:
-    """Status, as of Child.status(), standard output, and all else that it says, which is passed on as
-    it comes.
+    """Runs a command, and passes its standard error on while it runs.
 
-    With `printed` False, standard output is a part of what is said.
+    Returns the status (see Child.status()), the standard output, and the standard error. With
+    `printed` False, standard output is treated as standard error.
     """
     # What the builder leaves running may keep its standard error open, and is not waited for.
     read = _thread.allocate_lock()

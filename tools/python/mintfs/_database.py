@@ -35,8 +35,8 @@ class Url(str):
 
 
 class _NoUrl(Url):
-    """What `url` is where there are several databases: it can be called; whoever makes text of it is
-    told which there are, and whoever takes it for text reads that."""
+    """The `url` of a template with several databases. It can be called with a file's name; using it
+    as text raises an error that lists the databases, or yields that list."""
 
     def __str__(self) -> str:
         return self._make()
@@ -201,8 +201,8 @@ def _command_source(environ: Mapping[str, str]) -> Source:
 
 
 def note_built(key: str, environ: Mapping[str, str]) -> None:
-    """From now on this template is looked for in the store that this environment names, where it was
-    built, whatever a test makes of HOME."""
+    """From now on this template is looked for in the store that this environment names, where it
+    was built, even if a test changes HOME."""
     _built[_place_of(key)] = _command_source(environ)
 
 

@@ -80,11 +80,11 @@ def _is_still(fd: int, path: Path) -> bool:
 
 
 class Lasting:
-    """A lock that this process has until it ends, or releases it.
+    """A lock that this process holds until it ends or releases it.
 
-    Tests close descriptors that are not theirs, by os.closerange() for one. So the file is mapped as
-    well: the kernel frees the lock with the last of the two. The descriptor stays open in a program
-    that this process goes on as, by os.execv(), where a mapping does not.
+    Tests close descriptors that are not theirs, for example by os.closerange(). So the file is
+    mapped as well: the kernel frees the lock when both are gone. The descriptor survives exec*(),
+    which a mapping does not.
     """
 
     def __init__(self, path: Path, shared_with_forks: bool) -> None:

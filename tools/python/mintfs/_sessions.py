@@ -16,8 +16,8 @@ from ._errors import Error, NotFound, UsageError
 from ._stdlib import Path, os
 from ._unique import new_id
 
-# With the sticky bit: a test that removes the directory and makes it again finds it empty, as a copy
-# is then, and not with the template's files (fs/mount/emptied_sessions.h).
+# With the sticky bit, a test that removes the directory and makes it again finds it empty, as it
+# would a copy, and not with the template's files (fs/mount/emptied_sessions.h).
 MODE = stat.S_IRWXU | stat.S_ISVTX
 OWNER_ATTRIBUTE = "user.mintfs.owner"
 
@@ -94,7 +94,7 @@ class CommandSource(Source):
     """The mintfs command, and its mount where there is one."""
 
     def __init__(self, store: Dict[str, Optional[str]]) -> None:
-        """`store`: the variables that say which it is; a test may set them for the tested program."""
+        """`store`: the variables that choose it; a test may set them for the program under test."""
         super().__init__()
         self._store = store
         self._mounted: Dict[str, Session] = {}  # by key

@@ -1,4 +1,4 @@
-"""One path for the whole run; new files for each scenario, or for a feature whose scenarios are a story.
+"""One path for the whole run; new files for each scenario, or for each feature that tells a story.
 
 behave imports the steps, and with them the application, before any hook runs: so here, not in one.
 """
