@@ -163,7 +163,7 @@ void place_write(const struct place *place, const char *name, const void *data, 
     CHECK_EQ(dir_write_file(place->fd, name, data, size, 0644), 0);
 }
 
-void said_begin(void)
+void stderr_capture(void)
 {
     CHECK(kept_stderr < 0);
     (void)fflush(stderr);
@@ -176,7 +176,7 @@ void said_begin(void)
     (void)fclose(file);
 }
 
-char *said_end(void)
+char *stderr_captured(void)
 {
     CHECK(kept_stderr >= 0);
     restore_stderr();

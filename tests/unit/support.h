@@ -86,9 +86,9 @@ void place_write(const struct place *place, const char *name, const void *data, 
 /* Descriptors that this process has open. */
 unsigned support_open_fds(void);
 
-/* What is said on stderr between the two is kept from the terminal; the text is the caller's. */
-void said_begin(void);
-char *said_end(void);
+/* Between the two calls stderr is captured. The second returns its text, which the caller frees. */
+void stderr_capture(void);
+char *stderr_captured(void);
 
 /* ---- children ---- */
 

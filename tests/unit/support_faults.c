@@ -157,14 +157,14 @@ static bool fail_at(struct world *world, const struct scene *scene, unsigned lon
                     bool sticky, const struct expected *expected)
 {
     prepare(world, scene);
-    said_begin();
+    stderr_capture();
     io_fault_arm(nth, error, sticky);
     int r = scene->act(world);
     unsigned long calls = io_fault_count();
     io_fault_arm(0, 0, false);
     if (!world->scratch)
         fault_open(world);
-    AUTO_FREE char *said_then = said_end();
+    AUTO_FREE char *said_then = stderr_captured();
     /* A table that cannot grow is one of the faults. */
     if (r != 0 && r != -error && r != -ENOMEM)
         support_fail(__FILE__, __LINE__, "%d, and it said: %s", r, said_then);
@@ -180,9 +180,9 @@ static bool fail_at(struct world *world, const struct scene *scene, unsigned lon
     uint64_t bytes = stored_bytes(world);
     /* What is there is there after a restart too, and nothing is said of damage. */
     fault_close(world);
-    said_begin();
+    stderr_capture();
     fault_open(world);
-    AUTO_FREE char *said = said_end();
+    AUTO_FREE char *said = stderr_captured();
     check_text(said, "");
     AUTO_FREE char *then = describe(world, "s");
     bool was_in_doubt = scene->may_be_in_doubt && sticky && !strcmp(then, expected->after);

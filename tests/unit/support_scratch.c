@@ -31,9 +31,9 @@ void world_reopen(struct world *world)
 
 char *world_open_said(struct world *world)
 {
-    said_begin();
+    stderr_capture();
     world->scratch = scratch_of(world->place);
-    return said_end();
+    return stderr_captured();
 }
 
 char *world_reopen_said(struct world *world)

@@ -60,7 +60,7 @@ static void test_what_a_failed_clean_leaves_is_a_store(void **state)
         size_t foreign = 0;
         support_context("at call %lu and all later", nth);
         fill(place, keys);
-        said_begin();
+        stderr_capture();
         io_fault_arm(nth, EIO, true);
         int r = clean_store(place->store, &foreign);
         bool was_last = io_fault_count() < nth;
@@ -68,7 +68,7 @@ static void test_what_a_failed_clean_leaves_is_a_store(void **state)
         check_what_is_left(place, keys);
         if (!was_last)
             CHECK_EQ(clean_store(place->store, &foreign), 0);
-        free(said_end());
+        free(stderr_captured());
         CHECK_EQ(foreign, 0);
         CHECK(access(place->store->path, F_OK) < 0);
         store_close(place->store);

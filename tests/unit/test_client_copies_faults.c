@@ -70,12 +70,12 @@ static void check_each_call(struct place *place, const struct copy_lease *lease)
                                 sticky ? " and all later" : "");
                 char *path = NULL;
                 bool first = false;
-                said_begin();
+                stderr_capture();
                 io_fault_arm(nth, errors[i], sticky);
                 int r = copies_new(place->store, key, "id", lease, &path, &first);
                 unsigned long calls = io_fault_count();
                 io_fault_arm(0, 0, false);
-                AUTO_FREE char *said = said_end();
+                AUTO_FREE char *said = stderr_captured();
                 CHECK(r == 0 || r == -errors[i]);
                 CHECK((r == 0) == (path != NULL));
                 CHECK(r == 0 || *said);
@@ -83,10 +83,10 @@ static void check_each_call(struct place *place, const struct copy_lease *lease)
                 if (r < 0) {
                     CHECK_EQ(copies_new(place->store, key, "id", lease, &path, &first), 0);
                 } else {
-                    said_begin();
+                    stderr_capture();
                     char *second = NULL;
                     CHECK_EQ(copies_new(place->store, key, "id", lease, &second, &first), -EEXIST);
-                    free(said_end());
+                    free(stderr_captured());
                 }
                 check_copy(path);
                 CHECK_EQ(copies_remove(place->store, key, "id"), 0);

@@ -449,10 +449,10 @@ static void test_a_later_version(void **state)
         scratch_close(world.scratch);
         flip(&world, name, 3, '3' ^ '4');
         struct scratch *refused = NULL;
-        said_begin();
+        stderr_capture();
         CHECK_EQ(scratch_open(world.place->store, &(struct scratch_options){0}, &refused),
                  -EPROTONOSUPPORT);
-        AUTO_FREE char *said = said_end();
+        AUTO_FREE char *said = stderr_captured();
         CHECK(strstr(said, name));
         flip(&world, name, 3, '3' ^ '4');
         AUTO_FREE char *said_then = world_open_said(&world);

@@ -400,13 +400,13 @@ static void run_round(struct drill *drill)
     if (rng_chance(rng, 50))
         take_snapshot(world, &drill->snapshots[rng_below(rng, SNAPSHOTS)]);
     bool is_killed = rng_chance(rng, 40);
-    said_begin();
+    stderr_capture();
     work(drill, (unsigned)rng_below(rng, 60));
     look(world, &before);
     if (is_killed)
         take_snapshot(world, &drill->now);
     scratch_close(world->scratch);
-    free(said_end());
+    free(stderr_captured());
     if (is_killed)
         restore(world, &drill->now);
     else if (rng_chance(rng, 30))
@@ -414,10 +414,10 @@ static void run_round(struct drill *drill)
     for (uint64_t i = rng_below(rng, 4); i > 0; i--)
         damage(drill);
     free(world_open_said(world));
-    said_begin();
+    stderr_capture();
     look(world, &after);
     tidy(world);
-    free(said_end());
+    free(stderr_captured());
     check_the_innocent(drill, &before, &after);
 }
 

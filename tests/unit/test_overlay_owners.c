@@ -74,11 +74,11 @@ static void test_damaged_storage(void **state)
     struct node *root = session_found(world.scratch, world.key, "a");
     struct node *node = node_there(root, "large");
     char bytes[BLOCK_SIZE_BYTES];
-    said_begin();
+    stderr_capture();
     CHECK_EQ(file_read(node, bytes, 6, 50000), -EIO);
     CHECK_EQ(file_read(node, bytes, 6, 50000), -EIO);
     CHECK_EQ(file_write(node, "part", 4, 50000), -EIO);
-    AUTO_FREE char *said_then = said_end();
+    AUTO_FREE char *said_then = stderr_captured();
     CHECK(strstr(said_then, "session a of template") &&
           strstr(said_then, "mintfs session reset a"));
     CHECK_EQ(strchr(said_then, '\n') - said_then, (long)strlen(said_then) - 1);
@@ -108,10 +108,10 @@ static void test_a_damaged_table(void **state)
     later[1] = (uint32_t)crc32(0, (const void *)later, 4);
     CHECK_EQ(io_pwrite(fd, later, sizeof(later), 0), 0);
     struct scratch *refused = NULL;
-    said_begin();
+    stderr_capture();
     CHECK_EQ(scratch_open(world.place->store, &(struct scratch_options){0}, &refused),
              -EPROTONOSUPPORT);
-    AUTO_FREE char *said = said_end();
+    AUTO_FREE char *said = stderr_captured();
     CHECK(strstr(said, "owners was written by a later mintfs"));
     /* A header that is merely damaged harms nobody. */
     later[1]++;

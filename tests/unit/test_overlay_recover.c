@@ -45,11 +45,11 @@ static void test_too_few_descriptors_lose_no_session(void **state)
     int r = -1;
     for (rlim_t count = (rlim_t)first + 1; r < 0; count++) {
         support_context("with %ju descriptors", (uintmax_t)count);
-        said_begin();
+        stderr_capture();
         limit_open_files(count);
         r = scratch_open(world.place->store, &options, &world.scratch);
         limit_open_files(before.rlim_cur);
-        AUTO_FREE char *said = said_end();
+        AUTO_FREE char *said = stderr_captured();
         CHECK(r == 0 || r == -EMFILE);
         if ((r < 0) != (strstr(said, strerror(EMFILE)) != NULL))
             support_fail(__FILE__, __LINE__, "%d, and it said: %s", r, said);

@@ -20,9 +20,9 @@ static void test_two_opens(void **state)
     world_begin(&world, *state);
     make_marked(&world, "a", "mark-a");
     struct scratch *second = NULL;
-    said_begin();
+    stderr_capture();
     int r = scratch_open(world.place->store, &(struct scratch_options){0}, &second);
-    AUTO_FREE char *said = said_end();
+    AUTO_FREE char *said = stderr_captured();
     char pid[16];
     (void)snprintf(pid, sizeof(pid), "%d", (int)getpid());
     CHECK_EQ(r, -EWOULDBLOCK);
@@ -44,7 +44,7 @@ static void test_places_that_are_refused(void **state)
     (void)snprintf(path, sizeof(path), "%s/mintfs-%u", parent, (unsigned)geteuid());
     struct scratch_options options = {.place = parent};
     struct scratch *scratch = NULL;
-    said_begin();
+    stderr_capture();
     CHECK_EQ(scratch_open(place->store, &options, &scratch), -ENOENT);
     CHECK_EQ(mkdir(parent, 0700), 0);
     CHECK_EQ(scratch_open(place->store, &options, &scratch), 0);
@@ -71,7 +71,7 @@ static void test_places_that_are_refused(void **state)
     CHECK_EQ(dir_write_file(fd, ".mintfs-scratch.4711.tmp", "mintfs s", 8, 0600), 0);
     CHECK_EQ(scratch_open(place->store, &options, &scratch), 0);
     scratch_close(scratch);
-    free(said_end());
+    free(stderr_captured());
     world_end(&world);
 }
 
@@ -381,9 +381,9 @@ static void test_killed(void **state)
         size_t size = killed_write(done + 1, bytes, &offset);
         memcpy(after + offset, bytes, size);
 
-        said_begin();
+        stderr_capture();
         world.scratch = scratch_of(world.place);
-        AUTO_FREE char *said = said_end();
+        AUTO_FREE char *said = stderr_captured();
         CHECK(!strcmp(said, ""));
         root = session_found(world.scratch, world.key, "s");
         struct node *node = node_there(root, "file");

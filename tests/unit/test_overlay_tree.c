@@ -377,10 +377,10 @@ static void reopen(struct world *world)
     uint64_t bytes = session_bytes(node_session(root));
     uint64_t serial = session_serial(node_session(root));
     node_unref(root, 1);
-    said_begin();
+    stderr_capture();
     scratch_close(world->scratch);
     world->scratch = scratch_of(world->place);
-    AUTO_FREE char *said = said_end();
+    AUTO_FREE char *said = stderr_captured();
     if (*said)
         support_fail(__FILE__, __LINE__, "it said: %s", said);
     world->root = session_found(world->scratch, world->key, "s");

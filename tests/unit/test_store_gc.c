@@ -83,14 +83,14 @@ static void each_call_fails(struct place *place, bool sticky)
     for (unsigned long nth = 1;; nth++) {
         struct gc_result result;
         make_templates(place, keys);
-        said_begin();
+        stderr_capture();
         io_fault_arm(nth, EIO, sticky);
         int r = gc_run(place->store, &evict_all, &result);
         bool was_last = io_fault_count() < nth;
         io_fault_arm(0, 0, false);
         check_each_whole(place, keys);
         int again = gc_run(place->store, &evict_all, &result);
-        free(said_end());
+        free(stderr_captured());
         assert_int_equal(again, 0);
         assert_int_equal(count_templates(place), 0);
         assert_int_equal(count_entries(place->store->building_fd), 0);
