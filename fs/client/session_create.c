@@ -11,6 +11,7 @@
 #include "fs/client/daemon_control.h"
 #include "fs/client/ensure_template.h"
 #include "fs/client/sessions.h"
+#include "fs/mount/leases.h"
 #include "fs/mount/serve.h"
 #include "fs/overlay/scratch_registry.h"
 #include "fs/store/catalog.h"

@@ -1,10 +1,9 @@
-/*
- * Permissions, for mounts without allow_other: there the kernel checks none, which saves the
- * requests for attributes that its checks need, and only the mount's owner can get in at all.
- */
+#include "fs/mount/access.h"
+
 #include <unistd.h>
 
-#include "fs/mount/server.h"
+#include "fs/overlay/attributes.h"
+#include "fs/overlay/session_use.h"
 
 static bool kernel_checks(fuse_req_t req)
 {
@@ -89,4 +88,18 @@ int access_set(fuse_req_t req, struct node *node, const struct stat *to, int whi
         (!owner || (to->st_gid != status.st_gid && !is_in_group(req, to->st_gid))))
         return -EPERM;
     return 0;
+}
+
+struct node_new access_new_node(fuse_req_t req, struct node *directory, mode_t mode)
+{
+    const struct fuse_ctx *caller = fuse_req_ctx(req);
+    struct node_new how = {.mode = mode, .uid = caller->uid, .gid = caller->gid};
+    struct stat status;
+    node_stat(directory, &status);
+    if (status.st_mode & S_ISGID) {
+        how.gid = status.st_gid;
+        if (S_ISDIR(mode))
+            how.mode |= S_ISGID;
+    }
+    return how;
 }

@@ -6,6 +6,8 @@
  * changed lease. Then it looks at all sessions again. It is no request's thread and holds no lock,
  * so it may tell the kernel to forget a session's name.
  */
+#include "fs/mount/leases.h"
+
 #include <limits.h>
 #include <poll.h>
 #include <string.h>
@@ -17,6 +19,9 @@
 #include "fs/base/spawn.h"
 #include "fs/mount/mountpoint.h"
 #include "fs/mount/server.h"
+#include "fs/mount/target.h"
+#include "fs/overlay/node.h"
+#include "fs/overlay/scratch.h"
 
 enum {
     /* While a session that should end has files open. */
@@ -187,7 +192,7 @@ static bool end_session(struct server *server, const struct over *over)
         log_info("discarded the session %s: nobody used it for a day", over->id);
     const struct inode *parent = tree_known_sessions_of(server->tree, over->key);
     if (parent) {
-        fuse_ino_t id = (fuse_ino_t)(uintptr_t)parent;
+        fuse_ino_t id = target_id_of_inode(parent);
         (void)fuse_lowlevel_notify_inval_entry(server->fuse, id, over->id, strlen(over->id));
         /* That leaves the listing alone where nobody has looked the name up since the mount. */
         (void)fuse_lowlevel_notify_inval_inode(server->fuse, id, 0, 0);

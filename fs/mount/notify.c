@@ -1,12 +1,12 @@
-/*
- * A thread of its own, since a notification from a handler, or with a lock held, can deadlock with
- * the kernel (https://libfuse.github.io/doxygen/, fuse_lowlevel_notify_inval_inode).
- */
+#include "fs/mount/notify.h"
+
 #include <string.h>
 #include <sys/queue.h>
 
 #include "fs/base/spawn.h"
-#include "fs/mount/server.h"
+#include "fs/mount/target.h"
+#include "fs/overlay/scratch.h"
+#include "fs/overlay/session_use.h"
 
 /* A name that a session lost when it was discarded; see scratch_options. */
 struct lost_name {
@@ -62,7 +62,7 @@ static void tell_lost(struct server *server, struct lost_names *lost)
     struct lost_name *name;
     while ((name = STAILQ_FIRST(lost))) {
         STAILQ_REMOVE_HEAD(lost, next);
-        (void)fuse_lowlevel_notify_inval_entry(server->fuse, id_of_node(name->directory),
+        (void)fuse_lowlevel_notify_inval_entry(server->fuse, target_id_of_node(name->directory),
                                                name->name, strlen(name->name));
         node_unref(name->directory, 1);
         free(name);
@@ -79,8 +79,7 @@ static void *run(void *context)
         /* Fails only if the kernel has forgotten the directory, which serves as well. */
         if (news.listing != INODE_ROOT)
             (void)fuse_lowlevel_notify_inval_inode(
-                server->fuse, (fuse_ino_t)(uintptr_t)tree_listing(server->tree, news.listing), 0,
-                0);
+                server->fuse, target_id_of_inode(tree_listing(server->tree, news.listing)), 0, 0);
         if (!STAILQ_EMPTY(&news.lost))
             tell_lost(server, &news.lost);
     }

@@ -34,7 +34,13 @@
  * io_uring, where kernel and library offer it, makes each request that remains some eight times
  * cheaper on a virtual machine.
  */
-#include "fs/mount/server.h"
+#include "fs/mount/policy.h"
+
+#include "fs/base/cleanup.h"
+#include "fs/mount/requests_attributes.h"
+#include "fs/mount/requests_dirs.h"
+#include "fs/mount/requests_files.h"
+#include "fs/mount/requests_names.h"
 
 #ifdef HAVE_FUSE_FEATURE_FLAGS
 static bool want(struct fuse_conn_info *conn, uint64_t flag)

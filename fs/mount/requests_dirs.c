@@ -1,9 +1,10 @@
-/*
- * Requests that list directories, and statfs.
- */
-#include <string.h>
+#include "fs/mount/requests_dirs.h"
 
-#include "fs/mount/server.h"
+#include <limits.h>
+
+#include "fs/mount/notify.h"
+#include "fs/mount/reply.h"
+#include "fs/overlay/dirops.h"
 
 /* A reply to READDIR as it fills. */
 struct reply {

@@ -1,16 +1,24 @@
 /*
- * Requests about open files.
- *
- * info->fh is 0 for a session's file, whose node says all; the descriptor for a template's; the
- * text for status.json, which is a picture of the moment in which it was opened.
+ * info->fh is 0 for a session's file, whose node holds all state; the descriptor for a template's
+ * file; the text for status.json, which is a snapshot made by open(2).
  */
+#include "fs/mount/requests_files.h"
+
 #include <assert.h>
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "fs/base/io.h"
-#include "fs/mount/server.h"
+#include "fs/mount/access.h"
+#include "fs/mount/reply.h"
+#include "fs/mount/status.h"
+#include "fs/mount/verifier.h"
+#include "fs/overlay/attributes.h"
+#include "fs/overlay/dirops.h"
+#include "fs/overlay/fallocate.h"
+#include "fs/overlay/file_io.h"
+#include "fs/overlay/session_use.h"
 
 static bool wants_write(const struct fuse_file_info *info)
 {
@@ -71,10 +79,11 @@ static int open_node(fuse_req_t req, struct node *node, struct fuse_file_info *i
 #endif
     int r = access_node(req, node, want);
     if (r == 0)
-        r = info->flags & O_TRUNC ? file_open(node)
-                                  : file_open_warm(node, store_pages,
-                                                   &(struct warming){.fuse = server_of(req)->fuse,
-                                                                     .id = id_of_node(node)});
+        r = info->flags & O_TRUNC
+                ? file_open(node)
+                : file_open_warm(node, store_pages,
+                                 &(struct warming){.fuse = server_of(req)->fuse,
+                                                   .id = target_id_of_node(node)});
     if (r < 0)
         return r;
     if (info->flags & O_TRUNC) {
@@ -132,14 +141,7 @@ static int create(fuse_req_t req, struct node *directory, const char *name, mode
     int r = access_node(req, directory, W_OK | X_OK);
     if (r < 0)
         return r;
-    struct stat status;
-    node_stat(directory, &status);
-    const struct fuse_ctx *caller = fuse_req_ctx(req);
-    struct node_new how = {
-        .mode = S_IFREG | (mode & 07777),
-        .uid = caller->uid,
-        .gid = status.st_mode & S_ISGID ? status.st_gid : caller->gid,
-    };
+    struct node_new how = access_new_node(req, directory, S_IFREG | (mode & 07777));
     struct node *node;
     r = session_make(directory, name, &how, &node);
     if (r < 0)
@@ -175,7 +177,7 @@ static void reply_created(fuse_req_t req, struct node *node, struct fuse_file_in
 {
     struct server *server = server_of(req);
     struct fuse_entry_param entry;
-    fill_node_entry(node, &entry);
+    reply_fill_entry(node, &entry);
     info->fh = 0;
     info->keep_cache = 1;
     server_opened(server);

@@ -1,22 +1,21 @@
 #include "fs/mount/serve.h"
 
+#include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
-#include <time.h>
 
-#include "fs/base/dir.h"
-#include "fs/base/io.h"
 #include "fs/base/lock.h"
 #include "fs/base/log.h"
 #include "fs/mount/emptied_sessions.h"
+#include "fs/mount/leases.h"
 #include "fs/mount/limits.h"
 #include "fs/mount/mountpoint.h"
-#include "fs/mount/server.h"
+#include "fs/mount/notify.h"
+#include "fs/mount/policy.h"
+#include "fs/mount/stop.h"
+#include "fs/mount/tree.h"
+#include "fs/mount/verifier.h"
+#include "fs/overlay/scratch.h"
 #include "fs/store/catalog.h"
-
-static const char lock_name[] = "mount";
-enum { DESCRIPTION_SIZE = PATH_MAX + 64 };
 
 /* ---- what libfuse says ---- */
 
@@ -30,97 +29,6 @@ static void note_complaint(enum fuse_log_level level, const char *format, va_lis
         return;
     (void)vsnprintf(last_complaint, sizeof(last_complaint), format, arguments);
     last_complaint[strcspn(last_complaint, "\n")] = '\0';
-}
-
-/* ---- the store's lock ---- */
-
-/* What describe_mount() wrote; 0: it has only begun. */
-static int parse_description(char *text, struct serve_found *ret_found)
-{
-    struct serve_found found = {0};
-    char *version = strchr(text, '\n');
-    char *path = version ? strchr(version + 1, '\n') : NULL;
-    char *end = path ? strchr(path + 1, '\0') : NULL;
-    if (!end || end[-1] != '\n')
-        return 0;
-    end[-1] = '\0';
-    unsigned device[2] = {0};
-    found.grace_seconds = SERVE_GRACE_SECONDS;
-    if (sscanf(text, "%d %u:%u %u", &found.pid, &device[0], &device[1], &found.grace_seconds) > 2)
-        found.device = makedev(device[0], device[1]);
-    (void)snprintf(found.version, sizeof(found.version), "%.*s", (int)(path - version - 1),
-                   version + 1);
-    found.mount_point = strdup(path + 1);
-    if (!found.mount_point)
-        return -ENOMEM;
-    *ret_found = found;
-    return 1;
-}
-
-int serve_find(const struct store *store, struct serve_found *ret_found)
-{
-    char text[DESCRIPTION_SIZE];
-    int r = lock_holder(store->locks_fd, lock_name, text, sizeof(text));
-    return r <= 0 ? r : parse_description(text, ret_found);
-}
-
-int serve_find_dead(const struct store *store, char **ret_mount_point)
-{
-    AUTO_SERVE_FOUND struct serve_found found = {0};
-    AUTO_FREE char *text = NULL;
-    int r = dir_read_file(store->locks_fd, lock_name, DESCRIPTION_SIZE, &text, NULL);
-    if (r == 0)
-        r = parse_description(text, &found);
-    if (r <= 0)
-        return r == -ENOMEM ? r : 0;
-    if (mountpoint_state(found.mount_point) != MOUNT_STALE ||
-        mountpoint_device(found.mount_point) != found.device)
-        return 0;
-    *ret_mount_point = steal_pointer(&found.mount_point);
-    return 1;
-}
-
-void serve_found_fini(struct serve_found *found)
-{
-    free(found->mount_point);
-    found->mount_point = NULL;
-}
-
-/*
- * What the store's lock tells: "PID MAJOR:MINOR GRACE", the version and the place, a line each; the
- * device is 0:0 until there is one. Earlier versions wrote and read the first number alone.
- */
-static int describe_mount(const struct server *server)
-{
-    const struct serve_options *options = server->options;
-    AUTO_FREE char *text = NULL;
-    if (asprintf(&text, "%d %u:%u %u\n%s\n%s\n", (int)getpid(), major(server->device),
-                 minor(server->device), options->grace_seconds, MINTFS_VERSION,
-                 options->mount_point) < 0) {
-        text = NULL;
-        return -ENOMEM;
-    }
-    int r = lock_describe(server->lock, text);
-    return r < 0 ? log_errno(r, "cannot write to the lock of %s", options->mount_point) : 0;
-}
-
-static int take_store(const struct server *server, const struct store *store)
-{
-    int r = lock_take(server->lock, store->locks_fd, lock_name, LOCK_EXCLUSIVE, LOCK_TRY);
-    if (r == -EWOULDBLOCK) {
-        AUTO_SERVE_FOUND struct serve_found found = {0};
-        if (serve_find(store, &found) == 1)
-            return log_fail(EWOULDBLOCK, "the store %s is mounted at %s already (process %d)",
-                            store->path, found.mount_point, found.pid);
-        return log_fail(EWOULDBLOCK, "the store %s is being mounted by another process",
-                        store->path);
-    }
-    if (r < 0)
-        return log_errno(r, "cannot lock the store %s", store->path);
-    r = describe_mount(server);
-    if (r == 0)
-        r = lock_sweep(store->locks_fd);
-    return r < 0 ? log_errno(r, "cannot sweep %s/v1/locks", store->path) : 0;
 }
 
 /* ---- serving ---- */
@@ -191,13 +99,13 @@ static void end_session(struct server *server)
     fuse_session_unmount(server->fuse);
 }
 
-static int start_and_loop(struct server *server)
+static int start_and_loop(struct server *server, struct lock *lock)
 {
     int r = open_session(server);
     if (r < 0)
         return r;
     server->device = mountpoint_device(server->options->mount_point);
-    r = describe_mount(server);
+    r = running_mount_describe(lock, server->options, server->device);
     if (r == 0)
         r = notifier_start(server);
     if (r == 0)
@@ -268,20 +176,19 @@ int serve(const struct store *store, const struct serve_options *options,
           void (*ready)(void *context), void *context)
 {
     AUTO_LOCK struct lock lock = LOCK_INIT;
-    struct server server = {
-        .options = options, .lock = &lock, .on_ready = ready, .on_ready_context = context};
+    struct server server = {.options = options, .on_ready = ready, .on_ready_context = context};
     fuse_set_log_func(note_complaint);
     stopper_block_signals();
     int r = limits_take_own();
     if (r == 0)
-        r = take_store(&server, store);
+        r = running_mount_claim(store, options, &lock);
     if (r < 0)
         return r;
     init_server(&server);
     server_touch(&server);
     r = open_parts(&server, store);
     if (r == 0)
-        r = start_and_loop(&server);
+        r = start_and_loop(&server, &lock);
     if (server.fuse)
         fuse_session_destroy(server.fuse);
     tree_free(server.tree);

@@ -9,12 +9,16 @@
  *     counters     sessions_made, stored_bytes, requests: {OPCODE: count}
  *     sessions     [{id, key, bytes, open_files}]
  */
+#include "fs/mount/status.h"
+
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "fs/mount/server.h"
+#include "fs/mount/verifier.h"
+#include "fs/overlay/scratch.h"
+#include "fs/overlay/session.h"
 
 /* JSON is UTF-8; a path may be anything. (A mount point that is not is refused.) */
 static const char *text_of(const char *path)

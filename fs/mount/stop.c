@@ -10,6 +10,8 @@
  * A copy in another namespace keeps the connection: the daemon closes its own end, and the copy is
  * a dead mount from then on.
  */
+#include "fs/mount/stop.h"
+
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -26,7 +28,7 @@
 #include "fs/mount/limits.h"
 #include "fs/mount/mount_users.h"
 #include "fs/mount/mountpoint.h"
-#include "fs/mount/server.h"
+#include "fs/mount/verifier.h"
 
 enum {
     /* Ends a wait of the loop's threads; it does nothing else. */
@@ -247,13 +249,6 @@ static void *watch(void *context)
     return NULL;
 }
 
-void stopper_wake(struct server *server)
-{
-    static const uint64_t one = 1;
-    if (write(server->stop_fd, &one, sizeof(one)) < 0)
-        return; /* it has been called often enough */
-}
-
 static void do_nothing(int signal UNUSED)
 {
 }
@@ -293,7 +288,7 @@ void stopper_end(struct server *server)
     server->ended = true;
     (void)pthread_cond_broadcast(&server->changed);
     (void)pthread_mutex_unlock(&server->mutex);
-    stopper_wake(server);
+    server_wake_stopper(server);
     (void)pthread_join(server->stopper, NULL);
     (void)close(server->stop_fd);
 }

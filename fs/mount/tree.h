@@ -16,6 +16,7 @@
 #include <stdint.h>
 #include <sys/stat.h>
 
+#include "fs/overlay/dirops.h"
 #include "fs/overlay/lower.h"
 #include "fs/overlay/scratch.h"
 

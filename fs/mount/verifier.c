@@ -1,22 +1,9 @@
-/*
- * Templates that were restored are compared with their manifests before the first use, which takes a
- * second for each GiB or two: too long for a request, since a handler that waits holds up a thread,
- * over io_uring all requests of its CPU. So a thread of its own does it, one template after the
- * other, and a request that needs the result (mkdir of a session, open of a template's file) waits a
- * stated time, if few others do; then it fails with EAGAIN, and a later one finds the result.
- *
- *     through       waits at most    at once    where the template has at most
- *     /dev/fuse     10 s             4          any size
- *     io_uring      0.1 s            1          64 MiB
- *
- * `mintfs session new` does the work itself, before its mkdir. Looking names up needs no result.
- */
-#include <string.h>
+#include "fs/mount/verifier.h"
+
 #include <sys/queue.h>
 #include <time.h>
 
 #include "fs/base/spawn.h"
-#include "fs/mount/server.h"
 
 enum {
     /* Of the ten threads that libfuse starts at most for /dev/fuse. */
