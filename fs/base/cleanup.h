@@ -25,7 +25,7 @@
 #define AUTO_DIR CLEANUP(auto_close_dir)
 /* Holds the mutex to the end of the scope: AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&m); */
 #define AUTO_UNLOCK UNUSED CLEANUP(auto_unlock_mutex)
-/* The same for read and write locks: AUTO_RWUNLOCK pthread_rwlock_t *held = rwlock_hold_read(&l); */
+/* The same for read-write locks: AUTO_RWUNLOCK pthread_rwlock_t *held = rwlock_hold_read(&l); */
 #define AUTO_RWUNLOCK UNUSED CLEANUP(auto_unlock_rwlock)
 
 #define MUST_CHECK __attribute__((warn_unused_result))

@@ -8,8 +8,9 @@
 #include <sys/stat.h>
 
 #include "fs/base/io.h"
+#include "fs/base/text.h"
 
-/* Whether a walk along the path could leave the place where it begins. */
+/* Whether the path could lead out of the directory where it begins. */
 static bool leads_up(const char *path)
 {
     if (path[0] == '/')
@@ -23,7 +24,7 @@ static bool leads_up(const char *path)
     return false;
 }
 
-/* What openat2(2) calls it where a link stands in the way. */
+/* openat2(2) reports a symbolic link as ELOOP; openat(2) with O_DIRECTORY as ENOTDIR. */
 static int step_error(int dirfd, const char *part, int error)
 {
     struct stat status;
@@ -97,11 +98,11 @@ int dir_make_parents(const char *path, mode_t mode)
     return r == -EEXIST ? 0 : r;
 }
 
-/* Deeper ones are moved to the top of the tree first, so that descriptors suffice for any depth. */
+/* Deeper directories are first moved to the top of the tree, which bounds the open descriptors. */
 enum { REMOVAL_DEPTH = 32 };
 
 struct removal {
-    struct statx mount; /* the one that the removal began on */
+    struct statx mount; /* the mount on which the removal began */
     int top_fd;         /* the tree's own directory */
     unsigned depth;
     unsigned moves;
@@ -110,13 +111,13 @@ struct removal {
 
 static int remove_entry(int dirfd, const char *name, unsigned char type, void *context);
 
-static int look(int fd, struct statx *ret_status)
+static int read_mount(int fd, struct statx *ret_status)
 {
     int r = statx(fd, "", AT_EMPTY_PATH, STATX_MODE | STATX_MNT_ID, ret_status);
     return r < 0 ? -errno : 0;
 }
 
-/* A bind mount has its device in common with what it was bound from. */
+/* A bind mount has the same device as its source, so the mount IDs decide where they are known. */
 static bool same_mount(const struct statx *a, const struct statx *b)
 {
     bool ids = a->stx_mask & b->stx_mask & STATX_MNT_ID;
@@ -128,7 +129,7 @@ int dir_is_on_another_mount(int dirfd, const char *path)
 {
     struct statx own;
     struct statx other;
-    int r = look(dirfd, &own);
+    int r = read_mount(dirfd, &own);
     if (r < 0)
         return r;
     if (statx(dirfd, path, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_MODE | STATX_MNT_ID,
@@ -145,7 +146,7 @@ static int open_to_empty(int dirfd, const char *name, const struct statx *mount)
     if (fd < 0)
         return fd;
     struct statx status;
-    int r = look(fd, &status);
+    int r = read_mount(fd, &status);
     if (r == 0 && !same_mount(&status, mount))
         r = -EXDEV;
     if (r == 0 && (status.stx_mode & 0700) != 0700)
@@ -156,7 +157,7 @@ static int open_to_empty(int dirfd, const char *name, const struct statx *mount)
 int dir_open_to_empty(int dirfd, const char *name)
 {
     struct statx mount;
-    int r = look(dirfd, &mount);
+    int r = read_mount(dirfd, &mount);
     return r < 0 ? r : open_to_empty(dirfd, name, &mount);
 }
 
@@ -214,7 +215,7 @@ static int remove_entry(int dirfd, const char *name, unsigned char type, void *c
 int dir_remove_tree(int dirfd, const char *name)
 {
     struct removal removal = {.top_fd = -1};
-    int r = look(dirfd, &removal.mount);
+    int r = read_mount(dirfd, &removal.mount);
     return r < 0 ? r : remove_entry(dirfd, name, DT_UNKNOWN, &removal);
 }
 
@@ -232,7 +233,7 @@ int dir_is_empty(int dirfd)
 
 int dir_each(int dirfd, dir_visitor *visit, void *context)
 {
-    /* A descriptor of its own: the stream's offset must not move the caller's. */
+    /* A second descriptor, since the stream must not move the offset of the caller's. */
     int fd = io_openat(dirfd, ".", O_RDONLY | O_DIRECTORY, 0);
     if (fd < 0)
         return fd;
@@ -290,11 +291,8 @@ int dir_name_beside(const char *name, const char *mark, char **ret_beside)
     uint32_t random;
     if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
         return -errno;
-    char *beside;
-    if (asprintf(&beside, ".%.200s.%s%010" PRIu32 ".tmp", name, mark, random) < 0)
-        return -ENOMEM;
-    *ret_beside = beside;
-    return 0;
+    *ret_beside = text_format(".%.200s.%s%010" PRIu32 ".tmp", name, mark, random);
+    return *ret_beside ? 0 : -ENOMEM;
 }
 
 int dir_create_beside(int dirfd, const char *name, const char *mark, mode_t mode, char **ret_beside)

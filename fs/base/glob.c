@@ -9,8 +9,8 @@ bool glob_is_pattern(const char *text)
 }
 
 /*
- * One element at the pattern's beginning ("?", "[...]", "\x" or a letter) against one byte.
- * Returns the element's length if it matches, else 0.
+ * Compares the element at the beginning of the pattern ("?", "[...]", "\x" or a character) with one
+ * byte. Returns the element's length if it matches, else 0.
  */
 static size_t match_element(const char *pattern, unsigned char byte)
 {
@@ -25,7 +25,7 @@ static size_t match_element(const char *pattern, unsigned char byte)
     if (negated)
         p++;
     bool found = false;
-    /* A "]" that comes first stands for itself. */
+    /* A "]" in the first place is literal. */
     for (bool first = true; *p && (first || *p != ']'); first = false) {
         if (*p == '\\' && p[1])
             p++;
@@ -49,7 +49,7 @@ bool glob_part_matches(const char *pattern, const char *text)
 {
     if (text[0] == '.' && pattern[0] != '.' && !(pattern[0] == '\\' && pattern[1] == '.'))
         return false;
-    /* Only the last star can need another try, so each byte is tried once per star at most. */
+    /* Only the last star can need another attempt, so each byte is tried at most once per star. */
     const char *star = NULL;
     const char *resume = NULL;
     while (*text) {
@@ -79,7 +79,7 @@ static bool is_any_depth(const char *part)
     return part[0] == '*' && part[1] == '*' && part[2] == '\0';
 }
 
-/* Whether every bracket of the part is closed and no backslash stands at its end. */
+/* Whether every bracket of the part is closed, and the part does not end with a backslash. */
 static bool is_well_formed(const char *part)
 {
     for (const char *p = part; *p; p++) {
@@ -140,7 +140,7 @@ void glob_fini(struct glob *glob)
     *glob = (struct glob){.text = NULL};
 }
 
-/* "**" matches no part, too: what stands before one also stands behind it. */
+/* "**" also matches zero components: a path that reaches it has also passed it. */
 static glob_state skip_any_depth(const struct glob *glob, glob_state state)
 {
     for (size_t i = 0; i < glob->count; i++)

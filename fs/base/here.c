@@ -6,6 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fs/base/text.h"
+
 bool here_is_same(const char *a, const char *b)
 {
     struct stat by_a;
@@ -22,7 +24,7 @@ char *here_path(void)
     return getcwd(NULL, 0);
 }
 
-/* Whether a part of the path is "." or "..": a shell has none in $PWD. */
+/* Whether a component of the path is "." or "..", which a shell never leaves in $PWD. */
 static bool has_dots(const char *path)
 {
     for (const char *part = path; *part; part += strspn(part, "/")) {
@@ -40,9 +42,8 @@ int here_enter(const char *directory)
     AUTO_FREE char *shown = NULL;
     if (chdir(directory) < 0)
         return -errno;
-    if (!has_dots(directory) &&
-        asprintf(&shown, "%s%s%s", before ? before : "", before ? "/" : "", directory) < 0)
-        shown = NULL;
+    if (!has_dots(directory))
+        shown = text_format("%s%s%s", before ? before : "", before ? "/" : "", directory);
     for (size_t length = shown ? strlen(shown) : 0; length > 1 && shown[length - 1] == '/';)
         shown[--length] = '\0';
     if (!shown || shown[0] != '/' || !here_is_same(shown, ".")) {

@@ -1,6 +1,6 @@
 /*
- * The current directory, as people see it: a shell keeps the path by which somebody came there, with
- * the symbolic links in it, in $PWD.
+ * The current directory as people see it: a shell keeps the path by which the user reached it,
+ * including symbolic links, in $PWD.
  */
 #ifndef MINTFS_BASE_HERE_H
 #define MINTFS_BASE_HERE_H
@@ -9,11 +9,11 @@
 
 #include "fs/base/cleanup.h"
 
-/* $PWD where that is the current directory, else the path that the kernel gives. NULL with errno set.
- * Owned by the caller. */
+/* $PWD if it is the current directory, else the path that the kernel reports; NULL with errno set.
+ * The caller frees it. */
 MUST_CHECK char *here_path(void);
 
-/* Changes to the directory, and sets $PWD as a shell's cd does. A negative errno, not logged. */
+/* Changes to the directory, and sets $PWD as a shell's cd does. Errors are not logged. */
 MUST_CHECK int here_enter(const char *directory);
 
 /* Whether both paths are the same directory. */

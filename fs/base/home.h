@@ -6,8 +6,8 @@
 
 #include "fs/base/cleanup.h"
 
-/* $HOME, else as the user database says; NULL where neither names an absolute path. Owned by the
- * caller. */
+/* $HOME, else the directory from the user database; NULL if neither is an absolute path. The caller
+ * frees it. */
 char *home_directory(void);
 
 #endif

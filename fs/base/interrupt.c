@@ -14,7 +14,7 @@ static struct {
     struct sigaction before[ARRAY_LENGTH(caught_signals)];
 } state = {.pipe = {-1, -1}};
 
-static void note(int number)
+static void record(int number)
 {
     int saved = errno;
     if (!state.first)
@@ -32,7 +32,7 @@ int interrupt_catch(void)
         return -EBUSY;
     if (pipe2(state.pipe, O_CLOEXEC | O_NONBLOCK) < 0)
         return -errno;
-    struct sigaction action = {.sa_handler = note};
+    struct sigaction action = {.sa_handler = record};
     for (size_t i = 0; i < ARRAY_LENGTH(caught_signals); i++) {
         (void)sigaction(caught_signals[i], NULL, &state.before[i]);
         if (state.before[i].sa_handler != SIG_IGN)

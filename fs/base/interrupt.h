@@ -1,32 +1,33 @@
 /*
- * Signals that end a process, noted instead while a build runs, so that it can end its builder and
- * take its traces away first. One build at a time in a process, on its only thread.
+ * Signals that would end the process are only recorded while a build runs, so that the build can
+ * first end its builder and remove its files. For one build at a time, in a process with one
+ * thread.
  */
 #ifndef MINTFS_BASE_INTERRUPT_H
 #define MINTFS_BASE_INTERRUPT_H
 
 #include "fs/base/cleanup.h"
 
-/* Notes SIGINT, SIGTERM, SIGHUP and SIGQUIT from now on, except those that are ignored, as SIGHUP
- * below nohup. System calls that wait then answer EINTR. */
+/* Records SIGINT, SIGTERM, SIGHUP and SIGQUIT from now on, except those that are ignored, such as
+ * SIGHUP under nohup. Blocking system calls then fail with EINTR. */
 MUST_CHECK int interrupt_catch(void);
 
-/* What was before comes back; what was noted stays noted. */
+/* Restores the former handlers. Signals that were recorded stay recorded. */
 void interrupt_restore(void);
 
-/* In a child, before exec: what was before, unblocked. */
+/* For a child before exec: restores the former handlers and unblocks all signals. */
 void interrupt_restore_in_child(void);
 
-/* The signal that came first, or 0. */
+/* The first signal that was recorded, or 0. */
 int interrupt_pending(void);
 
-/* How many came: a second one means that the user will not wait. */
+/* How many were recorded: a second one means that the user does not want to wait. */
 int interrupt_count(void);
 
-/* Readable once a signal came; -1 while none is caught. */
+/* Readable after a signal was recorded; -1 while signals are not caught. */
 int interrupt_fd(void);
 
-/* Ends the process by the signal that came, as if it had never been caught; returns if none did. */
+/* Ends the process by the recorded signal, as if uncaught. Returns if there is none. */
 void interrupt_raise(void);
 
 #endif

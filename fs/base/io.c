@@ -9,7 +9,7 @@
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 
-/* Atomic, though armed by one thread: a thread in the background may call meanwhile. */
+/* Atomic, since background threads make calls while a test arms it. */
 static struct {
     atomic_bool armed;
     atomic_bool sticky;
@@ -33,7 +33,7 @@ unsigned long io_fault_count(void)
     return atomic_load(&fault.calls);
 }
 
-/* The seam: 0, or the negative errno that this call must fail with. */
+/* The seam: 0, or the negative errno with which this call must fail. */
 static int seam(void)
 {
     if (__builtin_expect(!atomic_load_explicit(&fault.armed, memory_order_relaxed), 1))
@@ -50,7 +50,7 @@ bool io_fault_hits(void)
     return seam() != 0;
 }
 
-/* Runs a call that may be interrupted, through the seam. */
+/* Runs a call through the seam, again after EINTR. */
 #define SEAM_CALL(call)                                                                            \
     ({                                                                                             \
         long seam_result = seam();                                                                 \
@@ -116,7 +116,7 @@ int io_fsync(int fd)
 {
     struct stat status;
     int r = (int)SEAM_CALL(fsync(fd));
-    /* Some file systems have no fsync of directories; their rename(2) is as durable as it gets. */
+    /* On file systems without fsync of directories nothing can make rename(2) more durable. */
     if (r == -EINVAL && fstat(fd, &status) == 0 && S_ISDIR(status.st_mode))
         return 0;
     return r;
@@ -142,17 +142,18 @@ int io_renameat(int from_dirfd, const char *from, int to_dirfd, const char *to)
     return (int)SEAM_CALL(renameat(from_dirfd, from, to_dirfd, to));
 }
 
-/* How bindfs, mergerfs, encfs, ntfs-3g, OpenZFS before 2.2 and others refuse renameat2's flags. */
+/* The errors by which bindfs, mergerfs, encfs, ntfs-3g, OpenZFS before 2.2 and others refuse
+ * renameat2's flags. */
 static bool lacks_rename_flags(int error)
 {
     return error == -EINVAL || error == -ENOSYS || error == -EOPNOTSUPP;
 }
 
 /*
- * rename(2) replaces no directory but an empty one, so nothing that another process puts there
- * between the look and the call is lost. A file could be: link(2) and unlink(2) would rule that out,
- * but FUSE file systems by path, as bindfs is one, then keep two inodes of the file that is open,
- * each with a cache of its own.
+ * rename(2) replaces a directory only if it is empty, so a directory that another process creates
+ * between the check and the rename is not lost. A file could be. link(2) and unlink(2) would
+ * prevent that, but path-based FUSE file systems such as bindfs then keep two inodes of the open
+ * file, each with its own cache.
  */
 static int rename_new_by_steps(int from_dirfd, const char *from, int to_dirfd, const char *to)
 {
@@ -171,7 +172,7 @@ int io_renameat_new(int from_dirfd, const char *from, int to_dirfd, const char *
     return lacks_rename_flags(r) ? rename_new_by_steps(from_dirfd, from, to_dirfd, to) : r;
 }
 
-/* For a moment `b` does not exist, and a process that is killed then leaves it as A.old. */
+/* Between the steps `b` does not exist; a process that is killed then leaves it as A.old. */
 static int exchange_by_steps(int a_dirfd, const char *a, int b_dirfd, const char *b)
 {
     char aside[NAME_MAX + 1];
@@ -194,7 +195,7 @@ int io_renameat_exchange(int a_dirfd, const char *a, int b_dirfd, const char *b)
 
 int io_link_fd(int fd, int dirfd, const char *name)
 {
-    /* AT_EMPTY_PATH would want a capability; /proc does not. */
+    /* AT_EMPTY_PATH needs a capability; /proc does not. */
     char path[40];
     (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
     return (int)SEAM_CALL(linkat(AT_FDCWD, path, dirfd, name, AT_SYMLINK_FOLLOW));
@@ -223,13 +224,13 @@ int io_symlinkat(const char *target, int dirfd, const char *name)
 int io_reflink(int from_fd, int to_fd)
 {
     int r = (int)SEAM_CALL(ioctl(to_fd, FICLONE, from_fd));
-    /* What a file system without shared blocks, or another device, answers. */
+    /* The errors of file systems without shared blocks, and of two different devices. */
     if (r == -EXDEV || r == -EINVAL || r == -ENOTTY || r == -ENOSYS || r == -EPERM)
         return -EOPNOTSUPP;
     return r;
 }
 
-static int copy_by_hand(int from_fd, int to_fd, off_t offset, off_t end)
+static int copy_through_buffer(int from_fd, int to_fd, off_t offset, off_t end)
 {
     enum { CHUNK = 1 << 20 };
     AUTO_FREE char *buffer = malloc(CHUNK);
@@ -257,14 +258,14 @@ static int copy_range(int from_fd, int to_fd, off_t offset, off_t end)
         if (n == 0)
             break;
         if (n == -EXDEV || n == -EINVAL || n == -ENOSYS || n == -EOPNOTSUPP || n == -EPERM)
-            return copy_by_hand(from_fd, to_fd, offset, end);
+            return copy_through_buffer(from_fd, to_fd, offset, end);
         if (n < 0)
             return (int)n;
     }
     return 0;
 }
 
-/* The next data at or after `offset`; all of the rest where holes cannot be asked for. */
+/* The next data at or after `offset`; all the rest if the file system cannot report holes. */
 static void find_data(int fd, off_t offset, off_t size, off_t *ret_data, off_t *ret_end)
 {
     *ret_data = lseek(fd, offset, SEEK_DATA);

@@ -1,9 +1,9 @@
 /*
- * System calls that change or read what lies on disk, behind one seam.
+ * The system calls that read or change files, behind one seam.
  *
- * Each returns 0 or a count, else a negative errno, goes on after EINTR, and transfers all of what
- * was asked for. io_fault_arm() makes the Nth call through the seam fail, for tests; nothing else
- * in mintfs calls pread, pwrite, fsync, rename and their kin directly.
+ * Each function returns 0 or a count, else a negative errno. It retries after EINTR and transfers
+ * all the bytes. For tests, io_fault_arm() makes the Nth call through the seam fail; so the rest of
+ * mintfs never calls pread, pwrite, fsync, rename and the like directly.
  */
 #ifndef MINTFS_BASE_IO_H
 #define MINTFS_BASE_IO_H
@@ -18,55 +18,54 @@
 
 /* Always adds O_CLOEXEC. */
 MUST_CHECK int io_openat(int dirfd, const char *path, int flags, mode_t mode);
-/* openat2(2): resolve is one of its RESOLVE_ flags, or several. -ENOSYS, -EPERM where refused. */
+/* openat2(2) with RESOLVE_ flags. -ENOSYS or -EPERM where the kernel or a container refuses it. */
 MUST_CHECK int io_openat2(int dirfd, const char *path, int flags, uint64_t resolve);
 
-/* Reads up to size bytes; fewer only at the end of the file. Returns the count. */
+/* Reads size bytes, fewer only at the end of the file. Returns the count. */
 MUST_CHECK ssize_t io_pread(int fd, void *buffer, size_t size, off_t offset);
-/* As io_pread, but a file that ends early is -EIO: for bytes that must be there. */
+/* As io_pread, for bytes that must exist: -EIO if the file ends before them. */
 MUST_CHECK int io_pread_exact(int fd, void *buffer, size_t size, off_t offset);
-/* Writes all of it or fails. */
+/* Writes all size bytes. */
 MUST_CHECK int io_pwrite(int fd, const void *buffer, size_t size, off_t offset);
 
-/* Of a directory, too, where the file system can sync those. */
+/* For directories too, if the file system can sync them. */
 MUST_CHECK int io_fsync(int fd);
-/* Lets the kernel begin to write the file's pages, for an io_fsync() that comes later. */
+/* Starts writing the file's pages to the disk, so that a later io_fsync() takes less time. */
 void io_start_writeback(int fd);
 MUST_CHECK int io_ftruncate(int fd, off_t size);
 MUST_CHECK int io_fallocate(int fd, int mode, off_t offset, off_t length);
 MUST_CHECK int io_renameat(int from_dirfd, const char *from, int to_dirfd, const char *to);
 /*
- * Fails with -EEXIST where `to` exists. Where the file system lacks RENAME_NOREPLACE, that is looked
- * at first: callers give files a name that nobody else gives, and directories something inside.
+ * -EEXIST if `to` exists. Without RENAME_NOREPLACE in the file system this is checked before the
+ * rename, so callers choose file names that no other process uses, and directories are not empty.
  */
 MUST_CHECK int io_renameat_new(int from_dirfd, const char *from, int to_dirfd, const char *to);
 /*
- * Both must exist; each gets the other's name: in one step, or, where the file system lacks
- * RENAME_EXCHANGE, in three, and a process that is killed in between leaves `b` under the name A.old.
+ * Exchanges the names of two existing files: in one step or, without RENAME_EXCHANGE in the file
+ * system, in three. A process that is killed between those leaves `b` under the name A.old.
  */
 MUST_CHECK int io_renameat_exchange(int a_dirfd, const char *a, int b_dirfd, const char *b);
-/* Gives a file that was opened with O_TMPFILE its name. */
+/* Gives a name to a file that was opened with O_TMPFILE. */
 MUST_CHECK int io_link_fd(int fd, int dirfd, const char *name);
 MUST_CHECK int io_unlinkat(int dirfd, const char *name, int flags);
 MUST_CHECK int io_mkdirat(int dirfd, const char *name, mode_t mode);
 MUST_CHECK int io_fchmod(int fd, mode_t mode);
 MUST_CHECK int io_symlinkat(const char *target, int dirfd, const char *name);
 
-/* Copies all of from_fd, from its start, to to_fd, which is empty: a reflink, else a copy in the
- * kernel, else by hand. Holes stay holes where the file system tells of them. Moves the offset of
- * from_fd. */
+/* Copies the whole of from_fd to the empty file to_fd: by reflink, else in the kernel, else through
+ * a buffer. Holes stay holes where the file system reports them. Moves the offset of from_fd. */
 MUST_CHECK int io_copy_file(int from_fd, int to_fd);
-/* FICLONE alone: -EOPNOTSUPP where the file system shares no blocks. */
+/* FICLONE only: -EOPNOTSUPP if the file system cannot share blocks. */
 MUST_CHECK int io_reflink(int from_fd, int to_fd);
 
 /*
- * Makes the Nth call from now (1: the next) fail with `error`; with `sticky` all later ones too.
- * 0 disarms. For tests alone. Calls of other threads are counted too.
+ * For tests: makes the Nth call from now (1: the next) fail with `error`, with `sticky` all later
+ * calls too. 0 disarms. Calls of all threads are counted.
  */
 void io_fault_arm(unsigned long nth, int error, bool sticky);
-/* For what else is to fail in tests, as a call through the seam: whether this one fails. */
+/* Counts as a call through the seam and returns whether it must fail, for other faults in tests. */
 bool io_fault_hits(void);
-/* Calls that passed the seam since the last io_fault_arm(). */
+/* Calls through the seam since the last io_fault_arm(). */
 unsigned long io_fault_count(void);
 
 #endif

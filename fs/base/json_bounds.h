@@ -14,7 +14,7 @@ struct json_bounds {
     size_t arrays;
 };
 
-/* Whether the text has at most as many of each. The parser decides whether the text is JSON at all. */
+/* Whether the text has at most as many of each. Whether it is JSON at all, the parser decides. */
 bool json_is_within(const char *text, size_t size, const struct json_bounds *bounds);
 
 #endif

@@ -2,9 +2,9 @@
  * Lock files: one holder over all processes, freed by the kernel when the holder dies.
  *
  * The lock is an open file description lock (fcntl(2)) on a file in a locks directory. The file
- * contains a short text about the holder (PID, purpose), which others print in their messages. It is
- * removed when the lock is released; a process that waited on a removed file starts again with the
- * new one.
+ * contains a short text about the holder (PID, purpose), which others print in their messages. It
+ * is removed when the lock is released; a process that waited on a removed file starts again with
+ * the new one.
  */
 #ifndef MINTFS_BASE_LOCK_H
 #define MINTFS_BASE_LOCK_H
@@ -37,7 +37,7 @@ enum lock_patience { LOCK_TRY, LOCK_WAIT };
 MUST_CHECK int lock_take(struct lock *lock, int dirfd, const char *name, enum lock_kind kind,
                          enum lock_patience patience);
 
-/* Whether lock_take() failed because the disk has no room for the lock's file: nobody holds it then. */
+/* Whether lock_take() failed because the disk is full, which means that nobody holds the lock. */
 static inline bool lock_lacks_room(int error)
 {
     return error == -ENOSPC || error == -EDQUOT;
@@ -46,14 +46,15 @@ static inline bool lock_lacks_room(int error)
 /* Replaces the text about the holder. Only for an exclusive lock. */
 MUST_CHECK int lock_describe(struct lock *lock, const char *text);
 
-/* Releases the lock, and removes its file if no other process holds it. Does nothing if not held. */
+/* Releases the lock if it is held, and removes its file unless another process shares the lock. */
 void lock_release(struct lock *lock);
 #define AUTO_LOCK CLEANUP(lock_release)
 
 /*
  * lock_park() releases a lock that will probably be taken again soon, and keeps its file open. The
  * file's modification time then records when the lock was last held. lock_unpark() takes it again,
- * shared and without waiting: -EWOULDBLOCK, or -ESTALE, and not held, if the file was removed since.
+ * shared and without waiting: -EWOULDBLOCK, or -ESTALE, and not held, if the file was removed
+ * since.
  */
 MUST_CHECK int lock_park(struct lock *lock);
 MUST_CHECK int lock_unpark(struct lock *lock);

@@ -38,7 +38,7 @@ static void emit(int priority, const char *format, va_list arguments, const char
     AUTO_FREE char *text = text_vformat(format, arguments);
     if (!text)
         return;
-    /* Names of files and builders may contain control characters, which must not reach a terminal. */
+    /* File names may contain control characters, which must not reach a terminal. */
     printable_clean(text);
     const char *kind = priority == LOG_WARNING ? "warning: " : "";
     if (atomic_load(&uses_syslog)) {

@@ -18,7 +18,7 @@ size_t utf8_length(const char *text)
     for (size_t i = 1; i < length; i++)
         if ((at[i] & 0xc0) != 0x80)
             return 0;
-    /* Too long for what it says, a surrogate, or after the last character that there is. */
+    /* An overlong encoding, a surrogate, or a number above the last character, U+10FFFF. */
     bool is_wrong = (*at == 0xe0 && at[1] < 0xa0) || (*at == 0xed && at[1] > 0x9f) ||
                     (*at == 0xf0 && at[1] < 0x90) || (*at == 0xf4 && at[1] > 0x8f);
     return is_wrong ? 0 : length;

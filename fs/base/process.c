@@ -28,12 +28,12 @@ int boot_read_id(char ret_boot_id[BOOT_ID_SIZE + 1])
     return 0;
 }
 
-/* ---- what this process sees ---- */
+/* ---- namespaces of this process ---- */
 
 struct view {
-    uint64_t pid_namespace; /* 0: not known, as the next */
+    uint64_t pid_namespace; /* 0: not known; the same below */
     uint64_t time_namespace;
-    bool proc_is_ours; /* /proc counts processes as getpid() does */
+    bool proc_is_ours; /* /proc shows the PID namespace of this process */
 };
 
 static uint64_t inode_of(const char *path)
@@ -59,7 +59,7 @@ static bool proc_is_ours(void)
     return atoi(text) == getpid();
 }
 
-/* The same for a process's whole life: only its children get into another namespace. */
+/* Read once: a process stays in its PID namespace, only its children can be in another one. */
 static struct view look_around(void)
 {
     static _Thread_local struct view known;
@@ -79,7 +79,7 @@ static struct view look_around(void)
 
 enum { PROC_TEXT_MAX = 8192 };
 
-/* A file of /proc/PID, whole, with a NUL. -ESRCH where there is no such process, or none to see. */
+/* A whole file of /proc/PID, with a NUL. -ESRCH if the process does not exist or is hidden. */
 static int read_proc(int pid, const char *name, char ret_text[PROC_TEXT_MAX])
 {
     char path[64];
@@ -110,7 +110,7 @@ static int read_start(int pid, uint64_t *ret_start)
     if (!at)
         return -ESRCH;
     *ret_start = strtoull(at, NULL, 10);
-    /* A zombie whose other threads run lives: its main thread ended by pthread_exit(3). */
+    /* A zombie with other threads is alive: only its main thread ended, by pthread_exit(3). */
     return (state == 'Z' && threads <= 1) || state == 'X' ? -ESRCH : 0;
 }
 
@@ -130,7 +130,7 @@ int process_identify(int pid, struct process_id *ret_id)
     return r;
 }
 
-/* Asked of the kernel: /proc may hide processes (hidepid). */
+/* By kill(2), since /proc may hide processes (hidepid). */
 static bool exists(int pid)
 {
     return kill(pid, 0) == 0 || errno != ESRCH;
@@ -144,7 +144,7 @@ enum process_state process_look(const struct process_id *id)
         return PROCESS_UNSEEN;
     if (!exists(id->pid))
         return PROCESS_GONE;
-    /* Start times cannot be compared then; a number that was reused is taken for the process. */
+    /* Start times cannot be compared then: a process with a reused number counts as this one. */
     if (!view.proc_is_ours || id->time_namespace != view.time_namespace)
         return PROCESS_LIVES;
     if (read_start(id->pid, &start) == 0)
@@ -155,7 +155,7 @@ enum process_state process_look(const struct process_id *id)
 
 /* ---- numbers in other namespaces ---- */
 
-/* From proc(5), status: a thread's numbers, from the namespace of /proc to its own. */
+/* From proc(5), status: the numbers of a thread in nested namespaces. */
 struct numbers {
     int tgid; /* of its process, and its parent's; in the namespace of /proc */
     int parent;
@@ -163,7 +163,7 @@ struct numbers {
     int own_tgid; /* of its process, in its own namespace */
 };
 
-/* The last number of a line "NAME:\t1\t2\t3\n", and how many there are; 0: no such line. */
+/* Reads the last number of a line "NAME:\t1\t2\t3\n" and returns how many there are; 0: no line. */
 static size_t read_line(const char *text, const char *name, int *ret_last)
 {
     const char *at = strstr(text, name);
@@ -222,7 +222,7 @@ static int visit_process(int dirfd UNUSED, const char *name, unsigned char type 
     return 1;
 }
 
-/* Most owners are the caller itself or a shell above it: they are tried before all others. */
+/* Most owners are the caller itself or a shell above it, so those are tried first. */
 static int search_ancestors(const struct search *search, const struct numbers *caller)
 {
     enum { GENERATIONS_MAX = 32 };

@@ -1,9 +1,9 @@
 /*
- * Processes, told apart across PID namespaces.
+ * Processes, identified across PID namespaces.
  *
  * A PID is a number in one PID namespace, and it is reused. A process_id adds what is needed to
- * recognise the process later, and to notice that it cannot be seen from here. It is valid for one
- * boot of the machine (boot_read_id()): the initial namespaces have the same numbers on all of them.
+ * recognise the process later, or to notice that it cannot be seen from here. It is valid until the
+ * next boot (boot_read_id()), since the initial namespaces have the same numbers after each boot.
  */
 #ifndef MINTFS_BASE_PROCESS_H
 #define MINTFS_BASE_PROCESS_H
@@ -22,7 +22,7 @@ struct process_id {
 enum process_state {
     PROCESS_GONE,
     PROCESS_LIVES,
-    PROCESS_UNSEEN, /* it belongs to a namespace that cannot be looked into from here */
+    PROCESS_UNSEEN, /* it belongs to a namespace that cannot be seen from here */
 };
 
 /*
@@ -31,19 +31,19 @@ enum process_state {
  */
 MUST_CHECK int process_identify(int pid, struct process_id *ret_id);
 
-/* PROCESS_GONE only where that is certain. A zombie is gone. */
+/* PROCESS_GONE only if that is certain. A zombie counts as gone. */
 enum process_state process_look(const struct process_id *id);
 
 /*
- * The number, in this process's namespace, of what `caller` calls `pid`. `caller` is a thread as this
- * process counts it, 0 where it has no number here. -EXDEV: the caller's namespace cannot be looked
- * into from here; -ESRCH: there is no such process in it.
+ * Translates `pid` from the namespace of the thread `caller` to the number in this process's own
+ * namespace. `caller` is a number of this namespace, or 0 if it has none here. -EXDEV: the caller's
+ * namespace cannot be seen from here; -ESRCH: it contains no such process.
  */
 MUST_CHECK int process_translate(int caller, int pid, int *ret_pid);
 
 enum { BOOT_ID_SIZE = 36 };
 
-/* Of the machine as it runs, with a NUL; an error is logged. */
+/* The ID of the present boot, with a NUL. Errors are logged. */
 MUST_CHECK int boot_read_id(char ret_boot_id[BOOT_ID_SIZE + 1]);
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "fs/base/dir.h"
 #include "fs/base/io.h"
+#include "fs/base/text.h"
 
 bool path_is_in(const char *path, const char *directory)
 {
@@ -35,7 +36,7 @@ bool process_has_open(int procfd, const char *path)
     return fds >= 0 && dir_each(fds, visit_fd, (void *)(uintptr_t)path) == 1;
 }
 
-/* A short file of /proc, as text; without the bytes after what fits. */
+/* A short file of /proc as text, truncated to what fits. */
 static size_t read_text(int procfd, const char *name, char *ret_text, size_t size)
 {
     AUTO_FD int fd = io_openat(procfd, name, O_RDONLY, 0);
@@ -80,9 +81,9 @@ static int visit_process(int dirfd, const char *name, unsigned char type UNUSED,
         return 0;
     char shown[100];
     read_name(fd, shown, sizeof(shown));
-    char *longer;
-    if (asprintf(&longer, "%s%s%s (%s)", listing->text ? listing->text : "",
-                 listing->text ? ", " : "", shown, name) < 0)
+    char *longer = text_format("%s%s%s (%s)", listing->text ? listing->text : "",
+                               listing->text ? ", " : "", shown, name);
+    if (!longer)
         return -ENOMEM;
     free(listing->text);
     listing->text = longer;
@@ -97,11 +98,9 @@ char *processes_list(process_test *test, void *context)
         free(listing.text);
         return NULL;
     }
-    char *longer;
-    if (listing.count > PROCESSES_NAMED_MAX && asprintf(&longer, "%s and %u more", listing.text,
-                                                        listing.count - PROCESSES_NAMED_MAX) >= 0) {
-        free(listing.text);
-        return longer;
-    }
-    return listing.text;
+    if (listing.count <= PROCESSES_NAMED_MAX)
+        return listing.text;
+    char *longer = text_format("%s and %u more", listing.text, listing.count - PROCESSES_NAMED_MAX);
+    free(listing.text);
+    return longer;
 }

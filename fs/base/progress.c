@@ -15,11 +15,11 @@ enum { FIRST_MS = 500, AGAIN_MS = 100, LINE_MAX_BYTES = 120 };
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct {
-    const char *what; /* NULL: nothing goes on */
+    const char *what; /* NULL: no work is under way */
     unsigned depth;
     uint64_t done;
     uint64_t total;
-    int64_t next_ms; /* not before that */
+    int64_t next_ms; /* when the line may next be written */
     bool is_shown;
 } work;
 

@@ -11,8 +11,8 @@
 typedef bool search_is_before(size_t index, const void *context);
 
 /*
- * The first index in [begin, end) whose item is not before; `end` if all are. Always inlined, so that a
- * test that is a static function of the caller costs no call.
+ * The first index in [begin, end) whose item is not before; `end` if all are. Always inlined, so
+ * that a test that is a static function of the caller costs no call.
  */
 static inline __attribute__((always_inline)) size_t
 lower_bound(size_t begin, size_t end, search_is_before *is_before, const void *context)

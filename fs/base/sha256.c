@@ -74,7 +74,7 @@ static int hash_fd(int fd, void *buffer, size_t room, const atomic_bool *stop,
     }
 }
 
-int sha256_of_fd_by(int fd, void *buffer, size_t room, uint8_t ret_digest[SHA256_SIZE_BYTES])
+int sha256_of_fd_through(int fd, void *buffer, size_t room, uint8_t ret_digest[SHA256_SIZE_BYTES])
 {
     return hash_fd(fd, buffer, room, NULL, ret_digest);
 }

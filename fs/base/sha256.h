@@ -27,12 +27,12 @@ MUST_CHECK int sha256_final(struct sha256 *hash, uint8_t ret_digest[SHA256_SIZE_
 
 MUST_CHECK int sha256_of_bytes(const void *data, size_t size,
                                uint8_t ret_digest[SHA256_SIZE_BYTES]);
-/* The whole file, from its start, whatever its offset; the second through the caller's buffer, where
- * small files are many. */
+/* The whole file from its start, whatever its offset. The second form uses the caller's buffer,
+ * which is faster for many small files. */
 MUST_CHECK int sha256_of_fd(int fd, uint8_t ret_digest[SHA256_SIZE_BYTES]);
-MUST_CHECK int sha256_of_fd_by(int fd, void *buffer, size_t room,
-                               uint8_t ret_digest[SHA256_SIZE_BYTES]);
-/* As the first; -ECANCELED soon after *stop is set, which may be NULL. */
+MUST_CHECK int sha256_of_fd_through(int fd, void *buffer, size_t room,
+                                    uint8_t ret_digest[SHA256_SIZE_BYTES]);
+/* As sha256_of_fd(), but -ECANCELED soon after *stop is set. `stop` may be NULL. */
 MUST_CHECK int sha256_of_fd_until(int fd, const atomic_bool *stop,
                                   uint8_t ret_digest[SHA256_SIZE_BYTES]);
 

@@ -15,7 +15,7 @@
 /* Errors are logged, with the limits that may be the reason. */
 MUST_CHECK int spawn_thread(pthread_t *ret_thread, void *(*run)(void *context), void *context);
 
-/* Logs that WHAT ("the daemon", "fusermount3") cannot be started, and returns the negative errno. */
+/* Logs that WHAT ("the daemon", "fusermount3") cannot be started; returns the negative errno. */
 int spawn_log_error(int error, const char *what);
 
 #endif

@@ -21,12 +21,12 @@ struct work {
 
 static void fail(struct work *work, size_t i, int error)
 {
-    AUTO_UNLOCK UNUSED pthread_mutex_t *held = mutex_hold(&work->mutex);
+    AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&work->mutex);
     if (work->error)
         return;
     work->error = error;
     work->failed = i;
-    /* The others need not go on. */
+    /* The other threads stop, too. */
     atomic_store(&work->next, work->count);
 }
 
@@ -56,14 +56,14 @@ int sync_paths(int dirfd, const char *const *paths, size_t count, size_t *ret_fa
     size_t started = 0;
     sigset_t all;
     sigset_t before;
-    /* Signals are for the thread that waits. */
+    /* Signals are delivered to the thread that waits, not to these. */
     (void)sigfillset(&all);
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
     while (started < THREADS_MAX && started < count / PATHS_PER_THREAD &&
            pthread_create(&threads[started], NULL, sync_some, &work) == 0)
         started++;
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    /* Where no thread could be had, this one does it all. */
+    /* This thread does its share, or everything if no other could be started. */
     (void)sync_some(&work);
     for (size_t i = 0; i < started; i++)
         (void)pthread_join(threads[i], NULL);

@@ -31,7 +31,7 @@ int units_parse_number(const char *text, uint64_t *ret_number)
     return r < 0 ? r : *rest ? -EINVAL : 0;
 }
 
-/* What stands behind a point, in millionths; more digits than that make no difference. */
+/* The decimal fraction in millionths; further digits make no difference. */
 static int parse_millionths(const char **text, uint64_t *ret_millionths)
 {
     uint64_t worth = MILLION;
@@ -102,8 +102,6 @@ int units_parse_duration(const char *text, uint64_t *ret_seconds)
 
 /* ---- texts for people ---- */
 
-static const int64_t second_ns = 1000000000;
-
 const char *units_format_size(uint64_t bytes, char ret_text[UNITS_TEXT_SIZE])
 {
     static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
@@ -125,7 +123,7 @@ const char *units_format_count(uint64_t count, const char *noun, char ret_text[U
 
 const char *units_format_time(int64_t ns, char ret_text[UNITS_TEXT_SIZE])
 {
-    time_t seconds = (time_t)(ns / second_ns);
+    time_t seconds = (time_t)(ns / NS_PER_S);
     struct tm local;
     if (!ns || !localtime_r(&seconds, &local) ||
         !strftime(ret_text, UNITS_TEXT_SIZE, "%Y-%m-%d %H:%M", &local))
@@ -147,18 +145,18 @@ static void format_long(int64_t seconds, char *text)
 
 const char *units_format_age(int64_t ns, char ret_text[UNITS_TEXT_SIZE])
 {
-    int64_t seconds = (clock_real_ns() - ns) / second_ns;
+    int64_t seconds = (clock_real_ns() - ns) / NS_PER_S;
     format_long(seconds < 0 ? 0 : seconds, ret_text);
     return ret_text;
 }
 
 const char *units_format_duration(int64_t ns, char ret_text[UNITS_TEXT_SIZE])
 {
-    if (ns < 10 * second_ns)
-        (void)snprintf(ret_text, UNITS_TEXT_SIZE, "%.1f s", (double)ns / (double)second_ns);
-    else if (ns < 3600 * second_ns)
-        format_long(ns / second_ns, ret_text);
+    if (ns < 10 * NS_PER_S)
+        (void)snprintf(ret_text, UNITS_TEXT_SIZE, "%.1f s", (double)ns / (double)NS_PER_S);
+    else if (ns < 3600 * NS_PER_S)
+        format_long(ns / NS_PER_S, ret_text);
     else
-        (void)snprintf(ret_text, UNITS_TEXT_SIZE, "%.1f h", (double)ns / (double)second_ns / 3600);
+        (void)snprintf(ret_text, UNITS_TEXT_SIZE, "%.1f h", (double)ns / (double)NS_PER_S / 3600);
     return ret_text;
 }

@@ -9,15 +9,15 @@
 
 #include "fs/base/cleanup.h"
 
-/* Decimal digits alone; -EINVAL, -ERANGE. */
+/* Only decimal digits. -EINVAL, -ERANGE. */
 MUST_CHECK int units_parse_number(const char *text, uint64_t *ret_number);
-/* With K, M, G or T (powers of 1024), "B" or "iB" behind it allowed, and then also decimals: 1.5G;
- * without: bytes. */
+/* With a unit K, M, G or T (powers of 1024), optionally followed by "B" or "iB", a decimal fraction
+ * is allowed: 1.5G. Without a unit: bytes. */
 MUST_CHECK int units_parse_size(const char *text, uint64_t *ret_bytes);
-/* With s, m, h or d behind it; without: seconds. */
+/* With a unit s, m, h or d; without: seconds. */
 MUST_CHECK int units_parse_duration(const char *text, uint64_t *ret_seconds);
 
-/* The functions below write a text for people to ret_text, and return it. */
+/* The functions below write a text for people to ret_text and return it. */
 enum { UNITS_TEXT_SIZE = 32 };
 /* "812 B", "4.0 MiB" */
 const char *units_format_size(uint64_t bytes, char ret_text[UNITS_TEXT_SIZE]);

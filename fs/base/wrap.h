@@ -1,5 +1,5 @@
 /*
- * Text for people, broken at blanks to fit a terminal.
+ * Text for people, wrapped at blanks to the width of a terminal.
  */
 #ifndef MINTFS_BASE_WRAP_H
 #define MINTFS_BASE_WRAP_H
@@ -8,13 +8,13 @@
 
 #include "fs/base/cleanup.h"
 
-/* Columns of the terminal that `fd` is; 0: it is none, or does not tell. */
+/* The width of the terminal `fd` in columns; 0 if it is none, or its width is not known. */
 unsigned wrap_columns(int fd);
 
 /*
- * Prints text without a line's end, of which `column` columns are used already; further lines begin
- * with `indent` blanks. A word that fits no line stays where it is, in one piece, to be copied: the
- * terminal breaks it. A width of 0 breaks nothing. What is not printable becomes "?".
+ * Prints text without a line end, starting in column `column`; further lines are indented by
+ * `indent` blanks. A word longer than a line is not broken, so that it can be copied. A width of 0
+ * breaks nothing. Characters that are not printable become "?".
  */
 void wrap_print(FILE *stream, const char *text, unsigned column, unsigned indent, unsigned width);
 

@@ -39,7 +39,7 @@ static int read_input(int root_fd, const struct found_input *found, char *buffer
         return log_errno(errno, "input %s", found->path);
     if (!S_ISREG(status.st_mode))
         return log_fail(EINVAL, "input %s: not a regular file any more", found->path);
-    int r = sha256_of_fd_by(fd, buffer, BUFFER_BYTES, ret_digest);
+    int r = sha256_of_fd_through(fd, buffer, BUFFER_BYTES, ret_digest);
     return r < 0 ? log_errno(r, "input %s", found->path) : 0;
 }
 
