@@ -52,11 +52,11 @@ def here(way, project, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(way.temporary))
     monkeypatch.chdir(project.path)
 
-    from mintfs import _database, _names, _settings
+    from mintfs import _database, _resolve_name, _settings
 
-    for module in (_settings, _names, _database):
+    for module in (_settings, _resolve_name, _database):
         module.forget()
     yield way
     _database.close_all()
-    for module in (_settings, _names, _database):
+    for module in (_settings, _resolve_name, _database):
         module.forget()

@@ -7,9 +7,8 @@ import signal
 import threading
 import time
 
-import pytest
-
 import mintfs
+import pytest
 from mintfs import _command, _settings
 from support.basics import eventually, is_alive
 
@@ -121,10 +120,9 @@ def test_messages():
     assert _command.message_of("") == "the command failed without a word"
 
 
-def test_without_standard_error_messages_are_dropped(monkeypatch, capfd):
+def test_without_standard_error(monkeypatch):
     monkeypatch.setattr("sys.stderr", None)
-    _command.pass_on("dropped")
-    assert capfd.readouterr() == ("", "")
+    _command.pass_on("into the void")
 
 
 def test_what_a_command_prints_is_passed_on_line_by_line(capsys):

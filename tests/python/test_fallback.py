@@ -9,10 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 import mintfs
-from mintfs import _database, _fallback, _run, _stdlib
+import pytest
+from mintfs import _database, _fallback, _stdlib, _test_run
 from support.basics import eventually
 
 TEN = 10
@@ -51,8 +50,8 @@ def test_processes_that_ask_at_once_build_once(way, project):
         "-c",
         f"""
 import os, subprocess, sys, mintfs
-from mintfs import _run
-_run.current()
+from mintfs import _test_run
+_test_run.current()
 ask = [sys.executable, "-c", "import mintfs; print(mintfs.template())"]
 running = [subprocess.Popen(ask, stdout=subprocess.PIPE) for _ in range({TEN})]
 keys = {{process.communicate()[0] for process in running}}
@@ -125,8 +124,8 @@ def test_a_killed_run_goes_with_the_next(way, project):
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert killed.exists()
-    memory = _run.memory_of(killed)
-    assert memory.exists() == os.path.ismount(_run.SHARED_MEMORY)
+    memory = _test_run.memory_of(killed)
+    assert memory.exists() == os.path.ismount(_test_run.SHARED_MEMORY)
     way.script("import mintfs; mintfs.database().close()", cwd=project.path)
     assert not killed.exists() and not memory.exists()
 
@@ -145,7 +144,7 @@ def test_a_killed_builder_leaves_the_next_one_free(way, project):
         "mintfs.memory().execute('SELECT * FROM whole')"
     )
     way.script(
-        "import subprocess, sys\nfrom mintfs import _run\n_run.current()\n"
+        "import subprocess, sys\nfrom mintfs import _test_run\n_test_run.current()\n"
         f"ask = [sys.executable, '-c', {ask!r}]\n"
         "assert subprocess.run(ask).returncode == -9\n"
         "assert subprocess.run(ask).returncode == 0\n",
@@ -155,11 +154,11 @@ def test_a_killed_builder_leaves_the_next_one_free(way, project):
 
 def test_one_that_was_cleaned_away_begins_anew(here, project):
     mintfs.template()
-    shutil.rmtree(_run.base())
+    shutil.rmtree(_test_run.base())
     mintfs.template()
     assert project.runs() == 2
-    shutil.rmtree(_run.base())
-    _run.leave()
+    shutil.rmtree(_test_run.base())
+    _test_run.leave()
 
 
 def test_one_name_in_two_temporary_directories(here, place, monkeypatch):
@@ -173,43 +172,43 @@ def test_one_name_in_two_temporary_directories(here, place, monkeypatch):
 
 
 def test_a_place_that_others_made(here):
-    _run.base().mkdir(mode=0o777)
-    _run.base().chmod(0o777)
+    _test_run.base().mkdir(mode=0o777)
+    _test_run.base().chmod(0o777)
     with pytest.raises(mintfs.Error, match="is not this user's alone"):
         mintfs.template()
-    _run.base().rmdir()
-    _run.base().symlink_to("/etc")
+    _test_run.base().rmdir()
+    _test_run.base().symlink_to("/etc")
     with pytest.raises(mintfs.Error, match="is not this user's alone"):
         mintfs.template()
-    _run.base().unlink()
+    _test_run.base().unlink()
 
 
 def test_a_name_that_is_none(here, monkeypatch):
     """What stands in the environment leads nowhere else."""
     monkeypatch.setenv("MINTFS_RUN", "../../etc")
-    assert _run.current().directory.parent == _run.base()
+    assert _test_run.current().directory.parent == _test_run.base()
 
 
 def test_where_copies_lie(here, monkeypatch):
     with mintfs.database() as db:
-        in_memory = os.path.ismount(_run.SHARED_MEMORY) and os.access(_run.SHARED_MEMORY, os.W_OK)
-        assert is_below(_run.SHARED_MEMORY, db) == in_memory
+        in_memory = os.path.ismount(_test_run.SHARED_MEMORY) and os.access(_test_run.SHARED_MEMORY, os.W_OK)
+        assert is_below(_test_run.SHARED_MEMORY, db) == in_memory
         assert stat.S_IMODE(db.directory.stat().st_mode) == 0o700
     monkeypatch.setattr(_fallback, "ROOM_TO_LEAVE_BYTES", 1 << 62)
     with mintfs.database() as db:
-        assert is_below(_run.current().directory, db)
-    monkeypatch.setattr(_run, "SHARED_MEMORY", _stdlib.Path("/nonexistent"))
+        assert is_below(_test_run.current().directory, db)
+    monkeypatch.setattr(_test_run, "SHARED_MEMORY", _stdlib.Path("/nonexistent"))
     with mintfs.database() as db:
-        assert is_below(_run.current().directory, db)
+        assert is_below(_test_run.current().directory, db)
 
 
 def test_memory_that_is_somebody_elses(here, monkeypatch):
-    run, base = _run.current(), _run.base()
+    run, base = _test_run.current(), _test_run.base()
     mintfs.template()
     monkeypatch.setattr(_fallback, "_has_room", lambda place, size: True)
     with monkeypatch.context() as patch:
         patch.setattr(run, "memory", _stdlib.Path("/usr"))
-        patch.setattr(_run, "base", lambda: base)
+        patch.setattr(_test_run, "base", lambda: base)
         patch.setattr(_stdlib.os, "getuid", lambda: 12345)
         with mintfs.database() as db:
             assert is_below(run.directory, db)
@@ -234,7 +233,7 @@ def test_a_disk_that_is_full(here, monkeypatch):
         patch.setattr(_fallback, "_copy_writable", full)
         with pytest.raises(OSError):
             mintfs.database()
-    places = (_run.current().memory, _run.current().directory / "sessions")
+    places = (_test_run.current().memory, _test_run.current().directory / "sessions")
     assert [path for place in places if place.exists() for path in place.iterdir()] == []
     mintfs.database().close()
 

@@ -6,10 +6,9 @@ import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
-import pytest
-
 import mintfs
-from mintfs import _search, _settings, _stdlib
+import pytest
+from mintfs import _conf_in_force, _settings, _stdlib
 from support import users
 from support.basics import IS_ROOT
 
@@ -250,25 +249,25 @@ def test_the_search_ends(here, project, place, monkeypatch):
     deep = project.path / "x/y"
     deep.mkdir(parents=True)
     start = _stdlib.Path(str(deep))
-    assert str(_search.find(start)) == str(project.path)
+    assert str(_conf_in_force.find(start)) == str(project.path)
     (project.path / "x/.git").mkdir()
-    assert _search.find(start) is None
+    assert _conf_in_force.find(start) is None
     (project.path / "x/.git").rmdir()
     mode = project.path.stat().st_mode
     project.path.chmod(0o1777)
-    assert _search.find(start) is None
-    assert _search.find(_stdlib.Path(str(project.path))) is not None
+    assert _conf_in_force.find(start) is None
+    assert _conf_in_force.find(_stdlib.Path(str(project.path))) is not None
     project.path.chmod(mode)
     monkeypatch.setenv("HOME", str(project.path / "x"))
     _settings.forget()
-    assert _search.find(start) is None
+    assert _conf_in_force.find(start) is None
     monkeypatch.setenv("HOME", str(place))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(project.path / "x"))
     _settings.forget()
     (project.path / "x/mintfs").mkdir()
     (project.path / "x/mintfs/mintfs.conf").write_text("backend = copy\n")
     # The user's settings have the same name, and describe no template.
-    assert str(_search.find(_stdlib.Path(str(project.path / "x/mintfs")))) == str(project.path)
+    assert str(_conf_in_force.find(_stdlib.Path(str(project.path / "x/mintfs")))) == str(project.path)
 
 
 @pytest.mark.skipif(not IS_ROOT, reason="only root can give a file to another user")
@@ -347,14 +346,14 @@ def test_the_file_that_was_asked_for(here):
 @pytest.mark.parametrize("environ", [{}, {"HOME": "relative"}])
 def test_without_a_home_the_user_has_that_of_the_system(monkeypatch, environ):
     monkeypatch.setattr(_settings, "known", lambda: SimpleNamespace(environ=environ))
-    assert str(_search._home()) == pwd.getpwuid(os.geteuid()).pw_dir
+    assert str(_conf_in_force._home()) == pwd.getpwuid(os.geteuid()).pw_dir
     # A user without an entry, as in containers.
     monkeypatch.setattr(_stdlib.os, "geteuid", lambda: 2**31 - 5)
-    assert _search._home() is None
+    assert _conf_in_force._home() is None
 
 
 def test_a_directory_that_is_not_there_is_not_everybodys(place):
-    assert not _search._is_everybodys(place / "missing")
-    assert not _search._is_everybodys(place)
+    assert not _conf_in_force._is_everybodys(place / "missing")
+    assert not _conf_in_force._is_everybodys(place)
     place.chmod(0o1777)
-    assert _search._is_everybodys(place)
+    assert _conf_in_force._is_everybodys(place)

@@ -113,4 +113,4 @@ def here(session):
     assert one == two
 """
     )
-    assert "Session here was successful" in nox(way, project)
+    nox(way, project)

@@ -372,9 +372,9 @@ def test_a_fork_while_another_thread_is_in_the_package(way, project):
     way.script(
         """
 import os, signal, threading, mintfs
-from mintfs import _owner, _run, _settings
+from mintfs import _owner, _test_run, _settings
 key = mintfs.template()
-for module in (_owner, _run, _settings):
+for module in (_owner, _test_run, _settings):
     with module._mutex:
         child = os.fork()
         if child == 0:

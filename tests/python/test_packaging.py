@@ -49,7 +49,7 @@ STANDARD = {
     "signal", "sqlite3", "stat", "subprocess", "sys", "tempfile", "threading", "time", "types", "typing", "urllib",
 }  # fmt: skip
 FRAMEWORKS = {
-    "_recorder": ("pytest",),
+    "_pytest_recorder": ("pytest",),
     "behave": ("behave",),
     "nox": ("nox",),
     "pytest_plugin": ("pytest",),

@@ -5,10 +5,9 @@ import signal
 import subprocess
 import sys
 
-import pytest
-
 import mintfs
-from mintfs import _child, _command
+import pytest
+from mintfs import _child_process, _command
 from support.basics import eventually
 
 REPORT_DONE = 'echo 0 >&"$MINTFS_STATUS_FD"'
@@ -170,15 +169,15 @@ def test_the_parent_of_a_builder(place):
         stderr=subprocess.STDOUT,
         check=True,
     )
-    command = _child.with_parent(direct, env)
+    command = _child_process.with_parent(direct, env)
     status, _, said = _command.run_aloud(command, str(place), env, printed=False)
     assert (status, said) == (0, expected.stdout.decode())
 
 
 def test_sigterm_is_handed_on_to_the_builder(place):
     script = 'trap "echo terminated; exit 9" TERM; echo $$ >pid; while :; do sleep 0.05; done'
-    child = _child.Child(
-        _child.with_parent(["/bin/sh", "-c", script], {}), str(place), dict(os.environ)
+    child = _child_process.Child(
+        _child_process.with_parent(["/bin/sh", "-c", script], {}), str(place), dict(os.environ)
     )
     try:
         eventually(lambda: (place / "pid").exists() and (place / "pid").read_text())

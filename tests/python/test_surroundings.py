@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from support import users
 from support.basics import IS_ROOT
 from support.mounts import Mount

@@ -14,17 +14,9 @@ from sqlite3 import Connection as _Connection
 from typing import Any as _Any
 from typing import Optional as _Optional
 
-from . import _database, _names
+from . import _database, _resolve_name
 from ._database import Database, Files, Sealed
-from ._errors import (
-    BuilderFailed,
-    Busy,
-    Corrupt,
-    Error,
-    NotFound,
-    SeveralDatabases,
-    UsageError,
-)
+from ._errors import BuilderFailed, Busy, Corrupt, Error, NotFound, SeveralDatabases, UsageError
 from ._template import template
 
 __all__ = [
@@ -53,12 +45,12 @@ def database(template_key: _Optional[str] = None) -> Database:
 
     It goes with close(), at the end of a `with` block, or with the process, however that ends.
     """
-    return _database.make(_names.key_of(template_key))
+    return _database.make(_resolve_name.key_of(template_key))
 
 
 def sealed(template_key: _Optional[str] = None) -> Sealed:
     """The template's own files, read-only: its URLs say mode=ro and immutable=1."""
-    return _database.sealed(_names.key_of(template_key))
+    return _database.sealed(_resolve_name.key_of(template_key))
 
 
 def memory(
@@ -68,4 +60,4 @@ def memory(
 
     Options are those of sqlite3.connect().
     """
-    return _database.fill_memory(_names.key_of(template_key), file, **options)
+    return _database.fill_memory(_resolve_name.key_of(template_key), file, **options)

@@ -25,7 +25,7 @@ from typing import (
 )
 
 from . import _settings
-from ._child import Child
+from ._child_process import Child
 from ._errors import BuilderFailed, Busy, Corrupt, Error, NotFound, UsageError
 from ._settings import BINARY_VARIABLE as VARIABLE
 from ._stdlib import Path, _thread, json, os, shutil, signal, subprocess

@@ -4,14 +4,15 @@ import atexit
 from types import TracebackType
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Type
 
-from . import _command, _owner, _run, _settings, _trees
-from ._conf import DEFAULT_DATABASE
+from . import _command, _owner, _settings, _test_run
 from ._errors import Error, NotFound, SeveralDatabases, UsageError, listed
 from ._fallback import FallbackSource, tell
+from ._project_conf import DEFAULT_DATABASE
+from ._remove_tree import remove_tree
 from ._sessions import CommandSource, Session, Source, Template
 from ._settings import BACKEND_VARIABLE, STORE_VARIABLES
 from ._stdlib import Path, PurePath, os, public_path, sqlite3
-from ._unique import make_directory
+from ._unique_names import make_directory
 from ._urls import Option, file_uri, sqlalchemy_url
 
 
@@ -189,7 +190,7 @@ def source() -> Source:
     found = _command.find()
     if found.path is None:
         tell(found.why_not)
-        where: Tuple[Optional[str], ...] = (None, _run.current().token)
+        where: Tuple[Optional[str], ...] = (None, _test_run.current().token)
         return _sources.setdefault(where, FallbackSource(found.why_not))
     return _command_source(environ)
 
@@ -257,12 +258,12 @@ class _Nothing(Source):
         session.directory.mkdir(mode=0o700, exist_ok=True)
         for path in session.directory.iterdir():
             if path.is_dir() and not path.is_symlink():
-                _trees.remove(path)
+                remove_tree(path)
             else:
                 path.unlink()
 
     def remove(self, session: Session) -> None:
-        _trees.remove(session.directory)
+        remove_tree(session.directory)
 
     def _describe(self, text: str, place: Path) -> Template:
         return Template(text, Path(), (self.file,), self.file, 0, 0)
@@ -289,7 +290,7 @@ def close_all() -> None:
         except (Error, OSError) as error:
             _command.pass_on(f"mintfs: {error}\n")
     _owner.leave()
-    _run.leave()
+    _test_run.leave()
 
 
 def forget() -> None:

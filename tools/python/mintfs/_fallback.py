@@ -15,14 +15,15 @@ import sys
 from contextlib import closing
 from typing import Any, Dict, List, Mapping
 
-from . import _command, _conf, _run, _settings, _trees
-from ._child import with_parent
+from . import _command, _project_conf, _settings, _test_run
+from ._child_process import with_parent
 from ._errors import BuilderFailed, Corrupt, Error, NotFound
 from ._locks import held
+from ._remove_tree import remove_tree
 from ._sessions import Session, Source, Template, choose_databases
 from ._settings import BACKEND_VARIABLE
 from ._stdlib import Path, hashlib, io, json, os, shutil, sqlite3
-from ._unique import make_directory, new_id
+from ._unique_names import make_directory, new_id
 
 BUILDING = "MINTFS_BUILDING"  # keys that processes above this one build, with a colon after each
 ROOM_TO_LEAVE_BYTES = 64 << 20
@@ -41,7 +42,7 @@ def tell(why: str) -> None:
     if _settings.known().environ.get(BACKEND_VARIABLE) == "fuse":
         raise Error(f"no mintfs command, and {BACKEND_VARIABLE} asks for a mount: {why}")
     try:
-        (_run.current().directory / "told").open("x").close()
+        (_test_run.current().directory / "told").open("x").close()
     except FileExistsError:
         return
     _command.pass_on(
@@ -52,12 +53,12 @@ def tell(why: str) -> None:
 # ---- templates ----
 
 
-def build(spec: _conf.Spec, root: Path, environ: Mapping[str, str]) -> str:
+def build(spec: _project_conf.Spec, root: Path, environ: Mapping[str, str]) -> str:
     """The key of the template, which is there then."""
     key = _key(spec, root, environ)
     if key + ":" in environ.get(BUILDING, ""):
         raise Error(f"the builder of {key[:12]} asks for the very template that it makes")
-    run = _run.current().directory
+    run = _test_run.current().directory
     for name in ("templates", "names", "locks"):
         (run / name).mkdir(exist_ok=True)
     with held(run / "locks" / key):
@@ -68,15 +69,15 @@ def build(spec: _conf.Spec, root: Path, environ: Mapping[str, str]) -> str:
     return key
 
 
-def _key(spec: _conf.Spec, root: Path, environ: Mapping[str, str]) -> str:
+def _key(spec: _project_conf.Spec, root: Path, environ: Mapping[str, str]) -> str:
     declared = {name: environ.get(name) for name in spec.lists["env"]}
     what = [str(root), spec.builder, spec.lists, spec.once, declared]
     text = json.dumps(what, sort_keys=True)
     return hashlib.sha256(b"mintfs-python-1\n" + text.encode()).hexdigest()
 
 
-def _build(spec: _conf.Spec, root: Path, environ: Mapping[str, str], key: str) -> None:
-    templates = _run.current().directory / "templates"
+def _build(spec: _project_conf.Spec, root: Path, environ: Mapping[str, str], key: str) -> None:
+    templates = _test_run.current().directory / "templates"
     work = make_directory(templates, ".building-")
     try:
         files = work / "files"
@@ -94,10 +95,15 @@ def _build(spec: _conf.Spec, root: Path, environ: Mapping[str, str], key: str) -
 
 
 def _run_builder(
-    spec: _conf.Spec, root: Path, environ: Mapping[str, str], key: str, out: Path, files: Path
+    spec: _project_conf.Spec,
+    root: Path,
+    environ: Mapping[str, str],
+    key: str,
+    out: Path,
+    files: Path,
 ) -> None:
     places = {"out": str(out), "dir": str(files)}
-    words = [_conf.fill(word, places) for word in spec.builder]
+    words = [_project_conf.fill(word, places) for word in spec.builder]
     env = {
         **environ,
         "MINTFS_OUT": str(out),
@@ -145,8 +151,8 @@ def _drop_unused_parents(out: Path, files: Path) -> None:
         directory.rmdir()
 
 
-def _check(spec: _conf.Spec, files: Path, out: Path) -> None:
-    asked = "file" in spec.once or any(map(_conf.has_out, spec.builder))
+def _check(spec: _project_conf.Spec, files: Path, out: Path) -> None:
+    asked = "file" in spec.once or any(map(_project_conf.has_out, spec.builder))
     if not any(path.is_file() for path in files.rglob("*")):
         raise Error(
             f"builder left nothing in {files}; it may have migrated another database: check "
@@ -201,7 +207,7 @@ def place(key: str, path: Path) -> None:
 
 
 def _template(key: str) -> Path:
-    return _run.current().directory / "templates" / key
+    return _test_run.current().directory / "templates" / key
 
 
 def _about(key: str) -> Dict[str, Any]:
@@ -239,14 +245,14 @@ class FallbackSource(Source):
         try:
             directory.rename(old)
         except FileNotFoundError:
-            _trees.remove(fresh)
+            remove_tree(fresh)
             raise NotFound(f"no session at {directory}") from None
         fresh.rename(directory)
-        _trees.remove(old)
+        remove_tree(old)
 
     def remove(self, session: Session) -> None:
         try:
-            _trees.remove(session.directory)
+            remove_tree(session.directory)
         except PermissionError:  # pragma: no cover
             if sys.platform != "win32":
                 raise  # there, an open file stays, and goes with the run
@@ -264,7 +270,7 @@ class FallbackSource(Source):
 
 
 def _resolve(template: str) -> str:
-    run = _run.current().directory
+    run = _test_run.current().directory
     if NAME.fullmatch(template):
         if (run / "templates" / template).is_dir():
             return template
@@ -275,9 +281,9 @@ def _resolve(template: str) -> str:
 
 def _parent_for(key: str) -> Path:
     """In memory where that leaves room, as it does for the copies of the mintfs command."""
-    run = _run.current()
+    run = _test_run.current()
     size = sum(path.stat().st_size for path in (_template(key) / "files").rglob("*"))
-    if sys.platform == "linux" and _has_room(_run.SHARED_MEMORY, size):
+    if sys.platform == "linux" and _has_room(_test_run.SHARED_MEMORY, size):
         run.memory.mkdir(mode=0o700, exist_ok=True)
         if run.memory.stat().st_uid == os.getuid():
             return run.memory

@@ -10,7 +10,7 @@ from typing import Dict, List
 
 from ._locks import Lasting, mutex
 from ._stdlib import Path, os
-from ._unique import new_token
+from ._unique_names import new_token
 
 #: For how long a database may live where its owner cannot be named.
 UNOWNED = "--ttl=24h"

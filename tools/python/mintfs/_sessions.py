@@ -14,7 +14,7 @@ from typing import Any, Dict, Iterable, Optional, Tuple
 from . import _command, _owner, _settings
 from ._errors import Error, NotFound, UsageError
 from ._stdlib import Path, os
-from ._unique import new_id
+from ._unique_names import new_id
 
 # With the sticky bit, a test that removes the directory and makes it again finds it empty, as it
 # would a copy, and not with the template's files (fs/mount/emptied_sessions.h).

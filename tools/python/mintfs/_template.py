@@ -3,7 +3,7 @@
 import sys
 from typing import Dict, List, Mapping, Optional, Sequence, Union
 
-from . import _command, _conf, _database, _fallback, _search, _settings
+from . import _command, _conf_in_force, _database, _fallback, _project_conf, _settings
 from ._errors import UsageError
 from ._stdlib import Path, os, shutil, time
 
@@ -44,10 +44,12 @@ def template(
     asked = (name, builder, inputs, exclude, env, salt, file, as_, to)
     if given_key() and all(word in (None, ()) for word in asked):
         return given_key()
-    words = _conf.split_words(builder) if isinstance(builder, str) else _texts(builder or ())
+    words = (
+        _project_conf.split_words(builder) if isinstance(builder, str) else _texts(builder or ())
+    )
     if builder is not None and not words:
         raise UsageError("the builder has no words")
-    spec = _conf.Spec(name, words)
+    spec = _project_conf.Spec(name, words)
     for option, values in (("input", inputs), ("exclude", exclude), ("env", env)):
         spec.lists[option] = _texts(values)
     for option, value in (("salt", salt), ("file", file), ("as", as_)):
@@ -77,10 +79,10 @@ def given_key() -> str:
 def _place(root: Optional[StrPath], by_conf: bool) -> Path:
     """The directory that paths are relative to."""
     if root is None and by_conf:
-        place = _search.start()
+        place = _conf_in_force.start()
     else:
         place = Path(_settings.current_directory(), root or "").resolve()
-    return by_conf and _search.find(place) or place
+    return by_conf and _conf_in_force.find(place) or place
 
 
 def environment(interpreter: str) -> Dict[str, str]:
@@ -113,7 +115,7 @@ def _texts(values: OneOrMore) -> List[str]:
     return [os.fspath(value) for value in values]
 
 
-def _arguments(spec: _conf.Spec, has_builder: bool, to: Optional[StrPath]) -> List[str]:
+def _arguments(spec: _project_conf.Spec, has_builder: bool, to: Optional[StrPath]) -> List[str]:
     options = [f"--{name}={value}" for name, values in spec.lists.items() for value in values]
     options += [f"--{name}={value}" for name, value in spec.once.items()]
     options += [f"--to={os.fspath(to)}"] if to is not None else []
@@ -124,7 +126,7 @@ def _arguments(spec: _conf.Spec, has_builder: bool, to: Optional[StrPath]) -> Li
 
 
 def _without_command(
-    spec: _conf.Spec,
+    spec: _project_conf.Spec,
     has_builder: bool,
     root: Path,
     to: Optional[StrPath],
@@ -132,9 +134,9 @@ def _without_command(
 ) -> str:
     _fallback.tell(_command.find().why_not)
     if not has_builder:
-        if _search.find(root):
-            _search.check_owner(root)
-        asked, spec = spec, _conf.read(root, spec.name)
+        if _conf_in_force.find(root):
+            _conf_in_force.check_owner(root)
+        asked, spec = spec, _project_conf.read(root, spec.name)
         for name, values in asked.lists.items():
             spec.lists[name] += values
         spec.once.update(asked.once)

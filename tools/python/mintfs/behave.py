@@ -11,9 +11,8 @@
 
 from typing import Any, Iterator, Optional
 
-from behave import fixture  # type: ignore[import]
-
 import mintfs
+from behave import fixture  # type: ignore[import]
 
 
 @fixture(name="fixture.mintfs.database")  # type: ignore[misc]

@@ -10,11 +10,10 @@ import os
 import time
 from typing import Any, Dict, Optional
 
+import mintfs
 import nox
 
-import mintfs
-
-from . import _run
+from . import _test_run
 from ._template import STARTED_VARIABLE, VARIABLE
 
 
@@ -39,8 +38,8 @@ def template(session: nox.Session, name: Optional[str] = None, **options: Any) -
     session.log(f"mintfs: template {key}")
     session.env[VARIABLE] = key
     session.env[STARTED_VARIABLE] = str(started_ns)
-    if _run.VARIABLE in os.environ:
-        session.env[_run.VARIABLE] = os.environ[_run.VARIABLE]
+    if _test_run.VARIABLE in os.environ:
+        session.env[_test_run.VARIABLE] = os.environ[_test_run.VARIABLE]
     return key
 
 

@@ -14,12 +14,11 @@ it. With --mintfs-keep-failed the databases of failed tests stay for a look.
 from contextlib import contextmanager
 from typing import Any, Iterator, List, Set, Tuple
 
+import mintfs
 import pytest
 
-import mintfs
-
-from . import _conf, _database, _search, _settings
-from ._recorder import RECORDER, Recorder
+from . import _conf_in_force, _database, _project_conf, _settings
+from ._pytest_recorder import RECORDER, Recorder
 from ._stdlib import Path, sqlite3
 
 MARKER = "mintfs_from_nothing"
@@ -55,7 +54,7 @@ def pytest_configure(config: pytest.Config) -> None:
     _running.append(config)
     config.addinivalue_line(
         "markers",
-        f"{MARKER}(file='{_conf.DEFAULT_DATABASE}'): "
+        f"{MARKER}(file='{_project_conf.DEFAULT_DATABASE}'): "
         "mintfs_db is a path where no file is yet, and mintfs_memory is empty",
     )
     recorder = Recorder(config)
@@ -119,7 +118,7 @@ def _template_of(config: pytest.Config, place: Path) -> str:
 def _default_place(config: pytest.Config) -> Path:
     """Where pytest's settings are, or above; else where it was called."""
     called = Path(str(config.invocation_params.dir))
-    return _search.find(Path(str(config.rootpath))) or _search.find(called) or called
+    return _conf_in_force.find(Path(str(config.rootpath))) or _conf_in_force.find(called) or called
 
 
 @contextmanager
@@ -203,7 +202,7 @@ def pytest_collectstart(collector: pytest.Collector) -> None:
     conftest.py had them."""
     if not isinstance(collector, pytest.Module):
         return
-    place = _search.find(Path(str(collector.path)).parent)
+    place = _conf_in_force.find(Path(str(collector.path)).parent)
     if place is None or place == _default_place(collector.config):
         return
     nothing: Set[Tuple[str, str]] = set()
@@ -249,7 +248,7 @@ def _is_ours(node: Any, name: str) -> bool:
 @pytest.hookimpl(hookwrapper=True)  # type: ignore[misc]
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     """mintfs.template() and its like look for mintfs.conf from the test's directory."""
-    with _search.running_in(Path(str(item.path)).parent):
+    with _conf_in_force.running_in(Path(str(item.path)).parent):
         yield
 
 
@@ -258,5 +257,5 @@ def pytest_fixture_setup(fixturedef: Any, request: pytest.FixtureRequest) -> Ite
     """In a fixture they do so from the directory of its file, unless that is the outermost."""
     place = Path(str(request.config.rootpath), fixturedef.baseid.split("::")[0])
     directory = place if place.is_dir() else place.parent
-    with _search.running_in(directory if fixturedef.baseid else None):
+    with _conf_in_force.running_in(directory if fixturedef.baseid else None):
         yield

@@ -7,7 +7,7 @@ from typing import Any, Callable
 from ._stdlib import Path, os, shutil
 
 
-def remove(directory: Path) -> None:
+def remove_tree(directory: Path) -> None:
     """All of it. What has gone meanwhile is no error, nor is what was made read-only: Windows
     removes no such file, and no system takes anything out of such a directory. A file or a link in
     its place is removed itself."""

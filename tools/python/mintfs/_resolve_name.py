@@ -8,7 +8,7 @@ it, else the last that anybody has, which the command says.
 import re
 from typing import Dict, Optional, Tuple
 
-from . import _conf, _database, _search
+from . import _conf_in_force, _database, _project_conf
 from ._errors import Error
 from ._stdlib import Path
 from ._template import given_key, template
@@ -24,7 +24,7 @@ def key_of(text: Optional[str]) -> str:
         return given_key()
     if text is not None and KEY.fullmatch(text):
         return text
-    place = _search.start()
+    place = _conf_in_force.start()
     where = (str(place), text)
     if where not in _meanings:
         _meanings[where] = _settle(text, place)
@@ -34,7 +34,7 @@ def key_of(text: Optional[str]) -> str:
 def _settle(text: Optional[str], place: Path) -> str:
     if text is None:
         return template(root=place)
-    found = _search.find(place)
+    found = _conf_in_force.find(place)
     if found and _has_section(found, text):
         return template(text, root=found)
     return _database.labels.get(text) or _database.source().template(text, place).key
@@ -43,7 +43,7 @@ def _settle(text: Optional[str], place: Path) -> str:
 def _has_section(directory: Path, name: str) -> bool:
     """One that cannot be read may have it: who builds it says what is wrong."""
     try:
-        return name in _conf.sections(directory)
+        return name in _project_conf.sections(directory)
     except Error:
         return True
 

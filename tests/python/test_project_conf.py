@@ -2,10 +2,9 @@
 
 import json
 
-import pytest
-
 import mintfs
-from mintfs import _conf
+import pytest
+from mintfs import _project_conf
 
 from .ways import Way
 
@@ -48,7 +47,7 @@ def test_a_section(command, place, monkeypatch):
     monkeypatch.setenv("SEED", "7")
     key = mintfs.template()
     shown = json.loads(command.store.run("show", "--json", key).stdout)
-    spec = _conf.read(place, None)
+    spec = _project_conf.read(place, None)
     assert spec.builder == shown["builder"]
     assert spec.builder[3:] == ["{out}", "its", 'a "quoted" \\ word', "back slash", ""]
     assert spec.lists["input"] == ["one.sql", "two words.sql", "more.sql", "again.sql"]
@@ -70,8 +69,8 @@ def test_placeholders(command, place):
         filled = db.path("app.db").read_text().splitlines()
     out = filled[0]
     places = {"out": out, "dir": out[: -len("/app.db")]}
-    assert [_conf.fill(word, places) for word in words] == filled
-    assert [word for word in words if _conf.has_out(word)] == [
+    assert [_project_conf.fill(word, places) for word in words] == filled
+    assert [word for word in words if _project_conf.has_out(word)] == [
         "{out}", "x{out}.bak", "{out}=1", "{{out}",
     ]  # fmt: skip
 
@@ -98,29 +97,29 @@ def test_what_makes_no_sense(command, place, text):
     with pytest.raises(mintfs.Error) as of_the_command:
         mintfs.template()
     with pytest.raises(mintfs.Error) as ours:
-        _conf.read(place, None)
+        _project_conf.read(place, None)
     assert BAD[text] in str(of_the_command.value)
     assert BAD[text] in str(ours.value)
 
 
 def test_other_refusals(command, place):
     with pytest.raises(mintfs.Error, match="no mintfs.conf in"):
-        _conf.read(place, None)
+        _project_conf.read(place, None)
     (place / "mintfs.conf").write_text("[app]\nbuilder = x\n")
     with pytest.raises(mintfs.Error, match=r"mintfs.conf has no \[other\]; there is: app") as ours:
-        _conf.read(place, "other")
+        _project_conf.read(place, "other")
     with pytest.raises(mintfs.Error) as of_the_command:
         mintfs.template("other")
     assert str(ours.value) == str(of_the_command.value)
     (place / "mintfs.conf").write_bytes(b"[app]\nbuilder = \xff\n")
     with pytest.raises(mintfs.Error, match="mintfs.conf"):
-        _conf.read(place, None)
+        _project_conf.read(place, None)
 
 
 def test_words():
-    assert _conf.split_words("  a  'b c' d\\ e ") == ["a", "b c", "d e"]
-    assert _conf.split_words("") == []
-    assert _conf.split_words("\"\\n\" '\\'") == ["\\n", "\\"]
+    assert _project_conf.split_words("  a  'b c' d\\ e ") == ["a", "b c", "d e"]
+    assert _project_conf.split_words("") == []
+    assert _project_conf.split_words("\"\\n\" '\\'") == ["\\n", "\\"]
     for bad in ("'", '"a', "a\\"):
         with pytest.raises(ValueError):
-            _conf.split_words(bad)
+            _project_conf.split_words(bad)

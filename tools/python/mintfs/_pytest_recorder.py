@@ -3,13 +3,12 @@
 import re
 from typing import Any, Dict, Generator, List, Optional, Set, Tuple
 
+import mintfs
 import pytest
 
-import mintfs
-
-from . import _command, _database, _kept, _run, _settings, _template
+from . import _command, _database, _kept_databases, _settings, _template, _test_run
 from ._stdlib import Path, hashlib, shutil, sqlite3
-from ._unique import make_directory
+from ._unique_names import make_directory
 
 KEPT = "mintfs_kept"  # the property of a report that says where
 NAME_LENGTH = 80
@@ -36,7 +35,7 @@ class Recorder:
         # Before there are workers, so that all of them are part of one run.
         if not self.is_worker and _has_no_command():
             try:
-                (_run.current().directory / "told").touch()  # the last line will tell
+                (_test_run.current().directory / "told").touch()  # the last line will tell
             except (mintfs.Error, OSError):
                 pass  # who asks for a database is told; other projects' tests go on
 
@@ -104,7 +103,7 @@ class Recorder:
         except OSError:
             cache = make_directory(Path(_settings.fixed().temporary), "mintfs-kept-")
             (cache / name).mkdir()
-        _kept.tell(cache, name)
+        _kept_databases.tell(cache, name)
         return cache / name
 
     # -- telling

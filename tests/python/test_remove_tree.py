@@ -4,8 +4,7 @@ import errno
 import os
 
 import pytest
-
-from mintfs import _trees
+from mintfs import _remove_tree
 
 
 @pytest.fixture
@@ -21,7 +20,7 @@ def tree(place):
 
 def refuse_once(monkeypatch, name, number):
     """The first call of this function fails, as one does on a read-only file or directory."""
-    real, refused = getattr(_trees.os, name), []
+    real, refused = getattr(_remove_tree.os, name), []
 
     def call(path, *args, **options):
         if not refused:
@@ -29,14 +28,14 @@ def refuse_once(monkeypatch, name, number):
             raise OSError(number, "refused", path)
         return real(path, *args, **options)
 
-    monkeypatch.setattr(_trees.os, name, call)
+    monkeypatch.setattr(_remove_tree.os, name, call)
     return refused
 
 
 @pytest.mark.parametrize("name", ["unlink", "rmdir", "open", "scandir"])
 def test_what_is_refused_at_first_is_removed(tree, monkeypatch, name):
     refused = refuse_once(monkeypatch, name, errno.EACCES)
-    _trees.remove(tree)
+    _remove_tree.remove_tree(tree)
     assert refused and not tree.exists()
     assert (tree.parent / "elsewhere/kept").exists()
 
@@ -45,20 +44,20 @@ def test_what_is_refused_at_first_is_removed(tree, monkeypatch, name):
 def test_any_other_error_is_raised(tree, monkeypatch, name):
     refuse_once(monkeypatch, name, errno.EIO)
     with pytest.raises(OSError, match="refused"):
-        _trees.remove(tree)
+        _remove_tree.remove_tree(tree)
 
 
 def test_what_has_gone_meanwhile_is_no_error(tree, monkeypatch):
-    real = _trees.os.unlink
+    real = _remove_tree.os.unlink
 
     def call(path, *args, **options):
         real(path, *args, **options)
         raise FileNotFoundError(errno.ENOENT, "gone", path)
 
-    monkeypatch.setattr(_trees.os, "unlink", call)
-    _trees.remove(tree)
+    monkeypatch.setattr(_remove_tree.os, "unlink", call)
+    _remove_tree.remove_tree(tree)
     assert not tree.exists()
-    _trees.remove(tree)
+    _remove_tree.remove_tree(tree)
 
 
 @pytest.mark.parametrize("make", [os.symlink, os.link])
@@ -66,5 +65,5 @@ def test_a_file_or_a_link_in_its_place_is_removed_itself(place, make):
     target = place / "target"
     target.write_text("x")
     make(target, place / "tree")
-    _trees.remove(place / "tree")
+    _remove_tree.remove_tree(place / "tree")
     assert not (place / "tree").exists() and target.read_text() == "x"

@@ -14,11 +14,12 @@ import stat
 import sys
 from typing import Optional
 
-from . import _settings, _trees
+from . import _settings
 from ._errors import Error
 from ._locks import Lasting, held, mutex, take
+from ._remove_tree import remove_tree
 from ._stdlib import Path, hashlib, os
-from ._unique import new_token
+from ._unique_names import new_token
 
 VARIABLE = "MINTFS_RUN"
 XDIST_VARIABLE = "PYTEST_XDIST_TESTRUNUID"
@@ -151,6 +152,6 @@ def _remove_if_dead(directory: Path) -> None:
     for place in (directory, memory):
         if place.is_dir() and not place.is_symlink():
             try:
-                _trees.remove(place)
+                remove_tree(place)
             except OSError:
                 pass  # the next run sweeps again

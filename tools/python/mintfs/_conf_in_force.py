@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from typing import Iterator, List, Optional
 
 from . import _settings
-from ._conf import FILE
 from ._errors import Error
+from ._project_conf import FILE
 from ._stdlib import Path, os
 
 REPOSITORIES = (".git", ".hg", ".jj", ".svn", ".bzr", "_darcs")
