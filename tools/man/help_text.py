@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Makes what `mintfs help COMMAND` says out of the man page, so that there is one text.
+"""Makes the text of `mintfs help COMMAND` from the man page, so that there is only one text.
 
 usage: help_text.py MINTFS.1.SCD HELP_TEXT.H
 
-Each "## NAME" below "# COMMANDS" becomes a row; its first paragraph, the synopsis, is left out,
-since tools/main.c has it (tests/test_help.py compares the two).
+Each "## NAME" below "# COMMANDS" becomes a row. Its first paragraph, the synopsis, is left out, since
+the table of commands has it (tests/test_help.py compares the two).
 """
 
 import re
@@ -20,7 +20,7 @@ def sections(text):
 
 
 def plain(text):
-    """scdoc(5) markup taken away: what is left is indented by four columns where it was."""
+    """The text without scdoc(5) markup; indented parts are indented by four columns."""
     text = re.sub(r"^;.*\n", "", text, flags=re.MULTILINE)
     text = re.sub(r"(?<!\\)\*", "", text)
     return re.sub(r"\\(.)", r"\1", text).replace("\t", "    ").rstrip("\n") + "\n"
