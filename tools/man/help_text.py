@@ -3,8 +3,8 @@
 
 usage: help_text.py MINTFS.1.SCD HELP_TEXT.H
 
-Each "## NAME" below "# COMMANDS" becomes a row. Its first paragraph, the synopsis, is left out, since
-the table of commands has it (tests/test_help.py compares the two).
+Each "## NAME" below "# COMMANDS" becomes a row. Its first paragraph, the synopsis, is left out,
+since the table of commands has it (tests/test_help.py compares the two).
 """
 
 import re
