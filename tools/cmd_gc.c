@@ -15,6 +15,7 @@
 #include "fs/client/copies.h"
 #include "fs/client/gc_policy.h"
 #include "fs/client/offline_sessions.h"
+#include "fs/store/names.h"
 #include "fs/store/template.h"
 #include "tools/command.h"
 #include "tools/output.h"
@@ -121,7 +122,7 @@ static int read_arguments(int argc, char **argv, struct asked *asked, struct tel
     if (optind < argc)
         return command_usage(argv[0], "takes no operand: %s; mintfs evict takes keys and names",
                              argv[optind]);
-    if (asked->name && !template_name_is_valid(asked->name)) {
+    if (asked->name && !name_is_valid(asked->name)) {
         log_error("gc: --name: \"%s\" is no name", asked->name);
         return EXIT_USAGE;
     }

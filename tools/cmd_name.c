@@ -10,6 +10,7 @@
 #include "fs/base/log.h"
 #include "fs/store/catalog.h"
 #include "fs/store/named.h"
+#include "fs/store/names.h"
 #include "fs/store/template.h"
 #include "tools/columns.h"
 #include "tools/command.h"
@@ -53,7 +54,7 @@ static int list(const struct store *store, bool as_json)
 static int set(const struct store *store, const char *name, const char *text)
 {
     char key[SHA256_HEX_LENGTH + 1];
-    if (!template_name_is_valid(name))
+    if (!name_is_valid(name))
         return log_fail(EINVAL,
                         "\"%s\" is no name: 1 to 64 of [A-Za-z0-9._-], no leading dot, not all "
                         "hexadecimal digits from four on",

@@ -11,9 +11,9 @@
 #include <stdint.h>
 
 #include "fs/base/cleanup.h"
+#include "fs/store/names.h"
 
-/* Digits of a key that are enough for people. */
-enum { SHOWN_KEY = 12 };
+enum { SHOWN_KEY = SHORT_KEY_LENGTH };
 
 /* Prints JSON on stdout, indented, and frees it; NULL is -ENOMEM. */
 MUST_CHECK int output_json(json_t *json);

@@ -11,6 +11,7 @@
 #include "fs/base/progress.h"
 #include "fs/base/sha256.h"
 #include "fs/client/copy_lease.h"
+#include "fs/store/lock_names.h"
 
 typedef bool knower(const char *name);
 
@@ -40,14 +41,6 @@ static bool knows_work(const char *name)
     char key[SHA256_HEX_LENGTH + 1];
     (void)snprintf(key, sizeof(key), "%s", name);
     return strlen(name) > SHA256_HEX_LENGTH && name[SHA256_HEX_LENGTH] == '.' && sha256_is_hex(key);
-}
-
-static bool knows_lock(const char *name)
-{
-    static const char *const names[] = {"catalog", "gc", "mount", "mounting", "pins"};
-    return is_one_of(name, names, ARRAY_LENGTH(names)) ||
-           (has_prefix(name, "build-") && sha256_is_hex(name + strlen("build-"))) ||
-           (has_prefix(name, "use-") && sha256_is_hex(name + strlen("use-")));
 }
 
 static bool knows_record(const char *name)
@@ -198,7 +191,7 @@ static const struct {
     {"pins", clear, sha256_is_hex},
     {"building", clear, knows_work},
     {"templates", clear, sha256_is_hex},
-    {"locks", clear, knows_lock},
+    {"locks", clear, lock_name_is_known},
 };
 
 static bool knows_part(const char *name)

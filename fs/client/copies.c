@@ -12,6 +12,7 @@
 #include "fs/base/sha256.h"
 #include "fs/client/copy_lease.h"
 #include "fs/client/copy_roots.h"
+#include "fs/store/lock_names.h"
 #include "fs/store/session_id.h"
 #include "fs/store/template.h"
 
@@ -235,8 +236,8 @@ int copies_new(const struct store *store, const char *key, const char *id,
                         id);
     /* Keeps eviction away while the files are read. */
     AUTO_LOCK struct lock in_use = LOCK_INIT;
-    char name[SHA256_HEX_LENGTH + 16];
-    (void)snprintf(name, sizeof(name), "use-%s", key);
+    char name[KEY_LOCK_NAME_SIZE];
+    lock_name_for_use(key, name);
     r = lock_take(&in_use, store->locks_fd, name, LOCK_SHARED, LOCK_WAIT);
     /* Nobody evicts from a store that cannot be written. */
     if (r < 0 && r != -EROFS)

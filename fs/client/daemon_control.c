@@ -17,6 +17,7 @@
 #include "fs/base/spawn.h"
 #include "fs/mount/mount_users.h"
 #include "fs/mount/mountpoint.h"
+#include "fs/store/lock_names.h"
 #include "fs/store/settings.h"
 
 enum {
@@ -28,7 +29,7 @@ enum {
 
 int daemon_lock_start(const struct store *store, struct lock *lock)
 {
-    int r = lock_take(lock, store->locks_fd, "mounting", LOCK_EXCLUSIVE, LOCK_WAIT);
+    int r = lock_take(lock, store->locks_fd, LOCK_NAME_MOUNTING, LOCK_EXCLUSIVE, LOCK_WAIT);
     return r < 0 ? log_errno(r, "cannot write to %s/v1/locks", store->path) : 0;
 }
 

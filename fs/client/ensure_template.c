@@ -7,6 +7,7 @@
 #include "fs/client/gc_policy.h"
 #include "fs/store/export_file.h"
 #include "fs/store/named.h"
+#include "fs/store/names.h"
 #include "fs/store/project_conf.h"
 #include "fs/store/template.h"
 
@@ -53,7 +54,7 @@ int ensure_named_template(struct store *store, const char *text,
     if (r < 0)
         return r;
     /* Where it is neither a section nor a template, the message lists the sections. */
-    if (!spec && template_name_is_valid(text) && project_conf_find(&conf) == 1 &&
+    if (!spec && name_is_valid(text) && project_conf_find(&conf) == 1 &&
         template_key_of_name(store, text, last_built) == -ENOENT)
         return project_conf_read(&request, &spec);
     if (!spec)

@@ -5,6 +5,7 @@
 
 #include "fs/base/hash.h"
 #include "fs/mount/store_listing.h"
+#include "fs/store/names.h"
 #include "fs/store/template.h"
 
 enum { FIRST_FREE_INO = 16 };
@@ -163,7 +164,7 @@ static int get_of_base(struct tree *tree, enum inode_kind kind, struct lower *ba
 static int lookup_name(struct tree *tree, const char *name, struct inode **ret_inode)
 {
     char key[SHA256_HEX_LENGTH + 1];
-    if (!template_name_is_valid(name))
+    if (!name_is_valid(name))
         return -ENOENT;
     int r = template_key_of_name(tree->options.store, name, key);
     if (r < 0)

@@ -8,6 +8,7 @@
 #include "fs/base/lock.h"
 #include "fs/base/log.h"
 #include "fs/store/catalog.h"
+#include "fs/store/lock_names.h"
 
 /* Files without users that stay open for the next one. */
 enum { CACHED_FILES = 16 };
@@ -246,8 +247,8 @@ static int take_use_lock(struct lower *lower)
             return 0;
         lock_forget(&lower->in_use);
     }
-    char name[SHA256_HEX_LENGTH + 16];
-    (void)snprintf(name, sizeof(name), "use-%s", lower_key(lower));
+    char name[KEY_LOCK_NAME_SIZE];
+    lock_name_for_use(lower_key(lower), name);
     return lock_take(&lower->in_use, lower->store->locks_fd, name, LOCK_SHARED, LOCK_WAIT);
 }
 

@@ -21,6 +21,7 @@
 #include "fs/store/key.h"
 #include "fs/store/links.h"
 #include "fs/store/lock_hint.h"
+#include "fs/store/lock_names.h"
 #include "fs/store/placeholder.h"
 #include "fs/store/seal.h"
 #include "fs/store/template.h"
@@ -115,9 +116,9 @@ static int wait_for_lock(struct lock *lock, const struct store *store, const cha
 static int take_key(struct lock *lock, const struct build *build)
 {
     const struct store *store = build->store;
-    char name[BUILD_LOCK_NAME_SIZE];
+    char name[KEY_LOCK_NAME_SIZE];
     char holder[128] = "";
-    build_leftovers_lock_name(build->key.hex, name);
+    lock_name_for_build(build->key.hex, name);
     int r = lock_take(lock, store->locks_fd, name, LOCK_EXCLUSIVE, LOCK_TRY);
     if (r == -EWOULDBLOCK) {
         if (lock_holder(store->locks_fd, name, holder, sizeof(holder)) == 1 && holder[0])

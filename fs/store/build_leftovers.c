@@ -9,9 +9,7 @@
 #include "fs/base/lock.h"
 #include "fs/base/log.h"
 #include "fs/base/sha256.h"
-
-static const char lock_prefix[] = "build-";
-static const char use_prefix[] = "use-";
+#include "fs/store/lock_names.h"
 
 enum { USE_FRESH_SECONDS = 5 };
 
@@ -19,11 +17,6 @@ struct sweep {
     const struct store *store;
     const char *held_key;
 };
-
-void build_leftovers_lock_name(const char *key, char ret_name[BUILD_LOCK_NAME_SIZE])
-{
-    (void)snprintf(ret_name, BUILD_LOCK_NAME_SIZE, "%s%.64s", lock_prefix, key);
-}
 
 void build_leftovers_log(const struct store *store, const char *work, int error)
 {
@@ -45,14 +38,14 @@ static int sweep_work(int building_fd, const char *name, unsigned char type UNUS
 {
     const struct sweep *sweep = context;
     char key[SHA256_HEX_LENGTH + 1];
-    char lock_name[BUILD_LOCK_NAME_SIZE];
+    char lock_name[KEY_LOCK_NAME_SIZE];
     char holder[64];
     (void)snprintf(key, sizeof(key), "%s", name);
     if (strlen(name) <= SHA256_HEX_LENGTH || name[SHA256_HEX_LENGTH] != '.' || !sha256_is_hex(key))
         return 0;
     AUTO_LOCK struct lock lock = LOCK_INIT;
     if (!sweep->held_key || strcmp(key, sweep->held_key) != 0) {
-        build_leftovers_lock_name(key, lock_name);
+        lock_name_for_build(key, lock_name);
         int r = lock_take(&lock, sweep->store->locks_fd, lock_name, LOCK_EXCLUSIVE, LOCK_TRY);
         /* A builder locks before it makes its directory: what is not locked by now stays so. */
         if (lock_lacks_room(r))
@@ -70,18 +63,16 @@ static int sweep_work(int building_fd, const char *name, unsigned char type UNUS
 static int sweep_lock(int locks_fd, const char *name, unsigned char type UNUSED, void *context)
 {
     const struct sweep *sweep = context;
-    size_t length = strlen(lock_prefix);
-    bool is_build = !strncmp(name, lock_prefix, length) && sha256_is_hex(name + length);
-    bool is_use =
-        !strncmp(name, use_prefix, strlen(use_prefix)) && sha256_is_hex(name + strlen(use_prefix));
-    if ((!is_build && !is_use && strcmp(name, "catalog") != 0 && strcmp(name, "gc") != 0 &&
-         strcmp(name, "pins") != 0) ||
-        (is_build && sweep->held_key && !strcmp(name + length, sweep->held_key)))
+    const char *build_key = lock_name_build_key(name);
+    bool is_held = build_key && sweep->held_key && !strcmp(build_key, sweep->held_key);
+    /* What a dead daemon left in its lock's file tells where its mount was. */
+    bool is_daemons = !strcmp(name, LOCK_NAME_MOUNT) || !strcmp(name, LOCK_NAME_MOUNTING);
+    if (!lock_name_is_known(name) || is_held || is_daemons)
         return 0;
     /* Its time tells gc that a daemon's sessions used the template just now (lock_park()). */
     struct stat status;
-    if (is_use && (fstatat(locks_fd, name, &status, AT_SYMLINK_NOFOLLOW) < 0 ||
-                   status.st_mtim.tv_sec + USE_FRESH_SECONDS > time(NULL)))
+    if (lock_name_use_key(name) && (fstatat(locks_fd, name, &status, AT_SYMLINK_NOFOLLOW) < 0 ||
+                                    status.st_mtim.tv_sec + USE_FRESH_SECONDS > time(NULL)))
         return 0;
     AUTO_LOCK struct lock lock = LOCK_INIT;
     int r = lock_take(&lock, locks_fd, name, LOCK_EXCLUSIVE, LOCK_TRY);

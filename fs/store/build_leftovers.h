@@ -10,11 +10,6 @@
 #include "fs/base/cleanup.h"
 #include "fs/store/store.h"
 
-enum { BUILD_LOCK_NAME_SIZE = 6 + 64 + 1 };
-
-/* "build-KEY". */
-void build_leftovers_lock_name(const char *key, char ret_name[BUILD_LOCK_NAME_SIZE]);
-
 /*
  * Removes leftovers of all keys that nobody builds, and of `held_key`, whose lock the caller holds
  * (or NULL). What has another name is left alone. What cannot be removed is a warning.

@@ -6,6 +6,7 @@
 #include "fs/base/here.h"
 #include "fs/base/log.h"
 #include "fs/store/manifest.h"
+#include "fs/store/names.h"
 #include "fs/store/template.h"
 
 struct build_spec *build_spec_new(void)
@@ -73,7 +74,7 @@ int build_spec_set_root(struct build_spec *spec, const char *path)
 
 int build_spec_check(const struct build_spec *spec)
 {
-    if (spec->name && !template_name_is_valid(spec->name))
+    if (spec->name && !name_is_valid(spec->name))
         return log_fail(EINVAL,
                         "\"%s\" cannot be a name: 1 to 64 of [A-Za-z0-9._-], no leading "
                         "dot, and not only hexadecimal digits from four on",

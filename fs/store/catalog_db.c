@@ -24,6 +24,8 @@
 #include "fs/base/log.h"
 #include "fs/store/catalog.h"
 #include "fs/store/fingerprint.h"
+#include "fs/store/lock_names.h"
+#include "fs/store/names.h"
 #include "fs/store/pin.h"
 #include "fs/store/sqlite_path.h"
 #include "fs/store/template_dir.h"
@@ -324,9 +326,9 @@ int catalog_db_enter(sqlite3 *db, const struct store *store, const struct manife
         "ssiiiiiissi", manifest->key, manifest->file, (int64_t)manifest_size_bytes(manifest), files,
         manifest->created_ns, manifest->build_time_ns, fingerprint,
         (int64_t)pin_exists(store, manifest->key),
-        manifest->name && template_name_is_valid(manifest->name) ? manifest->name : "", made_by,
+        manifest->name && name_is_valid(manifest->name) ? manifest->name : "", made_by,
         came_ns(store, manifest));
-    if (r == 0 && manifest->name && template_name_is_valid(manifest->name))
+    if (r == 0 && manifest->name && name_is_valid(manifest->name))
         r = catalog_db_run(db,
                            "INSERT INTO names(name, key, since_ns) VALUES(?1, ?2, ?3)"
                            " ON CONFLICT(name) DO UPDATE SET key = ?2, since_ns = ?3"
@@ -436,7 +438,7 @@ int catalog_db_rebuild(const struct store *store, const struct stat *seen, const
     AUTO_LOCK struct lock lock = LOCK_INIT;
     int r;
     do
-        r = lock_take(&lock, store->locks_fd, "catalog", LOCK_EXCLUSIVE, LOCK_WAIT);
+        r = lock_take(&lock, store->locks_fd, LOCK_NAME_CATALOG, LOCK_EXCLUSIVE, LOCK_WAIT);
     while (r == -EINTR);
     struct stat now = {0};
     if (r == 0) {

@@ -6,6 +6,7 @@
 
 #include "fs/store/catalog_db.h"
 #include "fs/store/catalog_internal.h"
+#include "fs/store/names.h"
 #include "fs/store/template_dir.h"
 
 static void listing_clear(struct key_listing *listing)
@@ -75,7 +76,7 @@ static int list(sqlite3 *db, const char *sql, struct key_listing *listing,
 static bool read_name(sqlite3_stmt *statement, struct catalog_row *ret_row)
 {
     ret_row->names = column_text(statement, 1);
-    return ret_row->names && template_name_is_valid(ret_row->names);
+    return ret_row->names && name_is_valid(ret_row->names);
 }
 
 static int list_names(sqlite3 *db, void *listing)

@@ -7,6 +7,7 @@
 #include "fs/base/io.h"
 #include "fs/base/lock.h"
 #include "fs/base/log.h"
+#include "fs/store/lock_names.h"
 
 enum { OWN_MODE = S_IRUSR | S_IWUSR };
 
@@ -87,7 +88,7 @@ int catalog_place_prepare(const struct store *store)
     /* Another process may be doing the same, and the next thing of that name is a new catalog. */
     int r;
     do
-        r = lock_take(&lock, store->locks_fd, "catalog", LOCK_EXCLUSIVE, LOCK_WAIT);
+        r = lock_take(&lock, store->locks_fd, LOCK_NAME_CATALOG, LOCK_EXCLUSIVE, LOCK_WAIT);
     while (r == -EINTR);
     if (r < 0)
         return log_errno(r, "cannot lock the catalog %s/v1/%s", store->path, CATALOG_FILE);

@@ -9,6 +9,7 @@
 #include "fs/store/build_leftovers.h"
 #include "fs/store/catalog_db.h"
 #include "fs/store/catalog_internal.h"
+#include "fs/store/lock_names.h"
 #include "fs/store/template_dir.h"
 
 static int compare_rows(const void *a, const void *b)
@@ -31,9 +32,9 @@ static int find_fresh(const char *key, const char *same UNUSED, void *context)
         bsearch(&wanted, work->known->rows, work->known->count, sizeof(wanted), compare_rows))
         return 0;
     /* Published, and about to be entered by its builder. */
-    char lock_name[BUILD_LOCK_NAME_SIZE];
+    char lock_name[KEY_LOCK_NAME_SIZE];
     char holder[64];
-    build_leftovers_lock_name(key, lock_name);
+    lock_name_for_build(key, lock_name);
     if (lock_holder(work->store->locks_fd, lock_name, holder, sizeof(holder)) == 1)
         return 0;
     return strlist_add(&work->fresh, key);

@@ -12,6 +12,7 @@
 #include "fs/store/catalog.h"
 #include "fs/store/foreign.h"
 #include "fs/store/gc.h"
+#include "fs/store/lock_names.h"
 #include "fs/store/pin.h"
 #include "fs/store/template.h"
 
@@ -209,12 +210,12 @@ static int add_row(const struct catalog_row *row, void *context)
 /* A builder publishes its template before it enters it in the catalog. */
 static int find_unknown(const struct check *check, struct strlist *ret_unknown)
 {
-    char lock_name[BUILD_LOCK_NAME_SIZE];
+    char lock_name[KEY_LOCK_NAME_SIZE];
     char holder[64];
     int r = 0;
     for (size_t i = 0; r == 0 && i < check->keys.count; i++) {
         const char *key = check->keys.items[i];
-        build_leftovers_lock_name(key, lock_name);
+        lock_name_for_build(key, lock_name);
         if (!strlist_contains(&check->known, key) && !is_reported(check, key) &&
             template_exists(check->store, key) &&
             lock_holder(check->store->locks_fd, lock_name, holder, sizeof(holder)) != 1)
@@ -264,10 +265,10 @@ static int check_leftover(int dirfd UNUSED, const char *name, unsigned char type
 {
     struct check *check = context;
     char key[SHA256_HEX_LENGTH + 1];
-    char lock_name[BUILD_LOCK_NAME_SIZE];
+    char lock_name[KEY_LOCK_NAME_SIZE];
     char holder[64];
     (void)snprintf(key, sizeof(key), "%s", name);
-    build_leftovers_lock_name(key, lock_name);
+    lock_name_for_build(key, lock_name);
     if (sha256_is_hex(key) &&
         lock_holder(check->store->locks_fd, lock_name, holder, sizeof(holder)) == 1)
         return 0;

@@ -7,6 +7,7 @@
 #include "fs/base/progress.h"
 #include "fs/store/build_leftovers.h"
 #include "fs/store/gc_batch.h"
+#include "fs/store/lock_names.h"
 #include "fs/store/template.h"
 
 /* ---- limits ---- */
@@ -137,7 +138,7 @@ int gc_lock(const struct store *store, struct lock *lock)
 {
     int r;
     do
-        r = lock_take(lock, store->locks_fd, "gc", LOCK_EXCLUSIVE, LOCK_WAIT);
+        r = lock_take(lock, store->locks_fd, LOCK_NAME_GC, LOCK_EXCLUSIVE, LOCK_WAIT);
     while (r == -EINTR);
     /* Two that run at once may evict more than they need: better than none on a full disk. */
     if (lock_lacks_room(r))

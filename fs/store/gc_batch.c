@@ -14,9 +14,8 @@
 #include "fs/base/progress.h"
 #include "fs/store/build_leftovers.h"
 #include "fs/store/foreign.h"
+#include "fs/store/lock_names.h"
 #include "fs/store/template_dir.h"
-
-static const char use_prefix[] = "use-";
 
 /* ---- the catalog's rows, copied ---- */
 
@@ -65,8 +64,8 @@ static int64_t lock_time_ns(const struct store *store, const char *lock_name)
 
 static int64_t use_time_ns(const struct store *store, const char *key)
 {
-    char name[BUILD_LOCK_NAME_SIZE];
-    (void)snprintf(name, sizeof(name), "%s%.64s", use_prefix, key);
+    char name[KEY_LOCK_NAME_SIZE];
+    lock_name_for_use(key, name);
     return lock_time_ns(store, name);
 }
 
@@ -86,9 +85,8 @@ struct locks_look {
 static int note_use(int dirfd UNUSED, const char *name, unsigned char type UNUSED, void *context)
 {
     const struct locks_look *look = context;
-    if (strncmp(name, use_prefix, strlen(use_prefix)) != 0)
-        return 0;
-    struct candidate *candidate = gc_candidates_find(look->all, name + strlen(use_prefix));
+    const char *key = lock_name_use_key(name);
+    struct candidate *candidate = key ? gc_candidates_find(look->all, key) : NULL;
     int64_t used_ns = candidate ? lock_time_ns(look->store, name) : 0;
     if (candidate && used_ns > candidate->used_ns)
         candidate->used_ns = used_ns;
@@ -116,9 +114,9 @@ void gc_batch_fini(struct batch *batch)
 /* Whether somebody holds the use lock, where there is no room to take it. */
 static bool is_in_use(const struct store *store, const char *key)
 {
-    char name[BUILD_LOCK_NAME_SIZE];
+    char name[KEY_LOCK_NAME_SIZE];
     char holder[64];
-    (void)snprintf(name, sizeof(name), "%s%.64s", use_prefix, key);
+    lock_name_for_use(key, name);
     return lock_holder(store->locks_fd, name, holder, sizeof(holder)) != 0;
 }
 
@@ -126,14 +124,14 @@ static bool is_in_use(const struct store *store, const char *key)
 static enum gc_fate lock_one(const struct store *store, struct held *held, enum gc_batch_mode mode)
 {
     const char *key = held->candidate->row.key;
-    char name[BUILD_LOCK_NAME_SIZE];
+    char name[KEY_LOCK_NAME_SIZE];
     char holder[64];
-    build_leftovers_lock_name(key, name);
+    lock_name_for_build(key, name);
     if (lock_holder(store->locks_fd, name, holder, sizeof(holder)) == 1)
         return GC_BUILDING;
     if (mode != GC_BATCH_FORCED && use_time_ns(store, key) > held->candidate->used_ns)
         return GC_USED_NOW;
-    (void)snprintf(name, sizeof(name), "%s%.64s", use_prefix, key);
+    lock_name_for_use(key, name);
     int r = lock_take(&held->use, store->locks_fd, name, LOCK_EXCLUSIVE, LOCK_TRY);
     held->is_unlocked = lock_lacks_room(r);
     if (held->is_unlocked)

@@ -6,6 +6,7 @@
 #include "fs/base/log.h"
 #include "fs/store/foreign.h"
 #include "fs/store/key.h"
+#include "fs/store/names.h"
 #include "fs/store/project_conf.h"
 #include "fs/store/template.h"
 
@@ -13,7 +14,7 @@ enum { SHORT_KEY = 12 };
 
 int named_section(const char *text, struct build_spec **ret_spec)
 {
-    return template_name_is_valid(text) ? project_conf_look(text, ret_spec) : 0;
+    return name_is_valid(text) ? project_conf_look(text, ret_spec) : 0;
 }
 
 /* 1: the key that a section says, 0: another template's. */
@@ -31,7 +32,7 @@ static int find(const struct store *store, const char *text, char ret_key[SHA256
         return r < 0 ? r : 1;
     }
     r = template_resolve(store, text, ret_key);
-    if (r == 0 && template_name_is_valid(text))
+    if (r == 0 && name_is_valid(text))
         log_info("%s: no " CONF_FILE " here has a section [%s]: this is the last template built "
                  "under that name (%.*s)",
                  text, text, SHORT_KEY, ret_key);

@@ -8,6 +8,7 @@
 #include "fs/base/log.h"
 #include "fs/base/sha256.h"
 #include "fs/store/catalog.h"
+#include "fs/store/lock_names.h"
 
 static const char directory[] = "pins";
 
@@ -34,7 +35,7 @@ static int set_file(const struct store *store, const char *key, bool pinned)
 
 int pin_lock(const struct store *store, struct lock *lock)
 {
-    int r = lock_take(lock, store->locks_fd, "pins", LOCK_EXCLUSIVE, LOCK_WAIT);
+    int r = lock_take(lock, store->locks_fd, LOCK_NAME_PINS, LOCK_EXCLUSIVE, LOCK_WAIT);
     /* Where there is no room for the lock, there is none for another pin either. */
     if (lock_lacks_room(r))
         return 0;

@@ -6,6 +6,7 @@
 
 #include "fs/base/log.h"
 #include "fs/base/shell_words.h"
+#include "fs/store/names.h"
 #include "fs/store/rootpath.h"
 #include "fs/store/template.h"
 
@@ -62,7 +63,7 @@ static int begin_section(struct parser *parser, char *text)
         return fault(parser, "a section is [NAME] and nothing else");
     *end = '\0';
     const char *name = trim(text + 1);
-    if (!template_name_is_valid(name))
+    if (!name_is_valid(name))
         return fault(parser,
                      "[%s]: a name is 1 to 64 of [A-Za-z0-9._-], no leading dot, and not "
                      "only hexadecimal digits from four on",

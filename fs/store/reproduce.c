@@ -12,6 +12,7 @@
 #include "fs/store/build.h"
 #include "fs/store/build_leftovers.h"
 #include "fs/store/explain.h"
+#include "fs/store/lock_names.h"
 #include "fs/store/sqlite_diff.h"
 #include "fs/store/sqlite_path.h"
 #include "fs/store/template.h"
@@ -210,7 +211,7 @@ int reproduce_template(struct store *store, const char *key, const struct build_
     AUTO_LOCK struct lock lock = LOCK_INIT;
     AUTO_TEMPLATE struct template *cached = NULL;
     AUTO_SPEC struct build_spec *found = NULL;
-    char lock_name[BUILD_LOCK_NAME_SIZE];
+    char lock_name[KEY_LOCK_NAME_SIZE];
     char work[WORK_SIZE];
     uint32_t random = 0;
     int r = template_open(store, key, &cached);
@@ -221,7 +222,7 @@ int reproduce_template(struct store *store, const char *key, const struct build_
     if (r < 0)
         return r;
     const struct build_spec *spec = spec_or_null ? spec_or_null : found;
-    build_leftovers_lock_name(key, lock_name);
+    lock_name_for_build(key, lock_name);
     r = lock_take(&lock, store->locks_fd, lock_name, LOCK_EXCLUSIVE, LOCK_TRY);
     if (r == -EWOULDBLOCK)
         return log_fail(EBUSY, "template %.*s is being built, or evicted", SHORT_KEY, key);

@@ -13,6 +13,7 @@
 #include "fs/store/fingerprint.h"
 #include "fs/store/foreign.h"
 #include "fs/store/links.h"
+#include "fs/store/names.h"
 #include "fs/store/verify.h"
 
 enum { SUGGESTIONS_MAX = 5 };
@@ -167,7 +168,7 @@ int template_each_name(const struct store *store, template_visitor *visit, void 
 int template_key_of_name(const struct store *store, const char *name,
                          char ret_key[SHA256_HEX_LENGTH + 1])
 {
-    if (!template_name_is_valid(name))
+    if (!name_is_valid(name))
         return -ENOENT;
     char key[SHA256_HEX_LENGTH + 1];
     int r = catalog_key_of_name(store->catalog, name, key);
@@ -303,16 +304,16 @@ int template_resolve(const struct store *store, const char *text,
 {
     CLEANUP(search_fini) struct search search = {.prefix = text, .known = STRLIST_INIT};
     size_t length = strlen(text);
-    if (template_name_is_valid(text)) {
+    if (name_is_valid(text)) {
         int r = template_key_of_name(store, text, ret_key);
         if (r != -ENOENT)
             return r;
-    } else if (length < TEMPLATE_PREFIX_MIN || length > SHA256_HEX_LENGTH ||
+    } else if (length < NAME_HEX_LENGTH_MIN || length > SHA256_HEX_LENGTH ||
                strspn(text, "0123456789abcdefABCDEF") != length) {
         return log_fail(EINVAL,
                         "\"%s\" is neither a key nor a name: a name is 1 to %d of "
                         "[A-Za-z0-9._-] without a leading dot, a key %d hexadecimal digits",
-                        text, TEMPLATE_NAME_MAX, SHA256_HEX_LENGTH);
+                        text, NAME_LENGTH_MAX, SHA256_HEX_LENGTH);
     } else {
         int r = template_each_key(store, match_prefix, &search);
         if (r < 0)

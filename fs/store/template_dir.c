@@ -9,18 +9,6 @@
 #include "fs/base/sha256.h"
 #include "fs/base/strlist.h"
 
-static const char name_alphabet[] =
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
-
-bool template_name_is_valid(const char *name)
-{
-    size_t length = strlen(name);
-    if (length == 0 || length > TEMPLATE_NAME_MAX || name[0] == '.' ||
-        strspn(name, name_alphabet) != length)
-        return false;
-    return length < TEMPLATE_PREFIX_MIN || strspn(name, "0123456789abcdefABCDEF") != length;
-}
-
 char *template_path(const struct store *store, const char *key)
 {
     char *path = NULL;

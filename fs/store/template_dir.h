@@ -10,11 +10,6 @@
 #include "fs/store/manifest.h"
 #include "fs/store/store.h"
 
-/* Whether a name is well formed: 1 to 64 of [A-Za-z0-9._-], no leading dot, and, from four
- * characters on, not hexadecimal digits alone, since it could then be the beginning of a key. */
-enum { TEMPLATE_NAME_MAX = 64, TEMPLATE_PREFIX_MIN = 4 };
-bool template_name_is_valid(const char *name);
-
 /* Whether templates/KEY is published; cheap enough for lookups. */
 bool template_exists(const struct store *store, const char *key);
 

@@ -14,6 +14,7 @@
 
 #include "fs/base/sha256.h"
 #include "fs/store/catalog.h"
+#include "fs/store/names.h"
 #include "fs/store/store.h"
 #include "fs/store/template.h"
 
@@ -155,7 +156,7 @@ static int check_row(const struct catalog_row *row, void *context)
 static int check_name(const char *name, const char *key, void *context)
 {
     (void)context;
-    must(template_name_is_valid(name) && sha256_is_hex(key));
+    must(name_is_valid(name) && sha256_is_hex(key));
     char found[SHA256_HEX_LENGTH + 1];
     int r = catalog_key_of_name(store->catalog, name, found);
     must(r < 0 || sha256_is_hex(found));

@@ -10,6 +10,7 @@
 #include "fs/store/catalog.h"
 #include "fs/store/export_file.h"
 #include "fs/store/key.h"
+#include "fs/store/names.h"
 #include "fs/store/seal.h"
 #include "fs/store/template.h"
 
@@ -77,14 +78,14 @@ static void test_names(void **state UNUSED)
                                       "abcd", "DEADBEEF", "1234", "\xc3\xbc", "a\n"};
     char longest[66];
     for (size_t i = 0; i < ARRAY_LENGTH(good); i++)
-        assert_true(template_name_is_valid(good[i]));
+        assert_true(name_is_valid(good[i]));
     for (size_t i = 0; i < ARRAY_LENGTH(bad); i++)
-        assert_false(template_name_is_valid(bad[i]));
+        assert_false(name_is_valid(bad[i]));
     memset(longest, 'x', 65);
     longest[65] = '\0';
-    assert_false(template_name_is_valid(longest));
+    assert_false(name_is_valid(longest));
     longest[64] = '\0';
-    assert_true(template_name_is_valid(longest));
+    assert_true(name_is_valid(longest));
 }
 
 static void test_resolve(void **state)
