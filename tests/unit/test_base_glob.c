@@ -1,8 +1,6 @@
 #include "tests/unit/test_store_fixture.h"
 
 #include "fs/base/glob.h"
-#include "fs/base/shell_words.h"
-#include "fs/store/rootpath.h"
 
 /* Appends to a text that has room for it. */
 static void append(char *text, size_t size, const char *more)
@@ -106,63 +104,11 @@ static void test_no_explosion(void **state UNUSED)
     assert_false(matches(parts, path));
 }
 
-static void test_words(void **state UNUSED)
-{
-    static const struct {
-        const char *line;
-        const char *words; /* with a bar between */
-    } cases[] = {
-        {"python3 create.py {out}", "python3|create.py|{out}"},
-        {"  a\t b  ", "a|b"},
-        {"sh -c 'a ; \"b\" $c'", "sh|-c|a ; \"b\" $c"},
-        {"\"a b\\\"c\\\\d\\e\"", "a b\"c\\d\\e"},
-        {"a\\ b '' \"\"", "a b||"},
-        {"x'y'\"z\"", "xyz"},
-        {"*.sql $HOME `id` # no comment", "*.sql|$HOME|`id`|#|no|comment"},
-        {"", NULL},
-    };
-    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
-        AUTO_STRLIST struct strlist words = STRLIST_INIT;
-        char joined[200] = "";
-        assert_int_equal(shell_words_split(cases[i].line, &words), 0);
-        for (size_t j = 0; j < words.count; j++) {
-            append(joined, sizeof(joined), j ? "|" : "");
-            append(joined, sizeof(joined), words.items[j]);
-        }
-        assert_string_equal(joined, cases[i].words ? cases[i].words : "");
-    }
-    static const char *const bad[] = {"'a", "\"a", "a \\", "\"a\\\""};
-    for (size_t i = 0; i < ARRAY_LENGTH(bad); i++) {
-        AUTO_STRLIST struct strlist words = STRLIST_INIT;
-        assert_int_equal(shell_words_split(bad[i], &words), -EINVAL);
-    }
-}
-
-static void test_normalise(void **state UNUSED)
-{
-    static const char *const cases[][2] = {
-        {"/a//b/./c/", "/a/b/c"}, {"/a/../b", "/b"}, {"/../a", "/a"}, {"/", "/"},
-        {"a/./b", "a/b"},         {"a/..", "."},     {"..", ".."},    {"../a", "../a"},
-        {"a/../../b", "../b"},    {"./", "."},       {"", "."},       {"a/b/../../../..", "../.."},
-        {"/a/b/../../../c", "/c"}};
-    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
-        char path[64];
-        (void)snprintf(path, sizeof(path), "%s", cases[i][0]);
-        rootpath_normalise(path);
-        assert_string_equal(path, cases[i][1]);
-    }
-    assert_string_equal(rootpath_below("/a", "/a/b"), "b");
-    assert_string_equal(rootpath_below("/a", "/a"), ".");
-    assert_null(rootpath_below("/a", "/ab"));
-    assert_string_equal(rootpath_below("/", "/ab"), "ab");
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_within_one_part), TEST(test_over_parts),   TEST(test_leading_dots),
-        TEST(test_bad_patterns),    TEST(test_no_explosion), TEST(test_words),
-        TEST(test_normalise),
+        TEST(test_bad_patterns),    TEST(test_no_explosion),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
