@@ -83,7 +83,7 @@ def uses_between_modules(layer):
         for _, header in INCLUDE.findall(text):
             if layer_of(Path(header)) == layer and Path(header).stem != module:
                 uses[module].setdefault(Path(header).stem, set()).add(Path(header).name)
-        for name in set(WORD.findall(DECLARATION.sub("", text))) & set(owners):
+        for name in set(WORD.findall(DECLARATION.sub("", INCLUDE.sub("", text)))) & set(owners):
             if owners[name] != module:
                 uses[module].setdefault(owners[name], set()).add(name)
     return uses
@@ -110,7 +110,7 @@ def find_cycle(uses):
 
 
 # Those that still have one; to be empty.
-WITH_CYCLES = ["fs/store", "fs/overlay", "fs/client", "tools"]
+WITH_CYCLES = ["fs/store", "fs/client", "tools"]
 
 
 @pytest.mark.parametrize("layer", [

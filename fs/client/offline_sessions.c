@@ -5,9 +5,10 @@
 
 #include "fs/base/lock.h"
 #include "fs/base/log.h"
+#include "fs/base/strlist.h"
 #include "fs/client/daemon_control.h"
 #include "fs/overlay/scratch.h"
-#include "fs/overlay/scratch_registry.h"
+#include "fs/overlay/sessions_at_rest.h"
 
 static void scratch_closep(struct scratch **scratch)
 {

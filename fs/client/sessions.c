@@ -9,7 +9,7 @@
 #include "fs/client/copies.h"
 #include "fs/client/daemon_control.h"
 #include "fs/overlay/scratch.h"
-#include "fs/overlay/scratch_registry.h"
+#include "fs/overlay/sessions_at_rest.h"
 #include "fs/store/named.h"
 
 void sessions_fini(struct session_table *table)

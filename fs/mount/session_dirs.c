@@ -95,6 +95,5 @@ int session_dir_rename(struct server *server, const struct inode *from, const ch
         return -EXDEV;
     if (flags & ~(unsigned)RENAME_NOREPLACE)
         return -EINVAL;
-    return scratch_session_rename(server->scratch, lower_key(from->base), id, new_id,
-                                  !(flags & RENAME_NOREPLACE));
+    return scratch_session_rename(server->scratch, lower_key(from->base), id, new_id, flags);
 }

@@ -27,6 +27,16 @@ struct changelog {
     char name[];
 };
 
+void changelog_fill_name(char ret_name[LOG_NAME_LENGTH + 1], uint64_t serial)
+{
+    (void)snprintf(ret_name, LOG_NAME_LENGTH + 1, "%016llx", (unsigned long long)serial);
+}
+
+bool changelog_name_is_valid(const char *name)
+{
+    return strlen(name) == LOG_NAME_LENGTH && strspn(name, "0123456789abcdef") == LOG_NAME_LENGTH;
+}
+
 /* The first frame's owner is in it. */
 static int write_frame(int fd, uint64_t owner, uint64_t offset, const struct frame *frame)
 {

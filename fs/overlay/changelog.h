@@ -23,6 +23,11 @@
 
 struct changelog;
 
+/* A log's file name: the session's serial in hexadecimal digits. */
+enum { LOG_NAME_LENGTH = 16 };
+void changelog_fill_name(char ret_name[LOG_NAME_LENGTH + 1], uint64_t serial);
+bool changelog_name_is_valid(const char *name);
+
 /* Makes the log NAME below dirfd with a first frame, both at once (NAME.new until then); dirfd stays
  * the caller's. -EEXIST. */
 MUST_CHECK int changelog_create(int dirfd, const char *name, const struct frame *first,

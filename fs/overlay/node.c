@@ -1,3 +1,5 @@
+#include "fs/overlay/node.h"
+
 #include "fs/overlay/node_internal.h"
 
 #include <string.h>

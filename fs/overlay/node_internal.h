@@ -4,7 +4,6 @@
 #ifndef MINTFS_OVERLAY_NODE_INTERNAL_H
 #define MINTFS_OVERLAY_NODE_INTERNAL_H
 
-#include "fs/overlay/node.h"
 #include "fs/overlay/overlay_internal.h"
 
 /* By its name, before it is written to: see struct node, unlimited. */

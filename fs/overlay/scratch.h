@@ -81,10 +81,11 @@ MUST_CHECK int scratch_session_find(struct scratch *scratch, const char *key, co
                                     struct node **ret_root);
 /*
  * Gives a session another ID. Where another session has that ID it is discarded, and the lease
- * stays with the ID: so a session is reset, by a new one that is renamed over it. -ENOENT.
+ * stays with the ID: a session is reset by renaming a new one over it. `flags` is RENAME_NOREPLACE of
+ * renameat2(2), or 0. -ENOENT, -EEXIST.
  */
 MUST_CHECK int scratch_session_rename(struct scratch *scratch, const char *key, const char *from,
-                                      const char *to, bool may_replace);
+                                      const char *to, unsigned flags);
 /* Whole, full or not; what is open lives on without a name until it is closed. */
 MUST_CHECK int scratch_session_discard(struct scratch *scratch, const char *key, const char *id);
 /* The same for one whose time is up: only if it is still that one (-ENOENT) and not in use (-EBUSY). */

@@ -9,7 +9,9 @@
 #include "fs/base/io.h"
 #include "fs/base/log.h"
 #include "fs/overlay/roster.h"
+#include "fs/overlay/scratch.h"
 #include "fs/overlay/scratch_internal.h"
+#include "fs/overlay/scratch_recover.h"
 #include "fs/overlay/scratch_registry.h"
 #include "fs/overlay/session_log.h"
 #include "fs/overlay/session_use.h"
@@ -17,9 +19,6 @@
 static const char marker_name[] = "mintfs-scratch";
 static const char unfinished_marker[] = ".mintfs-scratch."; /* see dir_write_file() */
 static const char marker_text[] = "mintfs scratch 1\n";
-
-/* Serials that are set aside in one write: so many may be lost with a daemon. */
-enum { SERIALS_AT_ONCE = 256 };
 
 /* The end of the daemon must not wait for a slow disk: the next one trims the rest. */
 enum { TRIM_AT_END_NS = 1000 * 1000 * 1000 };
@@ -103,39 +102,6 @@ static int take_lock(struct scratch *scratch)
     return r < 0 ? log_errno(r, "cannot lock %s", scratch->path) : 0;
 }
 
-/* The file holds the first serial that was never set aside, in decimal digits. */
-static int open_serials(struct scratch *scratch)
-{
-    char text[32];
-    scratch->serials_fd = io_openat(scratch->dirfd, "serials", O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
-    ssize_t n = scratch->serials_fd < 0 ? scratch->serials_fd
-                                        : io_pread(scratch->serials_fd, text, sizeof(text) - 1, 0);
-    if (n < 0)
-        return (int)n;
-    text[n] = '\0';
-    uint64_t next = strtoull(text, NULL, 10);
-    scratch->next_serial = next > 0 && next <= INT32_MAX ? next : 1;
-    return 0;
-}
-
-int scratch_take_serial(struct scratch *scratch, uint64_t *ret_serial)
-{
-    if (scratch->next_serial > INT32_MAX)
-        return -EMFILE;
-    if (scratch->next_serial >= scratch->serials_end) {
-        char text[32];
-        uint64_t end = scratch->next_serial + SERIALS_AT_ONCE;
-        /* Of one length, and so in one piece whenever the daemon is killed. */
-        int length = snprintf(text, sizeof(text), "%020llu\n", (unsigned long long)end);
-        int r = io_pwrite(scratch->serials_fd, text, (size_t)length, 0);
-        if (r < 0)
-            return r;
-        scratch->serials_end = end;
-    }
-    *ret_serial = scratch->next_serial++;
-    return 0;
-}
-
 static int open_owners(const struct scratch *scratch, struct owners **ret_owners)
 {
     AUTO_FD int fd = io_openat(scratch->dirfd, "owners", O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
@@ -181,7 +147,7 @@ static int open_parts(struct scratch *scratch)
         return log_errno(scratch->all.reserve_fd, "cannot make %s/reserve", scratch->path);
     scratch->all.reserve_spent = true;
     session_list_refill_reserve(&scratch->all);
-    int r = open_serials(scratch);
+    int r = serials_open(scratch->dirfd, &scratch->serials);
     if (r < 0)
         return log_errno(r, "cannot read %s/serials", scratch->path);
     return open_blocks(scratch);
@@ -208,7 +174,8 @@ static int open_scratch(struct scratch *scratch, const struct scratch_options *o
     if (r == 0)
         r = roster_remove(scratch->dirfd);
     if (r == 0)
-        r = scratch_start_worker(scratch);
+        r = scratch_worker_start(&scratch->worker, scratch->blocks, &scratch->all,
+                                 &scratch->lowers);
     return r;
 }
 
@@ -219,26 +186,25 @@ int scratch_open(const struct store *store, const struct scratch_options *option
     if (!scratch)
         return -ENOMEM;
     scratch->store = store;
-    scratch->dirfd = scratch->logs_fd = scratch->serials_fd = -1;
+    scratch->dirfd = scratch->logs_fd = scratch->serials.fd = -1;
     scratch->lock = (struct lock)LOCK_INIT;
-    scratch->next_serial = 1;
     scratch->session_limit_blocks =
         (options->session_limit_bytes + BLOCK_SIZE_BYTES - 1) / BLOCK_SIZE_BYTES;
     pthread_mutex_init(&scratch->mutex, NULL);
-    cookies_init(&scratch->order, 0);
+    session_table_init(&scratch->table);
+    lower_cache_init(&scratch->lowers, store);
     pthread_mutex_init(&scratch->all.mutex, NULL);
     LIST_INIT(&scratch->all.sessions);
     scratch->all.reserve_fd = -1;
     scratch->all.name_lost = options->name_lost;
     scratch->all.name_lost_context = options->context;
     scratch->all.limit_blocks = (options->limit_bytes + BLOCK_SIZE_BYTES - 1) / BLOCK_SIZE_BYTES;
-    pthread_mutex_init(&scratch->work_mutex, NULL);
     int r = open_scratch(scratch, options);
     if (r < 0) {
         scratch_close(scratch);
         return r;
     }
-    scratch_wake(scratch);
+    scratch_worker_wake(&scratch->worker);
     *ret_scratch = scratch;
     return 0;
 }
@@ -246,13 +212,14 @@ int scratch_open(const struct store *store, const struct scratch_options *option
 /* Not where it would not name all: the logs tell more then. */
 static int write_roster(const struct scratch *scratch)
 {
-    if (scratch->has_kept_logs || !scratch->sessions)
+    if (scratch->has_kept_logs || !scratch->table.sessions)
         return 0;
     struct roster roster;
     int r = roster_begin(scratch->boot_id, scratch->logs_fd, &roster);
     if (r < 0)
         return r;
-    for (const struct listed_session *listed = scratch->sessions; listed; listed = listed->hh.next)
+    for (const struct listed_session *listed = scratch->table.sessions; listed;
+         listed = listed->hh.next)
         roster_add(&roster, &(struct roster_line){
                                 .key = session_key(listed->session),
                                 .id = session_id(listed->session),
@@ -266,40 +233,32 @@ void scratch_close(struct scratch *scratch)
 {
     if (!scratch)
         return;
-    scratch_stop_worker(scratch);
+    scratch_worker_stop(&scratch->worker);
     /* Under our lock, so that nobody begins with it meanwhile. */
-    if (scratch->is_recorded && !scratch->sessions &&
+    if (scratch->is_recorded && !scratch->table.sessions &&
         scratch_registry_remove(scratch->store, scratch->path) < 0)
         log_warning("the record of %s stays behind in the store", scratch->path);
     /* Where there is none, as on a full disk, commands read the logs. */
-    if (scratch->worker_runs)
+    if (scratch->worker.runs)
         (void)!write_roster(scratch);
-    struct listed_session *listed;
-    struct listed_session *next;
-    HASH_ITER (hh, scratch->sessions, listed, next) {
-        HASH_DEL(scratch->sessions, listed);
-        free(listed);
-    }
-    cookies_fini(&scratch->order);
+    session_table_fini(&scratch->table);
     while (!LIST_EMPTY(&scratch->all.sessions))
         session_free(LIST_FIRST(&scratch->all.sessions));
-    scratch_drop_lowers(scratch, true);
+    lower_cache_fini(&scratch->lowers);
     /* Where recovery came to no end, blocks that nobody claimed yet are not free. */
-    if (scratch->worker_runs && blocks_wants_trim(scratch->blocks))
+    if (scratch->worker.runs && blocks_wants_trim(scratch->blocks))
         blocks_trim(scratch->blocks, TRIM_AT_END_NS, NULL);
     blocks_free(scratch->blocks);
     if (scratch->logs_fd >= 0)
         (void)close(scratch->logs_fd);
     if (scratch->all.reserve_fd >= 0)
         (void)close(scratch->all.reserve_fd);
-    if (scratch->serials_fd >= 0)
-        (void)close(scratch->serials_fd);
+    serials_close(&scratch->serials);
     lock_release(&scratch->lock);
     if (scratch->dirfd >= 0)
         (void)close(scratch->dirfd);
     pthread_mutex_destroy(&scratch->mutex);
     pthread_mutex_destroy(&scratch->all.mutex);
-    pthread_mutex_destroy(&scratch->work_mutex);
     free(scratch->path);
     free(scratch);
 }

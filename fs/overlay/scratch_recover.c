@@ -1,6 +1,5 @@
-/*
- * The sessions that a former daemon left, recovered from their logs.
- */
+#include "fs/overlay/scratch_recover.h"
+
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +11,6 @@
 #include "fs/overlay/changelog_replay.h"
 #include "fs/overlay/compact.h"
 #include "fs/overlay/roster.h"
-#include "fs/overlay/scratch_internal.h"
 #include "fs/overlay/session_internal.h"
 #include "fs/overlay/session_log.h"
 #include "fs/overlay/session_replay.h"
@@ -34,7 +32,7 @@ static int find_lower_for_recovery(const char *key, struct lower **ret_lower, vo
 {
     struct lower_search *search = context;
     struct lower *lower;
-    search->error = scratch_lower(search->scratch, key, &lower);
+    search->error = lower_cache_get(&search->scratch->lowers, key, &lower);
     if (search->error == -ENOENT && has_name(search->scratch->store, key))
         search->error = -EBADMSG;
     if (search->error < 0)
@@ -84,14 +82,14 @@ static int put_rival_aside(struct scratch *scratch, uint64_t owner)
 {
     struct listed_session *listed;
     struct listed_session *next;
-    HASH_ITER (hh, scratch->sessions, listed, next) {
+    HASH_ITER (hh, scratch->table.sessions, listed, next) {
         if (listed->session->owner != owner || !listed->session->rewrite_log)
             continue;
         char name[LOG_NAME_LENGTH + 1];
-        scratch_fill_log_name(name, listed->session->serial);
+        changelog_fill_name(name, listed->session->serial);
         int r = put_log_aside(scratch, name);
         if (r == 0)
-            scratch_unlist_session(scratch, listed);
+            session_table_discard(&scratch->table, listed);
         return r;
     }
     return 0;
@@ -122,7 +120,7 @@ static int take_another_id(struct scratch *scratch, struct session *session)
     char id[SESSION_ID_MAX + 1];
     for (unsigned i = 2; i < UINT16_MAX; i++) {
         (void)snprintf(id, sizeof(id), "%.*s.%u", SESSION_ID_MAX - SUFFIX_MAX, session->id, i);
-        if (scratch_find_listed(scratch, session_key(session), id))
+        if (session_table_find(&scratch->table, session_key(session), id))
             continue;
         log_warning("two logs in %s/logs have a session %s: the one of %016llx is now %s",
                     scratch->path, session->id, (unsigned long long)session->serial, id);
@@ -141,12 +139,12 @@ static int take_another_id(struct scratch *scratch, struct session *session)
 static int settle_id(struct scratch *scratch, struct session *session)
 {
     struct listed_session *other =
-        scratch_find_listed(scratch, session_key(session), session_id(session));
+        session_table_find(&scratch->table, session_key(session), session_id(session));
     if (!other)
         return 0;
     if (has_replaced(session, other->session)) {
         int r = session_retire(other->session);
-        scratch_unlist_session(scratch, other);
+        session_table_discard(&scratch->table, other);
         if (r < 0)
             log_warning("a replaced session's log stays behind below %s/logs", scratch->path);
         return 0;
@@ -244,13 +242,12 @@ static int recover_one(struct scratch *scratch, const char *name)
                               scratch->path, name, strerror(-r))
                    : log_unrecovered(scratch, name, r);
     }
-    if (session->serial >= scratch->next_serial)
-        scratch->next_serial = session->serial + 1;
+    serials_skip(&scratch->serials, session->serial);
     r = settle_id(scratch, session);
     if (r > 0)
         return 0;
     if (r == 0)
-        r = scratch_list_session(scratch, session);
+        r = session_table_add(&scratch->table, session);
     if (r < 0)
         session_unpin(session);
     return r;
@@ -269,7 +266,7 @@ static int collect_log(int dirfd, const char *name, unsigned char type UNUSED, v
     size_t length = strlen(name);
     if (length > 4 && !strcmp(name + length - 4, ".new"))
         return io_unlinkat(dirfd, name, 0);
-    if (length != LOG_NAME_LENGTH || strspn(name, "0123456789abcdef") != LOG_NAME_LENGTH)
+    if (!changelog_name_is_valid(name))
         return 0;
     if (list->count == list->room) {
         size_t room = list->room ? list->room * 2 : 64;
@@ -291,7 +288,7 @@ static int compare_names(const void *a, const void *b)
 static int report_cut_log(const struct roster_line *line, void *context)
 {
     struct scratch *scratch = context;
-    const struct listed_session *listed = scratch_find_listed(scratch, line->key, line->id);
+    const struct listed_session *listed = session_table_find(&scratch->table, line->key, line->id);
     if (listed && listed->session->serial == line->serial &&
         changelog_size(listed->session->log) < line->log_size_bytes)
         log_warning("%s/logs/%016llx is shorter than when the last mount ended: the session %s has "
@@ -311,7 +308,8 @@ static int report_cut_logs(struct scratch *scratch)
 /* Those of older versions, and those of sessions with a new ID. */
 static void rewrite_logs(struct scratch *scratch)
 {
-    for (struct listed_session *listed = scratch->sessions; listed; listed = listed->hh.next) {
+    for (struct listed_session *listed = scratch->table.sessions; listed;
+         listed = listed->hh.next) {
         struct session *session = listed->session;
         if (session->rewrite_log && session_rewrite_log(session) < 0)
             log_warning("cannot rewrite %s/logs/%016llx; the next mount tries again", scratch->path,

@@ -6,17 +6,11 @@
 
 #include "fs/base/dir.h"
 #include "fs/base/io.h"
-#include "fs/base/lock.h"
-#include "fs/base/log.h"
 #include "fs/base/sha256.h"
-#include "fs/overlay/changelog_replay.h"
-#include "fs/overlay/roster.h"
 
 static const char directory[] = "scratches";
 
-enum { RECORD_NAME_LENGTH = 16, LOG_NAME_LENGTH = 16 };
-
-/* ---- records of scratches ---- */
+enum { RECORD_NAME_LENGTH = 16 };
 
 static int fill_record_name(const char *path, char ret_name[RECORD_NAME_LENGTH + 1])
 {
@@ -73,109 +67,4 @@ int scratch_registry_each(const struct store *store, scratch_registry_visitor *v
     if (fd < 0)
         return fd == -ENOENT ? 0 : store_log_error(store->path, fd, "v1/scratches");
     return dir_each(fd, visit_record, &scratches);
-}
-
-/* ---- sessions in them ---- */
-
-struct reading {
-    const struct store *store;
-    session_at_rest_visitor *visit;
-    void *context;
-    const char *scratch; /* the directory */
-    char boot_id[BOOT_ID_SIZE + 1];
-    bool at_rest;  /* those alone, whole: no daemon has the scratch open */
-    bool ids_only; /* of those */
-};
-
-static int visit_log(int dirfd, const char *name, unsigned char type UNUSED, void *context)
-{
-    const struct reading *reading = context;
-    if (strlen(name) != LOG_NAME_LENGTH || strspn(name, "0123456789abcdef") != LOG_NAME_LENGTH)
-        return 0;
-    AUTO_FD int fd = changelog_open_to_read(dirfd, name);
-    if (fd == -ENOENT)
-        return 0;
-    struct log_summary told;
-    /* The key never changes. */
-    int r = fd < 0             ? fd
-            : reading->at_rest ? changelog_summarize(fd, &told)
-                               : changelog_summarize_header(fd, &told);
-    if (r == -EPROTONOSUPPORT)
-        return log_fail(r, "%s/logs/%s was written by a later mintfs; use that one",
-                        reading->scratch, name);
-    /* One that recovery could not read either is no session. */
-    if (r == -EBADMSG)
-        return 0;
-    if (r < 0)
-        return log_errno(r, "cannot read %s/logs/%s", reading->scratch, name);
-    if (strcmp(told.header.boot_id, reading->boot_id) != 0 || !sha256_is_hex(told.header.key))
-        return 0;
-    const struct session_at_rest session = {.key = told.header.key,
-                                            .id = told.header.id,
-                                            .scratch = reading->scratch,
-                                            .lease = told.lease};
-    return reading->visit(&session, reading->context);
-}
-
-static int visit_listed(const struct roster_line *line, void *context)
-{
-    const struct reading *reading = context;
-    const struct session_at_rest session = {
-        .key = line->key, .id = line->id, .scratch = reading->scratch};
-    return reading->visit(&session, reading->context);
-}
-
-static int visit_scratch(const char *path, void *context)
-{
-    struct reading *reading = context;
-    char text[64];
-    AUTO_FD int fd = io_openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-    if (fd == -ENOENT || fd == -ENOTDIR) /* as after a boot, from a tmpfs */
-        return scratch_registry_remove(reading->store, path);
-    if (fd < 0)
-        return log_errno(fd, "cannot look for sessions in %s", path);
-    if (reading->at_rest && lock_holder(fd, "lock", text, sizeof(text)) == 1)
-        return 0;
-    AUTO_FD int logs = io_openat(fd, "logs", O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-    if (logs < 0)
-        return logs == -ENOENT ? 0 : log_errno(logs, "cannot look for sessions in %s/logs", path);
-    reading->scratch = path;
-    int answer;
-    int r = reading->ids_only
-                ? roster_each(fd, logs, reading->boot_id, visit_listed, reading, &answer)
-                : -ENOENT;
-    return r == -ENOENT ? dir_each(logs, visit_log, reading) : r < 0 ? r : answer;
-}
-
-static int read_all(struct reading *reading)
-{
-    AUTO_FREE char *own = NULL;
-    if (asprintf(&own, "%s/v1/sessions", reading->store->path) < 0) {
-        own = NULL;
-        return -ENOMEM;
-    }
-    int r = boot_read_id(reading->boot_id);
-    if (r == 0)
-        r = visit_scratch(own, reading);
-    return r ? r : scratch_registry_each(reading->store, visit_scratch, reading);
-}
-
-int sessions_each_recorded(const struct store *store, session_at_rest_visitor *visit, void *context)
-{
-    struct reading reading = {.store = store, .visit = visit, .context = context};
-    return read_all(&reading);
-}
-
-int sessions_each_at_rest(const struct store *store, session_at_rest_visitor *visit, void *context)
-{
-    struct reading reading = {.store = store, .visit = visit, .context = context, .at_rest = true};
-    return read_all(&reading);
-}
-
-int sessions_each_id_at_rest(const struct store *store, session_at_rest_visitor *visit,
-                             void *context)
-{
-    struct reading reading = {
-        .store = store, .visit = visit, .context = context, .at_rest = true, .ids_only = true};
-    return read_all(&reading);
 }

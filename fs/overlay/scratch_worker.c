@@ -1,88 +1,89 @@
-/*
- * The scratch's own thread: what would be slow in a request is done here.
- */
-#include <time.h>
+#include "fs/overlay/scratch_worker.h"
 
+#include "fs/base/clock.h"
 #include "fs/base/spawn.h"
-#include "fs/overlay/scratch_internal.h"
 #include "fs/overlay/session_log.h"
 
 enum { IDLE_SECONDS = 1 };
 
-void scratch_wake(struct scratch *scratch)
+void scratch_worker_wake(struct scratch_worker *worker)
 {
-    AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&scratch->work_mutex);
-    if (scratch->wanted)
+    AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&worker->mutex);
+    if (worker->wanted)
         return;
-    scratch->wanted = true;
-    (void)pthread_cond_signal(&scratch->work_wanted);
+    worker->wanted = true;
+    (void)pthread_cond_signal(&worker->changed);
 }
 
 /* Waits until something is wanted; false when it is time to go. */
-static bool await_work(struct scratch *scratch)
+static bool await_work(struct scratch_worker *worker)
 {
-    AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&scratch->work_mutex);
-    while (!scratch->wanted && !scratch->stopping)
-        (void)pthread_cond_wait(&scratch->work_wanted, &scratch->work_mutex);
-    scratch->wanted = false;
-    return !scratch->stopping;
+    AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&worker->mutex);
+    while (!worker->wanted && !worker->stopping)
+        (void)pthread_cond_wait(&worker->changed, &worker->mutex);
+    worker->wanted = false;
+    return !worker->stopping;
 }
 
 /* Templates rest only after a while without sessions: true unless the daemon stops before. */
-static bool await_idleness(struct scratch *scratch)
+static bool await_idleness(struct scratch_worker *worker)
 {
-    struct timespec until;
-    (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += IDLE_SECONDS;
-    AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&scratch->work_mutex);
+    struct timespec until = clock_monotonic_after(IDLE_SECONDS * NS_PER_S);
+    AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&worker->mutex);
     int r = 0;
-    while (!scratch->stopping && r != ETIMEDOUT)
-        r = pthread_cond_timedwait(&scratch->work_wanted, &scratch->work_mutex, &until);
-    return !scratch->stopping;
+    while (!worker->stopping && r != ETIMEDOUT)
+        r = pthread_cond_timedwait(&worker->changed, &worker->mutex, &until);
+    return !worker->stopping;
 }
 
 /* As long as it takes, but not beyond the daemon's end. */
-static void trim(struct scratch *scratch)
+static void trim(struct scratch_worker *worker)
 {
-    if (blocks_wants_trim(scratch->blocks))
-        blocks_trim(scratch->blocks, INT64_MAX / 2, &scratch->closing);
+    if (blocks_wants_trim(worker->blocks))
+        blocks_trim(worker->blocks, INT64_MAX / 2, &worker->closing);
 }
 
 static void *work(void *context)
 {
-    struct scratch *scratch = context;
-    while (await_work(scratch)) {
-        trim(scratch);
-        session_list_refill_reserve(&scratch->all);
-        if (await_idleness(scratch)) {
-            scratch_drop_lowers(scratch, false);
-            trim(scratch);
+    struct scratch_worker *worker = context;
+    while (await_work(worker)) {
+        trim(worker);
+        session_list_refill_reserve(worker->list);
+        if (await_idleness(worker)) {
+            lower_cache_drop_unused(worker->lowers);
+            trim(worker);
         }
     }
     return NULL;
 }
 
-int scratch_start_worker(struct scratch *scratch)
+int scratch_worker_start(struct scratch_worker *worker, struct blocks *blocks,
+                         struct session_list *list, struct lower_cache *lowers)
 {
+    worker->blocks = blocks;
+    worker->list = list;
+    worker->lowers = lowers;
+    pthread_mutex_init(&worker->mutex, NULL);
     pthread_condattr_t attributes;
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&scratch->work_wanted, &attributes);
+    pthread_cond_init(&worker->changed, &attributes);
     pthread_condattr_destroy(&attributes);
-    int r = spawn_thread(&scratch->worker, work, scratch);
-    scratch->worker_runs = r == 0;
+    int r = spawn_thread(&worker->thread, work, worker);
+    worker->runs = r == 0;
     return r;
 }
 
-void scratch_stop_worker(struct scratch *scratch)
+void scratch_worker_stop(struct scratch_worker *worker)
 {
-    if (!scratch->worker_runs)
+    if (!worker->runs)
         return;
-    atomic_store(&scratch->closing, true);
-    (void)pthread_mutex_lock(&scratch->work_mutex);
-    scratch->stopping = true;
-    (void)pthread_cond_signal(&scratch->work_wanted);
-    (void)pthread_mutex_unlock(&scratch->work_mutex);
-    (void)pthread_join(scratch->worker, NULL);
-    (void)pthread_cond_destroy(&scratch->work_wanted);
+    atomic_store(&worker->closing, true);
+    (void)pthread_mutex_lock(&worker->mutex);
+    worker->stopping = true;
+    (void)pthread_cond_signal(&worker->changed);
+    (void)pthread_mutex_unlock(&worker->mutex);
+    (void)pthread_join(worker->thread, NULL);
+    (void)pthread_cond_destroy(&worker->changed);
+    (void)pthread_mutex_destroy(&worker->mutex);
 }

@@ -5,7 +5,6 @@
 #define MINTFS_OVERLAY_SESSION_INTERNAL_H
 
 #include "fs/overlay/overlay_internal.h"
-#include "fs/overlay/session.h"
 
 /*
  * A session with its root and without a log, pinned once for the

@@ -157,7 +157,7 @@ static void test_a_template_that_was_rebuilt(void **state)
     CHECK(!strcmp(said, ""));
     check_marked(&world, "one", "mark");
     /* The ID that it has now is said. */
-    CHECK_EQ(scratch_session_rename(world.scratch, world.key, "one", "two", false), 0);
+    CHECK_EQ(scratch_session_rename(world.scratch, world.key, "one", "two", RENAME_NOREPLACE), 0);
     scratch_close(world.scratch);
     world_rebuild_template(&world, true);
     AUTO_FREE char *said_then = world_open_said(&world);
@@ -421,12 +421,12 @@ static void test_a_log_of_before_a_reset(void **state)
     make_marked(&world, "x", "mark-x");
     make_marked(&world, "y", "mark-y");
     /* y takes the place of x: it would win over any session called x, if it did not say which. */
-    CHECK_EQ(scratch_session_rename(world.scratch, world.key, "y", "x", true), 0);
+    CHECK_EQ(scratch_session_rename(world.scratch, world.key, "y", "x", 0), 0);
     char name[32];
     size_t size;
     log_name(name, serial_of(&world, "x"));
     AUTO_FREE char *bytes = read_log(&world, name, &size);
-    CHECK_EQ(scratch_session_rename(world.scratch, world.key, "low", "x", true), 0);
+    CHECK_EQ(scratch_session_rename(world.scratch, world.key, "low", "x", 0), 0);
     scratch_close(world.scratch);
     CHECK_EQ(dir_write_file(world.logs_fd, name, bytes, size, 0600), 0);
     free(world_open_said(&world));

@@ -279,7 +279,7 @@ static void work(struct drill *drill, unsigned steps)
             discard(world, id);
             continue;
         } else if (rng_chance(rng, 4)) {
-            CHECK_EQ(scratch_session_rename(world->scratch, world->key, id, other, true), 0);
+            CHECK_EQ(scratch_session_rename(world->scratch, world->key, id, other, 0), 0);
             continue;
         }
         struct node *root = session_found(world->scratch, world->key, id);

@@ -168,7 +168,7 @@ static void prepare_reset(struct world *world)
 
 static int act_reset(struct world *world)
 {
-    return scratch_session_rename(world->scratch, world->key, "fresh", "s", true);
+    return scratch_session_rename(world->scratch, world->key, "fresh", "s", 0);
 }
 
 static int act_reopen(struct world *world)

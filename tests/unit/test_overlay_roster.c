@@ -7,7 +7,7 @@
 
 #include "fs/base/dir.h"
 #include "fs/base/io.h"
-#include "fs/overlay/scratch_registry.h"
+#include "fs/overlay/sessions_at_rest.h"
 
 enum { SESSIONS = 50 };
 
@@ -53,7 +53,9 @@ static void test_many_sessions_cost_as_much_as_one(void **state)
     struct world world;
     world_begin(&world, *state);
     node_unref(session_made(world.scratch, world.key, "s-first"), 1);
-    CHECK_EQ(scratch_session_rename(world.scratch, world.key, "s-first", "s-renamed", false), 0);
+    CHECK_EQ(
+        scratch_session_rename(world.scratch, world.key, "s-first", "s-renamed", RENAME_NOREPLACE),
+        0);
     list(&world, 0); /* a daemon has it open */
     scratch_close(world.scratch);
     unsigned long of_one = list(&world, 1);

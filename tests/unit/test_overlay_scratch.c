@@ -217,10 +217,11 @@ static void test_reset_keeps_the_id(void **state)
     CHECK_EQ(session_set_lease(node_session(root), &lease), 0);
     node_unref(root, 1);
     make_marked(&world, "fresh", "new");
-    CHECK_EQ(scratch_session_rename(world.scratch, world.key, "fresh", "s", false), -EEXIST);
-    CHECK_EQ(scratch_session_rename(world.scratch, world.key, "none", "s", true), -ENOENT);
-    CHECK_EQ(scratch_session_rename(world.scratch, world.key, "fresh", ".s", true), -EINVAL);
-    CHECK_EQ(scratch_session_rename(world.scratch, world.key, "fresh", "s", true), 0);
+    CHECK_EQ(scratch_session_rename(world.scratch, world.key, "fresh", "s", RENAME_NOREPLACE),
+             -EEXIST);
+    CHECK_EQ(scratch_session_rename(world.scratch, world.key, "none", "s", 0), -ENOENT);
+    CHECK_EQ(scratch_session_rename(world.scratch, world.key, "fresh", ".s", 0), -EINVAL);
+    CHECK_EQ(scratch_session_rename(world.scratch, world.key, "fresh", "s", 0), 0);
     for (int round = 0; round < 3; round++) {
         check_listing(&world, "s ");
         check_marked(&world, "s", "new");
@@ -457,7 +458,7 @@ static void test_without_memory_for_tables(void **state)
         do {
             nth++;
             io_fault_arm(nth, ENOMEM, false);
-            r = scratch_session_rename(world.scratch, world.key, id, renamed, true);
+            r = scratch_session_rename(world.scratch, world.key, id, renamed, 0);
             io_fault_arm(0, 0, false);
             refused += r < 0;
             CHECK(r == 0 || r == -ENOMEM);

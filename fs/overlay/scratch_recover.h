@@ -1,0 +1,12 @@
+/*
+ * Recovers the sessions that an earlier daemon left in a scratch.
+ */
+#ifndef MINTFS_OVERLAY_SCRATCH_RECOVER_H
+#define MINTFS_OVERLAY_SCRATCH_RECOVER_H
+
+#include "fs/overlay/scratch_internal.h"
+
+/* Lists them. Errors are logged. */
+MUST_CHECK int scratch_recover_all(struct scratch *scratch);
+
+#endif

@@ -1,0 +1,32 @@
+/*
+ * The scratch's thread, so that no request waits: it returns freed storage to the file system, sets the
+ * reserve aside again, and releases templates that no session uses.
+ */
+#ifndef MINTFS_OVERLAY_SCRATCH_WORKER_H
+#define MINTFS_OVERLAY_SCRATCH_WORKER_H
+
+#include "fs/overlay/lower_cache.h"
+#include "fs/overlay/overlay_internal.h"
+
+struct scratch_worker {
+    struct blocks *blocks;
+    struct session_list *list;
+    struct lower_cache *lowers;
+    pthread_t thread;
+    bool runs;
+    pthread_mutex_t mutex; /* innermost: guards the two below */
+    pthread_cond_t changed;
+    bool wanted;
+    bool stopping;
+    atomic_bool closing; /* the same, for a trim under way */
+};
+
+/* All three are borrowed. */
+MUST_CHECK int scratch_worker_start(struct scratch_worker *worker, struct blocks *blocks,
+                                    struct session_list *list, struct lower_cache *lowers);
+/* Ends the thread, if it runs. */
+void scratch_worker_stop(struct scratch_worker *worker);
+/* There is work: the thread does it soon. Cheap. */
+void scratch_worker_wake(struct scratch_worker *worker);
+
+#endif
