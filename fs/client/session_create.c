@@ -13,7 +13,7 @@
 #include "fs/client/sessions.h"
 #include "fs/mount/leases.h"
 #include "fs/mount/serve.h"
-#include "fs/overlay/scratch_registry.h"
+#include "fs/overlay/sessions_at_rest.h"
 #include "fs/store/catalog.h"
 #include "fs/store/template.h"
 

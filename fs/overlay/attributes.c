@@ -1,23 +1,11 @@
 #include "fs/overlay/attributes.h"
 
+#include "fs/base/clock.h"
 #include "fs/overlay/compact.h"
 #include "fs/overlay/extents.h"
 #include "fs/overlay/file_store.h"
 #include "fs/overlay/node_internal.h"
 #include "fs/overlay/session_log.h"
-
-enum { NS_PER_S = 1000000000 };
-
-static struct timespec to_timespec(int64_t ns)
-{
-    int64_t seconds = ns / NS_PER_S;
-    int64_t rest = ns % NS_PER_S;
-    if (rest < 0) {
-        rest += NS_PER_S;
-        seconds--;
-    }
-    return (struct timespec){.tv_sec = seconds, .tv_nsec = rest};
-}
 
 /* From 1678 to 2262: what lies beyond becomes the first or last of them, as on other systems. */
 static int64_t from_timespec(struct timespec time)
@@ -40,9 +28,9 @@ static void stat_held(const struct node *node, struct stat *ret_status)
         .st_rdev = node->rdev,
         .st_size = node_is_directory(node) ? BLOCK_SIZE_BYTES : (off_t)node->size_bytes,
         .st_blksize = BLOCK_SIZE_BYTES,
-        .st_atim = to_timespec(node->atime_ns),
-        .st_mtim = to_timespec(node->mtime_ns),
-        .st_ctim = to_timespec(node->ctime_ns),
+        .st_atim = clock_to_timespec(node->atime_ns),
+        .st_mtim = clock_to_timespec(node->mtime_ns),
+        .st_ctim = clock_to_timespec(node->ctime_ns),
     };
     if (S_ISREG(node->type)) {
         /* In 512-byte units: what is stored, and what the template lends. */
@@ -62,7 +50,7 @@ void node_stat(struct node *node, struct stat *ret_status)
 /* What the record will say once `to` is applied. */
 static void apply_to_record(struct node_record *record, const struct stat *to, unsigned which)
 {
-    record->ctime_ns = node_now_ns();
+    record->ctime_ns = clock_real_coarse_ns();
     if (which & NODE_SET_MODE)
         record->mode = (record->mode & S_IFMT) | (to->st_mode & 07777);
     if (which & NODE_SET_UID)

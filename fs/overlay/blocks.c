@@ -4,8 +4,8 @@
 #include <linux/falloc.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
+#include "fs/base/clock.h"
 #include "fs/base/io.h"
 
 enum {
@@ -435,19 +435,12 @@ static void trim_tail(struct blocks *blocks)
         blocks->tail_end = 0;
 }
 
-enum { LONG_RUN_BLOCKS = 64, NS_PER_S = 1000000000 };
-
-static int64_t now_ns(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * NS_PER_S + now.tv_nsec;
-}
+enum { LONG_RUN_BLOCKS = 64 };
 
 void blocks_trim(struct blocks *blocks, int64_t budget_ns, const atomic_bool *stop)
 {
     static const uint32_t least[] = {LONG_RUN_BLOCKS, 1};
-    int64_t end_ns = now_ns() + budget_ns;
+    int64_t end_ns = clock_monotonic_ns() + budget_ns;
     if (trim_all(blocks))
         return;
     trim_tail(blocks);
@@ -455,7 +448,7 @@ void blocks_trim(struct blocks *blocks, int64_t budget_ns, const atomic_bool *st
         block_t at = 0;
         block_t first;
         uint32_t count;
-        while (now_ns() < end_ns && !(stop && atomic_load(stop)) &&
+        while (clock_monotonic_ns() < end_ns && !(stop && atomic_load(stop)) &&
                borrow_idle_run(blocks, least[pass], &at, &first, &count)) {
             int r = io_fallocate(blocks->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
                                  offset_of(first), (off_t)count * BLOCK_SIZE_BYTES);

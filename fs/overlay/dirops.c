@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "fs/base/clock.h"
 #include "fs/overlay/compact.h"
 #include "fs/overlay/node_internal.h"
 #include "fs/overlay/session_log.h"
@@ -44,7 +45,7 @@ static int check_place(const struct node *directory, const char *name)
 
 static void touch(struct node *node, bool content)
 {
-    int64_t now = node_now_ns();
+    int64_t now = clock_real_coarse_ns();
     (void)pthread_rwlock_wrlock(&node->lock);
     node->ctime_ns = now;
     if (content)

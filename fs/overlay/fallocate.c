@@ -4,6 +4,7 @@
 #include <linux/falloc.h>
 #include <unistd.h>
 
+#include "fs/base/clock.h"
 #include "fs/overlay/compact.h"
 #include "fs/overlay/extents.h"
 #include "fs/overlay/file_store.h"
@@ -28,7 +29,7 @@ static int drop_blocks(struct node *node, fileblock_t first, fileblock_t end)
                                    .count = zero_end - first,
                                    .block = BLOCK_ZERO,
                                    .size_bytes = node->size_bytes,
-                                   .mtime_ns = node_now_ns()};
+                                   .mtime_ns = clock_real_coarse_ns()};
     if (node->logged) {
         AUTO_FRAME struct frame frame;
         frame_init(&frame);

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "fs/base/clock.h"
 #include "fs/overlay/extents.h"
 #include "fs/overlay/file_content.h"
 #include "fs/overlay/node_internal.h"
@@ -207,7 +208,7 @@ static int record_change(const struct change *change, uint64_t size_bytes, int64
 static int commit(struct change *change, uint64_t size_bytes)
 {
     struct node *node = change->node;
-    int64_t now = node_now_ns();
+    int64_t now = clock_real_coarse_ns();
     int r = write_in_place(change, true);
     if (r == 0)
         r = record_change(change, size_bytes, now);

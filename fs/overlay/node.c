@@ -1,20 +1,10 @@
 #include "fs/overlay/node.h"
 
-#include "fs/overlay/node_internal.h"
-
 #include <string.h>
-#include <time.h>
 
+#include "fs/base/clock.h"
 #include "fs/overlay/extents.h"
-
-enum { NS_PER_S = 1000000000 };
-
-int64_t node_now_ns(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_REALTIME_COARSE, &now);
-    return (int64_t)now.tv_sec * NS_PER_S + now.tv_nsec;
-}
+#include "fs/overlay/node_internal.h"
 
 int node_new(struct session *session, uint32_t number, uint32_t entry, mode_t mode,
              struct node **ret_node)
@@ -28,7 +18,7 @@ int node_new(struct session *session, uint32_t number, uint32_t entry, mode_t mo
     node->mode = mode;
     node->type = mode & S_IFMT;
     node->lower_fd = -1;
-    node->atime_ns = node->mtime_ns = node->ctime_ns = node_now_ns();
+    node->atime_ns = node->mtime_ns = node->ctime_ns = clock_real_coarse_ns();
     if (S_ISDIR(mode)) {
         int r = directory_new(session->lower, entry, &node->directory);
         if (r < 0) {

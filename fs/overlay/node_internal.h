@@ -9,9 +9,6 @@
 /* By its name, before it is written to: see struct node, unlimited. */
 void node_note_name(struct node *node, const char *name);
 
-/* A time for stamps: coarse, so that several changes in one tick make one flush. */
-int64_t node_now_ns(void);
-
 /* A node with nothing in it, listed in the session; session.names held. */
 MUST_CHECK int node_new(struct session *session, uint32_t number, uint32_t entry, mode_t mode,
                         struct node **ret_node);

@@ -11,6 +11,7 @@
 #include "fs/overlay/changelog_replay.h"
 #include "fs/overlay/compact.h"
 #include "fs/overlay/roster.h"
+#include "fs/overlay/session.h"
 #include "fs/overlay/session_internal.h"
 #include "fs/overlay/session_log.h"
 #include "fs/overlay/session_replay.h"

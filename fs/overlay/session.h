@@ -31,7 +31,7 @@ const char *session_key(const struct session *session);
 uint64_t session_serial(const struct session *session);
 void session_get_lease(struct session *session, struct session_lease *ret_lease);
 MUST_CHECK int session_set_lease(struct session *session, const struct session_lease *lease);
-/* When it was last used, by session_lease_clock_ns(). */
+/* When it was last used, by clock_monotonic_coarse_ns(). */
 int64_t session_used_ns(const struct session *session);
 
 /* Bytes of storage that its overlay takes, and how many of its files are open. */

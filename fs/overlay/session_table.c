@@ -4,6 +4,7 @@
 
 #include "fs/base/log.h"
 #include "fs/overlay/node_internal.h"
+#include "fs/overlay/session.h"
 #include "fs/overlay/session_internal.h"
 #include "fs/overlay/session_log.h"
 #include "fs/overlay/session_use.h"

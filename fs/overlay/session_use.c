@@ -1,10 +1,11 @@
 #include "fs/overlay/session_use.h"
 
+#include "fs/base/clock.h"
 #include "fs/overlay/node_internal.h"
 
 void session_touch(struct session *session)
 {
-    atomic_store_explicit(&session->used_ns, session_lease_clock_ns(), memory_order_relaxed);
+    atomic_store_explicit(&session->used_ns, clock_monotonic_coarse_ns(), memory_order_relaxed);
 }
 
 void session_free(struct session *session)

@@ -1,10 +1,8 @@
 #include "fs/store/session_lease.h"
 
-#include <time.h>
-
 #include "fs/base/clock.h"
 
-const int64_t session_lease_idle_limit_ns = 24 * 3600 * INT64_C(1000000000);
+const int64_t session_lease_idle_limit_ns = 24 * 3600 * NS_PER_S;
 
 int session_lease_set_owner(struct session_lease *lease, int pid)
 {
@@ -13,14 +11,7 @@ int session_lease_set_owner(struct session_lease *lease, int pid)
 
 void session_lease_set_ttl(struct session_lease *lease, uint64_t seconds)
 {
-    lease->ends_ns = clock_real_ns() + (int64_t)seconds * 1000000000;
-}
-
-int64_t session_lease_clock_ns(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+    lease->ends_ns = clock_real_ns() + (int64_t)seconds * NS_PER_S;
 }
 
 int64_t session_lease_time_left_ns(const struct session_lease *lease)
@@ -30,7 +21,7 @@ int64_t session_lease_time_left_ns(const struct session_lease *lease)
 
 int64_t session_lease_idle_left_ns(int64_t used_ns)
 {
-    return used_ns + session_lease_idle_limit_ns - session_lease_clock_ns();
+    return used_ns + session_lease_idle_limit_ns - clock_monotonic_coarse_ns();
 }
 
 bool session_lease_is_over(const struct session_lease *lease)

@@ -26,10 +26,8 @@ int64_t session_lease_time_left_ns(const struct session_lease *lease);
 
 /* How long a session may stay unused if it has neither a time nor a living owner. */
 extern const int64_t session_lease_idle_limit_ns;
-/* What is left of that for a session last used at `used_ns`, by session_lease_clock_ns(). */
+/* What is left of that for a session last used at `used_ns`, by clock_monotonic_coarse_ns(). */
 int64_t session_lease_idle_left_ns(int64_t used_ns);
-/* A coarse clock that nobody can set. */
-int64_t session_lease_clock_ns(void);
 
 /* Whether the set time or the owner's end has ended it. For sessions that no daemon serves. */
 bool session_lease_is_over(const struct session_lease *lease);
