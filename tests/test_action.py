@@ -188,7 +188,8 @@ def test_jobs_that_see_other_inputs_are_told(machines):
 def test_a_failing_builder_fails_the_step(machines):
     machine = machines("one")
     (machine.checkout / "create.py").write_text("raise SystemExit(7)")
-    machine.step("build", status=7)
+    outputs = machine.step("build", status=7)
+    assert not outputs.get("path") and machine.mintfs("ls") == ""
 
 
 def test_arguments_are_words_not_code(machines):

@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import struct
 import time
+from pathlib import Path
 
 import pytest
 
@@ -114,11 +115,12 @@ def test_what_a_copy_uses_stays(copies):
 
 
 def test_gc_ends_copies_whose_time_is_up(copies):
-    copies.build_app()
-    copies.run("session", "new", "--ttl", "1", "app", "one")
-    eventually(
+    key = copies.build_app()
+    copy = Path(copies.run("session", "new", "--ttl", "1", "app", "one").stdout.strip())
+    evicted = eventually(
         lambda: read(copies, "gc", "gc", "--max-size", "0")["evicted"], "the copy's time to be up"
     )
+    assert [template["key"] for template in evicted] == [key] and not copy.exists()
 
 
 def test_what_a_mounted_session_uses_stays_and_then_goes(mount, key):

@@ -121,6 +121,10 @@ def test_a_killed_holder_lets_go(session):
         return file, other
 
     child = holding(take)
+    with open(path, "r+b") as file:
+        for lock in (fcntl.lockf, fcntl.flock):
+            with fails("EAGAIN", "EACCES"):
+                lock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     child.kill()
     with open(path, "r+b") as file:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -177,6 +177,7 @@ def test_scratch_is_given_back(mount, key):
     fd = os.open(mount.sessions / key / "s9/large", os.O_RDONLY)
     os.fsync(fd)
     os.close(fd)
+    assert mount.status()["counters"]["stored_bytes"] >= 1 << 20
     for i in range(10):
         os.rmdir(mount.sessions / key / f"s{i}")
     eventually(lambda: mount.status()["counters"]["stored_bytes"] == 0)

@@ -167,6 +167,7 @@ def test_a_session_goes_with_its_owner(mount, store, key, reset):
 def test_a_reset_keeps_the_time(mount, store, key):
     session = new(store, "--ttl", "15s", key, "one")
     store.run("session", "reset", "one")
+    assert session.exists()
     eventually(lambda: not session.exists(), "the end of its time")
 
 
@@ -176,7 +177,7 @@ def test_a_zombie_owns_nothing(mount, store, key):
     session = new(store, "--owner", process.pid, key, "one")
     process.send_signal(signal.SIGKILL)
     eventually(lambda: not session.exists(), "the end of the zombie's session")
-    process.wait()
+    assert process.wait() == -signal.SIGKILL
 
 
 def test_no_owner_no_session(on, key):

@@ -34,7 +34,7 @@ static int print_fates(const struct strlist *keys, const enum gc_fate *fates)
             r = log_fail(ENOENT, "template %.*s is gone already", SHOWN_KEY, keys->items[i]);
         else
             r = log_fail(EBUSY, "template %.*s stays: %s", SHOWN_KEY, keys->items[i],
-                         gc_policy_fate(fates[i]));
+                         gc_policy_describe(fates[i]));
         if (first_error == 0)
             first_error = r;
     }

@@ -12,9 +12,7 @@
 #include "fs/base/json_text.h"
 #include "fs/base/log.h"
 #include "fs/base/units.h"
-#include "fs/client/copies.h"
 #include "fs/client/gc_policy.h"
-#include "fs/client/offline_sessions.h"
 #include "fs/store/names.h"
 #include "fs/store/template.h"
 #include "tools/command.h"
@@ -60,13 +58,13 @@ static void tell(const struct catalog_row *row, enum gc_fate fate, void *context
                                  "last_used_ns", (json_int_t)row->last_used_ns);
         if (json && !evicted) {
             (void)json_object_set_new(json, "reason", json_string(gc_policy_reason(fate)));
-            (void)json_object_set_new(json, "why", json_string(gc_policy_fate(fate)));
+            (void)json_object_set_new(json, "why", json_string(gc_policy_describe(fate)));
         }
         (void)json_array_append_new(evicted ? telling->evicted : telling->kept, json);
         return;
     }
     if (!evicted)
-        log_info("kept %.*s: %s", SHOWN_KEY, row->key, gc_policy_fate(fate));
+        log_info("kept %.*s: %s", SHOWN_KEY, row->key, gc_policy_describe(fate));
     else
         output_line("%.*s  %s  %s  last used %s ago", SHOWN_KEY, row->key,
                     row->names[0]   ? row->names
@@ -162,26 +160,18 @@ static int collect(const struct asked *asked, struct telling *telling)
     wanted.report = tell;
     wanted.context = telling;
     r = store_open_existing(&store);
-    if (r == 0)
-        return print_summary(&result, telling);
-    r = r < 0 ? r : 0;
-    bool can_lock = r < 0 || !store_lacks_inodes(store->path);
-    /* Sessions whose time is up, or whose owner is gone, no longer hold their template. Those of a
-     * mount its daemon ends. */
-    if (r == 0 && !wanted.dry_run)
-        r = copies_sweep(store);
-    if (r == 0 && !wanted.dry_run)
-        r = copies_sweep_memory();
-    if (r == 0 && !wanted.dry_run && can_lock)
-        r = offline_sessions_sweep(store);
-    if (r == 0)
-        r = gc_run(store, &wanted, &result);
-    if (r == 0 && result.is_clock_in_doubt && wanted.max_age_ns != GC_NO_AGE)
-        log_info("the clock is more than a day from where it was at the last use of the store: "
-                 "nothing is evicted by its age until a command in an hour or later agrees");
-    if (r == 0 && wanted.name && result.left + result.evicted == 0)
+    if (r <= 0)
+        return r < 0 ? r : print_summary(&result, telling);
+    r = gc_policy_run(store, &wanted, &result);
+    if (r < 0)
+        return r;
+    if (result.is_clock_in_doubt && wanted.max_age_ns != GC_NO_AGE)
+        log_info(
+            "the clock differs by more than a day from the last use of the store: no template is "
+            "evicted by its age until a command in an hour or later confirms the clock");
+    if (wanted.name && result.left + result.evicted == 0)
         log_info("no template has the name \"%s\"; mintfs ls lists them", wanted.name);
-    return r == 0 ? print_summary(&result, telling) : r;
+    return print_summary(&result, telling);
 }
 
 int cmd_gc(int argc, char **argv)

@@ -1,22 +1,15 @@
 /*
  * mintfs mount: serves the store at MNT. Returns when the mount answers, and prints MNT.
  */
-#include <fcntl.h>
 #include <getopt.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
 
-#include "fs/base/io.h"
-#include "fs/base/lock.h"
 #include "fs/base/log.h"
-#include "fs/base/spawn.h"
+#include "fs/base/text.h"
 #include "fs/base/units.h"
-#include "fs/client/daemon_control.h"
+#include "fs/client/daemon_run.h"
 #include "fs/mount/limits.h"
-#include "fs/mount/mountpoint.h"
-#include "fs/mount/serve.h"
 #include "tools/command.h"
 
 static const struct option options[] = {
@@ -26,21 +19,12 @@ static const struct option options[] = {
 };
 
 struct mount_request {
-    struct serve_options serve;
-    bool foreground;
-    bool replace;
-    const char *place; /* as typed, or NULL */
-    char *mount_point; /* resolved, owned */
-    int told;          /* whether the place could be printed: an exit status */
-    char *scratch;     /* absolute, owned: the daemon works in another directory */
-    /* One start at a time: whoever comes second finds the mount ready. */
-    struct lock starting;
+    struct daemon_request daemon;
+    char *scratch; /* absolute, owned: the daemon works in another directory */
 };
 
 static void request_fini(struct mount_request *request)
 {
-    lock_release(&request->starting);
-    free(request->mount_point);
     free(request->scratch);
 }
 
@@ -48,12 +32,9 @@ static int set_scratch(struct mount_request *request, const char *typed)
 {
     AUTO_FREE char *here = *typed && *typed != '/' ? getcwd(NULL, 0) : NULL;
     free(request->scratch);
-    if (asprintf(&request->scratch, "%s%s%s", here ? here : "", here ? "/" : "", typed) < 0) {
-        request->scratch = NULL;
-        return EXIT_FAILED;
-    }
-    request->serve.scratch = request->scratch;
-    return EXIT_DONE;
+    request->scratch = text_format("%s%s%s", here ? here : "", here ? "/" : "", typed);
+    request->daemon.serve.scratch = request->scratch;
+    return request->scratch ? EXIT_DONE : EXIT_FAILED;
 }
 
 /* One of `-o a,b=c`. */
@@ -115,13 +96,13 @@ static int read_arguments(int argc, char **argv, struct mount_request *request)
             status = set_scratch(request, optarg);
             break;
         case 'f':
-            request->foreground = true;
+            request->daemon.foreground = true;
             break;
         case 'o':
-            status = read_mount_options(optarg, &request->serve);
+            status = read_mount_options(optarg, &request->daemon.serve);
             break;
         case 'r':
-            request->replace = true;
+            request->daemon.replaces = true;
             break;
         case 'h':
             return -1;
@@ -135,177 +116,25 @@ static int read_arguments(int argc, char **argv, struct mount_request *request)
     }
     if (argc - optind > 1)
         return command_usage(argv[0], "takes one mount point, not also %s", argv[optind + 1]);
-    request->place = optind < argc ? argv[optind] : NULL;
+    request->daemon.place = optind < argc ? argv[optind] : NULL;
     return EXIT_DONE;
 }
 
-/*
- * Takes the lock of daemon_lock_start(). That a store is mounted already is reported before
- * anything about the place; with --replace its daemon is ended first, and the new one takes its
- * place if none is named.
- */
-static int make_store_free(const struct store *store, struct mount_request *request)
+static int print_place(const char *mount_point, void *context UNUSED)
 {
-    for (;;) {
-        AUTO_SERVE_FOUND struct serve_found found = {0};
-        int r = daemon_claim(store, &request->starting, &found);
-        if (r <= 0)
-            return r;
-        if (!request->replace) {
-            bool other = strcmp(found.version, MINTFS_VERSION) != 0;
-            return log_fail(EWOULDBLOCK, "the store %s is mounted at %s already (process %d%s%s)%s",
-                            store->path, found.mount_point, found.pid, other ? ", mintfs " : "",
-                            other ? found.version : "",
-                            other ? "; mintfs mount --replace starts this version" : "");
-        }
-        /* Its end may take a while, and others need not wait for it with us. */
-        lock_release(&request->starting);
-        r = daemon_take_away(store, found.mount_point);
-        if (r < 0 && r != -ENOENT)
-            return r;
-        if (!request->place && !request->mount_point &&
-            !(request->mount_point = strdup(found.mount_point)))
-            return -ENOMEM;
-    }
+    printf("%s\n", mount_point);
+    return command_flush() == EXIT_DONE ? 0 : -EIO;
 }
 
-/* ---- in the foreground ---- */
-
-static void print_place(void *context)
-{
-    struct mount_request *request = context;
-    lock_release(&request->starting);
-    printf("%s\n", request->mount_point);
-    request->told = command_flush();
-    /* A mount that nobody learns of ends again. */
-    if (request->told != EXIT_DONE && kill(getpid(), SIGTERM) < 0)
-        log_warning("the mount at %s stays", request->mount_point);
-}
-
-/* ---- as a daemon ---- */
-
-struct report {
-    int fd; /* the starter waits at its other end */
-};
-
-static int detach(void)
-{
-    AUTO_FD int null = io_openat(AT_FDCWD, "/dev/null", O_RDWR, 0);
-    if (null < 0)
-        return null;
-    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
-        if (dup2(null, fd) < 0)
-            return -errno;
-    return 0;
-}
-
-/* The mount answers: the starter may go, and from now on nobody reads what we say but syslog. */
-static void report_ready(void *context)
-{
-    struct report *report = context;
-    log_to_syslog();
-    if (detach() < 0)
-        log_warning("cannot open /dev/null: standard error stays open");
-    if (write(report->fd, "", 1) != 1)
-        log_warning("nobody waits for the mount");
-    (void)close(report->fd);
-    report->fd = -1;
-}
-
-/* What the starter ignored or blocked, as a shell's trap '' TERM does, does not hold here. */
-static void reset_signals(void)
-{
-    static const int asking[] = {SIGTERM, SIGINT, SIGHUP};
-    sigset_t none;
-    for (size_t i = 0; i < ARRAY_LENGTH(asking); i++)
-        (void)signal(asking[i], SIG_DFL);
-    sigemptyset(&none);
-    (void)sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
-static int run_daemon(const struct store *store, const struct mount_request *request, int fd)
-{
-    struct report report = {.fd = fd};
-    reset_signals();
-    limits_take_own_priority();
-    /* No terminal, no directory; standard input and output go at once, errors when all is well. */
-    if (setsid() < 0 || chdir("/") < 0)
-        return command_status(log_errno(errno, "cannot become a daemon"));
-    AUTO_FD int null = io_openat(AT_FDCWD, "/dev/null", O_RDWR, 0);
-    if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0)
-        return command_status(log_errno(errno, "cannot open /dev/null"));
-    return command_status(serve(store, &request->serve, report_ready, &report));
-}
-
-static int await_daemon(pid_t pid, int fd, const struct mount_request *request)
-{
-    char byte;
-    ssize_t n;
-    int status;
-    do
-        n = read(fd, &byte, 1);
-    while (n < 0 && errno == EINTR);
-    if (n == 1) {
-        /* A mount that nobody learns of ends again. */
-        (void)signal(SIGPIPE, SIG_IGN);
-        printf("%s\n", request->mount_point);
-        int told = command_flush();
-        if (told != EXIT_DONE && (kill(pid, SIGTERM) < 0 || waitpid(pid, &status, 0) != pid))
-            log_warning("the mount at %s stays", request->mount_point);
-        return told;
-    }
-    if (waitpid(pid, &status, 0) != pid || !WIFEXITED(status) || WEXITSTATUS(status) == 0) {
-        log_error("the daemon ended before the mount at %s answered", request->mount_point);
-        return EXIT_FAILED;
-    }
-    return WEXITSTATUS(status); /* it has said why */
-}
-
-static int start_daemon(const struct store *store, struct mount_request *request)
-{
-    int ends[2];
-    if (pipe2(ends, O_CLOEXEC) < 0)
-        return command_status(log_errno(errno, "cannot make a pipe"));
-    AUTO_FD int read_end = ends[0];
-    AUTO_FD int write_end = ends[1];
-    pid_t pid = fork();
-    if (pid < 0)
-        return command_status(spawn_log_error(errno, "the daemon"));
-    if (pid == 0) {
-        (void)close(steal_fd(&read_end));
-        lock_forget(&request->starting); /* the starter's */
-        int status = run_daemon(store, request, steal_fd(&write_end));
-        /* As main() would: what is held is freed, so that a leak checker has nothing to say. */
-        store_close((struct store *)(uintptr_t)store);
-        free(request->mount_point);
-        exit(status);
-    }
-    (void)close(steal_fd(&write_end));
-    return await_daemon(pid, read_end, request);
-}
-
-static int find_place(struct mount_request *request)
-{
-    int r = 0;
-    if (request->place)
-        r = mountpoint_resolve(request->place, &request->mount_point);
-    else if (!request->mount_point)
-        r = mountpoint_default(&request->mount_point);
-    request->serve.mount_point = request->mount_point;
-    return r;
-}
-
-/* The request goes before the store, below whose directory its lock lies. */
 int cmd_mount(int argc, char **argv)
 {
-    AUTO_STORE struct store *store = NULL;
     CLEANUP(request_fini)
-    struct mount_request request = {.serve = {.grace_seconds = SERVE_GRACE_SECONDS},
-                                    .starting = LOCK_INIT};
+    struct mount_request request = {.daemon.serve.grace_seconds = SERVE_GRACE_SECONDS};
+    AUTO_STORE struct store *store = NULL;
     int status = read_arguments(argc, argv, &request);
     if (status != EXIT_DONE)
         return status < 0 ? command_help(argv[0]) : status;
-    /* What the caller had open is none of the daemon's business. */
+    /* The daemon inherits no descriptor of the caller's. */
     (void)close_range(STDERR_FILENO + 1, ~0U, 0);
     limits_raise_open_files();
     if (getenv("MINTFS_BUILDING")) {
@@ -313,16 +142,5 @@ int cmd_mount(int argc, char **argv)
         return EXIT_FAILED;
     }
     int r = store_open(&store);
-    if (r == 0)
-        r = make_store_free(store, &request);
-    if (r == 0)
-        r = find_place(&request);
-    if (r == 0)
-        r = mountpoint_prepare(store, request.mount_point);
-    if (r < 0)
-        return command_status(r);
-    if (!request.foreground)
-        return start_daemon(store, &request);
-    status = command_status(serve(store, &request.serve, print_place, &request));
-    return status == EXIT_DONE ? request.told : status;
+    return command_status(r < 0 ? r : daemon_run(store, &request.daemon, print_place, NULL));
 }

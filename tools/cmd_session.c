@@ -10,16 +10,11 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "fs/base/json_text.h"
-#include "fs/base/log.h"
 #include "fs/base/units.h"
 #include "fs/client/backend.h"
-#include "fs/client/copies.h"
-#include "fs/client/offline_sessions.h"
-#include "fs/client/sessions.h"
+#include "fs/client/session_change.h"
 #include "tools/columns.h"
 #include "tools/command.h"
 #include "tools/output.h"
@@ -96,123 +91,35 @@ static int session_ls_command(int argc, char **argv)
     return r < 0 ? command_status(r) : command_flush();
 }
 
-/* ---- rm ---- */
+/* ---- rm and reset ---- */
 
-static int remove_row(const struct store *store, const struct session_row *row)
-{
-    if (!row->path)
-        return offline_sessions_remove(store, row);
-    if (row->backend == BACKEND_COPY) {
-        int r = copies_remove(store, row->key, row->id);
-        return r == -ENOENT ? log_fail(ENOENT, "the session %s is gone already", row->id) : r;
-    }
-    return rmdir(row->path) < 0 ? log_errno(errno, "cannot remove the session %s", row->path) : 0;
-}
-
-static int for_each_operand(int argc, char **argv, const char *action,
-                            int (*apply)(const struct store *store, const struct session_row *row))
+static int change_operands(int argc, char **argv, session_change *change)
 {
     static const struct option options[] = {{"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
     for (int option; (option = getopt_long(argc, argv, "h", options, NULL)) >= 0;) {
         if (option == 'h')
             return command_help("session");
-        return command_bad_option("session", action, argv);
+        return command_bad_option("session", argv[0], argv);
     }
     if (optind == argc)
-        return command_usage("session", "%s wants the ID of a session", action);
+        return command_usage("session", "%s wants the ID of a session", argv[0]);
     AUTO_STORE struct store *store = NULL;
-    AUTO_SESSIONS struct session_table table = {0};
     int r = store_open_existing(&store);
     if (r == 0)
         return EXIT_MISSING;
     if (r > 0)
-        r = sessions_read(store, &table);
-    if (r < 0)
-        return command_status(r);
-    /* Each is tried; the first failure is the command's. */
-    int first_error = 0;
-    for (int i = optind; i < argc; i++) {
-        const struct session_row *row;
-        r = sessions_find(store, &table, argv[i], &row);
-        if (r == 0)
-            r = apply(store, row);
-        if (first_error == 0)
-            first_error = r;
-    }
-    return command_status(first_error);
+        r = sessions_change(store, argv + optind, (size_t)(argc - optind), change);
+    return command_status(r);
 }
 
 static int session_rm_command(int argc, char **argv)
 {
-    return for_each_operand(argc, argv, "rm", remove_row);
-}
-
-/* ---- reset ---- */
-
-/* A new session beside that one, called after `id`; `mark` goes behind that. */
-static int make_beside(const struct session_row *row, const char *id, const char *mark,
-                       char **ret_beside)
-{
-    char *beside;
-    size_t parent = strlen(row->path) - strlen(row->id);
-    if (asprintf(&beside, "%.*s%s%s", (int)parent, row->path, id, mark) < 0)
-        return -ENOMEM;
-    if (mkdir(beside, 0700) < 0) {
-        int error = errno;
-        free(beside);
-        return -error;
-    }
-    *ret_beside = beside;
-    return 0;
-}
-
-/*
- * A new session is renamed over the old one, which is one step for whoever looks; its directory
- * gets the old one's mode and owner first. Until then it is this process's, and ends with that,
- * unless the daemon is in another PID namespace.
- */
-static int reset_mounted(const struct session_row *row)
-{
-    struct stat old;
-    char id[SESSION_ID_MAX + 1];
-    char mark[24];
-    AUTO_FREE char *beside = NULL;
-    int r = sessions_make_id(NULL, id);
-    if (r < 0)
-        return r;
-    (void)snprintf(mark, sizeof(mark), ".pid-%d", (int)getpid());
-    r = stat(row->path, &old) < 0 ? -errno : make_beside(row, id, mark, &beside);
-    if (r == -EXDEV || r == -ESRCH)
-        r = make_beside(row, id, "", &beside);
-    if (r < 0 || !beside)
-        return log_errno(r, "cannot reset the session %s", row->path);
-    struct stat new;
-    if (stat(beside, &new) < 0 ||
-        ((old.st_uid != new.st_uid || old.st_gid != new.st_gid) &&
-         chown(beside, old.st_uid, old.st_gid) < 0) ||
-        (old.st_mode != new.st_mode &&chmod(beside, old.st_mode & 07777) < 0) ||
-        rename(beside, row->path) < 0) {
-        r = log_errno(errno, "cannot reset the session %s", row->path);
-        if (rmdir(beside) < 0)
-            log_warning("a session stays behind: %s", beside);
-    }
-    return r;
-}
-
-static int reset_row(const struct store *store, const struct session_row *row)
-{
-    if (!row->path)
-        return log_fail(ENOENT, "the session %s is not mounted: mintfs mount brings it back",
-                        row->id);
-    if (row->backend == BACKEND_FUSE)
-        return reset_mounted(row);
-    int r = copies_reset(store, row->key, row->id);
-    return r == -ENOENT ? log_fail(ENOENT, "the session %s is gone", row->id) : r;
+    return change_operands(argc, argv, session_remove);
 }
 
 static int session_reset_command(int argc, char **argv)
 {
-    return for_each_operand(argc, argv, "reset", reset_row);
+    return change_operands(argc, argv, session_reset);
 }
 
 int cmd_session(int argc, char **argv)

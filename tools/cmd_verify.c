@@ -44,7 +44,7 @@ static void log_damaged(const struct verifying *verifying, const struct check_fi
                  finding->key);
     else if (verifying->repair)
         log_error("template %.*s stays damaged: %s", SHOWN_KEY, finding->key,
-                  gc_policy_fate(finding->fate));
+                  gc_policy_describe(finding->fate));
 }
 
 static void log_finding(const struct verifying *verifying, const struct check_finding *finding)

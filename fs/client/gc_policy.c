@@ -2,6 +2,8 @@
 
 #include "fs/base/log.h"
 #include "fs/base/units.h"
+#include "fs/client/copies.h"
+#include "fs/client/offline_sessions.h"
 #include "fs/client/used_keys.h"
 #include "fs/store/catalog.h"
 #include "fs/store/settings.h"
@@ -34,6 +36,25 @@ int gc_policy_options(const struct gc_limits *limits, struct gc_options *ret_opt
     return 0;
 }
 
+/* The daemon ends the sessions on its mount itself. */
+static int end_expired_sessions(const struct store *store)
+{
+    int r = copies_sweep(store);
+    if (r == 0)
+        r = copies_sweep_memory();
+    /* Needs the start lock, whose file takes an inode. */
+    if (r == 0 && !store_lacks_inodes(store->path))
+        r = offline_sessions_sweep(store);
+    return r;
+}
+
+int gc_policy_run(const struct store *store, const struct gc_options *options,
+                  struct gc_result *ret_result)
+{
+    int r = options->dry_run ? 0 : end_expired_sessions(store);
+    return r < 0 ? r : gc_run(store, options, ret_result);
+}
+
 void gc_policy_after_build(const struct store *store, const char *key)
 {
     struct gc_options options;
@@ -41,7 +62,7 @@ void gc_policy_after_build(const struct store *store, const char *key)
     char size[UNITS_TEXT_SIZE];
     char limit[UNITS_TEXT_SIZE];
     int r = gc_policy_options(&(struct gc_limits){.max_size = NULL}, &options);
-    /* What came from another machine counts for the limits as well. */
+    /* Templates that were restored from another machine count, too. */
     if (r == 0)
         r = catalog_reconcile(store->catalog, NULL, NULL);
     if (r == 0)
@@ -51,9 +72,9 @@ void gc_policy_after_build(const struct store *store, const char *key)
         r = gc_run(store, &options, &result);
     }
     if (r < 0)
-        log_warning("the limits of the store could not be held; mintfs gc tries again");
+        log_warning("the store could not be brought within its limits; mintfs gc tries again");
     else if (result.evicted)
-        log_info("evicted %zu template%s not used lately (%s); mintfs config tells the limits",
+        log_info("evicted %zu template%s not used lately (%s); mintfs config shows the limits",
                  result.evicted, result.evicted == 1 ? "" : "s",
                  units_format_size(result.evicted_bytes, size));
     if (r >= 0 && result.over)
@@ -62,15 +83,15 @@ void gc_policy_after_build(const struct store *store, const char *key)
                     units_format_size(options.max_size_bytes, limit));
 }
 
-const char *gc_policy_fate(enum gc_fate fate)
+const char *gc_policy_describe(enum gc_fate fate)
 {
     switch (fate) {
     case GC_EVICTED:
         return "evicted";
     case GC_PINNED:
-        return "pinned; mintfs unpin lets it go";
+        return "pinned; mintfs unpin releases it";
     case GC_IN_USE:
-        return "in use by a session, or by open files of one that is gone; mintfs session ls lists "
+        return "in use by a session, or by open files of a removed one; mintfs session ls lists "
                "them";
     case GC_BUILDING:
         return "being built";

@@ -1,5 +1,5 @@
 /*
- * What the commands that look after the cache share: gc's options and words, and the care that
+ * When templates are evicted: the limits in force, the collection that `gc` asks for, and the one that
  * follows each build.
  */
 #ifndef MINTFS_CLIENT_GC_POLICY_H
@@ -8,23 +8,29 @@
 #include "fs/base/cleanup.h"
 #include "fs/store/gc.h"
 
-/* Limits as a command line says them; NULL: the setting holds, which is then not looked at otherwise,
- * so that a flag helps against a variable that nobody can read. */
+/* Limits as typed. NULL: the setting is used; it is read only then, so that a flag also helps
+ * against a variable that makes no sense. */
 struct gc_limits {
     const char *max_size;
     const char *max_age;
     const char *keep;
 };
 
-/* The limits in force, and everything that sessions use. Errors are said. */
+/* The limits in force; templates that sessions use are spared. Errors are logged. */
 MUST_CHECK int gc_policy_options(const struct gc_limits *limits, struct gc_options *ret_options);
 
-/* After a build: holds the limits, with a line about what went. `key` stays. Failure is a warning:
- * the build has succeeded. */
+/* gc_run(), after the sessions whose leases have ended are removed: they no longer need their
+ * templates. */
+MUST_CHECK int gc_policy_run(const struct store *store, const struct gc_options *options,
+                             struct gc_result *ret_result);
+
+/* Brings the store within its limits after a build, but keeps the template KEY. Logs what was evicted.
+ * A failure is only a warning: the build has succeeded. */
 void gc_policy_after_build(const struct store *store, const char *key);
 
-/* "in use by a session" and so on, for people; and one word, for programs. */
-const char *gc_policy_fate(enum gc_fate fate);
+/* Why a template was or was not evicted: for people ("in use by a session, ..."), and as one word for
+ * programs ("in use"). */
+const char *gc_policy_describe(enum gc_fate fate);
 const char *gc_policy_reason(enum gc_fate fate);
 
 #endif

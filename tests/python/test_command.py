@@ -120,9 +120,10 @@ def test_messages():
     assert _command.message_of("") == "the command failed without a word"
 
 
-def test_without_standard_error(monkeypatch):
+def test_without_standard_error_messages_are_dropped(monkeypatch, capfd):
     monkeypatch.setattr("sys.stderr", None)
-    _command.pass_on("into the void")
+    _command.pass_on("dropped")
+    assert capfd.readouterr() == ("", "")
 
 
 def test_what_a_command_prints_is_passed_on_line_by_line(capsys):

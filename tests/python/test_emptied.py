@@ -102,6 +102,7 @@ shutil.rmtree(db.directory); os.makedirs(db.directory)
 """,
         cwd=project.path,
     )
+    assert way.sessions() == []
 
 
 @pytest.mark.on_ways("mount")

@@ -113,4 +113,4 @@ def here(session):
     assert one == two
 """
     )
-    nox(way, project)
+    assert "Session here was successful" in nox(way, project)

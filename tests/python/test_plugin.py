@@ -112,8 +112,9 @@ def test_from_another_directory(way, project, place):
     project.write(test_it="def test_it(mintfs_db): assert mintfs_db.exists()\n")
     (project.path / "pytest.ini").write_text("[pytest]\n")
     words = ["-m", "pytest", "-q", "-p", "mintfs.pytest_plugin", "-p", "no:cacheprovider"]
-    way.run(*words, project.path, cwd=place)
-    way.run(*words, "--rootdir", place, project.path, cwd=project.path)
+    assert "1 passed" in way.run(*words, project.path, cwd=place).stdout
+    other_root = way.run(*words, "--rootdir", place, project.path, cwd=project.path)
+    assert "1 passed" in other_root.stdout
 
 
 def test_from_nothing(way, project):

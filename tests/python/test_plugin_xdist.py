@@ -89,9 +89,10 @@ def test_it(mintfs_db, n):
     eventually(lambda: not any(is_alive(pid) for pid in workers), "the workers' end")
     if way.name == "mount":
         eventually(lambda: way.sessions() == [], "the daemon to notice")
-    else:  # the next one sweeps
+    else:
         (project.path / "test_many.py").write_text("def test_it(mintfs_db): pass\n")
         way.pytest(project)
+        assert way.sessions() == [], "the next run did not sweep"
 
 
 def test_a_worker_that_crashes(way, project):
