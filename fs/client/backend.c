@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "fs/base/log.h"
-#include "fs/client/copies.h"
+#include "fs/client/copy_roots.h"
 #include "fs/client/daemon_control.h"
 #include "fs/store/settings.h"
 #include "fs/store/template.h"
@@ -85,7 +85,7 @@ int backend_choose(const struct store *store, const char *key, struct serve_foun
     const char *why_copy = r == 0 && wish != WISH_FUSE ? why_not_mount(store, key) : NULL;
     if (r == 0 && !why_copy) {
         why = "the store was not mounted: it is now";
-        r = daemon_start(store, wish == WISH_AUTO && copies_were_made(store), ret_found);
+        r = daemon_start(store, wish == WISH_AUTO && copy_root_was_made(store), ret_found);
         if (r < 0)
             return r;
         why_copy = "the store cannot be mounted; mintfs doctor tells why";

@@ -11,7 +11,7 @@
 #include "fs/base/progress.h"
 #include "fs/base/strlist.h"
 #include "fs/client/clean_store.h"
-#include "fs/client/copies.h"
+#include "fs/client/copies_list.h"
 #include "fs/client/daemon_control.h"
 #include "fs/client/kept_databases.h"
 #include "fs/client/sessions.h"

@@ -1,6 +1,6 @@
 /*
- * Takes a store, or a scratch, apart: by the names that mintfs gives, so that what somebody else put
- * there stays, wherever it lies, and is named.
+ * Takes a store, or a scratch, apart: by the names that mintfs gives, so that what somebody else
+ * put there stays, wherever it lies, and is named.
  */
 #ifndef MINTFS_CLIENT_CLEAN_STORE_H
 #define MINTFS_CLIENT_CLEAN_STORE_H

@@ -10,6 +10,7 @@
 #include "fs/base/lock.h"
 #include "fs/base/log.h"
 #include "fs/base/sha256.h"
+#include "fs/base/text.h"
 #include "fs/client/copy_lease.h"
 #include "fs/client/copy_roots.h"
 #include "fs/store/lock_names.h"
@@ -17,9 +18,9 @@
 #include "fs/store/template.h"
 
 enum {
-    /* What a copy in memory must leave free, beside as much again as it takes. */
+    /* A copy in memory must leave free this much, and at least as much as it takes. */
     ROOM_TO_LEAVE_BYTES = 64 << 20,
-    /* Of the write and read versions in SQLite's file header. */
+    /* Where the header of an SQLite file has its write and read versions. */
     VERSIONS_OFFSET = 18,
 };
 
@@ -32,7 +33,7 @@ static bool has_room(const struct copy_root *root, uint64_t bytes)
     return room / 2 > bytes && room - bytes > ROOM_TO_LEAVE_BYTES;
 }
 
-/* A session begins in the journal mode that the builder left. */
+/* Templates are stored in another journal mode than the builder left, in which sessions begin. */
 static int restore_journal_mode(int fd)
 {
     static const uint8_t wal[] = {2, 2};
@@ -54,7 +55,7 @@ static int copy_file(const struct template *template, const struct manifest_entr
     return r < 0 ? r : io_fchmod(to, (entry->mode & 0777) | S_IWUSR);
 }
 
-/* With the builder's mode, whatever the umask is. */
+/* Creates a directory with the builder's mode, regardless of the umask. */
 static int make_directory(const struct manifest_entry *entry, int to_dirfd)
 {
     int r = io_mkdirat(to_dirfd, entry->path, S_IRWXU);
@@ -85,7 +86,10 @@ static int keep_mode(int key_fd, const char *id, int fd)
     return io_fchmod(fd, status.st_mode & 07777);
 }
 
-/* Takes the session's place; the directory that it had, with its old files, is `beside` then. */
+/*
+ * Swaps the new directory `beside` with the session's; afterwards `beside` has the old files. The
+ * caller holds the key's lock.
+ */
 static int exchange_held(int key_fd, const char *id, const char *beside, int fd)
 {
     int r = keep_mode(key_fd, id, fd);
@@ -94,8 +98,10 @@ static int exchange_held(int key_fd, const char *id, const char *beside, int fd)
     return r < 0 ? r : copy_lease_renew(key_fd, id);
 }
 
-/* The lease comes first: a copy that was not leased for a moment would stay for ever if its maker
- * were killed then. */
+/*
+ * Gives the new directory `beside` its ID; the caller holds the key's lock. The lease is written
+ * first: a copy without one would stay for ever if this process were killed in between.
+ */
 static int name_held(const struct copy_root *root, int key_fd, const char *id, const char *beside,
                      const struct copy_lease *lease)
 {
@@ -106,35 +112,38 @@ static int name_held(const struct copy_root *root, int key_fd, const char *id, c
     if (r == 0)
         r = io_renameat_new(key_fd, beside, key_fd, id);
     if (r < 0 && lease && copy_lease_write(root->fd, key_fd, id, NULL) < 0)
-        log_warning("a lease stays behind: of %s", id);
+        log_warning("cannot remove the lease of the copy %s", id);
     return r;
 }
 
 /*
- * A directory for files that are being copied, held until it has its name: what nobody holds was
- * left by a killed process. Its descriptor; -ENOENT where the key's directory was removed meanwhile.
+ * Creates the directory for files that are being copied, and holds its lock until it gets its ID: a
+ * directory that nobody holds was left by a killed process. Returns its descriptor; -ENOENT if the
+ * key's directory was removed meanwhile.
  */
 static int make_unfinished(int key_fd, const char *name)
 {
-    int r = copies_lock_key(key_fd);
+    int r = copy_key_lock(key_fd);
     if (r < 0)
         return r;
     AUTO_FD int fd = dir_ensure(key_fd, name, 0700);
     if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0)
         r = -errno;
-    copies_unlock_key(key_fd);
+    copy_key_unlock(key_fd);
     return r < 0 ? r : steal_fd(&fd);
 }
 
+/* A new copy gets an ID that must be free; a reset replaces the files of a copy that exists. */
+enum copy_purpose { COPY_NEW, COPY_RESET };
+
 /*
- * Copies below a directory that nobody knows yet, then gives it its name; with `reset`, that of a
- * session that is there, whose files are then removed.
+ * Copies into an unfinished directory, then gives it the ID. After a reset, removes the old files.
  */
 static int copy_template(const struct template *template, const struct copy_root *root, int key_fd,
-                         const char *id, const struct copy_lease *lease, bool reset)
+                         const char *id, const struct copy_lease *lease, enum copy_purpose purpose)
 {
     char beside[UNFINISHED_NAME_LENGTH + 1];
-    int r = copies_fill_unfinished(beside);
+    int r = copy_unfinished_name(beside);
     AUTO_FD int fd = r < 0 ? r : make_unfinished(key_fd, beside);
     if (fd < 0)
         return fd;
@@ -142,18 +151,18 @@ static int copy_template(const struct template *template, const struct copy_root
     for (size_t i = 0; r == 0 && i < manifest->entry_count; i++)
         r = copy_entry(template, &manifest->entries[i], fd);
     if (r == 0)
-        r = copies_lock_key(key_fd);
+        r = copy_key_lock(key_fd);
     if (r == 0) {
-        r = reset ? exchange_held(key_fd, id, beside, fd)
-                  : name_held(root, key_fd, id, beside, lease);
-        copies_unlock_key(key_fd);
+        r = purpose == COPY_RESET ? exchange_held(key_fd, id, beside, fd)
+                                  : name_held(root, key_fd, id, beside, lease);
+        copy_key_unlock(key_fd);
     }
-    if ((r < 0 || reset) && dir_remove_tree(key_fd, beside) < 0)
-        log_warning("files of a copy stay behind: %s", beside);
+    if ((r < 0 || purpose == COPY_RESET) && dir_remove_tree(key_fd, beside) < 0)
+        log_warning("cannot remove the files of a copy: %s", beside);
     return r;
 }
 
-/* Would a copy in the store share its blocks with the template? Tried on its first file. */
+/* Whether a copy in the store would share blocks with the template; tried with its first file. */
 static bool can_reflink(const struct template *template, const struct copy_root *root)
 {
     const struct manifest *manifest = template->manifest;
@@ -172,11 +181,11 @@ static int choose_root(const struct store *store, const struct template *templat
 {
     AUTO_ROOT struct copy_root disk = ROOT_INIT;
     AUTO_ROOT struct copy_root memory = ROOT_INIT;
-    int r = copy_root_open_disk(store, true, &disk);
+    int r = copy_root_open_disk(store, COPY_ROOT_CREATE, &disk);
     if (r < 0)
         return r;
     bool use_memory = !can_reflink(template, &disk) &&
-                      copy_root_open_memory(store, true, &memory) == 0 &&
+                      copy_root_open_memory(store, COPY_ROOT_CREATE, &memory) == 0 &&
                       has_room(&memory, manifest_size_bytes(template->manifest));
     struct copy_root *chosen = use_memory ? &memory : &disk;
     *ret_root = *chosen;
@@ -192,7 +201,7 @@ static int copy_below(const struct store *store, const struct template *template
     if (r < 0)
         return r;
     AUTO_FD int key_fd = dir_ensure(root.fd, template->key, 0700);
-    r = key_fd < 0 ? key_fd : copy_template(template, &root, key_fd, id, lease, false);
+    r = key_fd < 0 ? key_fd : copy_template(template, &root, key_fd, id, lease, COPY_NEW);
     if (r == -EEXIST)
         return log_fail(EEXIST, "a session %s of this template exists already; take another ID",
                         id);
@@ -200,7 +209,8 @@ static int copy_below(const struct store *store, const struct template *template
         return r;
     if (r < 0)
         return log_errno(r, "cannot make the session %s/%s/%s", root.path, template->key, id);
-    return asprintf(ret_path, "%s/%s/%s", root.path, template->key, id) < 0 ? -ENOMEM : 0;
+    *ret_path = text_format("%s/%s/%s", root.path, template->key, id);
+    return *ret_path ? 0 : -ENOMEM;
 }
 
 static int make_copy(const struct store *store, const char *key, const char *id,
@@ -214,11 +224,41 @@ static int make_copy(const struct store *store, const char *key, const char *id,
                         store->path);
     if (r < 0)
         return r;
-    /* Whoever removes the last copy takes empty directories away, perhaps just now. */
+    /*
+     * A process that removes the last copy of a key removes the key's directory too, perhaps now.
+     */
     r = -ENOENT;
     for (int i = 0; r == -ENOENT && i < TRIES; i++)
         r = copy_below(store, template, id, lease, ret_path);
     return r == -ENOENT ? log_errno(r, "cannot make the session %s", id) : r;
+}
+
+struct wanted {
+    const char *key;
+    const char *id;
+    int key_fd;
+};
+
+static int find_wanted(const struct copy_root *root, void *context)
+{
+    struct wanted *wanted = context;
+    return copy_root_find(root, wanted->key, wanted->id, &wanted->key_fd);
+}
+
+static int open_key_of(const struct store *store, const char *key, const char *id)
+{
+    struct wanted wanted = {.key = key, .id = id, .key_fd = -1};
+    int r = copy_root_each(store, find_wanted, &wanted);
+    return r < 0 ? r : r == 0 ? -ENOENT : wanted.key_fd;
+}
+
+int copies_have(const struct store *store, const char *key, const char *id)
+{
+    int key_fd = open_key_of(store, key, id);
+    if (key_fd < 0)
+        return key_fd == -ENOENT ? 0 : key_fd;
+    (void)close(key_fd);
+    return 1;
 }
 
 int copies_new(const struct store *store, const char *key, const char *id,
@@ -234,21 +274,21 @@ int copies_new(const struct store *store, const char *key, const char *id,
     if (r > 0)
         return log_fail(EEXIST, "a session %s of this template exists already; take another ID",
                         id);
-    /* Keeps eviction away while the files are read. */
+    /* Prevents eviction of the template while its files are read. */
     AUTO_LOCK struct lock in_use = LOCK_INIT;
     char name[KEY_LOCK_NAME_SIZE];
     lock_name_for_use(key, name);
     r = lock_take(&in_use, store->locks_fd, name, LOCK_SHARED, LOCK_WAIT);
-    /* Nobody evicts from a store that cannot be written. */
+    /* Nobody can evict from a read-only store. */
     if (r < 0 && r != -EROFS)
         return log_errno(r, "cannot write to %s/v1/locks", store->path);
-    *ret_first = !copies_were_made(store);
+    *ret_first = !copy_root_was_made(store);
     return make_copy(store, key, id, lease, ret_path);
 }
 
 int copies_reset(const struct store *store, const char *key, const char *id)
 {
-    AUTO_FD int key_fd = copies_open_place(store, key, id);
+    AUTO_FD int key_fd = open_key_of(store, key, id);
     if (key_fd < 0)
         return key_fd;
     AUTO_TEMPLATE struct template *template = NULL;
@@ -256,6 +296,6 @@ int copies_reset(const struct store *store, const char *key, const char *id)
     if (r == -ENOENT)
         return log_fail(EIO, "the template %s is gone: the session cannot be reset", key);
     if (r == 0)
-        r = copy_template(template, NULL, key_fd, id, NULL, true);
+        r = copy_template(template, NULL, key_fd, id, NULL, COPY_RESET);
     return r < 0 && r != -ENOENT ? log_errno(r, "cannot reset the session %s", id) : r;
 }

@@ -1,4 +1,5 @@
-/* Copies that are there: the list, and how they are removed. */
+#include "fs/client/copies_list.h"
+
 #include <fcntl.h>
 #include <string.h>
 #include <sys/file.h>
@@ -8,86 +9,82 @@
 #include "fs/base/io.h"
 #include "fs/base/log.h"
 #include "fs/base/sha256.h"
-#include "fs/client/copies.h"
+#include "fs/base/text.h"
+#include "fs/client/copy_lease.h"
 #include "fs/client/copy_roots.h"
 #include "fs/store/session_id.h"
 
-/* ---- listing ---- */
+/* ---- removing ---- */
 
-/* Removes what a killed process left of a copy. The process that makes one holds the key until it has taken
- * its directory. */
-static void sweep_unfinished(int key_fd, const char *name)
-{
-    if (copies_lock_key(key_fd) < 0)
-        return;
-    AUTO_FD int fd = io_openat(key_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-    bool is_left = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0;
-    copies_unlock_key(key_fd);
-    if (is_left && dir_remove_tree(key_fd, name) < 0)
-        log_warning("files of a copy stay behind: %s", name);
-}
-
-/* The file that an owner is to lock is beside its copies' keys. */
-int copies_owner_lock_path(const char *path, const char *owner_lock, char **ret_path)
-{
-    const char *key = memrchr(path, '/', (size_t)(strrchr(path, '/') - path));
-    if (asprintf(ret_path, "%.*s/" COPY_OWNERS "/%s", (int)(key - path), path, owner_lock) < 0) {
-        *ret_path = NULL;
-        return -ENOMEM;
-    }
-    return 0;
-}
+enum removal { REMOVE_ANY, REMOVE_IF_OVER };
 
 /*
- * Takes the copy's name, and then its files. In between it is like one that is unfinished, held so
- * that no sweep works on it too. With only_over, one that is not over by now stays: -EBUSY.
+ * Renames a copy to an unfinished one, whose files can then be removed. The caller holds the copy's
+ * directory so that no sweep removes it too. REMOVE_IF_OVER: -EBUSY if its lease has not ended.
  */
 static int take_name(const struct copy_root *root, int key_fd, const char *id, const char *beside,
-                     bool only_over)
+                     enum removal removal)
 {
-    int r = copies_lock_key(key_fd);
+    int r = copy_key_lock(key_fd);
     if (r < 0)
         return r;
-    if (only_over && copy_lease_judge(root->fd, key_fd, id) != COPY_IS_OVER)
+    if (removal == REMOVE_IF_OVER && copy_lease_judge(root->fd, key_fd, id) != COPY_IS_OVER)
         r = -EBUSY;
     if (r == 0)
         r = io_renameat_new(key_fd, id, key_fd, beside);
     if (r == 0)
         r = copy_lease_write(root->fd, key_fd, id, NULL);
-    copies_unlock_key(key_fd);
+    copy_key_unlock(key_fd);
     return r;
 }
 
 static int remove_copy(const struct copy_root *root, const char *key, int key_fd, const char *id,
-                       bool only_over)
+                       enum removal removal)
 {
     char beside[UNFINISHED_NAME_LENGTH + 1];
     AUTO_FD int fd = io_openat(key_fd, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-    int r = copies_fill_unfinished(beside);
+    int r = copy_unfinished_name(beside);
     if (r == 0 && fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0 && errno != EWOULDBLOCK)
         r = -errno;
     if (r == 0)
-        r = take_name(root, key_fd, id, beside, only_over);
+        r = take_name(root, key_fd, id, beside, removal);
     if (r == 0)
         r = dir_remove_tree(key_fd, beside);
-    /* Another has removed it meanwhile, or looks after it again. */
+    /* Another process has removed it meanwhile, or has renewed its lease. */
     if (r == -ENOENT || r == -EBUSY)
         return r;
     return r < 0 ? log_errno(r, "cannot remove %s/%s/%s", root->path, key, id) : 0;
 }
 
+/* ---- sweeping ---- */
+
+/*
+ * Removes what a killed process left of a copy. A process that makes one holds the key's lock until
+ * it has locked the copy's directory.
+ */
+static void sweep_unfinished(int key_fd, const char *name)
+{
+    if (copy_key_lock(key_fd) < 0)
+        return;
+    AUTO_FD int fd = io_openat(key_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    bool is_left = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0;
+    copy_key_unlock(key_fd);
+    if (is_left && dir_remove_tree(key_fd, name) < 0)
+        log_warning("cannot remove the files of a copy: %s", name);
+}
+
 static void renew_lease(int key_fd, const char *id)
 {
-    int r = copies_lock_key(key_fd);
+    int r = copy_key_lock(key_fd);
     if (r == 0) {
         r = copy_lease_renew(key_fd, id);
-        copies_unlock_key(key_fd);
+        copy_key_unlock(key_fd);
     }
     if (r < 0 && r != -EROFS && r != -ENOSPC)
         log_warning("cannot renew the lease of the copy %s: %s", id, strerror(-r));
 }
 
-/* True where it is gone then. */
+/* Whether the copy is gone afterwards. */
 static bool sweep_copy(const struct copy_root *root, const char *key, int key_fd, const char *id)
 {
     switch (copy_lease_judge(root->fd, key_fd, id)) {
@@ -95,7 +92,7 @@ static bool sweep_copy(const struct copy_root *root, const char *key, int key_fd
         renew_lease(key_fd, id);
         return false;
     case COPY_IS_OVER: {
-        int r = remove_copy(root, key, key_fd, id, true);
+        int r = remove_copy(root, key, key_fd, id, REMOVE_IF_OVER);
         return r == 0 || r == -ENOENT;
     }
     default:
@@ -103,34 +100,38 @@ static bool sweep_copy(const struct copy_root *root, const char *key, int key_fd
     }
 }
 
-/* A lease without a copy: of one that was being made, or removed, by a killed process. */
+/*
+ * Removes a lease without a copy, left by a process that was killed while it made or removed one.
+ */
 static void sweep_lease(const struct copy_root *root, int key_fd, const char *id)
 {
     struct stat status;
-    if (fstatat(key_fd, id, &status, AT_SYMLINK_NOFOLLOW) == 0 || copies_lock_key(key_fd) < 0)
+    if (fstatat(key_fd, id, &status, AT_SYMLINK_NOFOLLOW) == 0 || copy_key_lock(key_fd) < 0)
         return;
     if (fstatat(key_fd, id, &status, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT &&
         copy_lease_write(root->fd, key_fd, id, NULL) < 0)
-        log_warning("a lease stays behind: of %s", id);
-    copies_unlock_key(key_fd);
+        log_warning("cannot remove the lease of the copy %s", id);
+    copy_key_unlock(key_fd);
 }
 
-/* Of a lease that a killed process was writing: the process that writes one holds the key. */
-static void sweep_half_lease(int key_fd, const char *name)
+/* Removes what a killed process left of a lease. A process that writes one holds the key's lock. */
+static void sweep_unfinished_lease(int key_fd, const char *name)
 {
-    if (copies_lock_key(key_fd) < 0)
+    if (copy_key_lock(key_fd) < 0)
         return;
     int r = io_unlinkat(key_fd, name, 0);
     if (r < 0 && r != -ENOENT)
-        log_warning("a part of a lease stays behind: %s", name);
-    copies_unlock_key(key_fd);
+        log_warning("cannot remove a part of a lease: %s", name);
+    copy_key_unlock(key_fd);
 }
+
+/* ---- listing ---- */
 
 struct visiting {
     copies_visitor *visit; /* or NULL */
     void *context;
     bool sweeps;
-    bool removed; /* something was, by that */
+    bool removed; /* the sweep has removed a copy */
     const struct copy_root *root;
     const char *key;
 };
@@ -140,8 +141,8 @@ static int visit_id(int key_fd, const char *name, unsigned char type UNUSED, voi
     struct visiting *visiting = context;
     if (visiting->sweeps && strncmp(name, UNFINISHED_PREFIX, strlen(UNFINISHED_PREFIX)) == 0)
         sweep_unfinished(key_fd, name);
-    if (visiting->sweeps && copy_lease_is_half(name))
-        sweep_half_lease(key_fd, name);
+    if (visiting->sweeps && copy_lease_is_unfinished(name))
+        sweep_unfinished_lease(key_fd, name);
     if (visiting->sweeps && copy_lease_id_of(name))
         sweep_lease(visiting->root, key_fd, copy_lease_id_of(name));
     if (!session_id_is_valid(name))
@@ -152,11 +153,9 @@ static int visit_id(int key_fd, const char *name, unsigned char type UNUSED, voi
     }
     if (!visiting->visit)
         return 0;
-    AUTO_FREE char *path = NULL;
-    if (asprintf(&path, "%s/%s/%s", visiting->root->path, visiting->key, name) < 0) {
-        path = NULL;
+    AUTO_FREE char *path = text_format("%s/%s/%s", visiting->root->path, visiting->key, name);
+    if (!path)
         return -ENOMEM;
-    }
     struct copy copy = {.id = name, .path = path};
     (void)snprintf(copy.key, sizeof(copy.key), "%s", visiting->key);
     return visiting->visit(&copy, visiting->context);
@@ -173,7 +172,7 @@ static int visit_key(int dirfd, const char *name, unsigned char type UNUSED, voi
     visiting->key = name;
     int r = dir_each(fd, visit_id, visiting);
     if (r == 0 && visiting->sweeps && io_unlinkat(dirfd, name, AT_REMOVEDIR) < 0)
-        return 0; /* a session is in it */
+        return 0; /* it contains a session */
     return r;
 }
 
@@ -205,10 +204,10 @@ static int remove_from_root(const struct copy_root *root, void *context)
     int r = copy_root_find(root, wanted->key, wanted->id, &key_fd);
     if (r <= 0)
         return r;
-    r = remove_copy(root, wanted->key, key_fd, wanted->id, false);
+    r = remove_copy(root, wanted->key, key_fd, wanted->id, REMOVE_ANY);
     if (r < 0)
         return r == -ENOENT ? 0 : r;
-    /* Another's sweep may have taken the empty directory already. */
+    /* A sweep of another process may have removed the empty directory already. */
     r = io_unlinkat(root->fd, wanted->key, AT_REMOVEDIR);
     return r == 0 || r == -ENOENT || r == -ENOTEMPTY || r == -EEXIST ? 1 : r;
 }

@@ -1,6 +1,5 @@
 /*
- * Where copies lie (copies.h): the two roots, and a session's place below one of them. For
- * copies.c, which makes copies, and copies_list.c, which lists and removes them.
+ * Where plain copies (copies.h) are stored: two root directories, each of which contains KEY/ID.
  */
 #ifndef MINTFS_CLIENT_COPY_ROOTS_H
 #define MINTFS_CLIENT_COPY_ROOTS_H
@@ -10,7 +9,6 @@
 #include "fs/base/cleanup.h"
 #include "fs/store/store.h"
 
-/* A directory that holds KEY/ID. */
 struct copy_root {
     int fd;
     char *path; /* absolute; owned */
@@ -23,45 +21,59 @@ struct copy_root {
 void copy_root_fini(struct copy_root *root);
 #define AUTO_ROOT CLEANUP(copy_root_fini)
 
-/* The one in the store; errors are said, but -ENOENT where it is not to be made. */
-MUST_CHECK int copy_root_open_disk(const struct store *store, bool make,
+/* Whether a root that does not exist is created. */
+enum copy_root_missing { COPY_ROOT_FAIL, COPY_ROOT_CREATE };
+
+/* The root in the store, v1/copies. Errors are logged, except -ENOENT with COPY_ROOT_FAIL. */
+MUST_CHECK int copy_root_open_disk(const struct store *store, enum copy_root_missing missing,
                                    struct copy_root *ret_root);
-/* -EOPNOTSUPP where there is no such place: unsaid, since there is another. */
-MUST_CHECK int copy_root_open_memory(const struct store *store, bool make,
+/*
+ * The root in memory, /dev/shm/mintfs-copies-UID/STORE. -EOPNOTSUPP if there is none; this is not
+ * logged, since the root in the store can be used instead.
+ */
+MUST_CHECK int copy_root_open_memory(const struct store *store, enum copy_root_missing missing,
                                      struct copy_root *ret_root);
+/*
+ * Whether a copy was ever made in this store: v1/copies is created with the first, on either root.
+ */
+bool copy_root_was_made(const struct store *store);
 
-/* Stops at the first non-zero answer and returns it. */
+/* A visitor that returns non-zero ends the visit, which then returns that value. */
 typedef int copy_root_visitor(const struct copy_root *root, void *context);
-/* Opens each root that exists. */
+/* Visits each root of the store that exists. */
 MUST_CHECK int copy_root_each(const struct store *store, copy_root_visitor *visit, void *context);
-
-/* Opens the roots in memory of all of this user's stores, also of stores that no longer exist, and
- * removes those that are empty after the visit. */
+/*
+ * Visits the roots in memory of all of this user's stores, even of stores that no longer exist, and
+ * removes each root that is empty after its visit.
+ */
 MUST_CHECK int copy_root_each_in_memory(copy_root_visitor *visit, void *context);
-
-/* A store without copies leaves nothing in memory: only empty directories go. */
+/* Removes the store's root in memory if it is empty. */
 void copy_root_leave_memory(const struct store *store);
 
-/* 1 and the descriptor of KEY, which the caller then owns, where ID lies below it; 0 where there is
- * none; or another -errno. */
+/*
+ * 1 and the descriptor of the directory KEY, owned by the caller, if it contains ID; 0 if it does
+ * not; or a negative errno.
+ */
 MUST_CHECK int copy_root_find(const struct copy_root *root, const char *key, const char *id,
                               int *ret_key_fd);
-/* The directory KEY that holds ID, in whichever root: its descriptor, -ENOENT, or another error. */
-MUST_CHECK int copies_open_place(const struct store *store, const char *key, const char *id);
 
-/* A copy that has no name yet lies beside those that have, under ".unfinished-" and 16 digits. */
-#define UNFINISHED_PREFIX ".unfinished-"
-enum { UNFINISHED_NAME_LENGTH = sizeof(UNFINISHED_PREFIX) - 1 + 16 };
+/* ---- the directory of a key ---- */
 
 /*
- * Holds the directory of a key: its holder may name or remove a copy, or change a lease.
- * Closing the descriptor releases it too. Taken before an owner's lock; never held while files are copied or
- * removed.
+ * Locks the directory KEY by flock(2). Its holder may name or remove a copy, or change a lease. The
+ * lock is taken before an owner's lock (copy_lease.h) and never held while files are copied or
+ * removed. Closing the descriptor releases it too.
  */
-MUST_CHECK int copies_lock_key(int key_fd);
-void copies_unlock_key(int key_fd);
+MUST_CHECK int copy_key_lock(int key_fd);
+void copy_key_unlock(int key_fd);
 
-/* A name of a copy that has none yet, or none any more: what nobody holds an flock(2) on is swept. */
-MUST_CHECK int copies_fill_unfinished(char name[UNFINISHED_NAME_LENGTH + 1]);
+/*
+ * A copy that has no ID yet, or none any more, is called ".unfinished-" and 16 digits. The process
+ * that works on it holds an flock(2) on it; if nobody does, any sweep removes it.
+ */
+#define UNFINISHED_PREFIX ".unfinished-"
+enum { UNFINISHED_NAME_LENGTH = sizeof(UNFINISHED_PREFIX) - 1 + 16 };
+/* Chooses such a name at random. */
+MUST_CHECK int copy_unfinished_name(char ret_name[UNFINISHED_NAME_LENGTH + 1]);
 
 #endif

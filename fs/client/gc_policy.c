@@ -2,7 +2,7 @@
 
 #include "fs/base/log.h"
 #include "fs/base/units.h"
-#include "fs/client/copies.h"
+#include "fs/client/copies_list.h"
 #include "fs/client/offline_sessions.h"
 #include "fs/client/used_keys.h"
 #include "fs/store/catalog.h"

@@ -7,6 +7,7 @@
 #include "fs/base/log.h"
 #include "fs/base/text.h"
 #include "fs/client/copies.h"
+#include "fs/client/copies_list.h"
 #include "fs/client/offline_sessions.h"
 
 int session_remove(const struct store *store, const struct session_row *row)

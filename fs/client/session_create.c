@@ -8,6 +8,7 @@
 #include "fs/base/log.h"
 #include "fs/base/progress.h"
 #include "fs/client/copies.h"
+#include "fs/client/copies_list.h"
 #include "fs/client/daemon_control.h"
 #include "fs/client/ensure_template.h"
 #include "fs/client/sessions.h"
@@ -152,7 +153,7 @@ static int create_copy(const struct store *store, const struct session_request *
         r = copies_new(store, created->key, created->id, is_leased ? &lease : NULL, &path, &first);
     created->path = path;
     if (r == 0 && lease.owner_lock[0])
-        r = copies_owner_lock_path(path, lease.owner_lock, &created->owner_lock);
+        r = copy_owner_lock_path(path, lease.owner_lock, &created->owner_lock);
     if (r < 0 && path)
         session_create_undo(store, created);
     /* A daemon counts the sessions on its mount itself. */

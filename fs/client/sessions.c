@@ -6,7 +6,7 @@
 #include <sys/random.h>
 
 #include "fs/base/log.h"
-#include "fs/client/copies.h"
+#include "fs/client/copies_list.h"
 #include "fs/client/daemon_control.h"
 #include "fs/overlay/scratch.h"
 #include "fs/overlay/sessions_at_rest.h"

@@ -1,6 +1,6 @@
 #include "fs/client/used_keys.h"
 
-#include "fs/client/copies.h"
+#include "fs/client/copies_list.h"
 #include "fs/overlay/sessions_at_rest.h"
 
 static int add_key(const struct session_at_rest *session, void *context)

@@ -1,7 +1,7 @@
 /*
  * Permissions of session nodes, for mounts without allow_other. There the kernel checks none, which
- * saves it the requests for attributes that its checks need, and only the user who mounted can enter.
- * With allow_other the kernel has checked already, and all functions but access_ask() allow.
+ * saves it the requests for attributes that its checks need, and only the user who mounted can
+ * enter. With allow_other the kernel has checked already, and all functions but access_ask() allow.
  *
  * They return 0, -EACCES or -EPERM.
  */

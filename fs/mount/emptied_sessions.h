@@ -1,12 +1,12 @@
 /*
- * Sessions whose directory a program emptied and removed, to make it again: rmtree(DIR), makedirs(DIR).
- * In any file system it is empty then. On the mount a mkdir makes a session, with the template's
- * files; so who wants the usual behaviour gives the session's directory the sticky bit, as the Python
- * package does: mkdir(DIR, 01700). When such a directory is removed while it is empty, the next mkdir of
- * that name by the same user gives an empty session with the same lease.
+ * Sessions whose directory a program emptied and removed, to make it again: rmtree(DIR),
+ * makedirs(DIR). In any file system it is empty then. On the mount a mkdir makes a session, with
+ * the template's files; so who wants the usual behaviour gives the session's directory the sticky
+ * bit, as the Python package does: mkdir(DIR, 01700). When such a directory is removed while it is
+ * empty, the next mkdir of that name by the same user gives an empty session with the same lease.
  *
- * Only the last EMPTIED_MAX are remembered, and none over a remount: a name that was forgotten gives a
- * fresh session.
+ * Only the last EMPTIED_MAX are remembered, and none over a remount: a name that was forgotten
+ * gives a fresh session.
  */
 #ifndef MINTFS_MOUNT_EMPTIED_SESSIONS_H
 #define MINTFS_MOUNT_EMPTIED_SESSIONS_H
@@ -31,7 +31,10 @@ struct emptied;
 struct emptied *emptied_new(void);
 void emptied_free(struct emptied *emptied);
 
-/* Whether the session is one to remember, if it is removed now: the bit is set, and no name is left. */
+/*
+ * Whether the session is one to remember, if it is removed now: the bit is set, and no name is
+ * left.
+ */
 bool emptied_describe(struct node *root, struct emptied_session *ret_session);
 void emptied_remember(struct emptied *emptied, const struct emptied_session *session);
 /* Whether it was remembered, for that user, and its owner lives; it is forgotten by that. */

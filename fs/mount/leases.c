@@ -178,8 +178,8 @@ static bool look_at(const struct session *session, void *context)
 }
 
 /*
- * The name goes first from the store of sessions, then from the kernel's memory. True where it is to
- * be tried again: the session was used since the look.
+ * The name goes first from the store of sessions, then from the kernel's memory. True where it is
+ * to be tried again: the session was used since the look.
  */
 static bool end_session(struct server *server, const struct over *over)
 {

@@ -29,8 +29,8 @@ MUST_CHECK int limits_take_own(void);
 void limits_raise_open_files(void);
 
 /*
- * Whether limits_take_own() would fail, and for which limit: "file sizes (1 MiB, ulimit -f)". Raises
- * this process's limits where it may.
+ * Whether limits_take_own() would fail, and for which limit: "file sizes (1 MiB, ulimit -f)".
+ * Raises this process's limits where it may.
  */
 bool limits_are_too_low(char *ret_text, size_t size);
 

@@ -61,9 +61,10 @@ MUST_CHECK int mountpoint_default(char **ret_path);
 MUST_CHECK int mountpoint_resolve(const char *path, char **ret_path);
 
 /*
- * Makes ready to mount at an absolute path: a missing directory is made, a dead mount of this user's
- * is removed. All else is refused, and logged: -ENOTDIR, -ENOTEMPTY, -EBUSY, -EINVAL for a place in
- * the store or around it, -EPERM for the default place where the directory is not the user's alone.
+ * Makes ready to mount at an absolute path: a missing directory is made, a dead mount of this
+ * user's is removed. All else is refused, and logged: -ENOTDIR, -ENOTEMPTY, -EBUSY, -EINVAL for a
+ * place in the store or around it, -EPERM for the default place where the directory is not the
+ * user's alone.
  */
 MUST_CHECK int mountpoint_prepare(const struct store *store, const char *path);
 

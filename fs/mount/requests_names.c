@@ -59,8 +59,9 @@ static void forget(struct server *server, fuse_ino_t id, uint64_t count)
 }
 
 /*
- * With io_uring only FORGETs come through /dev/fuse, each with a wake-up that is paid for by whoever
- * closed or removed something. While the thread that reads them rests they gather, and come at once.
+ * With io_uring only FORGETs come through /dev/fuse, each with a wake-up that is paid for by
+ * whoever closed or removed something. While the thread that reads them rests they gather, and come
+ * at once.
  */
 static void let_forgets_gather(struct server *server)
 {

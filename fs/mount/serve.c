@@ -84,9 +84,9 @@ static int run_loop(struct server *server)
 }
 
 /*
- * Detaches what is still mounted. Where the mount is gone but its connection lives, in another mount
- * namespace, libfuse would unmount once more and complain on standard error, unless its descriptor
- * looks like that of a dead connection: as a pipe's does that nobody reads.
+ * Detaches what is still mounted. Where the mount is gone but its connection lives, in another
+ * mount namespace, libfuse would unmount once more and complain on standard error, unless its
+ * descriptor looks like that of a dead connection: as a pipe's does that nobody reads.
  */
 static void end_session(struct server *server)
 {

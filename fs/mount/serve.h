@@ -15,9 +15,9 @@
  * After an unmount that leaves copies of the mount in other mount namespaces, it ends as soon as no
  * file is open.
  *
- * Calls `ready` once, when the mount answers requests. -EWOULDBLOCK (logged, with the existing mount
- * point) if the store or the scratch is already mounted. Starts threads and changes the signal mask;
- * may be called only once in a process.
+ * Calls `ready` once, when the mount answers requests. -EWOULDBLOCK (logged, with the existing
+ * mount point) if the store or the scratch is already mounted. Starts threads and changes the
+ * signal mask; may be called only once in a process.
  */
 MUST_CHECK int serve(const struct store *store, const struct serve_options *options,
                      void (*ready)(void *context), void *context);

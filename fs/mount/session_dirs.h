@@ -10,8 +10,8 @@
 
 /*
  * Makes the session ID of the template `parent`, an INODE_SESSIONS_OF, and hands out its directory,
- * referenced. An ID that ends in ".pid-N" makes process N its owner. -ESHUTDOWN while the daemon stops,
- * the errors of verifier_require(), lease_set_owner() and scratch_session_new().
+ * referenced. An ID that ends in ".pid-N" makes process N its owner. -ESHUTDOWN while the daemon
+ * stops, the errors of verifier_require(), lease_set_owner() and scratch_session_new().
  */
 MUST_CHECK int session_dir_make(fuse_req_t req, const struct inode *parent, const char *id,
                                 mode_t mode, struct node **ret_node);
@@ -19,8 +19,8 @@ MUST_CHECK int session_dir_make(fuse_req_t req, const struct inode *parent, cons
 MUST_CHECK int session_dir_discard(struct server *server, const struct inode *parent,
                                    const char *id);
 /*
- * Gives a session another ID. If another session has that ID, it is replaced, which is a reset; with
- * RENAME_NOREPLACE that fails. -EXDEV between two templates, and -EINVAL for other flags.
+ * Gives a session another ID. If another session has that ID, it is replaced, which is a reset;
+ * with RENAME_NOREPLACE that fails. -EXDEV between two templates, and -EINVAL for other flags.
  */
 MUST_CHECK int session_dir_rename(struct server *server, const struct inode *from, const char *id,
                                   const struct inode *to, const char *new_id, unsigned flags);

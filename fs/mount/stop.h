@@ -7,7 +7,9 @@
 #include "fs/base/cleanup.h"
 #include "fs/mount/server.h"
 
-/* Before any thread is started: only the stopper receives the signals that ask the daemon to stop. */
+/*
+ * Before any thread is started: only the stopper receives the signals that ask the daemon to stop.
+ */
 void stopper_block_signals(void);
 /* Called by the thread that will run the loop. Errors are logged. */
 MUST_CHECK int stopper_start(struct server *server);

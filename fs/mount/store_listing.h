@@ -3,8 +3,8 @@
  * templates are built and evicted.
  *
  * The store is read when a reader begins (or rewinds); what is new then comes before every position
- * that was handed out (fs/overlay/cookies.h). A reader that goes on is answered from memory, so that
- * a listing of many templates reads the store once. Safe from several threads.
+ * that was handed out (fs/overlay/cookies.h). A reader that goes on is answered from memory, so
+ * that a listing of many templates reads the store once. Safe from several threads.
  */
 #ifndef MINTFS_MOUNT_STORE_LISTING_H
 #define MINTFS_MOUNT_STORE_LISTING_H

@@ -2,9 +2,9 @@
  * What a FUSE node ID refers to: an inode of the mount's own tree (tree.h), or a node of a session
  * (fs/overlay/session.h).
  *
- * A node ID is a pointer. Its low bit tells the two apart: clear for a struct inode, set for a struct
- * node. The kernel returns each reference that a reply handed out by FORGET, so a pointer that it
- * sends is always alive.
+ * A node ID is a pointer. Its low bit tells the two apart: clear for a struct inode, set for a
+ * struct node. The kernel returns each reference that a reply handed out by FORGET, so a pointer
+ * that it sends is always alive.
  */
 #ifndef MINTFS_MOUNT_TARGET_H
 #define MINTFS_MOUNT_TARGET_H

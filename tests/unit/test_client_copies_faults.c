@@ -7,6 +7,7 @@
 
 #include "fs/base/io.h"
 #include "fs/client/copies.h"
+#include "fs/client/copies_list.h"
 
 static int count_copy(const struct copy *copy UNUSED, void *context)
 {
@@ -102,7 +103,7 @@ static void check_each_call(struct place *place, const struct copy_lease *lease)
     (void)umask(mask);
     AUTO_FREE char *lock = NULL;
     if (lease) {
-        CHECK_EQ(copies_owner_lock_path(root, lease->owner_lock, &lock), 0);
+        CHECK_EQ(copy_owner_lock_path(root, lease->owner_lock, &lock), 0);
         CHECK_EQ(unlink(lock), 0);
     }
     CHECK_EQ(copies_sweep(place->store), 0);
