@@ -42,9 +42,8 @@ static void stat_held(const struct node *node, struct stat *ret_status)
 
 void node_stat(struct node *node, struct stat *ret_status)
 {
-    (void)pthread_rwlock_rdlock(&node->lock);
+    AUTO_RWUNLOCK pthread_rwlock_t *held = rwlock_hold_read(&node->lock);
     stat_held(node, ret_status);
-    (void)pthread_rwlock_unlock(&node->lock);
 }
 
 /* What the record will say once `to` is applied. */
@@ -109,12 +108,8 @@ static int set_held(struct node *node, const struct stat *to, unsigned which)
 
 int node_set(struct node *node, const struct stat *to, unsigned which)
 {
-    struct session *session = node->session;
-    (void)pthread_rwlock_rdlock(&session->changes);
-    (void)pthread_rwlock_wrlock(&node->lock);
+    node_begin_change(node);
     int r = set_held(node, to, which);
-    (void)pthread_rwlock_unlock(&node->lock);
-    (void)pthread_rwlock_unlock(&session->changes);
-    session_after_change(session);
+    node_end_change(node);
     return r;
 }

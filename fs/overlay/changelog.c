@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "fs/base/io.h"
+#include "fs/base/text.h"
 #include "fs/overlay/changelog_format.h"
 
 enum {
@@ -94,11 +95,9 @@ static int write_whole(struct changelog *log, const struct frame *frame,
                        int (*rename)(int from_dirfd, const char *from, int to_dirfd,
                                      const char *to))
 {
-    AUTO_FREE char *beside = NULL;
-    if (asprintf(&beside, "%s.new", log->name) < 0) {
-        beside = NULL;
+    AUTO_FREE char *beside = text_format("%s.new", log->name);
+    if (!beside)
         return -ENOMEM;
-    }
     AUTO_FD int fd = io_openat(log->dirfd, beside, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return fd;

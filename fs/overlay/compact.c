@@ -11,41 +11,26 @@
  */
 #include "fs/overlay/compact.h"
 
+#include "fs/base/vector.h"
 #include "fs/overlay/node_internal.h"
 #include "fs/overlay/session_log.h"
 
 struct compaction {
     struct session *session;
     struct frame frame;
-    struct node **directories; /* in the order of step 2 */
-    size_t count;
-    size_t room;
+    VECTOR(struct node *) directories; /* in the order of step 2 */
 };
-
-static int push_directory(struct compaction *compaction, struct node *directory)
-{
-    if (compaction->count == compaction->room) {
-        size_t room = compaction->room ? compaction->room * 2 : 16;
-        struct node **grown = realloc(compaction->directories, room * sizeof(struct node *));
-        if (!grown)
-            return -ENOMEM;
-        compaction->directories = grown;
-        compaction->room = room;
-    }
-    compaction->directories[compaction->count++] = directory;
-    return 0;
-}
 
 /* Gathers all directories that are reachable and in memory, from the root down. */
 static int gather_directories(struct compaction *compaction)
 {
-    int r = push_directory(compaction, compaction->session->root);
-    for (size_t i = 0; r == 0 && i < compaction->count; i++) {
-        const struct directory *names = compaction->directories[i]->directory;
+    int r = vector_push(&compaction->directories, compaction->session->root);
+    for (size_t i = 0; r == 0 && i < compaction->directories.count; i++) {
+        const struct directory *names = compaction->directories.items[i]->directory;
         for (uint32_t k = 0; r == 0 && k < names->count; k++) {
             struct node *child = names->by_name[k]->node;
             if (child && node_is_directory(child))
-                r = push_directory(compaction, child);
+                r = vector_push(&compaction->directories, child);
         }
     }
     return r;
@@ -53,13 +38,13 @@ static int gather_directories(struct compaction *compaction)
 
 static void add_removals(struct compaction *compaction)
 {
-    for (size_t i = 0; i < compaction->count; i++) {
-        const struct node *directory = compaction->directories[i];
+    for (size_t i = 0; i < compaction->directories.count; i++) {
+        const struct node *directory = compaction->directories.items[i];
         const struct directory *names = directory->directory;
         for (uint32_t k = 0; k < names->count; k++) {
             const struct dentry *dentry = names->by_name[k];
             bool gone = !dentry->node || dentry->made;
-            if (gone && directory_in_lower(names, dentry->name))
+            if (gone && directory_lower_entry(names, dentry->name) != LOWER_NONE)
                 frame_add_unlink(&compaction->frame, directory->number, dentry->name);
         }
     }
@@ -81,8 +66,8 @@ static void add_child_directory(struct compaction *compaction, const struct node
 static void add_directories(struct compaction *compaction)
 {
     node_add_whole(compaction->session->root, &compaction->frame);
-    for (size_t i = 0; i < compaction->count; i++) {
-        const struct node *parent = compaction->directories[i];
+    for (size_t i = 0; i < compaction->directories.count; i++) {
+        const struct node *parent = compaction->directories.items[i];
         for (uint32_t k = 0; k < parent->directory->count; k++) {
             const struct dentry *dentry = parent->directory->by_name[k];
             if (dentry->node && node_is_directory(dentry->node))
@@ -100,8 +85,8 @@ static void add_files(struct compaction *compaction)
         if (!node_is_directory(node) && node->nlink > 0 && node->changed)
             node_add_whole(node, &compaction->frame);
     }
-    for (size_t i = 0; i < compaction->count; i++) {
-        const struct node *parent = compaction->directories[i];
+    for (size_t i = 0; i < compaction->directories.count; i++) {
+        const struct node *parent = compaction->directories.items[i];
         for (uint32_t k = 0; k < parent->directory->count; k++) {
             const struct dentry *dentry = parent->directory->by_name[k];
             if (dentry->node && !node_is_directory(dentry->node) && dentry->made)
@@ -124,31 +109,25 @@ static int compact_held(struct session *session)
         r = changelog_replace(session->log, &compaction.frame);
     }
     frame_fini(&compaction.frame);
-    free(compaction.directories);
+    vector_fini(&compaction.directories);
     return r;
 }
 
 int session_rewrite_log(struct session *session)
 {
-    (void)pthread_rwlock_wrlock(&session->changes);
-    (void)pthread_mutex_lock(&session->names);
-    int r = atomic_load(&session->discarded) ? 0 : compact_held(session);
-    (void)pthread_mutex_unlock(&session->names);
-    (void)pthread_rwlock_unlock(&session->changes);
-    return r;
+    AUTO_RWUNLOCK pthread_rwlock_t *changes = rwlock_hold_write(&session->changes);
+    AUTO_UNLOCK pthread_mutex_t *names = mutex_hold(&session->names);
+    return atomic_load(&session->discarded) ? 0 : compact_held(session);
 }
 
 int session_compact(struct session *session)
 {
-    (void)pthread_rwlock_wrlock(&session->changes);
-    (void)pthread_mutex_lock(&session->names);
-    int r = 0;
-    /* Several may have found it long, and one of them was first. */
-    if (!atomic_load(&session->discarded) && changelog_is_long(session->log))
-        r = compact_held(session);
-    (void)pthread_mutex_unlock(&session->names);
-    (void)pthread_rwlock_unlock(&session->changes);
-    return r;
+    AUTO_RWUNLOCK pthread_rwlock_t *changes = rwlock_hold_write(&session->changes);
+    AUTO_UNLOCK pthread_mutex_t *names = mutex_hold(&session->names);
+    /* Several threads may have found it long, and one of them was first. */
+    if (atomic_load(&session->discarded) || !changelog_is_long(session->log))
+        return 0;
+    return compact_held(session);
 }
 
 void session_after_change(struct session *session)
@@ -160,4 +139,17 @@ void session_after_change(struct session *session)
         return;
     if (atomic_load(&session->open_files) == 0)
         changelog_rest(session->log);
+}
+
+void node_begin_change(struct node *node)
+{
+    (void)pthread_rwlock_rdlock(&node->session->changes);
+    (void)pthread_rwlock_wrlock(&node->lock);
+}
+
+void node_end_change(struct node *node)
+{
+    (void)pthread_rwlock_unlock(&node->lock);
+    (void)pthread_rwlock_unlock(&node->session->changes);
+    session_after_change(node->session);
 }

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/base/search.h"
+
 /* Far more than memory holds, far less than there are cookies. */
 enum { LISTED_MAX = 1 << 29 };
 
@@ -51,18 +53,21 @@ void cookies_add(struct cookies *cookies, struct cookie *cookie)
     cookies->listed[cookies->count++] = cookie;
 }
 
+struct search {
+    const struct cookies *cookies;
+    uint64_t position;
+};
+
+static bool is_after(size_t index, const void *context)
+{
+    const struct search *search = context;
+    return search->cookies->listed[index]->value > search->position;
+}
+
 uint32_t cookies_after(const struct cookies *cookies, uint64_t position)
 {
-    uint32_t low = 0;
-    uint32_t high = cookies->count;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        if (cookies->listed[middle]->value > position)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
+    struct search search = {.cookies = cookies, .position = position};
+    return (uint32_t)lower_bound(0, cookies->count, is_after, &search);
 }
 
 void cookies_replace(struct cookies *cookies, const struct cookie *old, struct cookie *cookie)

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "fs/base/search.h"
+
 int directory_new(struct lower *lower, uint32_t entry, struct directory **ret_directory)
 {
     struct directory *directory = calloc(1, sizeof(*directory));
@@ -28,25 +30,24 @@ void directory_free(struct directory *directory)
     free(directory);
 }
 
+struct search {
+    struct dentry *const *by_name;
+    const char *name;
+};
+
+static bool is_before(size_t index, const void *context)
+{
+    const struct search *search = context;
+    return strcmp(search->by_name[index]->name, search->name) < 0;
+}
+
 /* Where the name is, or where it belongs. */
 static uint32_t place_of(const struct directory *directory, const char *name, bool *ret_found)
 {
-    uint32_t low = 0;
-    uint32_t high = directory->count;
-    *ret_found = false;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        int order = strcmp(name, directory->by_name[middle]->name);
-        if (order == 0) {
-            *ret_found = true;
-            return middle;
-        }
-        if (order < 0)
-            high = middle;
-        else
-            low = middle + 1;
-    }
-    return low;
+    struct search search = {.by_name = directory->by_name, .name = name};
+    size_t place = lower_bound(0, directory->count, is_before, &search);
+    *ret_found = place < directory->count && !strcmp(directory->by_name[place]->name, name);
+    return (uint32_t)place;
 }
 
 struct dentry *directory_find(const struct directory *directory, const char *name)
@@ -56,10 +57,10 @@ struct dentry *directory_find(const struct directory *directory, const char *nam
     return found ? directory->by_name[place] : NULL;
 }
 
-bool directory_in_lower(const struct directory *directory, const char *name)
+uint32_t directory_lower_entry(const struct directory *directory, const char *name)
 {
-    return directory->entry != LOWER_NONE &&
-           lower_lookup(directory->lower, directory->entry, name) != LOWER_NONE;
+    return directory->entry == LOWER_NONE ? LOWER_NONE
+                                          : lower_lookup(directory->lower, directory->entry, name);
 }
 
 /* For two more names. */
@@ -105,9 +106,7 @@ static bool is_added(const struct directory *directory, const struct dentry *den
 /* The cookie of a name that no entry here is about; 0 where the template does not have it. */
 static uint32_t untouched_cookie(const struct directory *directory, const char *name)
 {
-    uint32_t entry = directory->entry == LOWER_NONE
-                         ? LOWER_NONE
-                         : lower_lookup(directory->lower, directory->entry, name);
+    uint32_t entry = directory_lower_entry(directory, name);
     return entry == LOWER_NONE
                ? 0
                : directory_lower_cookie(directory, lower_position(directory->lower, entry));
@@ -130,7 +129,7 @@ static void set_cookie(struct directory *directory, struct dentry *dentry, const
     }
 }
 
-void directory_set(struct directory *directory, struct dentry *dentry, struct node *node, bool made)
+static void set(struct directory *directory, struct dentry *dentry, struct node *node, bool made)
 {
     bool found;
     uint32_t place = place_of(directory, dentry->name, &found);
@@ -147,6 +146,16 @@ void directory_set(struct directory *directory, struct dentry *dentry, struct no
     free(old);
 }
 
+void directory_set_made(struct directory *directory, struct dentry *dentry, struct node *node)
+{
+    set(directory, dentry, node, true);
+}
+
+void directory_set_lower(struct directory *directory, struct dentry *dentry, struct node *node)
+{
+    set(directory, dentry, node, false);
+}
+
 void directory_forget(struct directory *directory, const char *name)
 {
     bool found;
@@ -160,4 +169,14 @@ void directory_forget(struct directory *directory, const char *name)
     directory->count--;
     memmove(directory->by_name + place, directory->by_name + place + 1,
             (directory->count - place) * sizeof(struct dentry *));
+}
+
+void directory_hide(struct directory *directory, struct dentry *dentry)
+{
+    if (directory_lower_entry(directory, dentry->name) != LOWER_NONE) {
+        set(directory, dentry, NULL, false);
+    } else {
+        directory_forget(directory, dentry->name);
+        free(dentry);
+    }
 }

@@ -47,8 +47,8 @@ void directory_free(struct directory *directory);
 
 /* The entry, which may be a whiteout; NULL where there is none. */
 struct dentry *directory_find(const struct directory *directory, const char *name);
-/* Whether the template has that name here, whatever the session did to it. */
-bool directory_in_lower(const struct directory *directory, const char *name);
+/* The template's entry of that name here, whatever the session did to it, or LOWER_NONE. */
+uint32_t directory_lower_entry(const struct directory *directory, const char *name);
 
 /* The cookie of the template's child at that position, unless its name was removed since. */
 uint32_t directory_lower_cookie(const struct directory *directory, uint32_t position);
@@ -58,12 +58,15 @@ MUST_CHECK int directory_prepare(struct directory *directory, const char *name,
                                  struct dentry **ret_dentry);
 
 /*
- * Puts a prepared entry (malloc'ed, owned by the directory from then on) in place of whatever
- * stood under its name; does not count `live`. A whiteout (no node) is for names that the template
- * has, and so is a node that is not `made`.
+ * These put a prepared entry (malloc'ed, from then on owned by the directory) in the place of any
+ * entry under its name. They do not count `live`.
  */
-void directory_set(struct directory *directory, struct dentry *dentry, struct node *node,
-                   bool made);
+/* A name that the session gave the node. */
+void directory_set_made(struct directory *directory, struct dentry *dentry, struct node *node);
+/* A name that the template has, and its node. */
+void directory_set_lower(struct directory *directory, struct dentry *dentry, struct node *node);
+/* A name that is removed: a whiteout if the template has it, else no entry. */
+void directory_hide(struct directory *directory, struct dentry *dentry);
 /* Forgets the entry: the name is then as in the template. */
 void directory_forget(struct directory *directory, const char *name);
 

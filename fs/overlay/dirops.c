@@ -46,22 +46,16 @@ static int check_place(const struct node *directory, const char *name)
 static void touch(struct node *node, bool content)
 {
     int64_t now = clock_real_coarse_ns();
-    (void)pthread_rwlock_wrlock(&node->lock);
+    AUTO_RWUNLOCK pthread_rwlock_t *held = rwlock_hold_write(&node->lock);
     node->ctime_ns = now;
     if (content)
         node->mtime_ns = now;
-    (void)pthread_rwlock_unlock(&node->lock);
 }
 
 /* A name that was there is gone from this directory; the prepared whiteout is used up or freed. */
-static void hide_name(struct node *directory, const char *name, struct dentry *whiteout)
+static void hide_name(struct node *directory, struct dentry *whiteout)
 {
-    if (directory_in_lower(directory->directory, name)) {
-        directory_set(directory->directory, whiteout, NULL, false);
-    } else {
-        directory_forget(directory->directory, name);
-        free(whiteout);
-    }
+    directory_hide(directory->directory, whiteout);
     directory->directory->live--;
     directory->changed = true;
     touch(directory, true);
@@ -70,9 +64,9 @@ static void hide_name(struct node *directory, const char *name, struct dentry *w
 static void show_name(struct node *directory, struct dentry *dentry, struct node *node)
 {
     const struct dentry *old = directory_find(directory->directory, dentry->name);
-    bool was_there =
-        old ? old->node != NULL : directory_in_lower(directory->directory, dentry->name);
-    directory_set(directory->directory, dentry, node, true);
+    bool was_there = old ? old->node != NULL
+                         : directory_lower_entry(directory->directory, dentry->name) != LOWER_NONE;
+    directory_set_made(directory->directory, dentry, node);
     directory->directory->live += !was_there;
     directory->changed = true;
     touch(directory, true);
@@ -259,7 +253,7 @@ static int remove_held(struct node *directory, const char *name, bool want_direc
         free(whiteout);
         return r;
     }
-    hide_name(directory, name, whiteout);
+    hide_name(directory, whiteout);
     if (want_directory)
         count_subdirectory(directory, -1);
     lose_link(node);
@@ -368,7 +362,7 @@ static void apply_rename(const struct renaming *renaming, struct dentry *from_de
         move_directory(other, renaming->to, renaming->from);
         touch(other, false);
     } else {
-        hide_name(renaming->from, renaming->from_name, from_dentry);
+        hide_name(renaming->from, from_dentry);
     }
     move_directory(node, renaming->from, renaming->to);
     touch(node, false);

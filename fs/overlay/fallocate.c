@@ -121,12 +121,8 @@ int file_allocate(struct node *node, int mode, uint64_t offset, uint64_t length)
         return -EINVAL;
     if (offset > FILE_SIZE_LIMIT_BYTES || length > FILE_SIZE_LIMIT_BYTES - offset)
         return -EFBIG;
-    struct session *session = node->session;
-    (void)pthread_rwlock_rdlock(&session->changes);
-    (void)pthread_rwlock_wrlock(&node->lock);
+    node_begin_change(node);
     int r = allocate_held(node, mode, offset, offset + length);
-    (void)pthread_rwlock_unlock(&node->lock);
-    (void)pthread_rwlock_unlock(&session->changes);
-    session_after_change(session);
+    node_end_change(node);
     return r;
 }

@@ -7,7 +7,7 @@
 
 ssize_t file_read(struct node *node, void *buffer, size_t size, uint64_t offset)
 {
-    (void)pthread_rwlock_rdlock(&node->lock);
+    AUTO_RWUNLOCK pthread_rwlock_t *held = rwlock_hold_read(&node->lock);
     size_t there = 0;
     if (offset < node->size_bytes)
         there = (size_t)min_u64(size, node->size_bytes - offset);
@@ -15,7 +15,6 @@ ssize_t file_read(struct node *node, void *buffer, size_t size, uint64_t offset)
     if (node->lower_fd >= 0 && there > 0)
         prefetch_note(lower_file_prefetch(node->session->lower, node->entry), block_of(offset),
                       block_of(block_round_up(offset + there)) - block_of(offset));
-    (void)pthread_rwlock_unlock(&node->lock);
     return r < 0 ? r : (ssize_t)there;
 }
 
@@ -25,15 +24,11 @@ int file_write(struct node *node, const void *buffer, size_t size, uint64_t offs
         return 0;
     if (offset > FILE_SIZE_LIMIT_BYTES || size > FILE_SIZE_LIMIT_BYTES - offset)
         return -EFBIG;
-    struct session *session = node->session;
-    (void)pthread_rwlock_rdlock(&session->changes);
-    (void)pthread_rwlock_wrlock(&node->lock);
+    node_begin_change(node);
     int r = file_store_range(node, buffer, offset, offset + size, offset + size);
-    if (r == -ENOSPC && blocks_make_room(session->blocks))
+    if (r == -ENOSPC && blocks_make_room(node->session->blocks))
         r = file_store_range(node, buffer, offset, offset + size, offset + size);
-    (void)pthread_rwlock_unlock(&node->lock);
-    (void)pthread_rwlock_unlock(&session->changes);
-    session_after_change(session);
+    node_end_change(node);
     return r;
 }
 
@@ -65,28 +60,25 @@ int file_open(struct node *node)
 
 int file_open_warm(struct node *node, file_warmer *warm, void *context)
 {
-    (void)pthread_rwlock_wrlock(&node->lock);
-    int r = 0;
-    if (node->opens == 0 && node->entry != LOWER_NONE && node->lower_limit_bytes > 0)
-        r = lower_file_acquire(node->session->lower, node->entry, &node->lower_fd);
-    if (r == 0 && warm && node->lower_fd >= 0 && !node->opened && !node->changed)
-        warm_up(node, warm, context);
-    if (r == 0) {
-        session_touch(node->session);
-        node->opened = true;
-        node->opens++;
-        atomic_fetch_add(&node->session->open_files, 1);
-    } else {
-        node->lower_fd = -1;
+    AUTO_RWUNLOCK pthread_rwlock_t *held = rwlock_hold_write(&node->lock);
+    if (node->opens == 0 && node->entry != LOWER_NONE && node->lower_limit_bytes > 0) {
+        int r = lower_file_acquire(node->session->lower, node->entry, &node->lower_fd);
+        if (r < 0)
+            return r;
     }
-    (void)pthread_rwlock_unlock(&node->lock);
-    return r;
+    if (warm && node->lower_fd >= 0 && !node->opened && !node->changed)
+        warm_up(node, warm, context);
+    session_touch(node->session);
+    node->opened = true;
+    node->opens++;
+    atomic_fetch_add(&node->session->open_files, 1);
+    return 0;
 }
 
 void file_close(struct node *node)
 {
-    (void)pthread_rwlock_rdlock(&node->session->changes);
-    (void)pthread_rwlock_wrlock(&node->lock);
+    AUTO_RWUNLOCK pthread_rwlock_t *changes = rwlock_hold_read(&node->session->changes);
+    AUTO_RWUNLOCK pthread_rwlock_t *lock = rwlock_hold_write(&node->lock);
     session_touch(node->session);
     node->opens--;
     if (node->opens == 0)
@@ -97,6 +89,4 @@ void file_close(struct node *node)
         lower_file_release(node->session->lower, node->entry);
         node->lower_fd = -1;
     }
-    (void)pthread_rwlock_unlock(&node->lock);
-    (void)pthread_rwlock_unlock(&node->session->changes);
 }

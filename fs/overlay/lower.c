@@ -7,6 +7,7 @@
 
 #include "fs/base/lock.h"
 #include "fs/base/log.h"
+#include "fs/base/search.h"
 #include "fs/store/catalog.h"
 #include "fs/store/lock_names.h"
 
@@ -59,23 +60,27 @@ static int compare_children(const void *a, const void *b, void *context)
     return strcmp(left->name, right->name);
 }
 
+struct path_search {
+    const struct manifest_entry *entries;
+    const char *path;
+    size_t length;
+};
+
+static bool path_is_before(size_t index, const void *context)
+{
+    const struct path_search *search = context;
+    return strncmp(search->entries[index].path, search->path, search->length) < 0;
+}
+
 /* The entry of the path's first `length` bytes; entries are sorted by path as bytes. */
 static uint32_t find_path(const struct manifest *manifest, const char *path, size_t length)
 {
-    size_t low = 0;
-    size_t high = manifest->entry_count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        const char *other = manifest->entries[middle].path;
-        int order = strncmp(path, other, length);
-        if (order == 0 && other[length] == '\0')
-            return (uint32_t)middle;
-        if (order <= 0)
-            high = middle;
-        else
-            low = middle + 1;
-    }
-    return LOWER_NONE;
+    struct path_search search = {.entries = manifest->entries, .path = path, .length = length};
+    size_t at = lower_bound(0, manifest->entry_count, path_is_before, &search);
+    if (at == manifest->entry_count || strncmp(manifest->entries[at].path, path, length) != 0 ||
+        manifest->entries[at].path[length] != '\0')
+        return LOWER_NONE;
+    return (uint32_t)at;
 }
 
 static int find_parents(struct lower *lower)
@@ -341,23 +346,27 @@ uint32_t lower_parent(const struct lower *lower, uint32_t entry)
     return node_of(lower, entry)->parent;
 }
 
+struct name_search {
+    const struct lower *lower;
+    const char *name;
+};
+
+static bool name_is_before(size_t index, const void *context)
+{
+    const struct name_search *search = context;
+    const struct lower *lower = search->lower;
+    return strcmp(lower->nodes[lower->children[index]].name, search->name) < 0;
+}
+
 uint32_t lower_lookup(const struct lower *lower, uint32_t directory, const char *name)
 {
     const struct lower_node *parent = node_of(lower, directory);
-    uint32_t low = parent->first_child;
-    uint32_t high = low + parent->child_count;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        uint32_t entry = lower->children[middle];
-        int order = strcmp(name, lower->nodes[entry].name);
-        if (order == 0)
-            return entry;
-        if (order < 0)
-            high = middle;
-        else
-            low = middle + 1;
-    }
-    return LOWER_NONE;
+    size_t end = (size_t)parent->first_child + parent->child_count;
+    struct name_search search = {.lower = lower, .name = name};
+    size_t at = lower_bound(parent->first_child, end, name_is_before, &search);
+    if (at == end || strcmp(lower->nodes[lower->children[at]].name, name) != 0)
+        return LOWER_NONE;
+    return lower->children[at];
 }
 
 uint32_t lower_child(const struct lower *lower, uint32_t directory, uint32_t position)

@@ -82,9 +82,7 @@ int node_child(struct node *directory, const char *name, struct node **ret_node)
         *ret_node = known->node;
         return known->node ? 0 : -ENOENT;
     }
-    uint32_t entry = names->entry == LOWER_NONE
-                         ? LOWER_NONE
-                         : lower_lookup(directory->session->lower, names->entry, name);
+    uint32_t entry = directory_lower_entry(names, name);
     if (entry == LOWER_NONE)
         return -ENOENT;
     struct dentry *dentry;
@@ -101,7 +99,7 @@ int node_child(struct node *directory, const char *name, struct node **ret_node)
     node_set_nlink(node, node_is_directory(node)
                              ? 2 + lower_directory_count(directory->session->lower, entry)
                              : 1);
-    directory_set(names, dentry, node, false);
+    directory_set_lower(names, dentry, node);
     *ret_node = node;
     return 0;
 }
@@ -113,10 +111,9 @@ bool node_is_directory(const struct node *node)
 
 void node_set_nlink(struct node *node, uint32_t nlink)
 {
-    (void)pthread_rwlock_wrlock(&node->lock);
+    AUTO_RWUNLOCK pthread_rwlock_t *held = rwlock_hold_write(&node->lock);
     node->nlink = nlink;
     node->logged = nlink > 0;
-    (void)pthread_rwlock_unlock(&node->lock);
 }
 
 void node_free(struct node *node)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "fs/base/cleanup.h"
+#include "fs/base/search.h"
 
 enum {
     PROMISE_FIRST = 8, /* sessions */
@@ -56,19 +57,22 @@ static void drop_old(struct prefetch *prefetch)
     prefetch->count = kept;
 }
 
+struct search {
+    const struct expected_block *blocks;
+    fileblock_t block;
+};
+
+static bool is_before(size_t index, const void *context)
+{
+    const struct search *search = context;
+    return search->blocks[index].block < search->block;
+}
+
 /* Where the block is, or where it belongs. */
 static uint32_t place_of(const struct prefetch *prefetch, fileblock_t block)
 {
-    uint32_t low = 0;
-    uint32_t high = prefetch->count;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        if (prefetch->blocks[middle].block < block)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
+    struct search search = {.blocks = prefetch->blocks, .block = block};
+    return (uint32_t)lower_bound(0, prefetch->count, is_before, &search);
 }
 
 static void note_one(struct prefetch *prefetch, fileblock_t block)

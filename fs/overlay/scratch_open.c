@@ -8,6 +8,7 @@
 #include "fs/base/dir.h"
 #include "fs/base/io.h"
 #include "fs/base/log.h"
+#include "fs/base/text.h"
 #include "fs/overlay/roster.h"
 #include "fs/overlay/scratch.h"
 #include "fs/overlay/scratch_internal.h"
@@ -29,10 +30,9 @@ static int open_named_place(struct scratch *scratch, const char *place)
     AUTO_FREE char *real = realpath(place, NULL);
     if (!real)
         return log_errno(errno, "cannot use %s for scratch", place);
-    if (asprintf(&scratch->path, "%s/mintfs-%u", real, (unsigned)geteuid()) < 0) {
-        scratch->path = NULL;
+    scratch->path = text_format("%s/mintfs-%u", real, (unsigned)geteuid());
+    if (!scratch->path)
         return -ENOMEM;
-    }
     AUTO_FD int parent = io_openat(AT_FDCWD, real, O_RDONLY | O_DIRECTORY, 0);
     if (parent < 0)
         return log_errno(parent, "cannot use %s for scratch", place);
@@ -44,10 +44,9 @@ static int open_named_place(struct scratch *scratch, const char *place)
 
 static int open_store_place(struct scratch *scratch)
 {
-    if (asprintf(&scratch->path, "%s/v1/sessions", scratch->store->path) < 0) {
-        scratch->path = NULL;
+    scratch->path = text_format("%s/v1/sessions", scratch->store->path);
+    if (!scratch->path)
         return -ENOMEM;
-    }
     scratch->dirfd = io_openat(scratch->store->sessions_fd, ".", O_RDONLY | O_DIRECTORY, 0);
     return scratch->dirfd < 0 ? log_errno(scratch->dirfd, "cannot open %s", scratch->path) : 0;
 }

@@ -8,6 +8,8 @@
 #include "fs/base/dir.h"
 #include "fs/base/io.h"
 #include "fs/base/log.h"
+#include "fs/base/text.h"
+#include "fs/base/vector.h"
 #include "fs/overlay/changelog_replay.h"
 #include "fs/overlay/compact.h"
 #include "fs/overlay/roster.h"
@@ -66,11 +68,9 @@ static int drop_log(struct scratch *scratch, const char *name, const char *reaso
  */
 static int put_log_aside(struct scratch *scratch, const char *name)
 {
-    AUTO_FREE char *aside = NULL;
-    if (asprintf(&aside, "%s.damaged", name) < 0) {
-        aside = NULL;
+    AUTO_FREE char *aside = text_format("%s.damaged", name);
+    if (!aside)
         return -ENOMEM;
-    }
     log_warning(
         "%s/logs/%s is damaged, or an older copy of itself: its session is lost; the log is "
         "kept as %s, but not the bytes of its files",
@@ -254,10 +254,11 @@ static int recover_one(struct scratch *scratch, const char *name)
     return r;
 }
 
+struct log_name {
+    char text[LOG_NAME_LENGTH + 1];
+};
 struct log_list {
-    char (*names)[LOG_NAME_LENGTH + 1];
-    size_t count;
-    size_t room;
+    VECTOR(struct log_name) names;
 };
 
 /* Whatever a killed daemon was about to write is removed; the rest is for recovery. */
@@ -269,16 +270,9 @@ static int collect_log(int dirfd, const char *name, unsigned char type UNUSED, v
         return io_unlinkat(dirfd, name, 0);
     if (!changelog_name_is_valid(name))
         return 0;
-    if (list->count == list->room) {
-        size_t room = list->room ? list->room * 2 : 64;
-        void *grown = realloc(list->names, room * sizeof(*list->names));
-        if (!grown)
-            return -ENOMEM;
-        list->names = grown;
-        list->room = room;
-    }
-    memcpy(list->names[list->count++], name, LOG_NAME_LENGTH + 1);
-    return 0;
+    struct log_name found;
+    memcpy(found.text, name, sizeof(found.text));
+    return vector_push(&list->names, found);
 }
 
 static int compare_names(const void *a, const void *b)
@@ -326,25 +320,25 @@ int scratch_recover_all(struct scratch *scratch)
     if (r < 0)
         log_errno(r, "cannot look into %s/logs", scratch->path);
     /* By serial, which is also the order in which the table lists them. */
-    if (list.count)
-        qsort(list.names, list.count, sizeof(*list.names), compare_names);
+    if (list.names.count)
+        qsort(list.names.items, list.names.count, sizeof(struct log_name), compare_names);
     size_t kept = 0;
-    for (size_t i = 0; r == 0 && i < list.count; i++) {
-        r = recover_one(scratch, list.names[i]);
+    for (size_t i = 0; r == 0 && i < list.names.count; i++) {
+        r = recover_one(scratch, list.names.items[i].text);
         if (r <= 0)
             continue;
-        memmove(list.names[kept++], list.names[i], sizeof(*list.names));
+        list.names.items[kept++] = list.names.items[i];
         scratch->has_kept_logs = true;
         r = 0;
     }
     /* When all others have theirs. */
     for (size_t i = 0; r == 0 && i < kept; i++) {
-        struct recovery recovery = recovery_of(scratch, list.names[i]);
+        struct recovery recovery = recovery_of(scratch, list.names.items[i].text);
         r = session_keep_blocks(&recovery);
         if (r < 0)
-            log_errno(r, "cannot read %s/logs/%s", scratch->path, list.names[i]);
+            log_errno(r, "cannot read %s/logs/%s", scratch->path, list.names.items[i].text);
     }
-    free(list.names);
+    vector_fini(&list.names);
     if (r == 0)
         r = report_cut_logs(scratch);
     if (r == 0)

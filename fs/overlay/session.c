@@ -118,35 +118,27 @@ void session_get_lease(struct session *session, struct session_lease *ret_lease)
 
 int session_set_lease(struct session *session, const struct session_lease *lease)
 {
-    (void)pthread_rwlock_rdlock(&session->changes);
-    (void)pthread_mutex_lock(&session->names);
+    AUTO_RWUNLOCK pthread_rwlock_t *changes = rwlock_hold_read(&session->changes);
+    AUTO_UNLOCK pthread_mutex_t *names = mutex_hold(&session->names);
     struct identity_record record = {.replaced = session->replaced, .lease = *lease};
     memcpy(record.id, session->id, sizeof(record.id));
-    int r = change_identity(session, &record);
-    (void)pthread_mutex_unlock(&session->names);
-    (void)pthread_rwlock_unlock(&session->changes);
-    return r;
+    return change_identity(session, &record);
 }
 
 int session_take_id(struct session *session, const char *id, uint64_t replaced,
                     const struct session_lease *lease)
 {
-    (void)pthread_rwlock_rdlock(&session->changes);
-    (void)pthread_mutex_lock(&session->names);
+    AUTO_RWUNLOCK pthread_rwlock_t *changes = rwlock_hold_read(&session->changes);
+    AUTO_UNLOCK pthread_mutex_t *names = mutex_hold(&session->names);
     struct identity_record record = {.replaced = (uint32_t)replaced, .lease = *lease};
     (void)snprintf(record.id, sizeof(record.id), "%s", id);
-    int r = change_identity(session, &record);
-    (void)pthread_mutex_unlock(&session->names);
-    (void)pthread_rwlock_unlock(&session->changes);
-    return r;
+    return change_identity(session, &record);
 }
 
 static bool is_open(struct node *node)
 {
-    (void)pthread_rwlock_rdlock(&node->lock);
-    bool open = node->opens > 0;
-    (void)pthread_rwlock_unlock(&node->lock);
-    return open;
+    AUTO_RWUNLOCK pthread_rwlock_t *held = rwlock_hold_read(&node->lock);
+    return node->opens > 0;
 }
 
 /* Of what the kernel knows it forgets by itself whatever nobody uses: not open files, and not

@@ -40,11 +40,10 @@ int session_begin_log(struct session *session, int dirfd, const char *name, cons
 int session_retire(struct session *session)
 {
     /* Not while a compaction is about to put a new log in the old one's place. */
-    (void)pthread_rwlock_wrlock(&session->changes);
+    AUTO_RWUNLOCK pthread_rwlock_t *held = rwlock_hold_write(&session->changes);
     int r = changelog_unlink(session->log);
     if (r == 0)
         atomic_store(&session->discarded, true);
-    (void)pthread_rwlock_unlock(&session->changes);
     return r;
 }
 

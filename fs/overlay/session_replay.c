@@ -271,7 +271,7 @@ static int replay_link(uint32_t parent_number, const char *name, uint32_t number
     r = directory_prepare(parent->directory, name, &dentry);
     if (r < 0)
         return r;
-    directory_set(parent->directory, dentry, node, true);
+    directory_set_made(parent->directory, dentry, node);
     node_note_name(node, name);
     parent->changed = node->changed = node->named = true;
     return 0;
@@ -292,12 +292,7 @@ static int replay_unlink(uint32_t parent_number, const char *name, void *context
     r = directory_prepare(parent->directory, name, &whiteout);
     if (r < 0)
         return r;
-    if (directory_in_lower(parent->directory, name)) {
-        directory_set(parent->directory, whiteout, NULL, false);
-    } else {
-        directory_forget(parent->directory, name);
-        free(whiteout);
-    }
+    directory_hide(parent->directory, whiteout);
     parent->changed = node->changed = true;
     return 0;
 }
@@ -314,9 +309,7 @@ static void count_names(struct node *directory)
         const struct dentry *dentry = names->by_name[i];
         if (dentry->node && !dentry->made)
             continue;
-        uint32_t entry = names->entry == LOWER_NONE
-                             ? LOWER_NONE
-                             : lower_lookup(tree, names->entry, dentry->name);
+        uint32_t entry = directory_lower_entry(names, dentry->name);
         if (entry != LOWER_NONE) {
             live--;
             subdirectories -= lower_entry(tree, entry)->type == ENTRY_DIRECTORY;
