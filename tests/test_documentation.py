@@ -76,6 +76,15 @@ def test_functions_of_the_tour_exist():
         assert re.search(rf"\b{function}\(", text), function
 
 
+def test_modules_of_the_tour_are_in_their_layer():
+    tour = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    paragraphs = re.findall(r"^\*\*`(fs/\w+|tools)`\*\* (.*?)\n\n", tour, re.DOTALL | re.MULTILINE)
+    assert len(paragraphs) == 6
+    for layer, text in paragraphs:
+        for module in re.findall(r"`(\w+\.[ch])`", text):
+            assert (ROOT / layer / module).exists(), f"{layer} has no {module}"
+
+
 def test_the_readme_is_short():
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 130
 
