@@ -6,6 +6,7 @@
 #include "fs/base/interrupt.h"
 #include "fs/client/ensure_template.h"
 #include "fs/store/store.h"
+#include "fs/store/store_open.h"
 #include "tools/command.h"
 #include "tools/spec_options.h"
 

@@ -15,6 +15,7 @@
 #include "fs/client/listing.h"
 #include "fs/mount/serve.h"
 #include "fs/overlay/scratch_registry.h"
+#include "fs/store/store_open.h"
 #include "tools/command.h"
 #include "tools/output.h"
 

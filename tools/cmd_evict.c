@@ -10,6 +10,7 @@
 #include "fs/client/used_keys.h"
 #include "fs/store/gc_evict.h"
 #include "fs/store/named.h"
+#include "fs/store/store_open.h"
 #include "tools/command.h"
 #include "tools/output.h"
 

@@ -12,8 +12,9 @@
 #include "fs/base/json_text.h"
 #include "fs/base/log.h"
 #include "fs/base/units.h"
-#include "fs/store/catalog.h"
+#include "fs/store/catalog_reconcile.h"
 #include "fs/store/explain.h"
+#include "fs/store/store_open.h"
 #include "fs/store/template.h"
 #include "tools/command.h"
 #include "tools/output.h"
@@ -63,7 +64,7 @@ static int run(const struct spec_request *request)
     if (r >= 0)
         r = key_compute(request->spec, &key);
     if (r == 0 && store)
-        r = catalog_reconcile(store->catalog, NULL, NULL);
+        r = catalog_reconcile(store->catalog);
     bool is_hit = r == 0 && store && template_exists(store, key.hex);
     if (r == 0 && store && !is_hit)
         r = explain(store, request->spec, &key, &explanation);

@@ -14,6 +14,7 @@
 #include "fs/client/listing.h"
 #include "fs/store/foreign.h"
 #include "fs/store/store.h"
+#include "fs/store/store_open.h"
 #include "tools/columns.h"
 #include "tools/command.h"
 #include "tools/output.h"

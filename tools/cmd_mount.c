@@ -10,6 +10,7 @@
 #include "fs/base/units.h"
 #include "fs/client/daemon_run.h"
 #include "fs/mount/limits.h"
+#include "fs/store/store_open.h"
 #include "tools/command.h"
 
 static const struct option options[] = {

@@ -11,6 +11,7 @@
 #include "fs/store/catalog.h"
 #include "fs/store/named.h"
 #include "fs/store/names.h"
+#include "fs/store/store_open.h"
 #include "fs/store/template.h"
 #include "tools/columns.h"
 #include "tools/command.h"

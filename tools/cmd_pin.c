@@ -4,28 +4,31 @@
 #include <getopt.h>
 
 #include "fs/base/log.h"
-#include "fs/store/catalog.h"
+#include "fs/store/catalog_pin.h"
+#include "fs/store/catalog_reconcile.h"
 #include "fs/store/named.h"
-#include "fs/store/pin.h"
+#include "fs/store/store_open.h"
 #include "tools/command.h"
 
-static int set_one(const struct store *store, const char *text, bool pinned)
+typedef int pin_function(struct catalog *catalog, const char *key);
+
+static int set_one(const struct store *store, const char *text, pin_function *set)
 {
     char key[SHA256_HEX_LENGTH + 1];
     int r = named_resolve(store, text, key);
     if (r < 0)
         return r;
-    r = pin_set(store, key, pinned);
+    r = set(store->catalog, key);
     if (r != -ENOENT)
         return r;
-    /* One that the catalog has not met yet. */
-    r = catalog_reconcile(store->catalog, NULL, NULL);
+    /* The catalog may have no row for it yet. */
+    r = catalog_reconcile(store->catalog);
     if (r == 0)
-        r = pin_set(store, key, pinned);
+        r = set(store->catalog, key);
     return r == -ENOENT ? log_fail(ENOENT, "template %.12s is gone, or damaged", key) : r;
 }
 
-static int set_all(int argc, char **argv, bool pinned)
+static int set_all(int argc, char **argv, pin_function *set)
 {
     static const struct option options[] = {{"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
     opterr = 0;
@@ -43,7 +46,7 @@ static int set_all(int argc, char **argv, bool pinned)
         return EXIT_MISSING;
     int first_error = r < 0 ? r : 0;
     for (int i = optind; r > 0 && i < argc; i++) {
-        int one = set_one(store, argv[i], pinned);
+        int one = set_one(store, argv[i], set);
         if (first_error == 0)
             first_error = one;
     }
@@ -52,10 +55,10 @@ static int set_all(int argc, char **argv, bool pinned)
 
 int cmd_pin(int argc, char **argv)
 {
-    return set_all(argc, argv, true);
+    return set_all(argc, argv, catalog_pin);
 }
 
 int cmd_unpin(int argc, char **argv)
 {
-    return set_all(argc, argv, false);
+    return set_all(argc, argv, catalog_unpin);
 }

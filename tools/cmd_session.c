@@ -15,6 +15,7 @@
 #include "fs/base/units.h"
 #include "fs/client/backend.h"
 #include "fs/client/session_change.h"
+#include "fs/store/store_open.h"
 #include "tools/columns.h"
 #include "tools/command.h"
 #include "tools/output.h"

@@ -15,6 +15,7 @@
 #include "fs/base/json_text.h"
 #include "fs/base/units.h"
 #include "fs/client/session_create.h"
+#include "fs/store/store_open.h"
 #include "tools/command.h"
 #include "tools/output.h"
 

@@ -17,8 +17,9 @@
 #include "fs/base/log.h"
 #include "fs/base/units.h"
 #include "fs/client/listing.h"
-#include "fs/store/catalog.h"
+#include "fs/store/manifest.h"
 #include "fs/store/named.h"
+#include "fs/store/store_open.h"
 #include "tools/command.h"
 #include "tools/output.h"
 

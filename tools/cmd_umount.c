@@ -5,6 +5,7 @@
 
 #include "fs/client/daemon_control.h"
 #include "fs/store/store.h"
+#include "fs/store/store_open.h"
 #include "tools/command.h"
 
 int cmd_umount(int argc, char **argv)

@@ -20,6 +20,7 @@
 #include "fs/store/check.h"
 #include "fs/store/named.h"
 #include "fs/store/reproduce.h"
+#include "fs/store/store_open.h"
 #include "tools/command.h"
 #include "tools/output.h"
 

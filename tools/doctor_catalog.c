@@ -1,8 +1,9 @@
 /*
  * mintfs doctor: whether the catalog can be used.
  */
-#include "fs/store/catalog.h"
+#include "fs/store/catalog_inspect.h"
 #include "fs/store/store.h"
+#include "fs/store/store_open.h"
 #include "tools/doctor.h"
 
 static const char check[] = "catalog";

@@ -14,7 +14,7 @@
 #include "fs/base/io.h"
 #include "fs/mount/fuse_probe.h"
 #include "fs/mount/limits.h"
-#include "fs/store/catalog.h"
+#include "fs/store/catalog_inspect.h"
 #include "fs/store/settings.h"
 #include "tools/doctor.h"
 

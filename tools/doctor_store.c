@@ -14,6 +14,7 @@
 #include "fs/mount/mountpoint.h"
 #include "fs/mount/serve.h"
 #include "fs/store/store.h"
+#include "fs/store/store_open.h"
 #include "tools/doctor.h"
 
 enum {

@@ -18,9 +18,10 @@
 #include "fs/mount/mountpoint.h"
 #include "fs/mount/serve.h"
 #include "fs/overlay/scratch_registry.h"
-#include "fs/store/catalog.h"
+#include "fs/store/catalog_connection.h"
 #include "fs/store/in_use.h"
 #include "fs/store/settings.h"
+#include "fs/store/store_open.h"
 
 int clean_open(struct store **ret_store)
 {

@@ -12,6 +12,7 @@
 #include "fs/client/daemon_control.h"
 #include "fs/mount/limits.h"
 #include "fs/mount/mountpoint.h"
+#include "fs/store/store_open.h"
 
 struct run {
     struct store *store;

@@ -5,7 +5,7 @@
 #include "fs/client/copies_list.h"
 #include "fs/client/offline_sessions.h"
 #include "fs/client/used_keys.h"
-#include "fs/store/catalog.h"
+#include "fs/store/catalog_reconcile.h"
 #include "fs/store/settings.h"
 
 static int read_limit(enum setting setting, const char *flag, const char *text,
@@ -64,7 +64,7 @@ void gc_policy_after_build(const struct store *store, const char *key)
     int r = gc_policy_options(&(struct gc_limits){.max_size = NULL}, &options);
     /* Templates that were restored from another machine count, too. */
     if (r == 0)
-        r = catalog_reconcile(store->catalog, NULL, NULL);
+        r = catalog_reconcile(store->catalog);
     if (r == 0)
         r = gc_is_due(store, &options);
     if (r > 0) {

@@ -9,7 +9,8 @@
 #include "fs/base/json_text.h"
 #include "fs/base/log.h"
 #include "fs/client/sessions.h"
-#include "fs/store/catalog.h"
+#include "fs/store/catalog_list.h"
+#include "fs/store/catalog_reconcile.h"
 #include "fs/store/template.h"
 
 void template_listing_fini(struct template_listing *inventory)
@@ -129,7 +130,7 @@ int template_listing_read(const struct store *store, struct template_listing *re
     struct reading reading = {.store = store, .inventory = &inventory, .by_key = json_object()};
     if (!inventory.templates || !inventory.sessions || !reading.by_key)
         return log_errno(ENOMEM, "listing");
-    int r = store ? catalog_reconcile(store->catalog, NULL, NULL) : 0;
+    int r = store ? catalog_reconcile(store->catalog) : 0;
     if (r == 0 && store)
         r = catalog_each(store->catalog, add_template, &reading);
     if (r == 0 && store)

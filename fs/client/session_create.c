@@ -16,6 +16,7 @@
 #include "fs/mount/serve.h"
 #include "fs/overlay/sessions_at_rest.h"
 #include "fs/store/catalog.h"
+#include "fs/store/catalog_stats.h"
 #include "fs/store/template.h"
 
 void created_session_fini(struct created_session *created)

@@ -15,7 +15,7 @@
 #include "fs/mount/tree.h"
 #include "fs/mount/verifier.h"
 #include "fs/overlay/scratch.h"
-#include "fs/store/catalog.h"
+#include "fs/store/catalog_stats.h"
 
 /* ---- what libfuse says ---- */
 

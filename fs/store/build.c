@@ -16,6 +16,7 @@
 #include "fs/store/build_leftovers.h"
 #include "fs/store/builder_process.h"
 #include "fs/store/catalog.h"
+#include "fs/store/catalog_stats.h"
 #include "fs/store/explain.h"
 #include "fs/store/fingerprint.h"
 #include "fs/store/key.h"
@@ -404,7 +405,7 @@ static int seal_and_publish(struct build *build)
     int64_t fingerprint;
     if (fingerprint_take(build->files_fd, build->manifest, &fingerprint) < 0)
         fingerprint = FINGERPRINT_NONE;
-    r = catalog_add(build->store->catalog, build->manifest, fingerprint, true, build->spec->name);
+    r = catalog_add_built(build->store->catalog, build->manifest, fingerprint, build->spec->name);
     return r == -EPROTONOSUPPORT ? r : 0;
 }
 

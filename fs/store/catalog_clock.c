@@ -1,23 +1,22 @@
-/*
- * The catalog's clock: what last_used_ns is set to, and what ages are counted to.
- */
+#include "fs/store/catalog_clock.h"
+
 #include <sqlite3.h>
 
 #include "fs/base/clock.h"
-#include "fs/store/catalog_db.h"
-#include "fs/store/catalog_internal.h"
+#include "fs/store/catalog_connection.h"
+#include "fs/store/sql.h"
 
 /* Catalogs of earlier versions have no table of this name. */
 static int has_table(sqlite3 *db)
 {
     AUTO_STATEMENT sqlite3_stmt *statement = NULL;
-    int r = catalog_db_prepare(
-        db, &statement, "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'clock'", "");
+    int r = sql_prepare(db, &statement,
+                        "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'clock'", "");
     if (r < 0)
         return r;
     int code = sqlite3_step(statement);
     if (code != SQLITE_ROW && code != SQLITE_DONE)
-        return catalog_db_error(sqlite3_extended_errcode(db));
+        return sql_error(sqlite3_extended_errcode(db));
     return code == SQLITE_ROW;
 }
 
@@ -28,17 +27,16 @@ static int read_clock(sqlite3 *db, struct age_clock *ret_clock)
     if (there < 0)
         return there;
     AUTO_STATEMENT sqlite3_stmt *statement = NULL;
-    int r = catalog_db_prepare(
-        db, &statement,
-        there ? "SELECT coalesce((SELECT accepted_ns FROM clock),"
-                " (SELECT max(last_used_ns) FROM templates), 0),"
-                " coalesce((SELECT doubted_ns FROM clock), 0)"
-              : "SELECT coalesce((SELECT max(last_used_ns) FROM templates), 0), 0",
-        "");
+    int r = sql_prepare(db, &statement,
+                        there ? "SELECT coalesce((SELECT accepted_ns FROM clock),"
+                                " (SELECT max(last_used_ns) FROM templates), 0),"
+                                " coalesce((SELECT doubted_ns FROM clock), 0)"
+                              : "SELECT coalesce((SELECT max(last_used_ns) FROM templates), 0), 0",
+                        "");
     if (r < 0)
         return r;
     if (sqlite3_step(statement) != SQLITE_ROW)
-        return catalog_db_error(sqlite3_extended_errcode(db));
+        return sql_error(sqlite3_extended_errcode(db));
     ret_clock->accepted_ns = sqlite3_column_int64(statement, 0);
     ret_clock->doubted_ns = sqlite3_column_int64(statement, 1);
     return 0;
@@ -51,19 +49,19 @@ int catalog_clock_tick(sqlite3 *db, struct age_reading *ret_reading)
     if (r < 0)
         return r;
     struct age_reading reading = age_read(&clock, clock_real_ns());
-    r = catalog_db_run(db,
-                       "CREATE TABLE IF NOT EXISTS clock(id INTEGER PRIMARY KEY CHECK(id = 1),"
-                       " accepted_ns INTEGER NOT NULL, doubted_ns INTEGER NOT NULL)",
-                       "");
+    r = sql_run(db,
+                "CREATE TABLE IF NOT EXISTS clock(id INTEGER PRIMARY KEY CHECK(id = 1),"
+                " accepted_ns INTEGER NOT NULL, doubted_ns INTEGER NOT NULL)",
+                "");
     if (r == 0)
-        r = catalog_db_run(db,
-                           "INSERT INTO clock VALUES(1, ?1, ?2) ON CONFLICT(id) DO UPDATE SET"
-                           " accepted_ns = ?1, doubted_ns = ?2",
-                           "ii", clock.accepted_ns, clock.doubted_ns);
+        r = sql_run(db,
+                    "INSERT INTO clock VALUES(1, ?1, ?2) ON CONFLICT(id) DO UPDATE SET"
+                    " accepted_ns = ?1, doubted_ns = ?2",
+                    "ii", clock.accepted_ns, clock.doubted_ns);
     /* What a wrong clock has entered would otherwise stay new for ever. */
     if (r == 0 && !reading.is_in_doubt)
-        r = catalog_db_run(db, "UPDATE templates SET last_used_ns = ?1 WHERE last_used_ns > ?2",
-                           "ii", reading.now_ns, reading.now_ns + AGE_JUMP_NS);
+        r = sql_run(db, "UPDATE templates SET last_used_ns = ?1 WHERE last_used_ns > ?2", "ii",
+                    reading.now_ns, reading.now_ns + AGE_JUMP_NS);
     if (r == 0)
         *ret_reading = reading;
     return r;
@@ -85,10 +83,10 @@ int catalog_age_now(struct catalog *catalog, struct age_reading *ret_reading)
 
 static int note(sqlite3 *db, void *reading)
 {
-    int r = catalog_begin(db, false);
+    int r = sql_begin_fast(db);
     if (r == 0)
         r = catalog_clock_tick(db, reading);
-    return r == 0 ? catalog_commit(db) : r;
+    return r == 0 ? sql_commit(db) : r;
 }
 
 int catalog_note_time(struct catalog *catalog)

@@ -15,22 +15,20 @@
 #include "fs/store/catalog_db.h"
 
 #include <fcntl.h>
-#include <stdarg.h>
 #include <string.h>
 
 #include "fs/base/clock.h"
 #include "fs/base/io.h"
 #include "fs/base/lock.h"
 #include "fs/base/log.h"
-#include "fs/store/catalog.h"
+#include "fs/store/catalog_file.h"
+#include "fs/store/catalog_place.h"
 #include "fs/store/fingerprint.h"
 #include "fs/store/lock_names.h"
 #include "fs/store/names.h"
 #include "fs/store/pin.h"
-#include "fs/store/sqlite_path.h"
+#include "fs/store/sql.h"
 #include "fs/store/template_dir.h"
-
-enum { APPLICATION_ID = 0x6d696e74, SCHEMA_VERSION = 1 };
 
 static const char new_file[] = CATALOG_FILE ".new";
 static const char schema[] =
@@ -55,218 +53,6 @@ static const char schema[] =
     "  built_bytes INTEGER NOT NULL DEFAULT 0, evicted INTEGER NOT NULL DEFAULT 0,"
     "  evicted_bytes INTEGER NOT NULL DEFAULT 0, sessions INTEGER NOT NULL DEFAULT 0,"
     "  requests INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;";
-
-int catalog_db_error(int code)
-{
-    switch (code & 0xff) {
-    case SQLITE_OK:
-    case SQLITE_ROW:
-    case SQLITE_DONE:
-        return 0;
-    case SQLITE_BUSY:
-    case SQLITE_LOCKED:
-        return -EBUSY;
-    case SQLITE_READONLY:
-    case SQLITE_PERM:
-    case SQLITE_AUTH:
-        /* Somebody put another file under the name: for us as if it were damaged. */
-        return code == SQLITE_READONLY_DBMOVED ? -EBADMSG : -EROFS;
-    case SQLITE_FULL:
-        return -ENOSPC;
-    case SQLITE_NOMEM:
-        return -ENOMEM;
-    case SQLITE_CORRUPT:
-    case SQLITE_NOTADB:
-    case SQLITE_ERROR: /* our own fixed statements fail to compile: not our schema */
-    case SQLITE_SCHEMA:
-        return -EBADMSG;
-    case SQLITE_CANTOPEN:
-        return code == SQLITE_CANTOPEN_SYMLINK ? -EBADMSG : -EACCES;
-    default:
-        return -EIO;
-    }
-}
-
-static int prepare(sqlite3 *db, sqlite3_stmt **ret_statement, const char *sql, const char *types,
-                   va_list values)
-{
-    AUTO_STATEMENT sqlite3_stmt *statement = NULL;
-    int code = sqlite3_prepare_v2(db, sql, -1, &statement, NULL);
-    for (int i = 0; code == SQLITE_OK && types[i]; i++) {
-        if (types[i] == 's')
-            code = sqlite3_bind_text(statement, i + 1, va_arg(values, const char *), -1,
-                                     SQLITE_TRANSIENT);
-        else
-            code = sqlite3_bind_int64(statement, i + 1, va_arg(values, int64_t));
-    }
-    if (code != SQLITE_OK)
-        return catalog_db_error(code);
-    *ret_statement = steal_pointer(&statement);
-    return 0;
-}
-
-int catalog_db_prepare(sqlite3 *db, sqlite3_stmt **ret_statement, const char *sql,
-                       const char *types, ...)
-{
-    va_list values;
-    va_start(values, types);
-    int r = prepare(db, ret_statement, sql, types, values);
-    va_end(values);
-    return r;
-}
-
-int catalog_db_run(sqlite3 *db, const char *sql, const char *types, ...)
-{
-    AUTO_STATEMENT sqlite3_stmt *statement = NULL;
-    va_list values;
-    va_start(values, types);
-    int r = prepare(db, &statement, sql, types, values);
-    va_end(values);
-    int code = SQLITE_ROW;
-    while (r == 0 && code == SQLITE_ROW) {
-        code = sqlite3_step(statement);
-        if (code != SQLITE_ROW && code != SQLITE_DONE)
-            r = catalog_db_error(sqlite3_extended_errcode(db));
-    }
-    return r;
-}
-
-static int read_number(sqlite3 *db, const char *sql, int64_t *ret_number)
-{
-    AUTO_STATEMENT sqlite3_stmt *statement = NULL;
-    int r = catalog_db_prepare(db, &statement, sql, "");
-    if (r < 0)
-        return r;
-    int code = sqlite3_step(statement);
-    if (code != SQLITE_ROW)
-        return code == SQLITE_DONE ? -EBADMSG : catalog_db_error(sqlite3_extended_errcode(db));
-    *ret_number = sqlite3_column_int64(statement, 0);
-    return 0;
-}
-
-/* -EBADMSG: not a catalog; -EPROTONOSUPPORT: of a later version, which `ret_version` is. Not logged. */
-static int check_identity(sqlite3 *db, int64_t *ret_version)
-{
-    int64_t id = 0;
-    *ret_version = 0;
-    int r = read_number(db, "PRAGMA application_id", &id);
-    if (r == 0)
-        r = read_number(db, "PRAGMA user_version", ret_version);
-    if (r < 0)
-        return r;
-    if (id != APPLICATION_ID || *ret_version < 1)
-        return -EBADMSG;
-    return *ret_version > SCHEMA_VERSION ? -EPROTONOSUPPORT : 0;
-}
-
-/* SQLite has one code for all files that it cannot open. */
-static int reason_of(sqlite3 *db, int r)
-{
-    int cause = db ? sqlite3_system_errno(db) : 0;
-    return r == -EACCES && (cause == EMFILE || cause == ENFILE) ? -cause : r;
-}
-
-/* What is wrong with a catalog that cannot be used, and the way out; NULL: no memory. */
-static char *describe_failure(const struct store *store, int error, int64_t version)
-{
-    char *text = NULL;
-    struct stat status;
-    int n;
-    if (error == -EPROTONOSUPPORT)
-        n = asprintf(&text,
-                     "catalog %s/v1/%s: made by a later mintfs (version %lld, this one reads %d); "
-                     "update mintfs, or use another store",
-                     store->path, CATALOG_FILE, (long long)version, SCHEMA_VERSION);
-    else if (error == -EMFILE)
-        n = asprintf(&text,
-                     "catalog %s/v1/%s: %s (ulimit -n); run mintfs where that limit is higher, as "
-                     "with: ulimit -n 1024",
-                     store->path, CATALOG_FILE, strerror(EMFILE));
-    else if (error == -EACCES &&
-             fstatat(store->v1_fd, CATALOG_FILE, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-             status.st_uid != geteuid())
-        n = asprintf(&text,
-                     "catalog %s/v1/%s belongs to user %u, and you (%u) may not read it; take over "
-                     "the store with: sudo chown -R %u:%u '%s'",
-                     store->path, CATALOG_FILE, status.st_uid, geteuid(), geteuid(), getegid(),
-                     store->path);
-    else if (error == -EIO || error == -EACCES)
-        n = asprintf(&text,
-                     "catalog %s/v1/%s: %s; it is rebuilt from the manifests after: mv '%s/v1/%s' "
-                     "'%s/v1/%s.aside'",
-                     store->path, CATALOG_FILE, strerror(-error), store->path, CATALOG_FILE,
-                     store->path, CATALOG_FILE);
-    else
-        n = asprintf(&text, "catalog %s/v1/%s: %s", store->path, CATALOG_FILE, strerror(-error));
-    return n < 0 ? NULL : text;
-}
-
-static int log_failure(const struct store *store, int error, int64_t version)
-{
-    AUTO_FREE char *text = describe_failure(store, error, version);
-    return text ? log_fail(error, "%s", text) : log_errno(error, "catalog");
-}
-
-/* A catalog is input like any other: what its schema might carry does not run. */
-static int harden(sqlite3 *db)
-{
-    int code = sqlite3_extended_result_codes(db, 1);
-    if (code == SQLITE_OK)
-        code = sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
-    if (code == SQLITE_OK)
-        code = sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL);
-    if (code == SQLITE_OK)
-        code = sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_VIEW, 0, NULL);
-    if (code == SQLITE_OK)
-        code = sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
-    return catalog_db_error(code);
-}
-
-static int open_file(const struct store *store, const char *name, int flags, sqlite3 **ret_db)
-{
-    AUTO_FREE char *v1_path = NULL;
-    if (asprintf(&v1_path, "%s/v1", store->path) < 0) {
-        v1_path = NULL;
-        return -ENOMEM;
-    }
-    AUTO_SQLITE_PATH struct sqlite_path path = SQLITE_PATH_INIT;
-    int r = sqlite_path_find(store->v1_fd, v1_path, name, &path);
-    if (r < 0)
-        return r;
-    AUTO_DB sqlite3 *db = NULL;
-    int code = sqlite3_open_v2(path.text, &db, flags | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_EXRESCODE,
-                               sqlite_path_vfs());
-    r = code == SQLITE_OK ? harden(db) : reason_of(db, catalog_db_error(code));
-    if (r == 0)
-        *ret_db = steal_pointer(&db);
-    return r;
-}
-
-/* -ENOENT: no file; others as check_identity(). Not logged. */
-static int open_existing(const struct store *store, struct catalog_wait *wait, sqlite3 **ret_db,
-                         struct stat *ret_status, int64_t *ret_version)
-{
-    for (;;) {
-        struct stat before;
-        struct stat after;
-        *ret_status = (struct stat){0};
-        if (fstatat(store->v1_fd, CATALOG_FILE, &before, AT_SYMLINK_NOFOLLOW) < 0)
-            return -errno;
-        *ret_status = before;
-        AUTO_DB sqlite3 *db = NULL;
-        int r = open_file(store, CATALOG_FILE, SQLITE_OPEN_READWRITE, &db);
-        if (r == 0)
-            r = catalog_wait_install(wait, db);
-        if (r == 0)
-            r = reason_of(db, check_identity(db, ret_version));
-        if (fstatat(store->v1_fd, CATALOG_FILE, &after, AT_SYMLINK_NOFOLLOW) < 0 ||
-            before.st_ino != after.st_ino || before.st_dev != after.st_dev)
-            continue;
-        if (r == 0)
-            *ret_db = steal_pointer(&db);
-        return r;
-    }
-}
 
 /* The builder's words, for people: cut where they get long. */
 static char *words_of_builder(const struct manifest *manifest)
@@ -315,7 +101,7 @@ int catalog_db_enter(sqlite3 *db, const struct store *store, const struct manife
     int64_t files = 0;
     for (size_t i = 0; i < manifest->entry_count; i++)
         files += manifest->entries[i].type == ENTRY_FILE;
-    int r = catalog_db_run(
+    int r = sql_run(
         db,
         "INSERT INTO templates(key, file, size_bytes, file_count, created_ns, build_time_ns,"
         " last_used_ns, verified, pinned, label, made_by)"
@@ -329,12 +115,25 @@ int catalog_db_enter(sqlite3 *db, const struct store *store, const struct manife
         manifest->name && name_is_valid(manifest->name) ? manifest->name : "", made_by,
         came_ns(store, manifest));
     if (r == 0 && manifest->name && name_is_valid(manifest->name))
-        r = catalog_db_run(db,
-                           "INSERT INTO names(name, key, since_ns) VALUES(?1, ?2, ?3)"
-                           " ON CONFLICT(name) DO UPDATE SET key = ?2, since_ns = ?3"
-                           " WHERE since_ns < ?3",
-                           "ssi", manifest->name, manifest->key, since_ns);
+        r = sql_run(db,
+                    "INSERT INTO names(name, key, since_ns) VALUES(?1, ?2, ?3)"
+                    " ON CONFLICT(name) DO UPDATE SET key = ?2, since_ns = ?3"
+                    " WHERE since_ns < ?3",
+                    "ssi", manifest->name, manifest->key, since_ns);
     return r;
+}
+
+int catalog_row_fingerprint(sqlite3 *db, const char *key, int64_t *ret_fingerprint)
+{
+    AUTO_STATEMENT sqlite3_stmt *statement = NULL;
+    int r = sql_prepare(db, &statement, "SELECT verified FROM templates WHERE key = ?1", "s", key);
+    if (r < 0)
+        return r;
+    int code = sqlite3_step(statement);
+    if (code != SQLITE_ROW && code != SQLITE_DONE)
+        return sql_error(sqlite3_extended_errcode(db));
+    *ret_fingerprint = code == SQLITE_ROW ? sqlite3_column_int64(statement, 0) : FINGERPRINT_NONE;
+    return 0;
 }
 
 struct rebuild {
@@ -358,21 +157,22 @@ static int enter_template(const char *key, const char *same UNUSED, void *contex
 /* Makes an empty database a catalog, whole, from the manifests. */
 static int fill(struct rebuild *rebuild, sqlite3 *db)
 {
-    int r = catalog_db_error(sqlite3_exec(db, "BEGIN", NULL, NULL, NULL));
+    int r = sql_error(sqlite3_exec(db, "BEGIN", NULL, NULL, NULL));
     if (r == 0)
-        r = catalog_db_error(sqlite3_exec(db, schema, NULL, NULL, NULL));
+        r = sql_error(sqlite3_exec(db, schema, NULL, NULL, NULL));
     rebuild->db = db;
     if (r == 0)
         r = template_each_key(rebuild->store, enter_template, rebuild);
     if (r == 0)
-        r = catalog_db_error(sqlite3_exec(db, "COMMIT", NULL, NULL, NULL));
+        r = sql_error(sqlite3_exec(db, "COMMIT", NULL, NULL, NULL));
     return r;
 }
 
 static int fill_new(struct rebuild *rebuild)
 {
     AUTO_DB sqlite3 *db = NULL;
-    int r = open_file(rebuild->store, new_file, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, &db);
+    int r = catalog_file_open(rebuild->store, new_file, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE,
+                              &db);
     return r == 0 ? fill(rebuild, db) : r;
 }
 
@@ -381,10 +181,10 @@ static int open_in_memory(const struct store *store, sqlite3 **ret_db)
 {
     AUTO_DB sqlite3 *db = NULL;
     struct rebuild rebuild = {.store = store};
-    int r = catalog_db_error(
+    int r = sql_error(
         sqlite3_open_v2(":memory:", &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_EXRESCODE, NULL));
     if (r == 0)
-        r = harden(db);
+        r = catalog_file_harden(db);
     if (r == 0)
         r = fill(&rebuild, db);
     if (r < 0)
@@ -465,50 +265,15 @@ int catalog_db_open(const struct store *store, struct catalog_wait *wait, sqlite
         int r = catalog_place_prepare(store);
         if (r < 0)
             return r;
-        r = open_existing(store, wait, ret_db, ret_status, &version);
+        r = catalog_file_open_existing(store, wait, ret_db, ret_status, &version);
         if (r == 0 || r == -EBUSY)
             return r;
         if ((r != -ENOENT && r != -EBADMSG) || attempt == CATALOG_ATTEMPTS)
-            return log_failure(store, r, version);
+            return catalog_file_log_failure(store, r, version);
         r = catalog_db_rebuild(store, ret_status, r == -ENOENT ? "missing" : "damaged");
         if (r == -ENOSPC)
             return open_in_memory(store, ret_db);
         if (r < 0)
             return r;
     }
-}
-
-int catalog_db_check_tables(sqlite3 *db)
-{
-    int64_t rows;
-    return read_number(db,
-                       "SELECT (SELECT count(*) FROM templates) + (SELECT count(*) FROM names)"
-                       " + (SELECT count(*) FROM days)",
-                       &rows);
-}
-
-enum catalog_state catalog_inspect(const struct store *store, char **ret_text)
-{
-    struct stat status;
-    int64_t version = 0;
-    int r = catalog_place_describe(store, ret_text);
-    if (r > 0)
-        return CATALOG_REPAIRABLE;
-    if (r < 0 || fstatat(store->v1_fd, CATALOG_FILE, &status, AT_SYMLINK_NOFOLLOW) < 0)
-        return CATALOG_ABSENT;
-    AUTO_DB sqlite3 *db = NULL;
-    r = open_file(store, CATALOG_FILE, SQLITE_OPEN_READWRITE, &db);
-    if (r == 0)
-        r = reason_of(db, check_identity(db, &version));
-    if (r == 0)
-        r = catalog_db_check_tables(db);
-    if (r == 0 || r == -EBUSY)
-        return CATALOG_GOOD;
-    if (r != -EBADMSG) {
-        *ret_text = describe_failure(store, r, version);
-        return CATALOG_UNUSABLE;
-    }
-    if (asprintf(ret_text, "catalog %s/v1/%s is damaged", store->path, CATALOG_FILE) < 0)
-        *ret_text = NULL;
-    return CATALOG_REPAIRABLE;
 }

@@ -7,7 +7,8 @@
 #include <time.h>
 
 #include "fs/base/log.h"
-#include "fs/store/catalog_db.h"
+#include "fs/store/catalog_place.h"
+#include "fs/store/sql.h"
 
 static const int64_t second_ns = 1000000000;
 enum { SAY_AFTER_SECONDS = 1, GIVE_UP_SECONDS = 30, PAUSE_MAX_MS = 50 };
@@ -89,7 +90,7 @@ static int on_busy(void *context, int count)
 
 int catalog_wait_install(struct catalog_wait *wait, sqlite3 *db)
 {
-    return catalog_db_error(sqlite3_busy_handler(db, on_busy, wait));
+    return sql_error(sqlite3_busy_handler(db, on_busy, wait));
 }
 
 void catalog_wait_end(struct catalog_wait *wait)

@@ -10,6 +10,9 @@
 #include "fs/base/progress.h"
 #include "fs/store/build_leftovers.h"
 #include "fs/store/catalog.h"
+#include "fs/store/catalog_list.h"
+#include "fs/store/catalog_reconcile.h"
+#include "fs/store/catalog_stats.h"
 #include "fs/store/foreign.h"
 #include "fs/store/gc.h"
 #include "fs/store/lock_names.h"
@@ -255,7 +258,7 @@ static int check_catalog(struct check *check)
     if (r == 0)
         r = check_unknown(check);
     lock_release(&pinning);
-    return r == 0 && check->options->repair ? catalog_reconcile(catalog, NULL, NULL) : r;
+    return r == 0 && check->options->repair ? catalog_reconcile(catalog) : r;
 }
 
 /* ---- building/, and other users' templates ---- */

@@ -1,11 +1,12 @@
 #include "fs/store/explain.h"
+#include "fs/store/catalog_list.h"
+#include "fs/store/catalog_reconcile.h"
 
 #include <fcntl.h>
 #include <string.h>
 
 #include "fs/base/io.h"
 #include "fs/base/log.h"
-#include "fs/store/catalog.h"
 
 /* So many manifests are read at most: those of the templates used last. */
 enum { CANDIDATES_MAX = 50, SHORT_KEY = 12, NAMED_MAX = 2 };
@@ -186,7 +187,7 @@ int explain(const struct store *store, const struct build_spec *spec, const stru
 {
     struct search search = {.store = store, .spec = spec, .key = key};
     /* One that came from another machine counts as well. */
-    int r = catalog_reconcile(store->catalog, NULL, NULL);
+    int r = catalog_reconcile(store->catalog);
     if (r == 0)
         r = catalog_each(store->catalog, compare_with, &search);
     if (r < 0) {

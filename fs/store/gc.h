@@ -23,7 +23,7 @@
 
 #include "fs/base/cleanup.h"
 #include "fs/base/lock.h"
-#include "fs/store/catalog.h"
+#include "fs/store/catalog_list.h"
 #include "fs/store/gc_fate.h"
 #include "fs/store/store.h"
 

@@ -13,6 +13,10 @@
 #include "fs/base/log.h"
 #include "fs/base/progress.h"
 #include "fs/store/build_leftovers.h"
+#include "fs/store/catalog_evict.h"
+#include "fs/store/catalog_list.h"
+#include "fs/store/catalog_reconcile.h"
+#include "fs/store/catalog_stats.h"
 #include "fs/store/foreign.h"
 #include "fs/store/lock_names.h"
 #include "fs/store/template_dir.h"
@@ -96,7 +100,7 @@ static int note_use(int dirfd UNUSED, const char *name, unsigned char type UNUSE
 int gc_candidates_read(const struct store *store, struct candidates *all)
 {
     struct locks_look look = {.store = store, .all = all};
-    int r = catalog_reconcile(store->catalog, NULL, NULL);
+    int r = catalog_reconcile(store->catalog);
     /* On a full disk what the catalog has not met yet waits for the room that the others leave. */
     if (r == 0 || r == -ENOSPC)
         r = catalog_each(store->catalog, gc_candidates_add, all);

@@ -7,7 +7,7 @@
 
 #include "fs/base/lock.h"
 #include "fs/store/build_leftovers.h"
-#include "fs/store/catalog.h"
+#include "fs/store/catalog_list.h"
 #include "fs/store/gc_fate.h"
 #include "fs/store/store.h"
 

@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "fs/base/progress.h"
+#include "fs/store/catalog_list.h"
 #include "fs/store/gc_batch.h"
 #include "fs/store/template_dir.h"
 

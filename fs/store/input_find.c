@@ -11,6 +11,7 @@
 #include "fs/base/log.h"
 #include "fs/store/rootpath.h"
 #include "fs/store/store.h"
+#include "fs/store/store_open.h"
 
 /* Each level holds two descriptors. */
 enum { DEPTH_MAX = 200 };

@@ -1,6 +1,7 @@
 /*
- * Pins: templates that gc leaves alone. The file v1/pins/KEY is the truth, so that a pin outlives
- * a catalog that is lost; the catalog's column is what gc reads, and says the same.
+ * Pins: templates that gc does not evict. The file v1/pins/KEY is authoritative, so that a pin
+ * outlives a catalog that is lost; the catalog has a copy, which gc reads. fs/store/catalog_pin.h
+ * changes both.
  */
 #ifndef MINTFS_STORE_PIN_H
 #define MINTFS_STORE_PIN_H
@@ -11,13 +12,13 @@
 #include "fs/base/lock.h"
 #include "fs/store/store.h"
 
-/* While this is held no pin changes: file and catalog agree. Errors are logged. */
+/* While the lock is held no pin changes, so that file and catalog agree. Errors are logged. */
 MUST_CHECK int pin_lock(const struct store *store, struct lock *lock);
 
 bool pin_exists(const struct store *store, const char *key);
 
-/* Sets or takes away the pin of a template that is there; one that is refused stays as it was. Errors
- * are said, but -ENOENT: the catalog knows no such template. */
-MUST_CHECK int pin_set(const struct store *store, const char *key, bool pinned);
+/* The file alone, with the lock held. No error where it exists, or does not. Not logged. */
+MUST_CHECK int pin_create(const struct store *store, const char *key);
+MUST_CHECK int pin_remove(const struct store *store, const char *key);
 
 #endif

@@ -15,6 +15,7 @@
 #include "fs/store/lock_names.h"
 #include "fs/store/sqlite_diff.h"
 #include "fs/store/sqlite_path.h"
+#include "fs/store/store_open.h"
 #include "fs/store/template.h"
 
 enum { SHORT_KEY = 12, WORK_SIZE = SHA256_HEX_LENGTH + 16 };

@@ -8,7 +8,7 @@
 
 #include "fs/base/log.h"
 #include "fs/base/printable.h"
-#include "fs/store/catalog_db.h"
+#include "fs/store/sql.h"
 #include "fs/store/sqlite_error.h"
 #include "fs/store/sqlite_path.h"
 #include "fs/store/sqlite_structure.h"
@@ -258,7 +258,7 @@ int sqlite_diff(const char *cached, const char *fresh, const char *shown,
         code = prepare_connection(db);
     if (code != SQLITE_OK)
         return fail(&comparison, code);
-    int r = catalog_db_run(db, "ATTACH ?1 AS fresh", "s", fresh_uri);
+    int r = sql_run(db, "ATTACH ?1 AS fresh", "s", fresh_uri);
     if (r < 0)
         return fail(&comparison, sqlite3_extended_errcode(db));
     r = compare_schema(&comparison);

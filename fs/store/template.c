@@ -10,6 +10,7 @@
 #include "fs/base/log.h"
 #include "fs/base/strlist.h"
 #include "fs/store/catalog.h"
+#include "fs/store/catalog_list.h"
 #include "fs/store/fingerprint.h"
 #include "fs/store/foreign.h"
 #include "fs/store/links.h"
@@ -35,12 +36,12 @@ int template_verify(const struct store *store, const struct template *template,
     if (!shown_path)
         return log_errno(ENOMEM, "template %s", template->key);
     int64_t fingerprint;
-    int r = verify_template(template, shown_path, stop, &fingerprint);
+    int r = verify_template(template->files_fd, template->manifest, shown_path, stop, &fingerprint);
     if (r < 0)
         return r;
     r = catalog_is_verified(store->catalog, template->key, fingerprint);
     if (r == 0)
-        r = catalog_add(store->catalog, template->manifest, fingerprint, false, NULL);
+        r = catalog_add(store->catalog, template->manifest, fingerprint);
     return r == -EPROTONOSUPPORT ? r : 0;
 }
 

@@ -12,8 +12,8 @@
 #include "fs/store/fingerprint.h"
 #include "fs/store/foreign.h"
 
-/* A read-only store cannot be mended, and need not be. */
-static int mend_mode(int fd, const struct stat *status, mode_t mode)
+/* In a read-only store modes cannot be changed, and need not be. */
+static int repair_mode(int fd, const struct stat *status, mode_t mode)
 {
     if ((status->st_mode & 07777) == mode)
         return 0;
@@ -91,47 +91,46 @@ static int verify_entry(int files_fd, const struct manifest_entry *entry, const 
     if (fd == -ENOENT)
         return log_difference(shown_path, entry->path, "missing");
     if (fd == -ELOOP || fd == -EXDEV || fd == -ENXIO || fd == -ENOTDIR)
-        return log_difference(shown_path, entry->path, "something else lies there");
+        return log_difference(shown_path, entry->path, "replaced by something else");
     if (fd < 0)
         return log_unreadable(files_fd, entry, shown_path, fd);
     return entry->type == ENTRY_FILE ? verify_file(fd, entry, shown_path, stop)
                                      : verify_directory(fd, entry, shown_path);
 }
 
-/* Before the fingerprint is taken: a mode that changes is a change of the file. */
-static int mend_modes(const struct template *template, const char *shown_path)
+/* To be called before the fingerprint is taken: changing a mode changes the time of change. */
+static int repair_modes(int files_fd, const struct manifest *manifest, const char *shown_path)
 {
     struct stat status;
-    int r = fstat(template->files_fd, &status) < 0
-                ? -errno
-                : mend_mode(template->files_fd, &status, TEMPLATE_DIRECTORY_MODE);
-    for (size_t i = 0; r == 0 && i < template->manifest->entry_count; i++) {
-        const struct manifest_entry *entry = &template->manifest->entries[i];
+    int r = fstat(files_fd, &status) < 0 ? -errno
+                                         : repair_mode(files_fd, &status, TEMPLATE_DIRECTORY_MODE);
+    for (size_t i = 0; r == 0 && i < manifest->entry_count; i++) {
+        const struct manifest_entry *entry = &manifest->entries[i];
         mode_t mode = entry->type == ENTRY_FILE ? 0444 : TEMPLATE_DIRECTORY_MODE;
         if (entry->type == ENTRY_SYMLINK ||
-            fstatat(template->files_fd, entry->path, &status, AT_SYMLINK_NOFOLLOW) < 0 ||
+            fstatat(files_fd, entry->path, &status, AT_SYMLINK_NOFOLLOW) < 0 ||
             (status.st_mode & 07777) == mode)
             continue;
         AUTO_FD int fd =
-            dir_open_beneath(template->files_fd, entry->path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW);
-        /* What cannot be opened is told when it is compared. */
+            dir_open_beneath(files_fd, entry->path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW);
+        /* If it cannot be opened, verify_entry() logs why. */
         if (fd >= 0 && fstat(fd, &status) == 0)
-            r = mend_mode(fd, &status, mode);
+            r = repair_mode(fd, &status, mode);
     }
     return r < 0 ? log_errno(r, "%s/files", shown_path) : 0;
 }
 
-int verify_template(const struct template *template, const char *shown_path,
+int verify_template(int files_fd, const struct manifest *manifest, const char *shown_path,
                     const atomic_bool *stop, int64_t *ret_fingerprint)
 {
     int64_t fingerprint = FINGERPRINT_NONE;
-    int r = mend_modes(template, shown_path);
-    /* Before the files are read: what changes meanwhile is compared again at the next use. What is
-     * wrong at a look already is told below. */
-    if (r == 0 && fingerprint_take(template->files_fd, template->manifest, &fingerprint) < 0)
+    int r = repair_modes(files_fd, manifest, shown_path);
+    /* Taken before the files are read, so that a file that changes meanwhile is compared again at the
+     * next use. If it cannot be taken, verify_entry() logs why. */
+    if (r == 0 && fingerprint_take(files_fd, manifest, &fingerprint) < 0)
         fingerprint = FINGERPRINT_NONE;
-    for (size_t i = 0; r == 0 && i < template->manifest->entry_count; i++)
-        r = verify_entry(template->files_fd, &template->manifest->entries[i], shown_path, stop);
+    for (size_t i = 0; r == 0 && i < manifest->entry_count; i++)
+        r = verify_entry(files_fd, &manifest->entries[i], shown_path, stop);
     if (r == 0)
         *ret_fingerprint = fingerprint;
     return r;

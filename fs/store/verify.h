@@ -1,21 +1,23 @@
 /*
- * A template's files compared with its manifest.
+ * Compares the files of a template with its manifest.
  */
 #ifndef MINTFS_STORE_VERIFY_H
 #define MINTFS_STORE_VERIFY_H
 
 #include <stdatomic.h>
+#include <stdint.h>
 
 #include "fs/base/cleanup.h"
-#include "fs/store/template.h"
+#include "fs/store/manifest.h"
 
 /*
- * Reads every file of the template. What differs, in type, size, digest or target, is said with
- * its path, and -EBADMSG. Modes that another umask or tar left are mended where that can be done.
- * -ECANCELED soon after *stop is set, which may be NULL. *ret_fingerprint is for catalog_add() and
- * catalog_is_verified().
+ * Reads every file of the template, below files_fd. The first that differs in type, size, digest or
+ * target is logged with its path below `shown_path`: -EBADMSG. Modes that differ, as after tar under
+ * another umask, are repaired where possible. -ECANCELED soon after *stop is set, which may be NULL.
+ * *ret_fingerprint is for catalog_add() and catalog_is_verified().
  */
-MUST_CHECK int verify_template(const struct template *template, const char *shown_path,
-                               const atomic_bool *stop, int64_t *ret_fingerprint);
+MUST_CHECK int verify_template(int files_fd, const struct manifest *manifest,
+                               const char *shown_path, const atomic_bool *stop,
+                               int64_t *ret_fingerprint);
 
 #endif

@@ -14,8 +14,12 @@
 
 #include "fs/base/sha256.h"
 #include "fs/store/catalog.h"
+#include "fs/store/catalog_list.h"
+#include "fs/store/catalog_reconcile.h"
+#include "fs/store/catalog_stats.h"
 #include "fs/store/names.h"
 #include "fs/store/store.h"
+#include "fs/store/store_open.h"
 #include "fs/store/template.h"
 
 static const char file[] = "store/v1/catalog.db";
@@ -199,6 +203,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     (void)!catalog_is_verified(store->catalog, key, 0);
     (void)!catalog_hit(store->catalog, key, "name");
     (void)!catalog_count_failure(store->catalog);
-    (void)!catalog_reconcile(store->catalog, NULL, NULL);
+    (void)!catalog_reconcile(store->catalog);
     return 0;
 }

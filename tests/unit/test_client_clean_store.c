@@ -12,6 +12,7 @@
 #include "fs/base/io.h"
 #include "fs/client/clean_store.h"
 #include "fs/overlay/scratch.h"
+#include "fs/store/store_open.h"
 #include "fs/store/template.h"
 
 enum { TEMPLATES = 2 };

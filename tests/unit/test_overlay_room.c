@@ -7,6 +7,7 @@
 #include <sys/mount.h>
 
 #include "fs/overlay/overlay_internal.h"
+#include "fs/store/store_open.h"
 
 enum { LARGE = 3 << 20 };
 

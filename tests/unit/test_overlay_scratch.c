@@ -11,6 +11,7 @@
 #include "fs/base/io.h"
 #include "fs/overlay/compact.h"
 #include "fs/overlay/overlay_internal.h"
+#include "fs/store/store_open.h"
 
 /* ---- one daemon at a time ---- */
 

@@ -12,6 +12,7 @@
 #include "fs/store/key.h"
 #include "fs/store/names.h"
 #include "fs/store/seal.h"
+#include "fs/store/store_open.h"
 #include "fs/store/template.h"
 
 static struct store *open_store(const struct fixture *fixture)
