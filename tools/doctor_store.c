@@ -274,7 +274,7 @@ static int check_dead_mount(const struct mountpoint_entry *entry, void *context)
     struct doctor *doctor = context;
     if (strcmp(entry->type, MOUNT_TYPE) != 0 || mountpoint_state(path) != MOUNT_STALE)
         return 0;
-    if (doctor->fix && mountpoint_unmount(path, true) == 0) {
+    if (doctor->fix && mountpoint_detach(path) == 0) {
         doctor_say_fixed(doctor, "mounts", "a dead one lay at %s: taken away", path);
         return 0;
     }

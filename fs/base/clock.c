@@ -45,6 +45,15 @@ struct timespec clock_monotonic_after(int64_t ns)
     return clock_to_timespec(clock_monotonic_ns() + ns);
 }
 
+void clock_init_condition(pthread_cond_t *ret_condition)
+{
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(ret_condition, &attributes);
+    pthread_condattr_destroy(&attributes);
+}
+
 struct timespec clock_to_timespec(int64_t ns)
 {
     int64_t seconds = ns / NS_PER_S;

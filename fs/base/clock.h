@@ -4,6 +4,7 @@
 #ifndef MINTFS_BASE_CLOCK_H
 #define MINTFS_BASE_CLOCK_H
 
+#include <pthread.h>
 #include <stdint.h>
 #include <time.h>
 
@@ -23,8 +24,10 @@ int64_t clock_monotonic_ns(void);
 /* CLOCK_MONOTONIC_COARSE: cheaper, and exact to some milliseconds. */
 int64_t clock_monotonic_coarse_ns(void);
 
-/* The time on CLOCK_MONOTONIC after `ns`, for pthread_cond_timedwait(3) on such a condition. */
+/* The time on CLOCK_MONOTONIC after `ns`, for pthread_cond_timedwait(3). */
 struct timespec clock_monotonic_after(int64_t ns);
+/* Initialises a condition whose timed waits end at a time on CLOCK_MONOTONIC. */
+void clock_init_condition(pthread_cond_t *ret_condition);
 
 /* A time as a timespec; before 1970 tv_nsec is still 0 or more. */
 struct timespec clock_to_timespec(int64_t ns);

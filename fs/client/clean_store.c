@@ -10,6 +10,7 @@
 #include "fs/base/log.h"
 #include "fs/base/progress.h"
 #include "fs/base/sha256.h"
+#include "fs/base/text.h"
 #include "fs/client/copy_lease.h"
 #include "fs/store/lock_names.h"
 
@@ -134,12 +135,10 @@ typedef int emptier(int fd, const char *shown, knower *knows, size_t *foreign);
 static int take_apart(int dirfd, const char *parent, const char *name, emptier *empty,
                       knower *knows, size_t *foreign)
 {
-    AUTO_FREE char *shown = NULL;
     size_t before = *foreign;
-    if (asprintf(&shown, "%s/%s", parent, name) < 0) {
-        shown = NULL;
+    AUTO_FREE char *shown = text_format("%s/%s", parent, name);
+    if (!shown)
         return -ENOMEM;
-    }
     AUTO_FD int fd = dir_open_to_empty(dirfd, name);
     if (fd == -ENOENT)
         return 0;

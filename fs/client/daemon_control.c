@@ -272,13 +272,13 @@ static int unmount(const char *place)
     case MOUNT_FOREIGN:
         return log_fail(ENOENT, "what is mounted at %s is not ours: left alone", place);
     case MOUNT_STALE: {
-        int r = mountpoint_unmount(place, true);
+        int r = mountpoint_detach(place);
         return r < 0 ? log_errno(r, "cannot take the dead mount at %s away", place) : 0;
     }
     case MOUNT_OURS:
         break;
     }
-    int r = mountpoint_unmount(place, false);
+    int r = mountpoint_unmount(place);
     /* Another process was faster. */
     if (r < 0 && mountpoint_state(place) == MOUNT_NONE)
         return 0;

@@ -1,10 +1,7 @@
 /*
- * Ends sessions whose time is up, or whose owner's process is gone, unless a file in them is open;
- * and the mount itself, where that is asked for, when nobody uses it or owns a session on it.
- *
- * A thread waits for what comes first: an owner's end (pidfd_open(2)), the earliest time, or a
- * changed lease. Then it looks at all sessions again. It is no request's thread and holds no lock,
- * so it may tell the kernel to forget a session's name.
+ * The thread waits for the next event: the end of an owner (pidfd_open(2)), the earliest time that
+ * a session ends, or a changed lease. Then it examines all sessions again. It serves no requests
+ * and holds no lock, so it may tell the kernel to forget a session's name.
  */
 #include "fs/mount/leases.h"
 
@@ -15,28 +12,31 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "fs/base/clock.h"
 #include "fs/base/log.h"
 #include "fs/base/spawn.h"
-#include "fs/mount/mountpoint.h"
+#include "fs/base/vector.h"
+#include "fs/mount/idle.h"
 #include "fs/mount/server.h"
 #include "fs/mount/target.h"
 #include "fs/overlay/node.h"
 #include "fs/overlay/scratch.h"
 
 enum {
-    /* While a session that should end has files open. */
+    /* While a session that should end has open files. */
     RETRY_MS = 1000,
     OWNERS_MAX = 4096,
-    /* How many times as long an idle mount waits for sessions that nobody owns. */
-    UNOWNED_PATIENCE = 12,
 };
 
-/* An owner, found out about once in each look; its descriptor is kept from one look to the next. */
-struct watched {
+/*
+ * A process that owns sessions. Its state is determined once in each survey; the descriptor is
+ * kept.
+ */
+struct owner {
     struct process_id id;
-    int pidfd; /* -1: there is none: it is asked for again and again */
+    int pidfd; /* -1: not available; its state is then polled */
     enum process_state state;
-    bool is_owner; /* of a session that this look has found */
+    bool is_owner; /* of a session that this survey has found */
 };
 
 struct lease_keeper {
@@ -44,26 +44,22 @@ struct lease_keeper {
     pthread_t thread;
     int wake_fd;
     atomic_bool stopping;
-    struct watched *watched; /* OWNERS_MAX of them; the thread's own */
-    size_t watched_count;
+    VECTOR(struct owner) owners; /* used by the thread alone */
 };
 
-/* What one look at all sessions finds. */
-struct look {
+struct ended_session {
+    uint64_t serial;
+    bool unused; /* it ends because nobody used it, which is logged */
+    char key[SHA256_HEX_LENGTH + 1];
+    char id[SESSION_ID_MAX + 1];
+};
+
+/* One look at all sessions, and what it found. */
+struct survey {
     struct lease_keeper *keeper;
-    bool failed;     /* no memory: looked again soon */
-    int64_t left_ns; /* until the next one ends */
-    bool retry;
-    bool found_live; /* a session whose owner or time has not come to its end, or with open files */
-    bool found_unowned; /* one without either */
-    struct over {
-        uint64_t serial;
-        bool unused; /* nobody set its time: worth a line */
-        char key[SHA256_HEX_LENGTH + 1];
-        char id[SESSION_ID_MAX + 1];
-    } * over;
-    size_t over_count;
-    size_t over_room;
+    VECTOR(struct ended_session) ended;
+    int64_t left_ns; /* until the next session ends */
+    bool retry;      /* repeat the survey soon */
 };
 
 /* ---- owners ---- */
@@ -74,191 +70,140 @@ static bool is_same(const struct process_id *a, const struct process_id *b)
            a->time_namespace == b->time_namespace;
 }
 
-static enum process_state ask(const struct watched *watched)
+static enum process_state current_state(const struct owner *owner)
 {
-    struct pollfd poll_fd = {.fd = watched->pidfd, .events = POLLIN};
-    if (watched->pidfd < 0)
-        return process_look(&watched->id);
+    struct pollfd poll_fd = {.fd = owner->pidfd, .events = POLLIN};
+    if (owner->pidfd < 0)
+        return process_look(&owner->id);
     return poll(&poll_fd, 1, 0) == 1 ? PROCESS_GONE : PROCESS_LIVES;
 }
 
-/* That it still is the owner after the descriptor was opened tells whose the descriptor is. */
-static void watch(struct watched *watched)
+/*
+ * Starts to watch a living owner. Its state is read again after pidfd_open(2): if the process still
+ * lives, the descriptor refers to it and not to a later process with its PID.
+ */
+static enum process_state watch(struct survey *survey, const struct process_id *id)
 {
-    watched->pidfd = (int)syscall(SYS_pidfd_open, watched->id.pid, 0);
-    watched->state = process_look(&watched->id);
+    struct lease_keeper *keeper = survey->keeper;
+    struct owner owner = {.id = *id, .is_owner = true, .state = process_look(id)};
+    if (owner.state != PROCESS_LIVES)
+        return owner.state;
+    if (keeper->owners.count == OWNERS_MAX || vector_reserve(&keeper->owners, 1) < 0) {
+        survey->retry = true;
+        return owner.state;
+    }
+    owner.pidfd = (int)syscall(SYS_pidfd_open, id->pid, 0);
+    owner.state = process_look(id);
+    keeper->owners.items[keeper->owners.count++] = owner;
+    return owner.state;
 }
 
-static enum process_state owner_state(struct look *look, const struct process_id *owner)
+static enum process_state owner_state(struct survey *survey, const struct process_id *id)
 {
-    struct lease_keeper *keeper = look->keeper;
-    enum process_state state;
-    /* Sessions that were made one after another tend to have one owner. */
-    for (size_t i = keeper->watched_count; i-- > 0;) {
-        struct watched *watched = &keeper->watched[i];
-        if (!is_same(&watched->id, owner))
+    struct lease_keeper *keeper = survey->keeper;
+    /* From the last one: consecutive sessions tend to have the same owner. */
+    for (size_t i = keeper->owners.count; i-- > 0;) {
+        struct owner *owner = &keeper->owners.items[i];
+        if (!is_same(&owner->id, id))
             continue;
-        if (!watched->is_owner)
-            watched->state = ask(watched);
-        watched->is_owner = true;
-        return watched->state;
+        if (!owner->is_owner)
+            owner->state = current_state(owner);
+        owner->is_owner = true;
+        return owner->state;
     }
-    state = process_look(owner);
-    if (state != PROCESS_LIVES)
-        return state;
-    if (keeper->watched_count == OWNERS_MAX) {
-        look->retry = true;
-        return state;
-    }
-    struct watched *watched = &keeper->watched[keeper->watched_count++];
-    *watched = (struct watched){.id = *owner, .is_owner = true};
-    watch(watched);
-    return watched->state;
+    return watch(survey, id);
 }
 
-/* Keeps those that own a session and live. */
+/* Stops watching processes that have ended or own no session any more. */
 static void forget_others(struct lease_keeper *keeper)
 {
     size_t kept = 0;
-    for (size_t i = 0; i < keeper->watched_count; i++) {
-        struct watched *watched = &keeper->watched[i];
-        if (watched->is_owner && watched->state == PROCESS_LIVES)
-            keeper->watched[kept++] = *watched;
-        else if (watched->pidfd >= 0)
-            (void)close(watched->pidfd);
+    for (size_t i = 0; i < keeper->owners.count; i++) {
+        struct owner *owner = &keeper->owners.items[i];
+        if (owner->is_owner && owner->state == PROCESS_LIVES)
+            keeper->owners.items[kept++] = *owner;
+        else if (owner->pidfd >= 0)
+            (void)close(owner->pidfd);
     }
-    keeper->watched_count = kept;
+    keeper->owners.count = kept;
     for (size_t i = 0; i < kept; i++)
-        keeper->watched[i].is_owner = false;
+        keeper->owners.items[i].is_owner = false;
 }
 
 /* ---- sessions ---- */
 
-static void note_over(struct look *look, const struct session *session, bool unused)
+static void note_ended(struct survey *survey, const struct session *session, bool unused)
 {
-    if (look->over_count == look->over_room) {
-        size_t room = look->over_room ? look->over_room * 2 : 16;
-        void *grown = realloc(look->over, room * sizeof(*look->over));
-        if (!grown) {
-            look->failed = true;
-            return;
-        }
-        look->over = grown;
-        look->over_room = room;
-    }
-    struct over *over = &look->over[look->over_count++];
-    over->serial = session_serial(session);
-    over->unused = unused;
-    (void)snprintf(over->key, sizeof(over->key), "%s", session_key(session));
-    (void)snprintf(over->id, sizeof(over->id), "%s", session_id(session));
+    struct ended_session ended = {.serial = session_serial(session), .unused = unused};
+    (void)snprintf(ended.key, sizeof(ended.key), "%s", session_key(session));
+    (void)snprintf(ended.id, sizeof(ended.id), "%s", session_id(session));
+    if (vector_push(&survey->ended, ended) < 0)
+        survey->retry = true;
 }
 
-static bool look_at(const struct session *session, void *context)
+static bool examine(const struct session *session, void *context)
 {
-    struct look *look = context;
+    struct survey *survey = context;
     struct session_lease lease;
     session_get_lease((struct session *)(uintptr_t)session, &lease);
-    enum process_state owner = lease.owner.pid ? owner_state(look, &lease.owner) : PROCESS_UNSEEN;
+    enum process_state owner = lease.owner.pid ? owner_state(survey, &lease.owner) : PROCESS_UNSEEN;
     bool by_idleness = !lease.ends_ns && owner != PROCESS_LIVES;
-    int64_t left = by_idleness ? session_lease_idle_left_ns(session_used_ns(session))
-                               : session_lease_time_left_ns(&lease);
-    bool over = left <= 0 || owner == PROCESS_GONE;
-    if (over && session_open_files(session) == 0) {
-        note_over(look, session, by_idleness && owner != PROCESS_GONE);
-        return true;
-    }
-    if (lease.owner.pid || lease.ends_ns || over)
-        look->found_live = true;
+    int64_t left_ns = by_idleness ? session_lease_idle_left_ns(session_used_ns(session))
+                                  : session_lease_time_left_ns(&lease);
+    if (left_ns > 0 && owner != PROCESS_GONE)
+        survey->left_ns = left_ns < survey->left_ns ? left_ns : survey->left_ns;
+    else if (session_open_files(session) == 0)
+        note_ended(survey, session, by_idleness && owner != PROCESS_GONE);
     else
-        look->found_unowned = true;
-    look->retry |= over;
-    if (!over && left < look->left_ns)
-        look->left_ns = left;
+        survey->retry = true;
     return true;
 }
 
 /*
- * The name goes first from the store of sessions, then from the kernel's memory. True where it is
- * to be tried again: the session was used since the look.
+ * Discards the session, then makes the kernel forget its name. Returns whether to try again,
+ * because the session was used since the survey.
  */
-static bool end_session(struct server *server, const struct over *over)
+static bool end_session(struct server *server, const struct ended_session *ended)
 {
-    int r = scratch_session_end(server->scratch, over->key, over->id, over->serial);
+    int r = scratch_session_end(server->scratch, ended->key, ended->id, ended->serial);
     if (r == -ENOENT || r == -EBUSY)
         return r == -EBUSY;
     if (r < 0)
-        log_warning("cannot discard the session %s: %s", over->id, strerror(-r));
-    else if (over->unused)
-        log_info("discarded the session %s: nobody used it for a day", over->id);
-    const struct inode *parent = tree_known_sessions_of(server->tree, over->key);
+        log_warning("cannot discard the session %s: %s", ended->id, strerror(-r));
+    else if (ended->unused)
+        log_info("discarded the session %s: nobody used it for a day", ended->id);
+    const struct inode *parent = tree_known_sessions_of(server->tree, ended->key);
     if (parent) {
         fuse_ino_t id = target_id_of_inode(parent);
-        (void)fuse_lowlevel_notify_inval_entry(server->fuse, id, over->id, strlen(over->id));
-        /* That leaves the listing alone where nobody has looked the name up since the mount. */
+        (void)fuse_lowlevel_notify_inval_entry(server->fuse, id, ended->id, strlen(ended->id));
+        /* The first call does not drop the listing if nobody has looked the name up. */
         (void)fuse_lowlevel_notify_inval_inode(server->fuse, id, 0, 0);
     }
     return r < 0;
 }
 
-/*
- * Takes the mount away when nobody has asked for anything for long: a plain unmount, which fails
- * while the mount is in use. A test that computes for ten minutes finds its database where it was:
- * never while a session's owner may live or its time is not over. Of a session that has neither
- * nobody knows whether it is still wanted: it is waited for longer, and comes back with the next
- * mount. How long to wait until the next try; -1: no need.
- */
-static int try_idle_exit(struct server *server, const struct look *look)
+static int timeout_ms(const struct survey *survey)
 {
-    int64_t limit_s = server->options->idle_seconds;
-    if (look->found_unowned)
-        limit_s = limit_s < INT_MAX / UNOWNED_PATIENCE ? limit_s * UNOWNED_PATIENCE : INT_MAX;
-    int64_t limit_ns = limit_s * 1000000000;
-    if (!limit_ns)
-        return -1;
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    int64_t now_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-    int64_t used_ns = atomic_load(&server->used_ns);
-    int64_t left_ns = used_ns + limit_ns - now_ns;
-    if (left_ns <= 0 && look->found_live)
-        left_ns = limit_ns;
-    if (left_ns > 0)
-        return left_ns / 1000000 < INT_MAX ? (int)(left_ns / 1000000) + 1 : INT_MAX;
-    /* A session made from now on is refused; one made before was counted in used_ns. */
-    atomic_store(&server->leaving, true);
-    if (atomic_load(&server->used_ns) == used_ns && atomic_load(&server->open_files) == 0 &&
-        mountpoint_unmount(server->options->mount_point, false) == 0)
-        return -1;
-    atomic_store(&server->leaving, false);
-    server_touch(server);
-    return RETRY_MS;
-}
-
-static int timeout_ms(const struct look *look)
-{
-    if (look->retry || look->failed)
+    if (survey->retry)
         return RETRY_MS;
-    if (look->left_ns == INT64_MAX)
+    if (survey->left_ns == INT64_MAX)
         return -1;
-    int64_t left_ms = look->left_ns / 1000000 + 1;
-    return left_ms < 0 ? 0 : left_ms > INT_MAX ? INT_MAX : (int)left_ms;
+    int64_t left_ms = survey->left_ns / NS_PER_MS + 1;
+    return left_ms > INT_MAX ? INT_MAX : (int)left_ms;
 }
 
-/* Waits for an owner's end, the next time, or a call. */
-static void await_event(const struct lease_keeper *keeper, const struct look *look)
+/* Waits for the end of an owner, the next time, or lease_keeper_wake(). */
+static void await_event(const struct lease_keeper *keeper, const struct survey *survey)
 {
-    size_t count = keeper->watched_count + 1;
+    size_t count = keeper->owners.count + 1;
     AUTO_FREE struct pollfd *fds = calloc(count, sizeof(*fds));
     if (!fds)
         return;
-    int wait_ms = timeout_ms(look);
-    int idle_ms = try_idle_exit(keeper->server, look);
-    if (idle_ms >= 0 && (wait_ms < 0 || idle_ms < wait_ms))
-        wait_ms = idle_ms;
+    int wait_ms = timeout_ms(survey);
     fds[0] = (struct pollfd){.fd = keeper->wake_fd, .events = POLLIN};
     for (size_t i = 1; i < count; i++) {
-        /* poll(2) passes over -1. */
-        fds[i] = (struct pollfd){.fd = keeper->watched[i - 1].pidfd, .events = POLLIN};
+        /* poll(2) ignores -1. */
+        fds[i] = (struct pollfd){.fd = keeper->owners.items[i - 1].pidfd, .events = POLLIN};
         if (fds[i].fd < 0 && (wait_ms < 0 || wait_ms > RETRY_MS))
             wait_ms = RETRY_MS;
     }
@@ -273,17 +218,18 @@ static void *keep_leases(void *context)
     struct lease_keeper *keeper = context;
     struct server *server = keeper->server;
     while (!atomic_load(&keeper->stopping)) {
-        struct look look = {.keeper = keeper, .left_ns = INT64_MAX};
-        scratch_each(server->scratch, 0, look_at, &look);
+        struct survey survey = {.keeper = keeper, .left_ns = INT64_MAX};
+        scratch_each(server->scratch, 0, examine, &survey);
         forget_others(keeper);
-        for (size_t i = 0; i < look.over_count; i++)
-            look.retry |= end_session(server, &look.over[i]);
-        free(look.over);
-        await_event(keeper, &look);
+        for (size_t i = 0; i < survey.ended.count; i++)
+            survey.retry |= end_session(server, &survey.ended.items[i]);
+        if (survey.ended.count)
+            idle_wake(server);
+        vector_fini(&survey.ended);
+        await_event(keeper, &survey);
     }
-    for (size_t i = 0; i < keeper->watched_count; i++)
-        if (keeper->watched[i].pidfd >= 0)
-            (void)close(keeper->watched[i].pidfd);
+    forget_others(keeper); /* after the last survey, that is all of them */
+    vector_fini(&keeper->owners);
     return NULL;
 }
 
@@ -292,19 +238,13 @@ int lease_keeper_start(struct server *server)
     struct lease_keeper *keeper = calloc(1, sizeof(*keeper));
     if (!keeper)
         return -ENOMEM;
-    keeper->watched = calloc(OWNERS_MAX, sizeof(*keeper->watched));
-    if (!keeper->watched) {
-        free(keeper);
-        return -ENOMEM;
-    }
     keeper->server = server;
     keeper->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    int r = keeper->wake_fd < 0 ? log_errno(errno, "cannot watch over leases")
+    int r = keeper->wake_fd < 0 ? log_errno(errno, "cannot watch the leases of sessions")
                                 : spawn_thread(&keeper->thread, keep_leases, keeper);
     if (r < 0) {
         if (keeper->wake_fd >= 0)
             (void)close(keeper->wake_fd);
-        free(keeper->watched);
         free(keeper);
         return r;
     }
@@ -316,7 +256,7 @@ static void wake(const struct lease_keeper *keeper)
 {
     static const uint64_t one = 1;
     if (write(keeper->wake_fd, &one, sizeof(one)) < 0)
-        return; /* it has been called often enough */
+        return; /* the counter is at its maximum: the thread will wake */
 }
 
 void lease_keeper_stop(struct server *server)
@@ -328,7 +268,6 @@ void lease_keeper_stop(struct server *server)
     wake(keeper);
     (void)pthread_join(keeper->thread, NULL);
     (void)close(keeper->wake_fd);
-    free(keeper->watched);
     free(keeper);
     server->lease_keeper = NULL;
 }

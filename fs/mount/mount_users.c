@@ -7,6 +7,7 @@
 
 #include "fs/base/io.h"
 #include "fs/base/process_search.h"
+#include "fs/base/vector.h"
 #include "fs/mount/mountpoint.h"
 
 /* ---- in this mount namespace ---- */
@@ -45,10 +46,8 @@ char *mount_users(const char *path)
 
 struct search {
     dev_t device;
-    ino_t *seen; /* the namespaces that were looked at, ours first */
-    size_t count;
-    size_t room;
-    int fd; /* of the mount, where it is to be opened */
+    VECTOR(ino_t) seen; /* the namespaces that were searched, this process's first */
+    int fd;             /* of the mount, where it is to be opened */
     bool opens;
 };
 
@@ -58,19 +57,10 @@ static bool is_known_namespace(struct search *search, int procfd)
     struct stat status;
     if (fstatat(procfd, "ns/mnt", &status, 0) < 0)
         return true;
-    for (size_t i = 0; i < search->count; i++)
-        if (search->seen[i] == status.st_ino)
+    for (size_t i = 0; i < search->seen.count; i++)
+        if (search->seen.items[i] == status.st_ino)
             return true;
-    if (search->count == search->room) {
-        size_t room = search->room ? search->room * 2 : 16;
-        ino_t *grown = realloc(search->seen, room * sizeof(*grown));
-        if (!grown)
-            return true;
-        search->seen = grown;
-        search->room = room;
-    }
-    search->seen[search->count++] = status.st_ino;
-    return false;
+    return vector_push(&search->seen, status.st_ino) < 0;
 }
 
 struct copy {
@@ -113,7 +103,7 @@ static char *look_elsewhere(struct search *search)
         return NULL;
     (void)is_known_namespace(search, own);
     char *holders = processes_list(has_copy, search);
-    free(search->seen);
+    vector_fini(&search->seen);
     return holders;
 }
 

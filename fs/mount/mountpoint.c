@@ -15,6 +15,7 @@
 #include "fs/base/io.h"
 #include "fs/base/log.h"
 #include "fs/base/process_search.h"
+#include "fs/base/text.h"
 #include "fs/store/settings.h"
 
 /* ---- what is mounted where ---- */
@@ -184,10 +185,10 @@ static bool is_private(const struct stat *status)
     return S_ISDIR(status->st_mode) && status->st_uid == geteuid() && !(status->st_mode & 077);
 }
 
-/* In /tmp, where anybody may make a directory of that name. */
-static int default_in_tmp(char **ret_path)
+/* In /tmp, where any user can create a directory of that name. NULL when out of memory. */
+static char *default_in_tmp(void)
 {
-    return asprintf(ret_path, "/tmp/mintfs-%u", (unsigned)geteuid()) < 0 ? -ENOMEM : 0;
+    return text_format("/tmp/mintfs-%u", (unsigned)geteuid());
 }
 
 /* What a mount hides is looked at by mountpoint_prepare(), once the mount is gone. */
@@ -209,17 +210,18 @@ int mountpoint_default_path(char **ret_path, bool *ret_in_tmp)
         return r;
     const char *wanted = setting.text;
     const char *runtime = getenv("XDG_RUNTIME_DIR");
+    struct stat status;
     *ret_in_tmp = false;
     if (wanted && *wanted) {
         *ret_path = strdup(wanted);
-        return *ret_path ? 0 : -ENOMEM;
+    } else if (runtime && *runtime == '/' && stat(runtime, &status) == 0 &&
+               S_ISDIR(status.st_mode) && status.st_uid == geteuid()) {
+        *ret_path = text_format("%s/mintfs", runtime);
+    } else {
+        *ret_path = default_in_tmp();
+        *ret_in_tmp = true;
     }
-    struct stat status;
-    if (runtime && *runtime == '/' && stat(runtime, &status) == 0 && S_ISDIR(status.st_mode) &&
-        status.st_uid == geteuid())
-        return asprintf(ret_path, "%s/mintfs", runtime) < 0 ? -ENOMEM : 0;
-    *ret_in_tmp = true;
-    return default_in_tmp(ret_path);
+    return *ret_path ? 0 : -ENOMEM;
 }
 
 int mountpoint_default(char **ret_path)
@@ -269,9 +271,8 @@ int mountpoint_resolve(const char *path, char **ret_path)
     AUTO_FREE char *parent = realpath(!slash ? "." : *copy ? copy : "/", NULL);
     if (!parent)
         return log_errno(errno, "cannot find the directory of the mount point %s", path);
-    if (asprintf(ret_path, "%s/%s", strcmp(parent, "/") != 0 ? parent : "", name) < 0)
-        return -ENOMEM;
-    return 0;
+    *ret_path = text_format("%s/%s", strcmp(parent, "/") != 0 ? parent : "", name);
+    return *ret_path ? 0 : -ENOMEM;
 }
 
 static int check_directory(const char *path)
@@ -281,12 +282,10 @@ static int check_directory(const char *path)
         return log_fail(ENOTDIR, "%s is not a directory: name an empty or a new one", path);
     if (fd < 0)
         return log_errno(fd, "cannot mount at %s", path);
-    AUTO_FREE char *in_tmp = NULL;
+    AUTO_FREE char *in_tmp = default_in_tmp();
     struct stat status;
-    if (default_in_tmp(&in_tmp) < 0) {
-        in_tmp = NULL;
+    if (!in_tmp)
         return -ENOMEM;
-    }
     if (!strcmp(path, in_tmp) && (fstat(fd, &status) < 0 || !is_private(&status)))
         return log_not_private(path);
     int empty = dir_is_empty(fd);
@@ -320,7 +319,7 @@ int mountpoint_prepare(const struct store *store, const char *path)
                             "it with: mintfs umount %s",
                             (unsigned)owner, path, path);
         log_info("a dead mount lay at %s: taken away", path);
-        int r = mountpoint_unmount(path, true);
+        int r = mountpoint_detach(path);
         if (r < 0)
             return log_errno(r, "cannot take the dead mount at %s away", path);
         state = mountpoint_state(path);
@@ -333,21 +332,15 @@ int mountpoint_prepare(const struct store *store, const char *path)
 
 /* ---- unmounting ---- */
 
-static int run_fusermount(const char *path, bool lazy)
+static int run_fusermount(const char *const arguments[])
 {
-    char *arguments[] = {(char *)(uintptr_t) "fusermount3",
-                         (char *)(uintptr_t) "-u",
-                         (char *)(uintptr_t) "-q",
-                         (char *)(uintptr_t)(lazy ? "-z" : "--"),
-                         (char *)(uintptr_t)(lazy ? "--" : path),
-                         (char *)(uintptr_t)(lazy ? path : NULL),
-                         NULL};
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
     posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
     pid_t pid;
-    int error = posix_spawnp(&pid, arguments[0], &actions, NULL, arguments, environ);
+    int error = posix_spawnp(&pid, arguments[0], &actions, NULL,
+                             (char *const *)(uintptr_t)arguments, environ);
     posix_spawn_file_actions_destroy(&actions);
     if (error)
         return error == EAGAIN ? -ENOMEM : -error;
@@ -358,11 +351,20 @@ static int run_fusermount(const char *path, bool lazy)
     return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EBUSY;
 }
 
-int mountpoint_unmount(const char *path, bool lazy)
+int mountpoint_unmount(const char *path)
 {
-    if (umount2(path, UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0)) == 0)
+    if (umount2(path, UMOUNT_NOFOLLOW) == 0)
         return 0;
     if (errno != EPERM)
         return -errno;
-    return run_fusermount(path, lazy);
+    return run_fusermount((const char *[]){"fusermount3", "-u", "-q", "--", path, NULL});
+}
+
+int mountpoint_detach(const char *path)
+{
+    if (umount2(path, UMOUNT_NOFOLLOW | MNT_DETACH) == 0)
+        return 0;
+    if (errno != EPERM)
+        return -errno;
+    return run_fusermount((const char *[]){"fusermount3", "-u", "-q", "-z", "--", path, NULL});
 }

@@ -68,7 +68,12 @@ MUST_CHECK int mountpoint_resolve(const char *path, char **ret_path);
  */
 MUST_CHECK int mountpoint_prepare(const struct store *store, const char *path);
 
-/* By umount2(2), or fusermount3 for an ordinary user. -EBUSY, unsaid, while it is in use. */
-MUST_CHECK int mountpoint_unmount(const char *path, bool lazy);
+/*
+ * Unmounts by umount2(2), or by fusermount3 for an ordinary user. -EBUSY while the mount is in use.
+ * Errors are not logged.
+ */
+MUST_CHECK int mountpoint_unmount(const char *path);
+/* Unmounts even if the mount is in use: it stays usable for those who use it (MNT_DETACH). */
+MUST_CHECK int mountpoint_detach(const char *path);
 
 #endif

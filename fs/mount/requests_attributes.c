@@ -1,8 +1,8 @@
 #include "fs/mount/requests_attributes.h"
 
-#include <time.h>
 #include <unistd.h>
 
+#include "fs/base/clock.h"
 #include "fs/mount/access.h"
 #include "fs/mount/leases.h"
 #include "fs/mount/reply.h"
@@ -37,8 +37,7 @@ static unsigned to_node_set(int which, struct stat *to)
     for (size_t i = 0; i < ARRAY_LENGTH(bits); i++)
         if (which & bits[i].theirs)
             set |= bits[i].ours;
-    struct timespec now;
-    (void)clock_gettime(CLOCK_REALTIME, &now);
+    struct timespec now = clock_to_timespec(clock_real_ns());
     if (which & FUSE_SET_ATTR_ATIME_NOW) {
         to->st_atim = now;
         set |= NODE_SET_ATIME;

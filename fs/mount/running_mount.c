@@ -6,6 +6,7 @@
 
 #include "fs/base/dir.h"
 #include "fs/base/log.h"
+#include "fs/base/text.h"
 #include "fs/mount/mountpoint.h"
 
 static const char lock_name[] = "mount";
@@ -73,12 +74,11 @@ void serve_found_fini(struct serve_found *found)
  */
 int running_mount_describe(struct lock *lock, const struct serve_options *options, dev_t device)
 {
-    AUTO_FREE char *text = NULL;
-    if (asprintf(&text, "%d %u:%u %u\n%s\n%s\n", (int)getpid(), major(device), minor(device),
-                 options->grace_seconds, MINTFS_VERSION, options->mount_point) < 0) {
-        text = NULL;
+    AUTO_FREE char *text =
+        text_format("%d %u:%u %u\n%s\n%s\n", (int)getpid(), major(device), minor(device),
+                    options->grace_seconds, MINTFS_VERSION, options->mount_point);
+    if (!text)
         return -ENOMEM;
-    }
     int r = lock_describe(lock, text);
     return r < 0 ? log_errno(r, "cannot write to the lock of %s", options->mount_point) : 0;
 }

@@ -3,9 +3,12 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "fs/base/clock.h"
 #include "fs/base/lock.h"
 #include "fs/base/log.h"
+#include "fs/base/text.h"
 #include "fs/mount/emptied_sessions.h"
+#include "fs/mount/idle.h"
 #include "fs/mount/leases.h"
 #include "fs/mount/limits.h"
 #include "fs/mount/mountpoint.h"
@@ -37,17 +40,15 @@ static int open_session(struct server *server)
 {
     const struct serve_options *options = server->options;
     struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
-    AUTO_FREE char *text = NULL;
     bool uring = false;
 #ifdef HAVE_FUSE_URING
     uring = !options->no_uring;
 #endif
-    if (asprintf(&text, "fsname=mintfs,subtype=mintfs,nosuid,nodev%s%s",
-                 options->allow_other ? ",allow_other,default_permissions" : "",
-                 uring ? ",io_uring" : "") < 0) {
-        text = NULL;
+    AUTO_FREE char *text = text_format(
+        "fsname=mintfs,subtype=mintfs,nosuid,nodev%s%s",
+        options->allow_other ? ",allow_other,default_permissions" : "", uring ? ",io_uring" : "");
+    if (!text)
         return -ENOMEM;
-    }
     if (fuse_opt_add_arg(&args, "mintfs") == 0 && fuse_opt_add_arg(&args, "-o") == 0 &&
         fuse_opt_add_arg(&args, text) == 0)
         server->fuse =
@@ -109,6 +110,8 @@ static int start_and_loop(struct server *server, struct lock *lock)
     if (r == 0)
         r = notifier_start(server);
     if (r == 0)
+        r = idle_start(server);
+    if (r == 0)
         r = lease_keeper_start(server);
     if (r == 0)
         r = verifier_start(server);
@@ -120,6 +123,7 @@ static int start_and_loop(struct server *server, struct lock *lock)
     }
     verifier_stop(server);
     lease_keeper_stop(server);
+    idle_stop(server);
     notifier_stop(server);
     end_session(server);
     return r;
@@ -127,11 +131,7 @@ static int start_and_loop(struct server *server, struct lock *lock)
 
 static void init_server(struct server *server)
 {
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&server->changed, &attributes);
-    pthread_condattr_destroy(&attributes);
+    clock_init_condition(&server->changed);
     pthread_mutex_init(&server->mutex, NULL);
 }
 

@@ -1,9 +1,9 @@
 #include "fs/mount/server.h"
 
-#include <time.h>
 #include <unistd.h>
 
 #include "fs/base/cleanup.h"
+#include "fs/base/clock.h"
 
 struct server *server_of(fuse_req_t req)
 {
@@ -12,10 +12,7 @@ struct server *server_of(fuse_req_t req)
 
 void server_touch(struct server *server)
 {
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    atomic_store_explicit(&server->used_ns, (int64_t)now.tv_sec * 1000000000 + now.tv_nsec,
-                          memory_order_relaxed);
+    atomic_store_explicit(&server->used_ns, clock_monotonic_coarse_ns(), memory_order_relaxed);
 }
 
 struct server *server_count(fuse_req_t req, enum request_kind kind)

@@ -42,6 +42,7 @@ struct server {
 
     /* Modules that keep state of their own; NULL while they do not run. */
     struct notifier *notifier;
+    struct idle_watch *idle_watch;
     struct lease_keeper *lease_keeper;
     struct verifier *verifier;
     struct emptied *emptied;

@@ -30,7 +30,10 @@ int session_dir_make(fuse_req_t req, const struct inode *parent, const char *id,
                      struct node **ret_node)
 {
     struct server *server = server_of(req);
-    /* This request was counted (server_count()) before it asks: see try_idle_exit(). */
+    /*
+     * server_count() noted this request before `leaving` is read here; idle.c does it the other
+     * way.
+     */
     atomic_thread_fence(memory_order_seq_cst);
     if (atomic_load(&server->stopping) || atomic_load(&server->leaving))
         return -ESHUTDOWN;

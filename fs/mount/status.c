@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "fs/base/text.h"
 #include "fs/mount/verifier.h"
 #include "fs/overlay/scratch.h"
 #include "fs/overlay/session.h"
@@ -73,6 +74,5 @@ char *status_text(struct server *server)
         return NULL;
     AUTO_FREE char *dumped = json_dumps(status, JSON_INDENT(2));
     json_decref(status);
-    char *text;
-    return dumped && asprintf(&text, "%s\n", dumped) >= 0 ? text : NULL;
+    return dumped ? text_format("%s\n", dumped) : NULL;
 }

@@ -19,8 +19,8 @@
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
-#include <time.h>
 
+#include "fs/base/clock.h"
 #include "fs/base/dir.h"
 #include "fs/base/io.h"
 #include "fs/base/log.h"
@@ -38,36 +38,19 @@ enum {
     FORCED_END_SECONDS = 30,
 };
 
-static struct timespec time_from_now(int64_t ns)
-{
-    struct timespec time;
-    (void)clock_gettime(CLOCK_MONOTONIC, &time);
-    int64_t sum = time.tv_nsec + ns;
-    time.tv_sec += sum / 1000000000;
-    time.tv_nsec = sum % 1000000000;
-    return time;
-}
-
-static bool is_past(const struct timespec *time)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec > time->tv_sec ||
-           (now.tv_sec == time->tv_sec && now.tv_nsec >= time->tv_nsec);
-}
-
 /* Until all files are closed or the loop has ended, at the longest until then. */
-static void await_closed(struct server *server, const struct timespec *until)
+static void await_closed(struct server *server, int64_t wait_ns)
 {
+    struct timespec until = clock_monotonic_after(wait_ns);
     AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&server->mutex);
     while (!server->ended && atomic_load(&server->open_files) > 0 &&
-           pthread_cond_timedwait(&server->changed, &server->mutex, until) != ETIMEDOUT)
+           pthread_cond_timedwait(&server->changed, &server->mutex, &until) != ETIMEDOUT)
         continue;
 }
 
 static bool has_ended(struct server *server, int64_t wait_ns)
 {
-    struct timespec until = time_from_now(wait_ns);
+    struct timespec until = clock_monotonic_after(wait_ns);
     AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&server->mutex);
     while (!server->ended &&
            pthread_cond_timedwait(&server->changed, &server->mutex, &until) != ETIMEDOUT)
@@ -136,7 +119,7 @@ static void end_by_force(const struct server *server)
               "have not synced is lost",
               server->options->mount_point, FORCED_END_SECONDS);
     if (!server->is_unmounted)
-        (void)!mountpoint_unmount(server->options->mount_point, true);
+        (void)!mountpoint_detach(server->options->mount_point);
     _exit(EXIT_FAILURE);
 }
 
@@ -147,10 +130,10 @@ static void end_by_force(const struct server *server)
  */
 static void end_loop(struct server *server)
 {
-    struct timespec until = time_from_now((int64_t)FORCED_END_SECONDS * 1000000000);
+    int64_t until_ns = clock_monotonic_ns() + FORCED_END_SECONDS * NS_PER_S;
     fuse_session_exit(server->fuse);
     do {
-        if (is_past(&until))
+        if (clock_monotonic_ns() >= until_ns)
             end_by_force(server);
         wake_loop(server);
     } while (!has_ended(server, RETRY_NS));
@@ -160,20 +143,21 @@ static void stop(struct server *server)
 {
     atomic_store(&server->stopping, true);
     verifier_interrupt(server);
-    struct timespec until = time_from_now((int64_t)server->options->grace_seconds * 1000000000);
-    await_closed(server, &until);
+    int64_t grace_ns = server->options->grace_seconds * NS_PER_S;
+    int64_t until_ns = clock_monotonic_ns() + grace_ns;
+    await_closed(server, grace_ns);
     /* A working directory or a mapping keeps it busy too. */
     int r = -EBUSY;
     do {
         if (r == -EBUSY && is_detached(server))
             r = 0;
         if (r == -EBUSY)
-            r = mountpoint_unmount(server->options->mount_point, false);
+            r = mountpoint_unmount(server->options->mount_point);
         if (has_ended(server, RETRY_NS))
             return;
         if (is_detached(server) && atomic_load(&server->open_files) == 0)
             break;
-    } while (!is_past(&until) && (r == 0 || r == -EBUSY));
+    } while (clock_monotonic_ns() < until_ns && (r == 0 || r == -EBUSY));
     server->is_unmounted = r == 0 || mountpoint_state(server->options->mount_point) != MOUNT_OURS;
     if (!server->is_unmounted || atomic_load(&server->open_files) > 0)
         warn_of_users(server);

@@ -1,8 +1,8 @@
 #include "fs/mount/tree.h"
 
 #include <string.h>
-#include <time.h>
 
+#include "fs/base/clock.h"
 #include "fs/base/hash.h"
 #include "fs/mount/store_listing.h"
 #include "fs/store/names.h"
@@ -54,7 +54,7 @@ int tree_new(const struct tree_options *options, struct tree **ret_tree)
     }
     tree->options = *options;
     tree->next_ino = FIRST_FREE_INO;
-    (void)clock_gettime(CLOCK_REALTIME, &tree->started);
+    tree->started = clock_to_timespec(clock_real_ns());
     pthread_mutex_init(&tree->mutex, NULL);
     for (uint32_t kind = INODE_ROOT; kind <= INODE_STATUS; kind++)
         tree->fixed[kind] = (struct inode){.kind = kind, .ino = kind + 1};
@@ -293,9 +293,7 @@ void tree_stat(const struct tree *tree, const struct inode *inode, struct stat *
         ret_status->st_mode = S_IFDIR | (tree->options.shared ? 01777 : 0755);
         break;
     case INODE_TEMPLATE: {
-        int64_t created_ns = lower_manifest(inode->base)->created_ns;
-        struct timespec created = {.tv_sec = created_ns / 1000000000,
-                                   .tv_nsec = created_ns % 1000000000};
+        struct timespec created = clock_to_timespec(lower_manifest(inode->base)->created_ns);
         ret_status->st_atim = ret_status->st_mtim = ret_status->st_ctim = created;
         ret_status->st_nlink = 1;
         stat_entry(inode, ret_status);

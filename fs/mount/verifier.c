@@ -1,8 +1,8 @@
 #include "fs/mount/verifier.h"
 
 #include <sys/queue.h>
-#include <time.h>
 
+#include "fs/base/clock.h"
 #include "fs/base/spawn.h"
 
 enum {
@@ -152,11 +152,7 @@ static struct place place_of(fuse_req_t req, struct verifier *verifier, const st
 static void await(struct verifier *verifier, struct verification *verification,
                   const struct place *place)
 {
-    struct timespec until;
-    (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    int64_t ns = until.tv_nsec + (int64_t)place->wait_ms * 1000000;
-    until.tv_sec += ns / 1000000000;
-    until.tv_nsec = ns % 1000000000;
+    struct timespec until = clock_monotonic_after(place->wait_ms * NS_PER_MS);
     (*place->waiters)++;
     verification->waiters++;
     while (!verification->done && !atomic_load(&verifier->stopping) &&
@@ -211,11 +207,7 @@ int verifier_start(struct server *server)
     TAILQ_INIT(&verifier->listed);
     pthread_mutex_init(&verifier->mutex, NULL);
     pthread_cond_init(&verifier->wanted, NULL);
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&verifier->finished, &attributes);
-    pthread_condattr_destroy(&attributes);
+    clock_init_condition(&verifier->finished);
     int r = spawn_thread(&verifier->thread, run, verifier);
     if (r < 0) {
         pthread_cond_destroy(&verifier->finished);

@@ -64,11 +64,7 @@ int scratch_worker_start(struct scratch_worker *worker, struct blocks *blocks,
     worker->list = list;
     worker->lowers = lowers;
     pthread_mutex_init(&worker->mutex, NULL);
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&worker->changed, &attributes);
-    pthread_condattr_destroy(&attributes);
+    clock_init_condition(&worker->changed);
     int r = spawn_thread(&worker->thread, work, worker);
     worker->runs = r == 0;
     return r;
