@@ -377,7 +377,7 @@ def test_a_template_that_changed_is_verified_again(store, change):
     said = store.fail("session", "new", key, status=5, env={"MINTFS_BACKEND": "copy"})
     assert "its content differs from the manifest" in said
     done = store.run("build", "-n", "app", "--", "cp", store.home / "4-50-4096-delete.db", "{out}")
-    assert done.stdout.strip() == key and "put aside and built anew" in done.stderr
+    assert done.stdout.strip() == key and "put aside and built again" in done.stderr
     assert done.stderr.count("differs from the manifest") == 1
     assert json.loads(store.run("verify", "--all", "--json").stdout)["problems"] == []
 

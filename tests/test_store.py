@@ -280,7 +280,7 @@ def test_a_damaged_template_from_elsewhere_is_built_anew(project, tmp_path, how)
         (there / "manifest.json").write_text(text)
     done = project.run("build", "-i", "migrations", "--", *project.builder(), env=env)
     assert done.stdout.strip() == key
-    assert str(there) in done.stderr and "is put aside and built anew" in done.stderr
+    assert str(there) in done.stderr and "is put aside and built again" in done.stderr
     assert len(re.findall("(?m)^mintfs: .*(damaged|put aside)", done.stderr)) == 2
     assert project.runs() == 2
     assert len(rows(file)) == 3

@@ -1,5 +1,6 @@
 /*
- * Building: from a spec to a published template, once for all processes that ask at a time.
+ * Building: makes sure that a spec's template is in the store, with one builder per key at a time
+ * over all processes that share it.
  */
 #ifndef MINTFS_STORE_BUILD_H
 #define MINTFS_STORE_BUILD_H
@@ -12,18 +13,19 @@
 #include "fs/store/store.h"
 
 struct build_result {
-    char key[SHA256_HEX_LENGTH + 1];
+    char key[SHA256_HEX_LENGTH + 1]; /* set as soon as it is computed, whatever fails later */
     bool was_hit;
-    /* With -ECHILD: the code that the builder ended with, 128 + n after signal n, 126 or 127. */
+    /* With -ECHILD: the builder's exit code, 128 + n after signal n, 126 or 127. */
     int builder_status;
 };
 
 /*
- * Makes sure that the spec's template is in the store. On a hit nothing runs. On a miss the builder
- * runs, unless another process builds the same key: then that is waited for, and said.
- * Errors are said: -ECHILD the builder failed; -EINTR a signal came, and nothing is left of the
- * build (the caller ends with interrupt_raise()); -ESTALE an input changed meanwhile; -EDEADLK the
- * builder asks for the template that it makes; and those of inputs_read() and seal_tree().
+ * On a hit nothing runs. On a miss the builder runs, unless another process is building the same
+ * key: then a message is printed, and that build is waited for.
+ * Errors are logged: -ECHILD the builder failed; -EINTR a signal came, and nothing is left of the
+ * build (the caller ends with interrupt_raise()); -ESTALE an input changed while the builder ran;
+ * -EDEADLK the builder asks for the template that it makes; and those of inputs_read() and
+ * seal_tree().
  */
 MUST_CHECK int build_template(struct store *store, const struct build_spec *spec,
                               struct build_result *ret_result);

@@ -1,6 +1,6 @@
 /*
- * Between mintfs and the guard goes a socket pair: mintfs sends one byte orders, the guard sends
- * `struct report`s. The end of the stream is an order, too: mintfs is dead.
+ * A socket pair connects mintfs and the guard: mintfs sends orders of one byte, the guard sends
+ * `struct report`s. The end of the stream tells the guard that mintfs is dead.
  */
 #include "fs/store/builder_process.h"
 
@@ -13,17 +13,17 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 
+#include "fs/base/clock.h"
 #include "fs/base/interrupt.h"
 #include "fs/base/log.h"
 #include "fs/base/spawn.h"
 
-enum {
-    GRACE_MS = 5000,
-    ORDER_KILL = 0,
-    ORDER_SPARE = 255
-}; /* another order is a signal's number */
+/* How long the builder may take to end after a signal. */
+static const int64_t grace_ns = 5000 * NS_PER_MS;
+
+/* Any other order is the number of a signal for the builder. */
+enum { ORDER_KILL = 0, ORDER_DETACH = 255 };
 
 enum report_kind { REPORT_ENDED, REPORT_NOT_RUN, REPORT_WANTS_TERMINAL };
 
@@ -34,7 +34,7 @@ struct report {
 
 /* ---- children ---- */
 
-/* Their PIDs with spaces between, or NULL where the kernel does not tell. */
+/* The PIDs of this process's children, separated by spaces; NULL where the kernel has no such list. */
 static char *list_children(void)
 {
     char path[64];
@@ -49,7 +49,7 @@ static char *list_children(void)
     return list;
 }
 
-/* The next PID of a list, and *at behind it; 0 at the end. */
+/* The next PID of a list, and moves *at after it; 0 at the end. */
 static pid_t next_child(const char **at)
 {
     char *end = NULL;
@@ -67,8 +67,9 @@ static bool is_listed(const char *list, pid_t wanted)
 }
 
 /*
- * Kills the children of this process that are not `spared`, and all below them: orphans of what
- * dies come up as children of whoever adopts them. False where the kernel does not tell of them.
+ * Kills the children of this process that are not in the list `spared`, and everything below them:
+ * each round makes the killed processes' own children this process's. False where the kernel has no
+ * list of children.
  */
 static bool kill_children(const char *spared)
 {
@@ -99,12 +100,12 @@ static void send_report(int fd, enum report_kind kind, int value)
 {
     struct report report = {.kind = kind, .value = value};
     if (send(fd, &report, sizeof(report), MSG_NOSIGNAL) < 0)
-        return; /* mintfs is dead, which the next read tells */
+        return; /* mintfs is dead, as the next read will show */
 }
 
 /*
- * The Python package names the interpreter that runs the tests, where PATH has none of that name, or
- * another. The builder does not inherit the variable.
+ * The Python package sets MINTFS_PYTHON to the interpreter that runs the tests: PATH may have
+ * another one, or none. The builder does not inherit the variable.
  */
 static void choose_python(char **word)
 {
@@ -138,7 +139,7 @@ static void run_program(const struct builder_command *command, int error_fd)
     _exit(RUN_NOT_FOUND);
 }
 
-/* Forks the builder; returns its pid, or -1 where it could not be run, which is reported. */
+/* Forks the builder. Returns its PID, or -1, which has been reported, if it could not be run. */
 static pid_t fork_builder(int fd, const struct builder_command *command)
 {
     int error_pipe[2];
@@ -161,7 +162,7 @@ static pid_t fork_builder(int fd, const struct builder_command *command)
     return pid;
 }
 
-/* Takes the children that ended. Returns the builder's pid as long as it lives, else -1. */
+/* Reaps the children that have ended. Returns the builder's PID while it lives, else -1. */
 static pid_t reap(int fd, pid_t builder)
 {
     int status;
@@ -169,7 +170,7 @@ static pid_t reap(int fd, pid_t builder)
         if (pid != builder)
             continue;
         if (WIFSTOPPED(status)) {
-            /* It asked for a terminal that it will never get. */
+            /* It waits for a terminal that it will never get. */
             if (WSTOPSIG(status) == SIGTTIN || WSTOPSIG(status) == SIGTTOU)
                 send_report(fd, REPORT_WANTS_TERMINAL, 0);
             continue;
@@ -207,7 +208,7 @@ static void guard_main(int fd, const struct builder_command *command)
         if (!waits[0].revents)
             continue;
         ssize_t n = recv(fd, &order, sizeof(order), 0);
-        if (n == 1 && order == ORDER_SPARE)
+        if (n == 1 && order == ORDER_DETACH)
             _exit(0);
         if (n != 1 || order == ORDER_KILL)
             break;
@@ -221,15 +222,15 @@ static void guard_main(int fd, const struct builder_command *command)
 
 /* ---- mintfs ---- */
 
-static void order(const struct builder *builder, int number)
+static void send_order(const struct builder *builder, int number)
 {
     unsigned char byte = (unsigned char)number;
     if (send(builder->fd, &byte, sizeof(byte), MSG_NOSIGNAL) < 0)
-        return; /* the guard is dead, which its end of the stream tells */
+        return; /* the guard is dead, as its end of the stream will show */
 }
 
-/* Returns what it was before. */
-static bool set_reaper(bool on)
+/* Returns the previous setting. */
+static bool set_subreaper(bool on)
 {
     int was = 0;
     (void)prctl(PR_GET_CHILD_SUBREAPER, &was);
@@ -243,9 +244,9 @@ int builder_start(const struct builder_command *command, struct builder *ret_bui
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
         return log_errno(errno, "cannot start the builder");
     (void)fflush(stdout);
-    AUTO_FREE char *others = list_children();
-    bool is_reaper = set_reaper(true);
-    /* Where a parent ignored it, the kernel would reap our children before we could ask. */
+    AUTO_FREE char *earlier = list_children();
+    bool is_subreaper = set_subreaper(true);
+    /* If a parent had it ignored, the kernel would reap our children before waitpid() sees them. */
     (void)signal(SIGCHLD, SIG_DFL);
     pid_t guard = fork();
     if (guard == 0) {
@@ -256,23 +257,18 @@ int builder_start(const struct builder_command *command, struct builder *ret_bui
     (void)close(ends[1]);
     if (guard < 0) {
         (void)close(ends[0]);
-        (void)set_reaper(is_reaper);
+        (void)set_subreaper(is_subreaper);
         return spawn_log_error(error, "the builder");
     }
-    *ret_builder = (struct builder){
-        .guard = guard, .fd = ends[0], .others = steal_pointer(&others), .was_reaper = is_reaper};
+    *ret_builder = (struct builder){.guard = guard,
+                                    .fd = ends[0],
+                                    .earlier = steal_pointer(&earlier),
+                                    .was_subreaper = is_subreaper};
     return 0;
 }
 
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-static int judge(struct builder *builder, const char *program, const struct report *report,
-                 int *ret_status)
+static int read_report(struct builder *builder, const char *program, const struct report *report,
+                       int *ret_status)
 {
     switch (report->kind) {
     case REPORT_ENDED:
@@ -294,21 +290,21 @@ static int judge(struct builder *builder, const char *program, const struct repo
 int builder_wait(struct builder *builder, const char *program, int *ret_status)
 {
     int passed = 0;
-    int64_t deadline = -1;
+    int64_t deadline_ns = -1;
     struct pollfd waits[] = {{.fd = builder->fd, .events = POLLIN},
                              {.fd = interrupt_fd(), .events = POLLIN}};
     for (;;) {
         int count = interrupt_count();
         if (count > passed) {
-            order(builder, count > 1 ? ORDER_KILL : interrupt_pending());
-            deadline = now_ms() + GRACE_MS;
+            send_order(builder, count > 1 ? ORDER_KILL : interrupt_pending());
+            deadline_ns = clock_monotonic_ns() + grace_ns;
             passed = count;
-            waits[1].fd = -1; /* stays readable; a further signal interrupts poll() */
+            waits[1].fd = -1; /* it stays readable; another signal interrupts poll() */
         }
-        int64_t left = deadline < 0 ? -1 : deadline - now_ms();
-        if (deadline >= 0 && left <= 0)
+        int64_t left_ns = deadline_ns < 0 ? 0 : deadline_ns - clock_monotonic_ns();
+        if (deadline_ns >= 0 && left_ns <= 0)
             return -EINTR;
-        int n = poll(waits, 2, (int)left);
+        int n = poll(waits, 2, deadline_ns < 0 ? -1 : (int)(left_ns / NS_PER_MS + 1));
         if (n <= 0 || !waits[0].revents)
             continue;
         struct report report;
@@ -316,33 +312,49 @@ int builder_wait(struct builder *builder, const char *program, int *ret_status)
         if (interrupt_pending())
             return -EINTR;
         if (size != sizeof(report)) {
-            /* Somebody killed the guard, and the kernel the builder with it; builder_end() the
-             * rest. */
+            /* The guard was killed, and the builder with it (PR_SET_PDEATHSIG); builder_end()
+             * kills the rest. */
             builder->signal = SIGKILL;
             *ret_status = 128 + SIGKILL;
             return 0;
         }
-        return judge(builder, program, &report, ret_status);
+        return read_report(builder, program, &report, ret_status);
     }
 }
 
-void builder_end(struct builder *builder, bool spare)
+/* Sends the last order, and returns the guard's wait status. */
+static int dismiss_guard(const struct builder *builder, int number)
+{
+    int status = 0;
+    send_order(builder, number);
+    while (waitpid(builder->guard, &status, 0) < 0 && errno == EINTR)
+        ;
+    return status;
+}
+
+static void builder_fini(struct builder *builder)
+{
+    free(builder->earlier);
+    (void)close(builder->fd);
+    *builder = (struct builder)BUILDER_INIT;
+}
+
+void builder_end(struct builder *builder)
 {
     if (builder->fd < 0)
         return;
-    /* What is spared is not to become ours when the guard goes. */
-    if (spare)
-        (void)set_reaper(builder->was_reaper);
-    order(builder, spare ? ORDER_SPARE : ORDER_KILL);
-    int status = 0;
-    while (waitpid(builder->guard, &status, 0) < 0 && errno == EINTR)
-        ;
-    if (!spare) {
-        if (WIFSIGNALED(status))
-            (void)kill_children(builder->others);
-        (void)set_reaper(builder->was_reaper);
-    }
-    free(builder->others);
-    (void)close(builder->fd);
-    *builder = (struct builder)BUILDER_INIT;
+    if (WIFSIGNALED(dismiss_guard(builder, ORDER_KILL)))
+        (void)kill_children(builder->earlier);
+    (void)set_subreaper(builder->was_subreaper);
+    builder_fini(builder);
+}
+
+void builder_detach(struct builder *builder)
+{
+    if (builder->fd < 0)
+        return;
+    /* First, so that this process does not adopt what the guard leaves. */
+    (void)set_subreaper(builder->was_subreaper);
+    (void)dismiss_guard(builder, ORDER_DETACH);
+    builder_fini(builder);
 }

@@ -1,12 +1,12 @@
 /*
- * A builder's process, and all that it starts, under a guard that outlives nobody.
+ * A builder's process, and every process that it starts, below a guard that outlives none of them.
  *
  *     mintfs build ── guard ── builder ── ...
  *
- * The guard is a fork of mintfs that adopts orphans (PR_SET_CHILD_SUBREAPER). When mintfs dies,
- * however it dies, the guard ends everything below it, and with that frees what locks it shares.
- * When somebody kills the guard alone, mintfs adopts what it leaves, and ends that.
- * The builder has a process group of its own; signals that reach mintfs are passed on to it.
+ * The guard is a fork of mintfs that adopts orphans (PR_SET_CHILD_SUBREAPER). When mintfs dies, in
+ * whatever way, the guard kills everything below it, and so frees the locks that it shares. When
+ * the guard alone is killed, mintfs adopts what was below it, and kills that.
+ * The builder has a process group of its own; signals that mintfs receives are passed on to it.
  */
 #ifndef MINTFS_STORE_BUILDER_PROCESS_H
 #define MINTFS_STORE_BUILDER_PROCESS_H
@@ -18,39 +18,44 @@
 
 struct builder {
     pid_t guard;
-    int fd;          /* to the guard; -1: none */
-    char *others;    /* children that mintfs had before, as when it was started by an exec */
-    bool was_reaper; /* it adopted orphans before */
-    int signal;      /* that ended the builder, once it was waited for; 0: it exited */
+    int fd;             /* connects to the guard; -1: none */
+    char *earlier;      /* children that mintfs had before, for instance from before an exec */
+    bool was_subreaper; /* mintfs adopted orphans before */
+    int signal;         /* that ended the builder, set by builder_wait(); 0: it exited */
 };
 #define BUILDER_INIT                                                                               \
     {                                                                                              \
         .guard = -1, .fd = -1                                                                      \
     }
 
+/* The exit codes of env(1) for a program that cannot be run. */
 enum { RUN_CANNOT_RUN = 126, RUN_NOT_FOUND = 127 };
 
-/*
- * Starts the program argv[0] (found as a shell would) in the directory (NULL: the current one), with
- * standard input from /dev/null and both outputs on our standard error, and the variables
- * "NAME=value" of `environment` added. Errors are logged.
- */
 struct builder_command {
-    char **argv;
-    char *const *environment;
-    const char *directory;
+    char **argv;              /* argv[0] is found as a shell would find it */
+    char *const *environment; /* variables to add, "NAME=value" */
+    const char *directory;    /* NULL: the current one */
 };
+
+/*
+ * Starts the builder with /dev/null as standard input and with this process's standard error for
+ * both outputs. Errors are logged.
+ */
 MUST_CHECK int builder_start(const struct builder_command *command, struct builder *ret_builder);
 
 /*
- * Waits for the end of the builder, called `program` in messages. *ret_status is its exit code, 128
- * + n after signal n; 126 or 127 (said) where it could not be run. -EINTR: a signal came
- * (fs/base/interrupt.h) and the builder is gone: it got the signal, and SIGKILL after a grace, or
- * at the second signal.
+ * Waits until the builder, called `program` in messages, has ended. *ret_status is its exit code, or
+ * 128 + n after signal n; 126 or 127, logged, if it could not be run. -EINTR: a signal came
+ * (fs/base/interrupt.h); the builder was sent the same signal, and is killed by builder_end() if it
+ * has not ended within 5 seconds or before a second signal.
  */
 MUST_CHECK int builder_wait(struct builder *builder, const char *program, int *ret_status);
 
-/* Lets the guard go. What the builder has left running is ended, or with `spare` left alone. */
-void builder_end(struct builder *builder, bool spare);
+/* Ends the guard and kills every process that the builder has left running. */
+void builder_end(struct builder *builder);
+#define AUTO_BUILDER CLEANUP(builder_end)
+
+/* Ends the guard alone: what the builder has left running stays, as a server that others use may. */
+void builder_detach(struct builder *builder);
 
 #endif
