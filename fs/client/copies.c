@@ -15,13 +15,12 @@
 #include "fs/client/copy_roots.h"
 #include "fs/store/lock_names.h"
 #include "fs/store/session_id.h"
+#include "fs/store/sqlite_header.h"
 #include "fs/store/template.h"
 
 enum {
     /* A copy in memory must leave free this much, and at least as much as it takes. */
     ROOM_TO_LEAVE_BYTES = 64 << 20,
-    /* Where the header of an SQLite file has its write and read versions. */
-    VERSIONS_OFFSET = 18,
 };
 
 static bool has_room(const struct copy_root *root, uint64_t bytes)
@@ -36,8 +35,8 @@ static bool has_room(const struct copy_root *root, uint64_t bytes)
 /* Templates are stored in another journal mode than the builder left, in which sessions begin. */
 static int restore_journal_mode(int fd)
 {
-    static const uint8_t wal[] = {2, 2};
-    return io_pwrite(fd, wal, sizeof(wal), VERSIONS_OFFSET);
+    static const uint8_t wal[SQLITE_VERSIONS_SIZE] = {SQLITE_VERSION_WAL, SQLITE_VERSION_WAL};
+    return io_pwrite(fd, wal, sizeof(wal), SQLITE_VERSIONS_OFFSET);
 }
 
 static int copy_file(const struct template *template, const struct manifest_entry *entry,

@@ -4,10 +4,7 @@
 
 #include "fs/base/io.h"
 #include "fs/base/log.h"
-
-/* Where SQLite's file header holds the write and read versions, 2 for WAL
- * (https://www.sqlite.org/fileformat.html, 1.3.3). */
-enum { SQLITE_VERSIONS_OFFSET = 18, SQLITE_VERSIONS_SIZE = 2, SQLITE_VERSION_WAL = 2 };
+#include "fs/store/sqlite_header.h"
 
 /* A template is sealed in rollback mode; its session begins in the mode that the builder left. */
 static void show_journal_mode(const struct node *node, char *buffer, size_t size, uint64_t offset)

@@ -28,6 +28,7 @@
 #include "fs/store/names.h"
 #include "fs/store/pin.h"
 #include "fs/store/sql.h"
+#include "fs/store/sqlite_header.h"
 #include "fs/store/template_dir.h"
 
 static const char new_file[] = CATALOG_FILE ".new";
@@ -203,7 +204,7 @@ static int remove_if_there(int dirfd, const char *name)
 
 static int remove_new(int v1_fd)
 {
-    int r = remove_if_there(v1_fd, CATALOG_FILE ".new-journal");
+    int r = remove_if_there(v1_fd, CATALOG_FILE ".new" SQLITE_JOURNAL_SUFFIX);
     return r == 0 ? remove_if_there(v1_fd, new_file) : r;
 }
 
@@ -218,7 +219,7 @@ static int replace(struct rebuild *rebuild)
         (void)!remove_new(v1_fd);
     /* A hot journal of the old file would be played into the new one. */
     if (r == 0)
-        r = remove_if_there(v1_fd, CATALOG_FILE "-journal");
+        r = remove_if_there(v1_fd, CATALOG_FILE SQLITE_JOURNAL_SUFFIX);
     if (r == 0)
         r = io_renameat(v1_fd, new_file, v1_fd, CATALOG_FILE);
     if (r == 0)

@@ -8,6 +8,7 @@
 #include "fs/base/lock.h"
 #include "fs/base/log.h"
 #include "fs/store/lock_names.h"
+#include "fs/store/sqlite_header.h"
 
 enum { OWN_MODE = S_IRUSR | S_IWUSR };
 
@@ -17,9 +18,12 @@ struct obstacle {
 };
 
 /* SQLite opens a log (-wal) that is there whatever the journal mode. */
-static const char *const names[] = {CATALOG_FILE,        CATALOG_FILE "-journal",
-                                    CATALOG_FILE "-wal", CATALOG_FILE "-shm",
-                                    CATALOG_FILE ".new", CATALOG_FILE ".new-journal"};
+static const char *const names[] = {CATALOG_FILE,
+                                    CATALOG_FILE SQLITE_JOURNAL_SUFFIX,
+                                    CATALOG_FILE SQLITE_WAL_SUFFIX,
+                                    CATALOG_FILE SQLITE_SHM_SUFFIX,
+                                    CATALOG_FILE ".new",
+                                    CATALOG_FILE ".new" SQLITE_JOURNAL_SUFFIX};
 
 static bool find_obstacle(const struct store *store, struct obstacle *ret_obstacle)
 {

@@ -9,11 +9,14 @@
 #include "fs/base/dir.h"
 #include "fs/base/io.h"
 #include "fs/base/log.h"
+#include "fs/store/sqlite_header.h"
 
-enum { MODE_OFFSET = 18, MODE_BYTES = 2, CHUNK_BYTES = 256 << 10 };
+enum { CHUNK_BYTES = 256 << 10 };
 
-static const unsigned char wal_bytes[MODE_BYTES] = {2, 2};
-static const char *const side_suffixes[] = {"-journal", "-wal", "-shm"};
+static const unsigned char wal_bytes[SQLITE_VERSIONS_SIZE] = {SQLITE_VERSION_WAL,
+                                                              SQLITE_VERSION_WAL};
+static const char *const side_suffixes[] = {SQLITE_JOURNAL_SUFFIX, SQLITE_WAL_SUFFIX,
+                                            SQLITE_SHM_SUFFIX};
 
 static bool is_below(const char *path, const char *directory)
 {
@@ -74,7 +77,7 @@ static bool has_content(int fd, int template_fd, const struct manifest_entry *en
         if (n <= 0 || io_pread(fd, buffer + CHUNK_BYTES, CHUNK_BYTES, offset) != n)
             return false;
         if (offset == 0 && entry->starts_in_wal)
-            memcpy(buffer + MODE_OFFSET, wal_bytes, MODE_BYTES);
+            memcpy(buffer + SQLITE_VERSIONS_OFFSET, wal_bytes, SQLITE_VERSIONS_SIZE);
         if (memcmp(buffer, buffer + CHUNK_BYTES, (size_t)n) != 0)
             return false;
     }
@@ -151,7 +154,7 @@ static int copy_and_rename(int dirfd, const char *beside, const char *name, int 
         return fd;
     int r = io_copy_file(template_fd, fd);
     if (r == 0 && entry->starts_in_wal)
-        r = io_pwrite(fd, wal_bytes, MODE_BYTES, MODE_OFFSET);
+        r = io_pwrite(fd, wal_bytes, SQLITE_VERSIONS_SIZE, SQLITE_VERSIONS_OFFSET);
     if (r == 0)
         r = io_fsync(fd);
     if (r == 0 && nameless)

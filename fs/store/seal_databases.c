@@ -11,10 +11,12 @@
 #include "fs/base/printable.h"
 #include "fs/store/seal_postgres.h"
 #include "fs/store/seal_sqlite.h"
+#include "fs/store/sqlite_header.h"
 #include "fs/store/sqlite_path.h"
 
 /* The database itself, and what SQLite keeps beside it. */
-static const char *const suffixes[] = {"", "-journal", "-wal", "-shm"};
+static const char *const suffixes[] = {"", SQLITE_JOURNAL_SUFFIX, SQLITE_WAL_SUFFIX,
+                                       SQLITE_SHM_SUFFIX};
 enum { WAL = 2, SHM = 3, SUFFIX_COUNT = ARRAY_LENGTH(suffixes) };
 
 struct pass {

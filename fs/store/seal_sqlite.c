@@ -33,20 +33,12 @@
 #include "fs/base/log.h"
 #include "fs/base/printable.h"
 #include "fs/store/sqlite_error.h"
+#include "fs/store/sqlite_header.h"
 #include "fs/store/sqlite_path.h"
 #include "fs/store/sqlite_recovery.h"
 #include "fs/store/sqlite_structure.h"
 
 enum { BUSY_TIMEOUT_MS = 3000, STEPS_PER_LOOK = 100000, WARNINGS_MAX = 10 };
-enum {
-    WRITE_VERSION_AT = 18,
-    READ_VERSION_AT = 19,
-    RESERVED_AT = 20,
-    FRACTIONS_AT = 21,
-    ZEROS_AT = 72
-};
-enum { VERSION_WAL = 2, PAGE_SIZE_MIN = 512 };
-
 struct check {
     sqlite3 *db;
     const char *path;
@@ -57,17 +49,15 @@ struct check {
     bool is_schema_partial; /* our SQLite has left objects out */
 };
 
-static const char magic[16] = "SQLite format 3";
-
 static bool has_magic(const unsigned char *header)
 {
-    return memcmp(header, magic, sizeof(magic)) == 0;
+    return memcmp(header, SQLITE_MAGIC, sizeof(SQLITE_MAGIC)) == 0;
 }
 
 /* `size`: how many bytes there are; zeros follow. */
 static struct sqlite_header judge(const unsigned char header[SQLITE_FILE_HEADER_BYTES], size_t size)
 {
-    static const char zeros[20];
+    static const char zeros[SQLITE_ZEROS_SIZE];
     static const unsigned char fractions[3] = {64, 32, 32};
     struct sqlite_header result = {.kind = SQLITE_KIND_NONE};
     bool is_whole = size == SQLITE_FILE_HEADER_BYTES;
@@ -75,16 +65,16 @@ static struct sqlite_header judge(const unsigned char header[SQLITE_FILE_HEADER_
         return result;
     /* Bytes 72 to 91 are zero in every database; with reserved bytes on each page (20), where
      * ciphers keep their nonces, and something else here, the rest of the header is encrypted. */
-    if (is_whole && header[RESERVED_AT] != 0 &&
-        memcmp(header + ZEROS_AT, zeros, sizeof(zeros)) != 0)
+    if (is_whole && header[SQLITE_RESERVED_OFFSET] != 0 &&
+        memcmp(header + SQLITE_ZEROS_OFFSET, zeros, sizeof(zeros)) != 0)
         return result;
-    unsigned writes = header[WRITE_VERSION_AT];
-    unsigned reads = header[READ_VERSION_AT];
+    unsigned writes = header[SQLITE_VERSIONS_OFFSET];
+    unsigned reads = header[SQLITE_VERSIONS_OFFSET + 1];
     result.version = writes > reads ? writes : reads;
-    result.is_wal = reads == VERSION_WAL;
+    result.is_wal = reads == SQLITE_VERSION_WAL;
     /* The fractions that follow are the same in every format; garbage is a damaged database. */
-    bool is_other = result.version > VERSION_WAL && is_whole &&
-                    !memcmp(header + FRACTIONS_AT, fractions, sizeof(fractions));
+    bool is_other = result.version > SQLITE_VERSION_WAL && is_whole &&
+                    !memcmp(header + SQLITE_FRACTIONS_OFFSET, fractions, sizeof(fractions));
     result.kind = is_other ? SQLITE_KIND_OF_OTHERS : SQLITE_KIND_DATABASE;
     return result;
 }
@@ -187,8 +177,8 @@ static int run(const struct check *check, const char *sql)
 static int read_mode(const struct check *check, bool *ret_is_wal)
 {
     unsigned char version = 0;
-    int code = sqlite_structure_read(check->db, &version, 1, READ_VERSION_AT);
-    *ret_is_wal = version == VERSION_WAL;
+    int code = sqlite_structure_read(check->db, &version, 1, SQLITE_VERSIONS_OFFSET + 1);
+    *ret_is_wal = version == SQLITE_VERSION_WAL;
     return code;
 }
 
@@ -197,7 +187,7 @@ static int has_log(const struct check *check)
 {
     AUTO_FREE char *path = NULL;
     struct stat status;
-    if (asprintf(&path, "%s-wal", check->path) < 0) {
+    if (asprintf(&path, "%s" SQLITE_WAL_SUFFIX, check->path) < 0) {
         path = NULL;
         return -ENOMEM;
     }
@@ -238,7 +228,7 @@ static int keep_log_of_empty(const struct check *check)
     if (fd < 0 || fstat(fd, &status) < 0 || status.st_size > 0)
         return 0;
     int r = sqlite_recovery_foresee(AT_FDCWD, check->path, &result, header);
-    return r == 0 && result == SQLITE_RECOVERY_BEGINS ? io_ftruncate(fd, PAGE_SIZE_MIN) : r;
+    return r == 0 && result == SQLITE_RECOVERY_BEGINS ? io_ftruncate(fd, SQLITE_PAGE_SIZE_MIN) : r;
 }
 
 static int check_structure(struct check *check)

@@ -8,9 +8,10 @@
 #include <sys/stat.h>
 
 #include "fs/base/dir.h"
+#include "fs/store/sqlite_header.h"
 
 enum {
-    SUFFIX_BYTES = sizeof("-journal") - 1,
+    SUFFIX_BYTES = sizeof(SQLITE_JOURNAL_SUFFIX) - 1,
     PATH_MAX_OF_SQLITE = 512,
     /* SQLite's internal SQLITE_OK_SYMLINK, which SQLITE_OPEN_NOFOLLOW refuses. */
     OK_SYMLINK = SQLITE_OK | 2 << 8,

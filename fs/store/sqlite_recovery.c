@@ -7,11 +7,8 @@
 
 #include "fs/base/bytes.h"
 #include "fs/base/io.h"
-#include "fs/store/sqlite_structure.h"
 
 enum {
-    PAGE_MIN = 512,
-    PAGE_MAX = 65536,
     LOCK_BYTE = 0x40000000, /* no journal has the page at this offset */
 
     WAL_HEADER = 32,
@@ -35,7 +32,7 @@ struct side {
 
 static bool is_page_size(uint32_t size)
 {
-    return size >= PAGE_MIN && size <= PAGE_MAX && (size & (size - 1)) == 0;
+    return size >= SQLITE_PAGE_SIZE_MIN && size <= SQLITE_PAGE_SIZE_MAX && (size & (size - 1)) == 0;
 }
 
 /* What the journal and the log say. */
@@ -71,7 +68,7 @@ static int open_side(int dirfd, const char *path, const char *suffix, struct sid
     /* And so is a directory. */
     if (!S_ISREG(status.st_mode) || status.st_size == 0)
         return 0;
-    uint8_t *record = malloc(FRAME_HEADER + PAGE_MAX);
+    uint8_t *record = malloc(FRAME_HEADER + SQLITE_PAGE_SIZE_MAX);
     if (!record)
         return -ENOMEM;
     *ret_side = (struct side){.fd = steal_fd(&fd), .size = status.st_size, .record = record};
@@ -195,7 +192,7 @@ static int check_wal(int dirfd, const char *path, struct recovery *recovery)
 {
     AUTO_SIDE struct side side = {.fd = -1};
     struct wal wal = {.side = &side};
-    int r = open_side(dirfd, path, "-wal", &side);
+    int r = open_side(dirfd, path, SQLITE_WAL_SUFFIX, &side);
     if (r == 1)
         r = read_wal_header(&wal, recovery);
     return r == 1 ? check_frames(&wal, recovery) : r;
@@ -284,7 +281,7 @@ static int check_journal(int dirfd, const char *path, struct recovery *recovery)
     AUTO_SIDE struct side side = {.fd = -1};
     struct journal journal = {.side = &side};
     uint8_t first = 0;
-    int r = open_side(dirfd, path, "-journal", &side);
+    int r = open_side(dirfd, path, SQLITE_JOURNAL_SUFFIX, &side);
     if (r == 1)
         r = io_pread_exact(side.fd, &first, 1, 0);
     /* A finished transaction leaves zeros at the start, in PERSIST mode. */

@@ -8,7 +8,7 @@
 #define MINTFS_STORE_SQLITE_RECOVERY_H
 
 #include "fs/base/cleanup.h"
-#include "fs/store/sqlite_structure.h"
+#include "fs/store/sqlite_header.h"
 
 /*
  * Looks at `path`-journal and `path`-wal, before SQLite opens the database; `path` is relative to

@@ -6,11 +6,11 @@
 
 #include "fs/base/bytes.h"
 #include "fs/store/sqlite_error.h"
+#include "fs/store/sqlite_header.h"
 
 /* The first byte of a b-tree page. */
 enum { INDEX_INTERIOR = 2, TABLE_INTERIOR = 5, INDEX_LEAF = 10, TABLE_LEAF = 13 };
 
-enum { PAGE_COUNT_AT = 28, CHANGES_AT = 24, PAGE_COUNT_IS_OF_AT = 92 };
 enum { INDEXES_PER_HOST = 250 };
 
 struct root {
@@ -107,9 +107,9 @@ static int check_length(struct structure *check)
         code = ask_number(check, "PRAGMA main.page_count", &check->page_count);
     if (code != SQLITE_OK)
         return code;
-    uint32_t stated = bytes_get_be32(header + PAGE_COUNT_AT);
-    bool is_current =
-        bytes_get_be32(header + CHANGES_AT) == bytes_get_be32(header + PAGE_COUNT_IS_OF_AT);
+    uint32_t stated = bytes_get_be32(header + SQLITE_PAGE_COUNT_OFFSET);
+    bool is_current = bytes_get_be32(header + SQLITE_CHANGES_OFFSET) ==
+                      bytes_get_be32(header + SQLITE_VALID_FOR_OFFSET);
     int64_t needed = (is_current ? stated : check->page_count) * check->page_size;
     if (size < needed)
         return damaged(check, "the file is cut off: it has %lld of %lld bytes", (long long)size,

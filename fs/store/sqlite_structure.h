@@ -16,8 +16,6 @@
 
 #include "fs/base/cleanup.h"
 
-enum { SQLITE_FILE_HEADER_BYTES = 100 };
-
 /* Lets a new connection read and write sqlite_schema even where our SQLite cannot parse what is in
  * it. Comes before the connection's first statement. Returns SQLite's code. */
 MUST_CHECK int sqlite_structure_allow(sqlite3 *db);
