@@ -1,15 +1,16 @@
 /*
- * The change log of one session: all that must outlive a killed daemon, but for the blocks' bytes.
+ * The change log of one session: everything that must survive a killed daemon, except the bytes of
+ * its blocks.
  *
- * Append-only frames of records over stable node numbers, on top of the template's manifest, which
- * is the tree at time zero. The layout stands in changelog_format.h. A frame is one system
- * call and has one checksum: what belongs together (a rename's two names) is in one frame. A torn
- * tail is dropped. When the log has grown to twice its size after the last compaction, the session
- * writes itself anew (session_compact()).
+ * Frames of records are appended to it. They refer to nodes by stable numbers and start from the
+ * template's manifest. The layout is in changelog_format.h. A frame is written by one system call
+ * and has one checksum, so changes that belong together (the two names of a rename) are in one
+ * frame. A torn tail is dropped. When the log has grown to twice its size after the last
+ * compaction, it is compacted (compact.h).
  *
- * Order is what makes it safe: a block's bytes are written before the record that shows it, and
- * the record that lets go of a block is written before the block is given to others. Nothing is
- * synced: the page cache outlives the daemon, and sessions need not outlive the machine.
+ * The order of writes makes it safe: a block's bytes are written before the record that adds it to
+ * a file, and the record that releases a block before the block is given to another file. Nothing
+ * is synced: the page cache survives the daemon, and sessions need not survive a reboot.
  */
 #ifndef MINTFS_OVERLAY_CHANGELOG_H
 #define MINTFS_OVERLAY_CHANGELOG_H
@@ -28,31 +29,39 @@ enum { LOG_NAME_LENGTH = 16 };
 void changelog_fill_name(char ret_name[LOG_NAME_LENGTH + 1], uint64_t serial);
 bool changelog_name_is_valid(const char *name);
 
-/* Makes the log NAME below dirfd with a first frame, both at once (NAME.new until then); dirfd stays
- * the caller's. -EEXIST. */
+/*
+ * Creates the log NAME below dirfd with its first frame, both in one step (it is NAME.new until
+ * then). dirfd is borrowed. -EEXIST.
+ */
 MUST_CHECK int changelog_create(int dirfd, const char *name, const struct frame *first,
                                 struct changelog **ret_log);
 /*
- * Opens one that is there, cut to `size_bytes`, what changelog_replay() returned, for appending; the
- * owner is that of its header, 0 for a log of an older version, which stays one until it is replaced.
+ * Opens an existing log for appending, and truncates it to `size_bytes`, which changelog_replay()
+ * returned. `owner` is the owner in its header, or 0 for a log of an older version, which keeps
+ * that version until it is replaced.
  */
 MUST_CHECK int changelog_open(int dirfd, const char *name, uint64_t owner, uint64_t size_bytes,
                               struct changelog **ret_log);
-/* Removes the file: recovery finds the session no more. */
+/* Removes the file: recovery no longer finds the session. */
 MUST_CHECK int changelog_unlink(struct changelog *log);
 void changelog_close(struct changelog *log);
 
-/* One frame, whole or not at all: what a failed one left is cut off, at the latest before the next.
- * Safe from several threads. */
+/*
+ * Appends one frame, whole or not at all: what a failed write left is cut off, at the latest before
+ * the next append. Safe from several threads.
+ */
 MUST_CHECK int changelog_append(struct changelog *log, const struct frame *frame);
 
 uint64_t changelog_size(struct changelog *log);
-/* Whether the log is worth a compaction. */
+/* Whether the log is long enough to be worth compacting. */
 bool changelog_is_long(struct changelog *log);
-/* Replaces the log by this one frame, which says all. Nobody may append meanwhile. */
+/*
+ * Replaces the log by this frame, which describes the whole session. No thread may append
+ * meanwhile.
+ */
 MUST_CHECK int changelog_replace(struct changelog *log, const struct frame *whole);
 
-/* For a session that idles: closes the descriptor until the next append if very many are open. */
+/* For an idle session: closes the descriptor until the next append, if very many logs are open. */
 void changelog_rest(struct changelog *log);
 
 #endif

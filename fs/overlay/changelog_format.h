@@ -1,5 +1,5 @@
 /*
- * The log is a sequence of frames:
+ * The layout of a change log. It is a sequence of frames:
  *
  *     u32 magic   "mfl3" in the first frame, "mfl1" in the others
  *     u32 size    of the payload, in bytes, a multiple of 8
@@ -9,22 +9,22 @@
  *
  * and a record is
  *
- *     u16 type, u16 tail (bytes behind the fixed part, before padding), u32 node
+ *     u16 type, u16 tail (bytes after the fixed part, without padding), u32 node
  *     fixed part, by type: the structs *_disk below
  *     tail: a name or a link's target, without a NUL, padded with zeros to 8 bytes
  *
- * all in the byte order of the machine: a log is of use only on the boot that wrote it. The first
- * record of the first frame is the header. The first frame's magic tells the log's version, and
- * "mfl3" becomes "mfl4" when this changes. The first frame's checksums begin with the owner 0, since
- * the owner is in its header; those of the others with the owner, so that no frame of another log
- * is taken for one of this.
+ * all in the byte order of the machine, since a log is only used on the boot that wrote it. The
+ * first record of the first frame is the header. The first frame's magic gives the log's version:
+ * "mfl3" becomes "mfl4" when this layout changes. The first frame's checksums begin with 0 instead
+ * of the owner, which is in its header. The checksums of the others begin with the owner, so a
+ * frame of another log is not taken for one of this log.
  *
- * Earlier versions are read, and such a log is rewritten when its session is recovered:
+ * Earlier versions can be read; such a log is rewritten when its session is recovered:
  *
- *     mfl2   has no owner in the header: all checksums begin with 0, and the session's serial is its
- *            owner; RECORD_OLD_IDENTITY has an owner's process without its namespaces, and does not
- *            tell whom the session replaced
- *     mfl1   has no RECORD_TEMPLATE either
+ *     mfl2   the header has no owner: all checksums begin with 0, and the session's serial is its
+ *            owner; RECORD_OLD_IDENTITY has the owner process without its namespaces, and not
+ *            which session this one replaced
+ *     mfl1   also has no RECORD_TEMPLATE
  */
 #ifndef MINTFS_OVERLAY_CHANGELOG_FORMAT_H
 #define MINTFS_OVERLAY_CHANGELOG_FORMAT_H
@@ -116,11 +116,11 @@ struct extent_disk {
 };
 
 struct link_disk {
-    uint32_t target; /* a node; of no meaning in an unlink */
+    uint32_t target; /* a node; unused in an unlink */
     uint32_t zero;
 };
 
-/* Over these bytes of the frame that begins at this offset in the owner's log. */
+/* Of these bytes in the frame that begins at this offset of the owner's log. */
 uint32_t frame_checksum(uint64_t owner, uint64_t offset, const void *bytes, size_t size);
 
 #endif

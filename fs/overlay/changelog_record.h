@@ -1,5 +1,5 @@
 /*
- * What the records of a change log say, and the frame in which some of them are put together.
+ * The records of a change log, and the frame in which records that belong together are written.
  */
 #ifndef MINTFS_OVERLAY_CHANGELOG_RECORD_H
 #define MINTFS_OVERLAY_CHANGELOG_RECORD_H
@@ -17,34 +17,37 @@
 
 enum { NAME_BYTES_MAX = 255, TARGET_BYTES_MAX = 4095 };
 
-/* What begins every log. */
+/* The first record of every log. */
 struct session_header {
     uint64_t serial;
     uint64_t owner; /* of its blocks (owners.h), random; in a log of an older version the serial */
-    bool is_old;    /* only read: the log is of an older version */
-    uint32_t uid;   /* the user who made it, and who owns the template's files in it */
+    bool is_old;    /* only when read: the log is of an older version */
+    uint32_t uid;   /* the user who made the session and owns the template's files in it */
     uint32_t gid;
     char boot_id[BOOT_ID_SIZE + 1];
     char key[SHA256_HEX_LENGTH + 1];
     char id[SESSION_ID_MAX + 1];
 };
 
-/* What the session stands on: another template of the same key is not it. */
+/* The template that the session is based on: another template built under the same key differs. */
 struct template_record {
     uint8_t digest[SHA256_SIZE_BYTES]; /* of lower_digest() */
 };
 
-/* What may change about a session itself: its ID (by a rename) and its lease. */
+/* What can change about a session itself: its ID (when it is renamed) and its lease. */
 struct identity_record {
     char id[SESSION_ID_MAX + 1];
     uint32_t replaced; /* the serial of the session that had this ID; 0: none. See REPLACED_ANY */
     struct session_lease lease;
 };
 
-/* In a log of an older version: the session was renamed, and whom it replaced is not known. */
+/*
+ * In a log of an older version: the session was renamed, but which session it replaced is not
+ * known.
+ */
 #define REPLACED_ANY UINT32_MAX
 
-/* A node's attributes, whole. */
+/* All attributes of a node. */
 struct node_record {
     uint32_t node;
     uint32_t entry; /* its entry in the template, or LOWER_NONE */
@@ -59,23 +62,23 @@ struct node_record {
     int64_t ctime_ns;
 };
 
-/* Blocks of a file, in a row: in storage, or BLOCK_ZERO, or BLOCK_ABSENT (given back). */
+/* Consecutive blocks of a file: in storage, BLOCK_ZERO, or BLOCK_ABSENT (released). */
 struct extent_record {
     uint32_t node;
     fileblock_t at;
     uint32_t count;
     block_t block;
-    uint64_t size_bytes; /* the file's size from then on */
+    uint64_t size_bytes; /* the file's size after this change */
     int64_t mtime_ns;
 };
 
-/* A frame that is being put together. Failure of memory is remembered and told by append. */
+/* A frame under construction. If memory runs out, changelog_append() reports it. */
 struct frame {
     char *data;
     size_t size;
     size_t room;
     bool failed;
-    bool frees;     /* it says that something goes: worth the reserve of a full disk */
+    bool frees;     /* it records a removal, for which the reserve may be spent on a full disk */
     uint64_t owner; /* that of the header in it, or 0 */
     char small[512];
 };

@@ -1,12 +1,12 @@
 /*
- * Reading change logs. They may be torn, damaged, of another version, or lie.
+ * Reads change logs, which may be torn, damaged, of another version, or forged.
  */
 #ifndef MINTFS_OVERLAY_CHANGELOG_REPLAY_H
 #define MINTFS_OVERLAY_CHANGELOG_REPLAY_H
 
 #include "fs/overlay/changelog_record.h"
 
-/* NULL, but for header: records of that kind are passed over. */
+/* Called for each record of its kind. Any but `header` may be NULL: such records are skipped. */
 struct changelog_visitor {
     int (*header)(const struct session_header *header, void *context);
     int (*template)(const struct template_record *record, void *context);
@@ -18,27 +18,30 @@ struct changelog_visitor {
 };
 
 /*
- * A descriptor for changelog_replay(). What somebody has put in a log's place is neither followed
- * nor waited for: -EBADMSG, from here or from there.
+ * A descriptor for changelog_replay(). A symbolic link or FIFO in a log's place is neither followed
+ * nor waited for: -EBADMSG, from here or from changelog_replay().
  */
 MUST_CHECK int changelog_open_to_read(int dirfd, const char *name);
 /*
- * Reads a log frame by frame; the first negative answer ends it and is returned. *ret_size is
- * where the last whole frame ends. 1: the last frame is torn, or has its length, but not its bytes,
- * and was left out. -EBADMSG: no log of ours or damaged, as is one without a whole first frame;
- * -EPROTONOSUPPORT: of a later version.
+ * Reads a log frame by frame. The first negative answer of a visitor ends it and is returned.
+ * *ret_size is where the last whole frame ends. Returns 1 if the last frame is torn, or has its
+ * full length but a wrong checksum, and was left out. -EBADMSG: not a log, or damaged, or without a
+ * whole first frame; -EPROTONOSUPPORT: of a later version.
  */
 MUST_CHECK int changelog_replay(int fd, const struct changelog_visitor *visitor, void *context,
                                 uint64_t *ret_size);
 
-/* What a log tells of its session as a whole. */
+/* What a log records about its session as a whole. */
 struct log_summary {
-    struct session_header header; /* with the ID that it has now */
+    struct session_header header; /* with the session's current ID */
     struct session_lease lease;
 };
-/* As changelog_replay(), without its 1. */
+/* Errors are those of changelog_replay(); a torn last frame is not an error. */
 MUST_CHECK int changelog_summarize(int fd, struct log_summary *ret_summary);
-/* Reads the header alone: the key is right, but the ID and the lease may have changed since. */
+/*
+ * Reads only the header: the key is right, but the ID may have changed since, and the lease is
+ * empty.
+ */
 MUST_CHECK int changelog_summarize_header(int fd, struct log_summary *ret_summary);
 
 #endif

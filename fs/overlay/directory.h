@@ -1,6 +1,6 @@
 /*
- * The names of one directory of a session: what differs from the template's, and what was looked
- * up. Guarded by the session's lock on names.
+ * The names in one directory of a session: those that differ from the template's, and those that
+ * were looked up. Guarded by session.names.
  *
  *     state of a name                       entry here
  *     as in the template, never asked for   none
@@ -9,10 +9,10 @@
  *     made by the session                   node, `made`
  *     in neither                            none
  *
- * Cookies tell readdir where it was (cookies.h): 1 and 2 are "." and "..", then come the names that
- * the session created, the newest first, then those that the template has, by position, up to
- * COOKIE_LAST. A name keeps its cookie for as long as it exists, whatever it is renamed over by. One
- * that was removed and is created again is a new name, even if the template has it.
+ * Cookies are positions of readdir (cookies.h): 1 and 2 are "." and "..", then come the names that
+ * the session created, newest first, then the template's names by position, up to COOKIE_LAST. A
+ * name keeps its cookie as long as it exists, even if another node is renamed over it. A name that
+ * is removed and created again is a new name, even if the template has it.
  */
 #ifndef MINTFS_OVERLAY_DIRECTORY_H
 #define MINTFS_OVERLAY_DIRECTORY_H
@@ -27,19 +27,19 @@ struct node;
 struct dentry {
     struct cookie cookie; /* 0 for a whiteout */
     struct node *node;    /* NULL: whiteout */
-    bool made; /* the session gave the node this name; else it stands where the template has it */
+    bool made;            /* the session gave the node this name; else the template did */
     char name[];
 };
 
 struct directory {
     struct lower *lower;     /* borrowed from the session */
-    uint32_t entry;          /* the template's directory, or LOWER_NONE */
+    uint32_t entry;          /* in the template, or LOWER_NONE */
     uint32_t lower_count;    /* its children */
-    uint32_t live;           /* names that a reader sees */
+    uint32_t live;           /* number of names that exist */
     struct dentry **by_name; /* sorted */
     uint32_t count;
     uint32_t room;
-    struct cookies added; /* names that are not at the template's position */
+    struct cookies added; /* names that the session created */
 };
 
 MUST_CHECK int directory_new(struct lower *lower, uint32_t entry, struct directory **ret_directory);
@@ -50,10 +50,10 @@ struct dentry *directory_find(const struct directory *directory, const char *nam
 /* The template's entry of that name here, whatever the session did to it, or LOWER_NONE. */
 uint32_t directory_lower_entry(const struct directory *directory, const char *name);
 
-/* The cookie of the template's child at that position, unless its name was removed since. */
+/* The cookie of the template's child at that position, unless its name was removed. */
 uint32_t directory_lower_cookie(const struct directory *directory, uint32_t position);
 
-/* Makes room, so that a directory_set() of this name, and of one more, cannot fail. */
+/* Makes room so that putting this name in place, and one more, cannot fail. */
 MUST_CHECK int directory_prepare(struct directory *directory, const char *name,
                                  struct dentry **ret_dentry);
 
@@ -67,7 +67,7 @@ void directory_set_made(struct directory *directory, struct dentry *dentry, stru
 void directory_set_lower(struct directory *directory, struct dentry *dentry, struct node *node);
 /* A name that is removed: a whiteout if the template has it, else no entry. */
 void directory_hide(struct directory *directory, struct dentry *dentry);
-/* Forgets the entry: the name is then as in the template. */
+/* Removes the entry: the name is then as in the template. */
 void directory_forget(struct directory *directory, const char *name);
 
 #endif

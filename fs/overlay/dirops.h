@@ -1,7 +1,7 @@
 /*
  * The names in a session's directories. Errors are those of the system calls (-ENOTEMPTY,
- * -ENAMETOOLONG, ...); permissions are the mount's business. A node that is returned has a reference
- * for the caller (session_use.h).
+ * -ENAMETOOLONG, ...). Permissions are checked by the mount. A node that is returned has a
+ * reference for the caller (session_use.h).
  */
 #ifndef MINTFS_OVERLAY_DIROPS_H
 #define MINTFS_OVERLAY_DIROPS_H
@@ -22,8 +22,7 @@ struct node_new {
     dev_t rdev;
     const char *target; /* of a symbolic link */
 };
-/* A new node under a new name; -EEXIST where there is one. With name NULL it has none (O_TMPFILE).
- */
+/* Creates a node under a new name. -EEXIST. With name NULL the node has no name (O_TMPFILE). */
 MUST_CHECK int session_make(struct node *directory, const char *name, const struct node_new *how,
                             struct node **ret_node);
 MUST_CHECK int session_link(struct node *node, struct node *directory, const char *name);
@@ -34,10 +33,10 @@ MUST_CHECK int session_rename(struct node *from, const char *from_name, struct n
                               const char *to_name, unsigned flags);
 
 /*
- * Entries after the position `cookie` (0: all), "." and ".." included; each comes with the cookie
- * that continues after it. Entries that come and go leave the others' cookies alone, and new ones
- * come before every position that was handed out (cookies.h). Stops when visit answers false. The
- * locks are held: visit only copies.
+ * Visits the entries after the position `cookie` (0: all), "." and ".." included. The cookie of an
+ * entry is the position after it. Entries that are added or removed do not change the cookies of
+ * the others, and new ones are before every position that was handed out (cookies.h). Stops when
+ * visit returns false. Locks are held, so visit must only copy.
  */
 typedef bool session_visitor(const char *name, uint64_t ino, mode_t type, uint64_t cookie,
                              void *context);

@@ -29,7 +29,7 @@ int extents_take(struct node *node, uint32_t want, block_t *ret_first)
     return count;
 }
 
-void extents_give_back(struct node *node, block_t first, uint32_t count)
+void extents_release(struct node *node, block_t first, uint32_t count)
 {
     blocks_release(node->session->blocks, first, count);
     if (node->unlimited)
@@ -48,7 +48,7 @@ void extents_release_run(fileblock_t at UNUSED, uint32_t count, block_t block, v
     struct node *node = context;
     if (block >= BLOCK_LIMIT)
         return;
-    extents_give_back(node, block, count);
+    extents_release(node, block, count);
     node->stored_blocks -= count;
 }
 

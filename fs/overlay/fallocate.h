@@ -9,7 +9,7 @@
 #include "fs/base/cleanup.h"
 #include "fs/overlay/node.h"
 
-/* FALLOC_FL_KEEP_SIZE, _PUNCH_HOLE, _ZERO_RANGE as fallocate(2); others are -EOPNOTSUPP. */
+/* FALLOC_FL_KEEP_SIZE, _PUNCH_HOLE and _ZERO_RANGE as in fallocate(2); others: -EOPNOTSUPP. */
 MUST_CHECK int file_allocate(struct node *node, int mode, uint64_t offset, uint64_t length);
 
 #endif

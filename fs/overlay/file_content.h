@@ -6,17 +6,23 @@
  *     changed, or new           storage          storage
  *     hole over the template    BLOCK_ZERO       zeros
  *
- * lower_limit is at first the size of the template's file. A truncation lowers it and nothing raises
- * it, so bytes that were cut off never come back.
+ * lower_limit is at first the size of the template's file. A truncation lowers it and nothing
+ * raises it, so bytes that were cut off never reappear.
  */
 #ifndef MINTFS_OVERLAY_FILE_CONTENT_H
 #define MINTFS_OVERLAY_FILE_CONTENT_H
 
 #include "fs/overlay/overlay_internal.h"
 
-/* All of it must be below the size limit; past the file's end the bytes are undefined. node.lock held. */
+/*
+ * The range must be below FILE_SIZE_LIMIT_BYTES. Bytes past the file's end are undefined. node.lock
+ * held.
+ */
 MUST_CHECK int file_read_range(struct node *node, char *buffer, size_t size, uint64_t offset);
-/* The error for the program where storage is damaged (-EBADMSG): -EIO, with one message a session. */
+/*
+ * Translates -EBADMSG (storage is damaged) to -EIO for the program, and logs it once per session.
+ * Other results are returned as they are.
+ */
 int file_log_damage(const struct node *node, int r);
 
 #endif

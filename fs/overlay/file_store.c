@@ -49,7 +49,7 @@ static int change_add_run(struct change *change, struct taken_run run)
 static void give_all_back(const struct change *change)
 {
     for (size_t i = 0; i < change->run_count; i++)
-        extents_give_back(change->node, change->runs[i].block, change->runs[i].count);
+        extents_release(change->node, change->runs[i].block, change->runs[i].count);
 }
 
 /* One fresh block, of which the change covers a part: the rest is what the file shows there. */
@@ -102,7 +102,7 @@ static int store_missing(struct change *change, fileblock_t at, uint32_t count)
         run.count = (uint32_t)taken;
         int r = change_add_run(change, run);
         if (r < 0) {
-            extents_give_back(change->node, run.block, run.count);
+            extents_release(change->node, run.block, run.count);
             return r;
         }
         r = write_fresh(change, &run);

@@ -1,9 +1,9 @@
 /*
- * A template as sessions stand on it: its tree from the manifest, and its files, opened once for
- * all sessions.
+ * A template as the lower side of sessions: its tree, from the manifest, and its files, opened once
+ * for all sessions.
  *
- * One object a template and scratch, counted by references. Nothing in it changes but the cached
- * descriptors, so all but those is read without a lock.
+ * There is one object per template and scratch, with a reference count. Only its cached descriptors
+ * change, so everything else is read without a lock.
  */
 #ifndef MINTFS_OVERLAY_LOWER_H
 #define MINTFS_OVERLAY_LOWER_H
@@ -16,7 +16,7 @@
 #include "fs/overlay/prefetch.h"
 #include "fs/store/template.h"
 
-/* The directory above everything in files/; else an index into the manifest's entries. */
+/* An entry is an index into the manifest's entries, or LOWER_ROOT: the directory files/ itself. */
 #define LOWER_ROOT ((uint32_t)0xffffffff)
 #define LOWER_NONE ((uint32_t)0xfffffffe)
 
@@ -25,13 +25,13 @@ struct lower;
 /* Errors are those of template_open_unverified(). The store is borrowed. */
 MUST_CHECK int lower_open(const struct store *store, const char *key, struct lower **ret_lower);
 /*
- * Whether the template is known to be whole, 0 or 1: before that its names can be listed, but no
- * session stands on it, and nobody may acquire its files. Asks the catalog until it is.
+ * 1 if the template is known to be whole, else 0: its names can be listed, but no session can use
+ * it and its files must not be acquired. Asks the catalog until the template is verified.
  */
 MUST_CHECK int lower_is_verified(struct lower *lower);
 /*
- * Compares it with its manifest, unless it is verified. -EBADMSG, with the file said; -ECANCELED soon
- * after *stop is set, which may be NULL.
+ * Compares it with its manifest, unless it is verified. -EBADMSG, with a message that names the
+ * file; -ECANCELED soon after *stop is set. `stop` may be NULL.
  */
 MUST_CHECK int lower_verify(struct lower *lower, const atomic_bool *stop);
 struct lower *lower_ref(struct lower *lower);
@@ -39,30 +39,33 @@ void lower_unref(struct lower *lower);
 unsigned lower_refs(const struct lower *lower);
 
 /*
- * Whether the template that was opened is still the one in the store: false once it was evicted, or
- * evicted and built anew. One that a session stands on stays current.
+ * Whether the template that was opened is still the one in the store: false after it was evicted,
+ * even if it was built again since. A template that a session uses stays current.
  */
 bool lower_is_current(const struct lower *lower);
 
 /*
- * One session more stands on it: the lock locks/use-KEY, shared, then keeps eviction away.
- * -ENOENT when the template was evicted before; -EAGAIN when it is not verified.
+ * Another session uses it: the shared lock locks/use-KEY then prevents eviction. -ENOENT if the
+ * template was evicted before; -EAGAIN if it is not verified.
  */
 MUST_CHECK int lower_hold(struct lower *lower);
-/* One session less; with the last the lock is free, its file kept: the next is likely to be near. */
+/*
+ * A session stops using it. After the last one the lock is free, but its file stays open for the
+ * next session, which often follows soon.
+ */
 void lower_release(struct lower *lower);
-/* Notes the use in the catalog and takes the lock's file away, if no session stands on it. */
+/* If no session uses it: records the use in the catalog and removes the lock's file. */
 void lower_rest(struct lower *lower);
 
 const char *lower_key(const struct lower *lower);
 /*
- * Over all of the template that sessions build on: the paths, in their order, and what is there,
- * but for modes. A template that was built anew under its key, by a builder that does not make the
- * same twice, has another.
+ * Of everything in the template that sessions depend on: the paths, in order, and what they are,
+ * except for modes. If a template is built again under its key and the builder is not reproducible,
+ * its digest differs.
  */
 const uint8_t *lower_digest(const struct lower *lower);
 const struct manifest *lower_manifest(const struct lower *lower);
-/* The entry; not for LOWER_ROOT. */
+/* The entry; not LOWER_ROOT. */
 const struct manifest_entry *lower_entry(const struct lower *lower, uint32_t entry);
 /* S_IFREG, S_IFDIR or S_IFLNK. */
 mode_t lower_entry_type(const struct lower *lower, uint32_t entry);
@@ -70,28 +73,28 @@ mode_t lower_entry_type(const struct lower *lower, uint32_t entry);
 const char *lower_name(const struct lower *lower, uint32_t entry);
 
 /*
- * A number for each entry and the root, unique over all templates that were ever opened; for inode
- * numbers.
+ * A number for each entry and the root, unique among all templates that this process opens; for
+ * inode numbers.
  */
 uint64_t lower_number(const struct lower *lower, uint32_t entry);
 
-/* The directory that it lies in. */
+/* The directory that contains it. */
 uint32_t lower_parent(const struct lower *lower, uint32_t entry);
 
 /* The child of that name, or LOWER_NONE. */
 uint32_t lower_lookup(const struct lower *lower, uint32_t directory, const char *name);
-/* The position-th child, from 0, in order of name; LOWER_NONE behind the last. */
+/* The position-th child, from 0, in order of name; LOWER_NONE after the last. */
 uint32_t lower_child(const struct lower *lower, uint32_t directory, uint32_t position);
-/* Which position the entry has in its directory. */
+/* The position of the entry in its directory. */
 uint32_t lower_position(const struct lower *lower, uint32_t entry);
 uint32_t lower_child_count(const struct lower *lower, uint32_t directory);
-/* How many of the children are directories: for link counts. */
+/* How many of the children are directories, for link counts. */
 uint32_t lower_directory_count(const struct lower *lower, uint32_t directory);
 
-/* A descriptor of a regular file, shared with others, valid until the release. */
+/* A descriptor of a regular file, shared with other callers and valid until the release. */
 MUST_CHECK int lower_file_acquire(struct lower *lower, uint32_t entry, int *ret_fd);
 void lower_file_release(struct lower *lower, uint32_t entry);
-/* What sessions read of the file, while it is acquired; NULL without memory. */
+/* What sessions read of the file. Valid while the file is acquired; NULL if memory was short. */
 struct prefetch *lower_file_prefetch(const struct lower *lower, uint32_t entry);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * The templates that a scratch has opened, kept for the next session on them.
+ * The templates that a scratch has opened. They stay open for the next session that uses them.
  *
  * Safe from several threads.
  */
@@ -22,7 +22,10 @@ void lower_cache_init(struct lower_cache *cache, const struct store *store);
 /* Releases all of them. */
 void lower_cache_fini(struct lower_cache *cache);
 
-/* The template as it is in the store now, with a reference for the caller. Errors of lower_open(). */
+/*
+ * The template as it is in the store now, with a reference for the caller. Errors are those of
+ * lower_open().
+ */
 MUST_CHECK int lower_cache_get(struct lower_cache *cache, const char *key,
                                struct lower **ret_lower);
 /* Releases those that no session uses and that have no other reference. */

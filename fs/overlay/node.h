@@ -1,6 +1,6 @@
 /*
- * A node: a file, directory or link of a session. It exists while it has a name or a reference, as an
- * inode does.
+ * A node is a file, directory or link of a session. Like an inode, it exists while it has a name or
+ * a reference.
  */
 #ifndef MINTFS_OVERLAY_NODE_H
 #define MINTFS_OVERLAY_NODE_H

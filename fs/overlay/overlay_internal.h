@@ -1,6 +1,6 @@
 /*
- * Inside the overlay: what a session and its nodes are made of. Data alone: each module declares the
- * functions on it in its own header. Not for other layers.
+ * Inside the overlay: what a session and its nodes are made of. Data only: each module declares its
+ * functions in its own header. Not for other layers.
  */
 #ifndef MINTFS_OVERLAY_OVERLAY_INTERNAL_H
 #define MINTFS_OVERLAY_OVERLAY_INTERNAL_H
@@ -22,26 +22,26 @@
 struct session;
 
 /*
- * Node numbers: 1 is the session's directory, the template's entry i is 2 + i, and what the
- * session makes comes behind those. The inode number is the session's serial and this.
+ * Node numbers: 1 is the session's directory, the template's entry i is 2 + i, and the nodes that
+ * the session creates follow. The inode number is made of the session's serial and this number.
  */
 enum { NODE_ROOT = 1, NODE_FIRST_ENTRY = 2 };
 
 struct node {
     struct session *session;
     LIST_ENTRY(node) all; /* session.nodes; guarded by session.names */
-    /* A directory's own; of a file that is as in the template, the one it lies in. The root: NULL.
-     */
+    /* Of a directory, and of a file that is as in the template. NULL: the root. */
     struct node *parent;
     uint32_t number;
-    uint32_t entry; /* entry of the template, LOWER_ROOT for the root, LOWER_NONE for new ones */
-    uint64_t refs;  /* of the mount; guarded by session.names */
+    uint32_t entry; /* in the template; LOWER_ROOT for the root, LOWER_NONE for new nodes */
+    uint64_t refs;  /* references of the mount; guarded by session.names */
     uint32_t nlink; /* written under session.names and lock, read under either */
-    mode_t type;    /* that of mode; never changes */
-    bool named;     /* had a name once: without one it is gone for good. Guarded by session.names */
-    atomic_bool changed; /* differs from the template's entry, or is new; never goes back */
-    bool unlimited; /* counts against no limit: SQLite's shared memory. Set before it has bytes */
-    bool logged;    /* has a name in the log: its changes are recorded. Guarded by lock */
+    mode_t type;    /* the type bits of mode; never changes */
+    bool
+        named; /* has had a name: without one it cannot be linked again. Guarded by session.names */
+    atomic_bool changed; /* differs from the template's entry, or is new; never reset */
+    bool unlimited;      /* exempt from limits: SQLite's shared memory. Set before it has bytes */
+    bool logged;         /* has a name in the log, so its changes are recorded. Guarded by lock */
 
     /* Guards what follows. */
     pthread_rwlock_t lock;
@@ -52,14 +52,15 @@ struct node {
     int64_t atime_ns;
     int64_t mtime_ns;
     int64_t ctime_ns;
-    int64_t recorded_mtime_ns; /* as the log tells it */
+    int64_t recorded_mtime_ns; /* the one in the log */
 
     uint64_t size_bytes;
-    uint64_t lower_limit_bytes; /* absent blocks show the template's bytes below this, else zeros */
+    uint64_t
+        lower_limit_bytes; /* absent blocks show the template's bytes below this and zeros above */
     struct blockmap map;
     uint32_t stored_blocks;
     unsigned opens;
-    bool opened;  /* since it is in memory: the kernel may have pages of it */
+    bool opened;  /* was opened since it is in memory: the kernel may have cached pages of it */
     int lower_fd; /* of the template, while open; else -1 */
 
     union {
@@ -68,13 +69,13 @@ struct node {
     };
 };
 
-/* All sessions of a scratch that are in memory, discarded ones too, and what they share. */
+/* All sessions of a scratch that are in memory, including discarded ones, and what they share. */
 struct session_list {
     uint64_t limit_blocks; /* for all together; 0: none */
     bool (*name_lost)(struct node *directory, const char *name, void *context); /* scratch.h */
     void *name_lost_context;
     atomic_uint_least64_t stored_blocks;
-    /* Room that is set aside so that removing something can be recorded on a full disk. */
+    /* Space that is set aside so that a removal can be recorded on a full disk. */
     int reserve_fd;
     pthread_mutex_t mutex; /* innermost; guards what follows */
     bool reserve_spent;
@@ -88,20 +89,20 @@ struct session {
     struct blocks *blocks; /* the scratch's */
     struct changelog *log;
     uint64_t serial;
-    uint64_t owner; /* random: in the tags of its blocks, so that a serial may come twice */
-    uid_t uid;      /* the user who made it, and who owns the template's files in it */
+    uint64_t owner; /* random; in the tags of its blocks, since a serial may be reused */
+    uid_t uid;      /* the user who made the session and owns the template's files in it */
     gid_t gid;
     uint64_t limit_blocks; /* 0: none */
     atomic_uint_least64_t stored_blocks;
     atomic_uint open_files;
-    /* One while it is listed in the scratch, and one for each node that the mount refers to. */
+    /* One while the scratch lists it, and one for each node with references. */
     atomic_uint_least64_t pins;
-    atomic_bool discarded;     /* nothing is recorded any more */
-    atomic_bool logged_damage; /* of the storage of its files: a message has been logged */
-    bool rewrite_log;          /* as soon as recovery is done */
+    atomic_bool discarded;     /* changes are no longer recorded */
+    atomic_bool logged_damage; /* a message about damaged storage has been logged */
+    bool rewrite_log;          /* recovery will rewrite the log at its end */
     atomic_int_least64_t used_ns;
 
-    pthread_rwlock_t changes; /* shared by whoever appends to the log; exclusive: compaction */
+    pthread_rwlock_t changes; /* shared: a change that appends to the log; exclusive: compaction */
     pthread_mutex_t names;    /* guards directories, nlink, refs and what follows */
     LIST_HEAD(, node) nodes;
     struct node *root;

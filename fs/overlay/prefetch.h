@@ -1,12 +1,13 @@
 /*
- * Which blocks of one template file sessions ask for, learnt from their reads, so that the mount
- * can put just those into the page cache of a fresh session's file: a page that is there already
- * saves its READ, and the GETATTR that follows for the access time.
+ * Learns from the reads of sessions which blocks of a template file nearly every session reads, so
+ * that the mount can put these into the page cache when a new session opens the file. A page that
+ * is in the cache saves its READ, and the GETATTR that follows for the access time.
  *
- * A page handed over costs about a fifth of a READ, so only what nearly every session reads is
- * worth it: a block that two sessions in a row have asked for is expected from the next few, and
- * from ever more of them each time it proves right. What is handed over is not asked for, so
- * nothing is known of its use then: that is why each promise ends.
+ * Putting a page into the cache costs about a fifth of a READ, so it pays only for blocks that
+ * nearly every session reads. A block that two sessions in a row have read is handed to the next
+ * few sessions, and to twice as many each time it is read again after that. Whether a session uses
+ * a block that it was handed cannot be seen, so the block must prove itself by a READ from time to
+ * time.
  *
  * Safe from several threads.
  */
@@ -21,14 +22,14 @@ enum { PREFETCH_BLOCKS_MAX = 192 };
 
 struct prefetch;
 
-/* NULL without memory; prefetch_note() and prefetch_pick() take that for "nothing is known". */
+/* NULL if out of memory, which the functions below accept: nothing is known then. */
 struct prefetch *prefetch_new(void);
 void prefetch_free(struct prefetch *prefetch);
 
-/* A session has asked for these. */
+/* A session has read these blocks. */
 void prefetch_note(struct prefetch *prefetch, fileblock_t first, uint32_t count);
 
-/* One session more begins: what it is expected to read, in order. Returns how many. */
+/* Another session begins: the blocks that it will probably read, in order. Returns how many. */
 size_t prefetch_pick(struct prefetch *prefetch, fileblock_t ret_blocks[PREFETCH_BLOCKS_MAX]);
 
 #endif

@@ -1,15 +1,16 @@
 /*
- * The roster of a scratch without a daemon: the template and the ID of each session in it, in one
- * file, so that a command that looks for one session need not read the logs of all.
+ * The roster of a scratch that no daemon has open: one file with the template and ID of each
+ * session, so that a command that looks for a session does not have to read all logs.
  *
- * The daemon removes it when it opens the scratch, and writes it when it closes it. A killed daemon
- * leaves none, and one that does not fit the logs is no roster: then the logs are read. It also has
- * the length of each log, so that the next daemon can report one that was cut.
+ * The daemon removes it when it opens the scratch and writes it when it closes the scratch. A
+ * killed daemon leaves none, and a roster that does not match the logs is ignored: then the logs
+ * are read. It also has the length of each log, so that the next daemon can report a log that was
+ * truncated.
  *
  *     mintfs-roster-1 CHECK BOOT-ID SECONDS.NANOSECONDS
  *     KEY ID SERIAL LENGTH                               a line for each session
  *
- * CHECK is the CRC-32 of all that follows it, and the time that of the last change to the directory
+ * CHECK is the CRC-32 of everything after it. The time is that of the last change to the directory
  * of the logs.
  */
 #ifndef MINTFS_OVERLAY_ROSTER_H
@@ -38,15 +39,16 @@ struct roster {
 };
 MUST_CHECK int roster_begin(const char *boot_id, int logs_fd, struct roster *ret_roster);
 void roster_add(struct roster *roster, const struct roster_line *line);
-/* Puts it in place, unsynced. Whatever the answer, the roster is done with. */
+/* Puts it in place, unsynced. The roster is freed, also on an error. */
 MUST_CHECK int roster_finish(struct roster *roster, int scratch_fd);
 
 /* ---- reading ---- */
 
 typedef int roster_visitor(const struct roster_line *line, void *context);
 /*
- * Calls visit for each session; its first non-zero answer is *ret_answer, else that is 0. -ENOENT:
- * there is no roster that could be relied on. With logs_fd -1 it may be that logs came or went since.
+ * Calls visit for each session until it returns non-zero, which is then *ret_answer; else that is
+ * 0. -ENOENT: there is no valid roster. With logs_fd -1 a roster is valid even if logs have been
+ * added or removed since.
  */
 MUST_CHECK int roster_each(int scratch_fd, int logs_fd, const char *boot_id, roster_visitor *visit,
                            void *context, int *ret_answer);

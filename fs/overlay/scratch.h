@@ -1,18 +1,17 @@
 /*
- * Where overlays lie: one directory, one daemon at a time, all sessions in it.
+ * The directory where overlays are stored. One daemon at a time serves all sessions in it.
  *
  *     blocks        storage of changed blocks (blocks.h)
- *     owners        whose each of them is, with a checksum (owners.h)
- *     logs/SERIAL   one change log a session, sixteen hexadecimal digits (changelog.h)
- *     roster        what sessions there are, while no daemon has it open (roster.h)
- *     reserve       room for records of removals on a full disk
- *     serials       the first serial that no session had
+ *     owners        the owner of each block, and its checksum (owners.h)
+ *     logs/SERIAL   the change log of a session; sixteen hexadecimal digits (changelog.h)
+ *     roster        which sessions exist, while no daemon has it open (roster.h)
+ *     reserve       space for recording removals on a full disk (session_log.h)
+ *     serials       the first serial that was never used (serials.h)
  *     lock          held by the daemon
  *     mintfs-scratch  the marker
  *
- * Opening recovers the sessions that a daemon left, stopped or killed; those of another boot are
- * discarded with a line. A thread of its own gives freed storage back to the file system and lets
- * go of templates that no session stands on, so that no request waits for either.
+ * Opening it recovers the sessions that a stopped or killed daemon left; sessions of another boot
+ * are discarded with a message.
  *
  * Safe from several threads. Its lock is taken before any of a session's.
  */
@@ -31,9 +30,10 @@
 struct scratch;
 
 /*
- * A discarded session has lost this name, which the kernel may remember: as long as it does, what
- * was open under it keeps the session's storage, closed or not. True if the kernel will be told;
- * then a reference to the directory is handed over. Locks are held: it only takes notes.
+ * A discarded session has lost this name, which the kernel may have cached. As long as it is
+ * cached, the file that was open under it keeps the session's storage, even after it is closed.
+ * Returns true if the kernel will be notified; the callee then owns a reference to the directory.
+ * Locks are held, so it must only take a note.
  */
 typedef bool session_name_lost(struct node *directory, const char *name, void *context);
 
@@ -46,20 +46,20 @@ struct scratch_options {
 };
 
 /*
- * -EWOULDBLOCK (said, with the holder) where another daemon has it; -EPROTONOSUPPORT (said) where a
- * later version wrote it. The store is borrowed. Starts a thread: fork before.
+ * -EWOULDBLOCK: another daemon has it (logged, with its PID); -EPROTONOSUPPORT: a later version
+ * wrote it (logged). The store is borrowed. This starts a thread, so fork before.
  */
 MUST_CHECK int scratch_open(const struct store *store, const struct scratch_options *options,
                             struct scratch **ret_scratch);
-/* Sessions stay on disk. References to nodes that are left, the kernel's, become void. */
+/* Sessions stay on disk. References to nodes that still exist, the kernel's, become invalid. */
 void scratch_close(struct scratch *scratch);
 
-/* The directory, for messages. */
+/* Its directory, for messages. */
 const char *scratch_path(const struct scratch *scratch);
 
 /*
- * The template as sessions stand on it, kept for the next who asks; a reference for the caller. It
- * need not be verified yet: see lower_is_verified().
+ * The template, with a reference for the caller. It may not be verified yet: see
+ * lower_is_verified().
  */
 MUST_CHECK int scratch_lower(struct scratch *scratch, const char *key, struct lower **ret_lower);
 
@@ -70,31 +70,34 @@ struct session_new_options {
     struct session_lease lease;
 };
 /*
- * Makes a session and hands out its directory, referenced. -EEXIST, -EINVAL for a bad ID, -EAGAIN
- * where the lower is not verified.
+ * Creates a session and returns its directory, with a reference. -EEXIST; -EINVAL: invalid ID;
+ * -EAGAIN: the template is not verified.
  */
 MUST_CHECK int scratch_session_new(struct scratch *scratch, struct lower *lower, const char *id,
                                    const struct session_new_options *options,
                                    struct node **ret_root);
-/* -ENOENT where there is none; else its directory, referenced. */
+/* Returns its directory, with a reference. -ENOENT. */
 MUST_CHECK int scratch_session_find(struct scratch *scratch, const char *key, const char *id,
                                     struct node **ret_root);
 /*
- * Gives a session another ID. Where another session has that ID it is discarded, and the lease
- * stays with the ID: a session is reset by renaming a new one over it. `flags` is RENAME_NOREPLACE of
+ * Gives a session another ID. A session that has that ID is discarded, and its lease passes to the
+ * renamed one: renaming a new session over another one resets it. `flags` is RENAME_NOREPLACE of
  * renameat2(2), or 0. -ENOENT, -EEXIST.
  */
 MUST_CHECK int scratch_session_rename(struct scratch *scratch, const char *key, const char *from,
                                       const char *to, unsigned flags);
-/* Whole, full or not; what is open lives on without a name until it is closed. */
+/* Discards the session even if it is not empty. Open files stay usable until they are closed. */
 MUST_CHECK int scratch_session_discard(struct scratch *scratch, const char *key, const char *id);
-/* The same for one whose time is up: only if it is still that one (-ENOENT) and not in use (-EBUSY). */
+/*
+ * The same for a session whose lease has ended. -ENOENT: the ID belongs to a session of another
+ * serial now; -EBUSY: a file in it is open.
+ */
 MUST_CHECK int scratch_session_end(struct scratch *scratch, const char *key, const char *id,
                                    uint64_t serial);
 
 /*
- * Sessions in the order of their serials, from behind `serial` (0: all). The lock is held: visit
- * only copies. Stops when visit answers false.
+ * Visits the sessions in order of their serials, after `serial` (0: all). Stops when visit returns
+ * false. The lock is held, so visit must only copy.
  */
 typedef bool scratch_visitor(const struct session *session, void *context);
 void scratch_each(struct scratch *scratch, uint64_t serial, scratch_visitor *visit, void *context);
@@ -110,7 +113,7 @@ struct scratch_counts {
 void scratch_count(struct scratch *scratch, struct scratch_counts *ret_counts);
 MUST_CHECK int scratch_statvfs(const struct scratch *scratch, struct statvfs *ret_status);
 
-/* To be called when something was freed: the thread looks after it soon. Cheap. */
+/* To be called after something was freed: the worker soon returns it to the file system. Cheap. */
 void scratch_wake(struct scratch *scratch);
 
 #endif

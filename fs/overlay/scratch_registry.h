@@ -1,7 +1,7 @@
 /*
- * The scratches outside the store: each has a record, v1/scratches/DIGITS, a file with its path. It is
- * written before the first session can be made there, and removed when the scratch is closed without
- * sessions.
+ * The scratches outside the store: each has a record, v1/scratches/DIGITS, a file with its path. It
+ * is written before the first session can be created there, and removed when the scratch is closed
+ * without sessions.
  */
 #ifndef MINTFS_OVERLAY_SCRATCH_REGISTRY_H
 #define MINTFS_OVERLAY_SCRATCH_REGISTRY_H

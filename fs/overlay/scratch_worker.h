@@ -1,6 +1,6 @@
 /*
- * The scratch's thread, so that no request waits: it returns freed storage to the file system, sets the
- * reserve aside again, and releases templates that no session uses.
+ * The scratch's thread does what no request should wait for: it returns freed storage to the file
+ * system, sets the reserve aside again, and closes templates that no session uses.
  */
 #ifndef MINTFS_OVERLAY_SCRATCH_WORKER_H
 #define MINTFS_OVERLAY_SCRATCH_WORKER_H
@@ -18,7 +18,7 @@ struct scratch_worker {
     pthread_cond_t changed;
     bool wanted;
     bool stopping;
-    atomic_bool closing; /* the same, for a trim under way */
+    atomic_bool closing; /* stops a trim that is running */
 };
 
 /* All three are borrowed. */
@@ -26,7 +26,7 @@ MUST_CHECK int scratch_worker_start(struct scratch_worker *worker, struct blocks
                                     struct session_list *list, struct lower_cache *lowers);
 /* Ends the thread, if it runs. */
 void scratch_worker_stop(struct scratch_worker *worker);
-/* There is work: the thread does it soon. Cheap. */
+/* Tells the thread that there is work. Cheap. */
 void scratch_worker_wake(struct scratch_worker *worker);
 
 #endif

@@ -1,6 +1,7 @@
 /*
- * Serials of sessions: each is given out once in the life of a scratch, whatever happens to its daemon.
- * The file `serials` has the first one that was never set aside, in decimal digits.
+ * Serials of sessions. Each is used once in the life of a scratch, even if its daemon is killed:
+ * the file `serials` has, in decimal digits, the first serial that has not been set aside for a
+ * daemon.
  *
  * Not safe from several threads: the caller's lock guards it.
  */
@@ -14,7 +15,7 @@
 struct serials {
     int fd;
     uint64_t next;
-    uint64_t end; /* up to here they are set aside */
+    uint64_t end; /* serials below this one are set aside */
 };
 
 /* Opens the file below dirfd; to be closed even after an error. */
@@ -23,7 +24,7 @@ void serials_close(struct serials *serials);
 
 /* -EMFILE when all are used up. */
 MUST_CHECK int serials_take(struct serials *serials, uint64_t *ret_serial);
-/* A session has this one already: the next is greater. */
+/* A session already has this serial: the next one is greater. */
 void serials_skip(struct serials *serials, uint64_t serial);
 
 #endif

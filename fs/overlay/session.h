@@ -1,10 +1,8 @@
 /*
- * One session: a private tree of files on top of a template, as the mount sees it.
+ * One session: a private tree of files on top of a template.
  *
- * A node is a file, directory or link of a session. Every function that hands one out has counted
- * a reference for the caller, who gives it back by node_unref(); a node without a name lives on
- * while references last, as an inode does. Arguments are checked here for what concerns the tree
- * (-ENOTEMPTY, -ENAMETOOLONG, ...); permissions are the mount's business.
+ * Its directories are changed by dirops.h, its files by file_io.h and fallocate.h, and attributes
+ * by attributes.h.
  *
  * All functions are safe from several threads. Locks, in the order in which they are taken:
  *     scratch (scratch.h), then session.changes, session.names, node.lock, the change log's,
@@ -27,14 +25,14 @@ struct session;
 
 const char *session_id(const struct session *session);
 const char *session_key(const struct session *session);
-/* Unique over all sessions of the scratch, ever; never 0. */
+/* Unique among all sessions that the scratch ever had; never 0. */
 uint64_t session_serial(const struct session *session);
 void session_get_lease(struct session *session, struct session_lease *ret_lease);
 MUST_CHECK int session_set_lease(struct session *session, const struct session_lease *lease);
 /* When it was last used, by clock_monotonic_coarse_ns(). */
 int64_t session_used_ns(const struct session *session);
 
-/* Bytes of storage that its overlay takes, and how many of its files are open. */
+/* Bytes of storage that its overlay uses, and how many of its files are open. */
 uint64_t session_bytes(const struct session *session);
 unsigned session_open_files(const struct session *session);
 

@@ -1,5 +1,5 @@
 /*
- * Making and discarding sessions, for the scratch.
+ * Creates and discards sessions, for the scratch.
  */
 #ifndef MINTFS_OVERLAY_SESSION_INTERNAL_H
 #define MINTFS_OVERLAY_SESSION_INTERNAL_H
@@ -7,8 +7,8 @@
 #include "fs/overlay/overlay_internal.h"
 
 /*
- * A session with its root and without a log, pinned once for the
- * scratch that lists it. A reference to the lower is kept, and it is held.
+ * A session with its root and without a log, pinned once for the scratch that lists it. It holds
+ * the template (lower_hold()), with a reference.
  */
 struct session_place {
     struct session_list *list;
@@ -21,14 +21,22 @@ struct session_place {
     uint64_t owner;
     uint64_t limit_blocks;
 };
-/* For a new one. Never the owner of a log of an older version, which is its serial. */
+/*
+ * The owner for a new session. It differs from the owner of any log of an older version, which is
+ * that session's serial.
+ */
 MUST_CHECK int session_make_owner(uint64_t *ret_owner);
 MUST_CHECK int session_new(const struct session_place *place, struct session **ret_session);
-/* Takes an ID, with a lease: that of the session of that serial, whose place it takes (0: of none).
- * Recorded. */
+/*
+ * Changes its ID and lease, and records that. `replaced` is the serial of the session that had this
+ * ID, or 0.
+ */
 MUST_CHECK int session_take_id(struct session *session, const char *id, uint64_t replaced,
                                const struct session_lease *lease);
-/* Of a retired one: all that nobody refers to is freed, the rest when that ends. */
+/*
+ * For a retired session: discards all nodes without references; the others are discarded with their
+ * last reference.
+ */
 void session_discard(struct session *session);
 
 #endif

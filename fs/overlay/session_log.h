@@ -1,6 +1,6 @@
 /*
- * What a session writes to its change log, and the reserve that lets removals be recorded on a full
- * disk.
+ * Writes a session's change log. Removals can be recorded even on a full disk, by spending a
+ * reserve.
  */
 #ifndef MINTFS_OVERLAY_SESSION_LOG_H
 #define MINTFS_OVERLAY_SESSION_LOG_H
@@ -14,12 +14,12 @@ MUST_CHECK int session_begin_log(struct session *session, int dirfd, const char 
                                  const char *boot_id);
 /* Removes the log: from then on the session does not exist. Nothing has changed on an error. */
 MUST_CHECK int session_retire(struct session *session);
-/* Appends unless the session is discarded. session.changes held, shared. */
+/* Appends the frame, unless the session is discarded. session.changes held, shared. */
 MUST_CHECK int session_record(struct session *session, const struct frame *frame);
 
-/* Takes the reserve; false if it is spent already. */
+/* Frees the space of the reserve; false if it is already spent. */
 bool session_list_spend_reserve(struct session_list *list);
-/* Sets it aside again, if there is room. */
+/* Sets the reserve aside again, if there is room. */
 void session_list_refill_reserve(struct session_list *list);
 
 #endif

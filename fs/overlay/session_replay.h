@@ -15,15 +15,19 @@ struct recovery {
     const char *boot_id;
     int (*find_lower)(const char *key, struct lower **ret_lower, void *context);
     void *context;
-    uint64_t rival; /* set where an old log's block is another's: the owner; else left alone */
+    uint64_t rival; /* set if a block of an old log belongs to another session: its owner */
 };
 /*
- * -ESTALE: of another boot; -ENOENT: its template is gone; -EXDEV: another was built under its key
- * since; -EBADMSG: damaged, or it names blocks that are not its own any more; -EPROTONOSUPPORT. 1: it
- * is there, but for its last change, which was damaged.
+ * -ESTALE: it is of another boot; -ENOENT: its template was evicted; -EXDEV: its template was
+ * rebuilt with other content; -EBADMSG: the log is damaged, or names blocks that no longer belong
+ * to it; -EPROTONOSUPPORT: a later version wrote it. Returns 1 if the session was recovered without
+ * its last change, which was damaged.
  */
 MUST_CHECK int session_recover(struct recovery *recovery, struct session **ret_session);
-/* Of a log that cannot be recovered now: what it tells of is kept from use, where it is free. */
+/*
+ * For a log that cannot be recovered now: marks the blocks that it names as taken, if they are
+ * free.
+ */
 MUST_CHECK int session_keep_blocks(struct recovery *recovery);
 
 #endif

@@ -12,7 +12,7 @@
 #include "fs/overlay/overlay_internal.h"
 
 struct listed_session {
-    struct cookie cookie; /* stays with the ID when another session takes it over */
+    struct cookie cookie; /* belongs to the ID: a session that replaces this one gets it */
     struct session *session;
     UT_hash_handle hh; /* by "KEY/ID" */
     char path[];
@@ -24,18 +24,18 @@ struct session_table {
 };
 
 void session_table_init(struct session_table *table);
-/* The sessions themselves are the caller's. */
+/* Does not free the sessions. */
 void session_table_fini(struct session_table *table);
 
-/* NULL: there is none. */
+/* NULL if there is none. */
 struct listed_session *session_table_find(struct session_table *table, const char *key,
                                           const char *id);
 MUST_CHECK int session_table_add(struct session_table *table, struct session *session);
-/* Removes it and discards the session, whose log is gone by now. */
+/* Removes the entry and discards the session, whose log has been removed before. */
 void session_table_discard(struct session_table *table, struct listed_session *listed);
 /*
- * Gives the session the ID `to`. Where `replaced` has that ID (NULL: none) it is discarded, and the
- * session gets its lease. On an error all is as it was.
+ * Gives the session the ID `to`. `replaced` is the session that has that ID, or NULL: it is
+ * discarded, and the renamed session gets its lease. Nothing has changed on an error.
  */
 MUST_CHECK int session_table_rename(struct session_table *table, struct listed_session *listed,
                                     struct listed_session *replaced, const char *to);

@@ -1,6 +1,7 @@
 /*
- * What keeps a session in memory: references to its nodes, which the mount counts, and pins, one for
- * the scratch that lists the session and one for each node with references. The last one frees it.
+ * What keeps a session and its nodes in memory: references of the mount to nodes, and pins of the
+ * session, one for the scratch that lists it and one for each node with references. The last pin
+ * frees the session.
  */
 #ifndef MINTFS_OVERLAY_SESSION_USE_H
 #define MINTFS_OVERLAY_SESSION_USE_H
@@ -8,18 +9,18 @@
 #include "fs/overlay/node.h"
 
 void node_ref(struct node *node);
-/* Gives back `count` references; the last may free the node, and a discarded session with it. */
+/* Drops `count` references. The last one may free the node, and with it a discarded session. */
 void node_unref(struct node *node, uint64_t count);
 
 /* ---- inside the overlay ---- */
 
-/* Another reference for the mount; session.names held. */
+/* As node_ref(), with session.names held. */
 void node_ref_held(struct node *node);
 /* Notes that the session is in use now. */
 void session_touch(struct session *session);
-/* One pin less. The last one frees the session; blocks that its log names stay taken. */
+/* Drops a pin. The last one frees the session; blocks in its log stay taken. */
 void session_unpin(struct session *session);
-/* Frees it whatever pins it: at the daemon's end. */
+/* At the end of the daemon: frees the session despite its pins. */
 void session_free(struct session *session);
 
 #endif

@@ -25,8 +25,9 @@ MUST_CHECK int sessions_each_recorded(const struct store *store, session_at_rest
 MUST_CHECK int sessions_each_at_rest(const struct store *store, session_at_rest_visitor *visit,
                                      void *context);
 /*
- * The same without their leases, which are 0. They come from the roster of each scratch (roster.h), so
- * this takes no longer the more sessions there are. Logs are read only where a daemon was killed.
+ * The same without their leases, which are 0. They are read from the roster of each scratch
+ * (roster.h), and from the logs only where a daemon was killed, so that this stays fast with many
+ * sessions.
  */
 MUST_CHECK int sessions_each_id_at_rest(const struct store *store, session_at_rest_visitor *visit,
                                         void *context);
