@@ -256,8 +256,8 @@ def test_bad_arguments(project, args, message):
 
 
 def test_bad_usage(project):
-    assert "a value is missing behind -i" in project.fail("key", "-i")
-    assert "no builder behind --" in project.fail("build", "--")
+    assert "-i wants a path" in project.fail("key", "-i")
+    assert "no builder after --" in project.fail("build", "--")
     assert "and no mintfs.conf here or in a directory above" in project.fail("build")
     assert "a builder goes behind --" in project.fail("build", "unit")
     assert "before python3" in project.fail("build", "python3", "create.sh")

@@ -3,7 +3,6 @@
  * and asks.
  */
 #include <fcntl.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -76,8 +75,9 @@ static bool is_confirmed(void)
     return fgets(answer, sizeof(answer), stdin) && (answer[0] == 'y' || answer[0] == 'Y');
 }
 
-static int clean(const struct clean_request *request)
+static int run(const struct arguments *arguments)
 {
+    const struct clean_request *request = arguments->request;
     AUTO_STORE struct store *store = NULL;
     size_t foreign = 0;
     int r = clean_open(&store);
@@ -102,25 +102,18 @@ static int clean(const struct clean_request *request)
     return 0;
 }
 
-int cmd_clean(int argc, char **argv)
-{
-    static const struct option options[] = {{"yes", no_argument, NULL, 'y'},
-                                            {"dry-run", no_argument, NULL, 'd'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {NULL, 0, NULL, 0}};
-    struct clean_request request = {.yes = false};
-    opterr = 0;
-    optind = 0;
-    for (int option; (option = getopt_long(argc, argv, "ydh", options, NULL)) >= 0;) {
-        if (option == 'h')
-            return command_help(argv[0]);
-        if (option == '?')
-            return command_bad_option(argv[0], "", argv);
-        *(option == 'y' ? &request.yes : &request.dry_run) = true;
-    }
-    if (optind < argc)
-        return command_usage(argv[0], "takes no operand: %s; mintfs evict removes one template",
-                             argv[optind]);
-    int r = clean(&request);
-    return r < 0 ? command_status(r) : command_flush();
-}
+static const struct command_option options[] = {
+    OPTION_SWITCH("yes", 'y', clean_request, yes),
+    OPTION_SWITCH("dry-run", 'd', clean_request, dry_run),
+    {NULL},
+};
+
+const struct command command_clean = {
+    .name = "clean",
+    .synopsis = "[-y] [-d]",
+    .summary = "remove everything that mintfs made in this store and around it",
+    .run = run,
+    .request_size = sizeof(struct clean_request),
+    .options = options,
+    .operands_error = "mintfs evict removes one template",
+};

@@ -5,7 +5,6 @@
  * "where", "variable", "meaning"}...]}; "where" is FILE:LINE or the variable, or null. A value that
  * nobody can make sense of is null, said, and makes the status 1.
  */
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -98,8 +97,9 @@ static int print_text(const json_t *rows)
 }
 
 /* The value alone, for scripts. */
-static int print_value(const char *name)
+static int print_value(const struct arguments *arguments)
 {
+    const char *name = arguments->operands[0];
     struct setting_value value;
     for (size_t i = 0; i < SETTING_COUNT; i++) {
         if (strcmp(name, settings_name((enum setting)i)) != 0)
@@ -107,47 +107,44 @@ static int print_value(const char *name)
         int r = settings_get((enum setting)i, &value);
         AUTO_FREE char *made_up = r < 0 || value.text ? NULL : computed((enum setting)i);
         if (r == 0 && !value.text && !made_up)
-            r = -ENOENT; /* said */
+            r = -ENOENT; /* logged */
         if (r == 0)
             printf("%s\n", value.text ? value.text : made_up);
-        return r < 0 ? command_status(r) : command_flush();
+        return r;
     }
-    return command_usage("config",
-                         "takes no operand: %s; the name of a setting shows its value, and they "
-                         "are changed in %s",
-                         name, settings_path() ? settings_path() : "mintfs.conf");
+    return usage_error(arguments,
+                       "takes no operand: %s; the name of a setting shows its value, and they "
+                       "are changed in %s",
+                       name, settings_path() ? settings_path() : "mintfs.conf");
 }
 
-int cmd_config(int argc, char **argv)
+static int run(const struct arguments *arguments)
 {
-    static const struct option options[] = {
-        {"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
-    bool as_json = false;
-    opterr = 0;
-    optind = 0;
-    for (int option; (option = getopt_long(argc, argv, "h", options, NULL)) >= 0;) {
-        if (option == 'h')
-            return command_help(argv[0]);
-        if (option != 'j')
-            return command_bad_option(argv[0], "", argv);
-        as_json = true;
-    }
-    if (argc - optind > 1 || (optind < argc && as_json))
-        return command_usage(argv[0], "wants one SETTING, or --json");
-    if (optind < argc)
-        return print_value(argv[optind]);
+    if (arguments->operand_count && arguments->as_json)
+        return usage_error(arguments, "wants one SETTING, or --json");
+    if (arguments->operand_count)
+        return print_value(arguments);
     json_t *rows = json_array();
     int problem = rows ? describe_all(rows) : -ENOMEM;
     int r = problem == -ENOMEM ? problem : 0;
-    if (r == 0 && as_json)
+    if (r == 0 && arguments->as_json)
         r = output_json(json_pack("{s:o, s:O}", "file",
                                   settings_path() ? json_text(settings_path()) : json_null(),
                                   "settings", rows));
     else if (r == 0)
         r = print_text(rows);
-    if (r == 0 && !as_json && settings_path())
-        log_info("settings of your own stand in %s, as NAME = VALUE", settings_path());
+    if (r == 0 && !arguments->as_json && settings_path())
+        log_info("your own settings are in %s, as NAME = VALUE", settings_path());
     json_decref(rows);
-    int status = r < 0 ? command_status(r) : command_flush();
-    return status == EXIT_DONE && problem < 0 ? EXIT_FAILED : status;
+    return r == 0 && problem < 0 ? EXIT_FAILED : r;
 }
+
+const struct command command_config = {
+    .name = "config",
+    .synopsis = "[SETTING | --json]",
+    .summary = "show each setting and where it comes from",
+    .run = run,
+    .operands_max = 1,
+    .operands_error = "wants one SETTING, or --json",
+    .takes_json = true,
+};

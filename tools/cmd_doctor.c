@@ -6,7 +6,6 @@
  * "can_mount", "mounted_at": path or null, "fuse_from_bytes": size from which a new session is a
  * view on a mount, null: none is}, "store": path or null}.
  */
-#include <getopt.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,10 +17,9 @@
 #include "tools/doctor.h"
 #include "tools/output.h"
 
-static const struct option options[] = {{"fix", no_argument, NULL, 'f'},
-                                        {"json", no_argument, NULL, 'j'},
-                                        {"help", no_argument, NULL, 'h'},
-                                        {NULL, 0, NULL, 0}};
+struct doctor_request {
+    bool fix;
+};
 
 static const char *const level_names[] = {
     [FINDING_OK] = "ok", [FINDING_HINT] = "hint", [FINDING_BAD] = "bad"};
@@ -73,36 +71,33 @@ static bool is_good(const struct doctor *doctor)
     return good;
 }
 
-int cmd_doctor(int argc, char **argv)
+static int run(const struct arguments *arguments)
 {
-    CLEANUP(doctor_fini) struct doctor doctor = {.fix = false};
-    bool as_json = false;
-    opterr = 0;
-    optind = 0;
-    for (int option; (option = getopt_long(argc, argv, "+h", options, NULL)) >= 0;) {
-        if (option == 'h')
-            return command_help(argv[0]);
-        if (option == '?')
-            return command_bad_option(argv[0], "", argv);
-        doctor.fix |= option == 'f';
-        as_json |= option == 'j';
-    }
-    if (optind < argc)
-        return command_usage(argv[0], "takes no operand: %s", argv[optind]);
+    const struct doctor_request *request = arguments->request;
+    CLEANUP(doctor_fini) struct doctor doctor = {.fix = request->fix};
     doctor_check_machine(&doctor);
     doctor_check_store(&doctor);
-    bool good = is_good(&doctor);
     if (doctor.out_of_memory)
-        return command_status(-ENOMEM);
-    if (as_json) {
-        int r = print_json(&doctor, good);
-        if (r < 0)
-            return command_status(r);
-    } else {
-        unsigned width = output_columns();
-        for (size_t i = 0; i < doctor.count; i++)
-            print_finding(&doctor.findings[i], width);
-    }
-    int status = command_flush();
-    return status == EXIT_DONE && !good ? EXIT_FAILED : status;
+        return -ENOMEM;
+    bool good = is_good(&doctor);
+    unsigned width = output_columns();
+    int r = arguments->as_json ? print_json(&doctor, good) : 0;
+    for (size_t i = 0; !arguments->as_json && i < doctor.count; i++)
+        print_finding(&doctor.findings[i], width);
+    return r == 0 && !good ? EXIT_FAILED : r;
 }
+
+static const struct command_option options[] = {
+    OPTION_SWITCH("fix", 0, doctor_request, fix),
+    {NULL},
+};
+
+const struct command command_doctor = {
+    .name = "doctor",
+    .synopsis = "[--fix] [--json]",
+    .summary = "check what works here, and print what to type where it does not",
+    .run = run,
+    .request_size = sizeof(struct doctor_request),
+    .options = options,
+    .takes_json = true,
+};

@@ -1,7 +1,6 @@
 /*
  * mintfs evict: removes templates from the store, by key or name.
  */
-#include <getopt.h>
 #include <stdio.h>
 
 #include "fs/base/log.h"
@@ -42,28 +41,18 @@ static int print_fates(const struct strlist *keys, const enum gc_fate *fates)
     return first_error;
 }
 
-int cmd_evict(int argc, char **argv)
+static int run(const struct arguments *arguments)
 {
-    static const struct option options[] = {{"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
-    opterr = 0;
-    optind = 0;
-    for (int option; (option = getopt_long(argc, argv, "h", options, NULL)) >= 0;) {
-        if (option == 'h')
-            return command_help(argv[0]);
-        return command_bad_option(argv[0], "", argv);
-    }
-    if (optind == argc)
-        return command_usage(argv[0], "wants the KEY or NAME of a template; mintfs gc goes by use");
     AUTO_STORE struct store *store = NULL;
     AUTO_STRLIST struct strlist keys = STRLIST_INIT;
     int first_error = 0;
     int r = store_open_existing(&store);
-    if (r == 0)
-        return EXIT_MISSING;
-    r = r < 0 ? r : 0;
-    for (int i = optind; r == 0 && i < argc; i++) {
+    if (r <= 0)
+        return r < 0 ? r : -ENOENT;
+    r = 0;
+    for (char **operand = arguments->operands; r == 0 && *operand; operand++) {
         char key[SHA256_HEX_LENGTH + 1];
-        int one = named_resolve(store, argv[i], key);
+        int one = named_resolve(store, *operand, key);
         if (one < 0 && first_error == 0)
             first_error = one;
         if (one == 0 && !strlist_contains(&keys, key))
@@ -74,6 +63,15 @@ int cmd_evict(int argc, char **argv)
         r = fates ? gc_evict_wait(store, used_keys_gather, is_used, &keys, fates) : -ENOMEM;
     if (r == 0)
         r = print_fates(&keys, fates);
-    (void)fflush(stdout);
-    return first_error || r < 0 ? command_status(first_error ? first_error : r) : command_flush();
+    return first_error ? first_error : r;
 }
+
+const struct command command_evict = {
+    .name = "evict",
+    .synopsis = "KEY|NAME...",
+    .summary = "remove templates from the store",
+    .run = run,
+    .operands_min = 1,
+    .operands_max = OPERANDS_ANY,
+    .operands_error = "wants the KEY or NAME of a template; mintfs gc goes by use",
+};

@@ -55,38 +55,44 @@ static void print_text(const struct build_spec *spec, const struct key *key, boo
     }
 }
 
-static int run(const struct spec_request *request)
+static int run(const struct arguments *arguments)
 {
     AUTO_STORE struct store *store = NULL;
     AUTO_KEY struct key key = {.arguments = STRLIST_INIT};
     AUTO_EXPLANATION struct explanation explanation = {.items = NULL};
-    int r = store_open_existing(&store);
+    AUTO_SPEC struct build_spec *spec = NULL;
+    int r = spec_request_read(arguments, &spec);
+    if (r == 0)
+        r = store_open_existing(&store);
     if (r >= 0)
-        r = key_compute(request->spec, &key);
+        r = key_compute(spec, &key);
     if (r == 0 && store)
         r = catalog_reconcile(store->catalog);
     bool is_hit = r == 0 && store && template_exists(store, key.hex);
     if (r == 0 && store && !is_hit)
-        r = explain(store, request->spec, &key, &explanation);
+        r = explain(store, spec, &key, &explanation);
     if (r < 0)
         return r;
-    if (request->as_json)
-        return output_json(
-            json_pack("{s:s, s:o, s:b, s:s?, s:o}", "key", key.hex, "name",
-                      request->spec->name ? json_text(request->spec->name) : json_null(), "hit",
-                      is_hit, "nearest", explanation.nearest[0] ? explanation.nearest : NULL,
-                      "differences", differences_of(&explanation)));
-    print_text(request->spec, &key, is_hit, &explanation);
+    if (arguments->as_json)
+        return output_json(json_pack("{s:s, s:o, s:b, s:s?, s:o}", "key", key.hex, "name",
+                                     spec->name ? json_text(spec->name) : json_null(), "hit",
+                                     is_hit, "nearest",
+                                     explanation.nearest[0] ? explanation.nearest : NULL,
+                                     "differences", differences_of(&explanation)));
+    print_text(spec, &key, is_hit, &explanation);
     return 0;
 }
 
-int cmd_explain(int argc, char **argv)
-{
-    AUTO_REQUEST struct spec_request request = {.spec = NULL};
-    int r = spec_request_read(argc, argv, SPEC_TAKES_JSON | SPEC_TAKES_TO, &request);
-    if (r == 0 && request.wants_help)
-        return command_help(argv[0]);
-    if (r == 0)
-        r = run(&request);
-    return r < 0 ? command_status(r) : command_flush();
-}
+static const struct command_option options[] = {SPEC_OPTIONS, SPEC_OPTION_TO, {NULL}};
+
+const struct command command_explain = {
+    .name = "explain",
+    .synopsis = "[--json] (the arguments of build)",
+    .summary = "print whether a build would be a hit, and if not, why",
+    .run = run,
+    .request_size = sizeof(struct spec_request),
+    .options = options,
+    .operands_max = OPERANDS_ANY,
+    .takes_json = true,
+    .stops_at_operand = true,
+};

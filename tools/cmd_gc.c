@@ -5,7 +5,6 @@
  * "kept": [{"key", "names", "size_bytes", "last_used_ns", "reason", "why"}...], "left",
  * "left_bytes", "over", "dry_run"}.
  */
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -20,41 +19,34 @@
 #include "tools/command.h"
 #include "tools/output.h"
 
-enum { OPTION_SIZE = 256, OPTION_AGE, OPTION_KEEP, OPTION_JSON };
-
-static const struct option options[] = {
-    {"max-size", required_argument, NULL, OPTION_SIZE},
-    {"max-age", required_argument, NULL, OPTION_AGE},
-    {"keep", required_argument, NULL, OPTION_KEEP},
-    {"name", required_argument, NULL, 'n'},
-    {"dry-run", no_argument, NULL, 'd'},
-    {"json", no_argument, NULL, OPTION_JSON},
-    {"help", no_argument, NULL, 'h'},
-    {NULL, 0, NULL, 0},
+struct gc_request {
+    struct gc_limits limits;
+    const char *name;
+    bool dry_run;
 };
 
-struct telling {
+struct report {
     bool as_json;
     bool dry_run;
     json_t *evicted;
     json_t *kept;
 };
 
-static void telling_fini(struct telling *telling)
+static void report_fini(struct report *report)
 {
-    json_decref(telling->evicted);
-    json_decref(telling->kept);
+    json_decref(report->evicted);
+    json_decref(report->kept);
 }
 
-static void tell(const struct catalog_row *row, enum gc_fate fate, void *context)
+static void add_template(const struct catalog_row *row, enum gc_fate fate, void *context)
 {
-    struct telling *telling = context;
+    struct report *report = context;
     char size[UNITS_TEXT_SIZE];
     char age[UNITS_TEXT_SIZE];
     bool evicted = fate == GC_EVICTED;
     if (fate == GC_GONE || fate == GC_FAILED)
         return;
-    if (telling->as_json) {
+    if (report->as_json) {
         json_t *json = json_pack("{s:s, s:o, s:I, s:I}", "key", row->key, "names",
                                  json_words(row->names), "size_bytes", (json_int_t)row->size_bytes,
                                  "last_used_ns", (json_int_t)row->last_used_ns);
@@ -62,7 +54,7 @@ static void tell(const struct catalog_row *row, enum gc_fate fate, void *context
             (void)json_object_set_new(json, "reason", json_string(gc_policy_reason(fate)));
             (void)json_object_set_new(json, "why", json_string(gc_policy_describe(fate)));
         }
-        (void)json_array_append_new(evicted ? telling->evicted : telling->kept, json);
+        (void)json_array_append_new(evicted ? report->evicted : report->kept, json);
         return;
     }
     if (!evicted)
@@ -76,94 +68,42 @@ static void tell(const struct catalog_row *row, enum gc_fate fate, void *context
                     units_format_age(row->last_used_ns, age));
 }
 
-struct asked {
-    struct gc_limits limits;
-    const char *name;
-};
-
-static void take_option(int option, struct asked *asked, struct telling *telling)
-{
-    switch (option) {
-    case OPTION_SIZE:
-        asked->limits.max_size = optarg;
-        break;
-    case OPTION_AGE:
-        asked->limits.max_age = optarg;
-        break;
-    case OPTION_KEEP:
-        asked->limits.keep = optarg;
-        break;
-    case 'n':
-        asked->name = optarg;
-        break;
-    case 'd':
-        telling->dry_run = true;
-        break;
-    default:
-        telling->as_json = true;
-        break;
-    }
-}
-
-/* EXIT_DONE, or the status to end with; -1 after --help. */
-static int read_arguments(int argc, char **argv, struct asked *asked, struct telling *telling)
-{
-    opterr = 0;
-    optind = 0;
-    for (int option; (option = getopt_long(argc, argv, ":n:dh", options, NULL)) >= 0;) {
-        if (option == 'h')
-            return -1;
-        if (option == ':')
-            return command_usage(argv[0], "%s wants a value", argv[optind - 1]);
-        if (option == '?')
-            return command_bad_option(argv[0], "", argv);
-        take_option(option, asked, telling);
-    }
-    if (optind < argc)
-        return command_usage(argv[0], "takes no operand: %s; mintfs evict takes keys and names",
-                             argv[optind]);
-    if (asked->name && !name_is_valid(asked->name)) {
-        log_error("gc: --name: \"%s\" is no name", asked->name);
-        return EXIT_USAGE;
-    }
-    return EXIT_DONE;
-}
-
-static int print_summary(const struct gc_result *result, struct telling *telling)
+static int print_summary(const struct gc_result *result, struct report *report)
 {
     char bytes[UNITS_TEXT_SIZE];
     char left[UNITS_TEXT_SIZE];
     char evicted[UNITS_TEXT_SIZE];
-    if (telling->as_json)
+    if (report->as_json)
         return output_json(json_pack(
-            "{s:O, s:I, s:O, s:I, s:I, s:b, s:b}", "evicted", telling->evicted, "evicted_bytes",
-            (json_int_t)result->evicted_bytes, "kept", telling->kept, "left",
+            "{s:O, s:I, s:O, s:I, s:I, s:b, s:b}", "evicted", report->evicted, "evicted_bytes",
+            (json_int_t)result->evicted_bytes, "kept", report->kept, "left",
             (json_int_t)result->left, "left_bytes", (json_int_t)result->left_bytes, "over",
-            result->over, "dry_run", telling->dry_run));
-    log_info("%s %s, %s; %zu left, %s", telling->dry_run ? "would evict" : "evicted",
+            result->over, "dry_run", report->dry_run));
+    log_info("%s %s, %s; %zu left, %s", report->dry_run ? "would evict" : "evicted",
              units_format_count(result->evicted, "template", evicted),
              units_format_size(result->evicted_bytes, bytes), result->left,
              units_format_size(result->left_bytes, left));
     if (result->over)
-        log_warning("what is left is over the limit, but in use, pinned, kept or being built");
+        log_warning("the templates that are left exceed the limit, but are in use, pinned, kept or "
+                    "being built");
     return 0;
 }
 
-static int collect(const struct asked *asked, struct telling *telling)
+static int collect(const struct gc_request *request, struct report *report)
 {
     struct gc_options wanted;
     struct gc_result result = {0};
     AUTO_STORE struct store *store = NULL;
-    int r = gc_policy_options(&asked->limits, &wanted);
+    int r = gc_policy_options(&request->limits, &wanted);
     if (r < 0)
         return r;
-    wanted.name = asked->name;
-    wanted.dry_run = telling->dry_run;
-    wanted.report = tell;
-    wanted.context = telling;
+    wanted.name = request->name;
+    wanted.dry_run = report->dry_run;
+    wanted.report = add_template;
+    wanted.context = report;
     r = store_open_existing(&store);
     if (r <= 0)
-        return r < 0 ? r : print_summary(&result, telling);
+        return r < 0 ? r : print_summary(&result, report);
     r = gc_policy_run(store, &wanted, &result);
     if (r < 0)
         return r;
@@ -173,17 +113,38 @@ static int collect(const struct asked *asked, struct telling *telling)
             "evicted by its age until a command in an hour or later confirms the clock");
     if (wanted.name && result.left + result.evicted == 0)
         log_info("no template has the name \"%s\"; mintfs ls lists them", wanted.name);
-    return print_summary(&result, telling);
+    return print_summary(&result, report);
 }
 
-int cmd_gc(int argc, char **argv)
+static int run(const struct arguments *arguments)
 {
-    struct asked asked = {.name = NULL};
-    CLEANUP(telling_fini)
-    struct telling telling = {.evicted = json_array(), .kept = json_array()};
-    int status = read_arguments(argc, argv, &asked, &telling);
-    if (status != EXIT_DONE)
-        return status < 0 ? command_help(argv[0]) : status;
-    int r = collect(&asked, &telling);
-    return r < 0 ? command_status(r) : command_flush();
+    const struct gc_request *request = arguments->request;
+    if (request->name && !name_is_valid(request->name))
+        return log_fail(EINVAL, "gc: --name: \"%s\" is no name", request->name);
+    CLEANUP(report_fini)
+    struct report report = {.as_json = arguments->as_json,
+                            .dry_run = request->dry_run,
+                            .evicted = json_array(),
+                            .kept = json_array()};
+    return collect(request, &report);
 }
+
+static const struct command_option options[] = {
+    OPTION_TEXT("max-size", 0, "a size", gc_request, limits.max_size),
+    OPTION_TEXT("max-age", 0, "a time", gc_request, limits.max_age),
+    OPTION_TEXT("keep", 0, "a number", gc_request, limits.keep),
+    OPTION_TEXT("name", 'n', "a name", gc_request, name),
+    OPTION_SWITCH("dry-run", 'd', gc_request, dry_run),
+    {NULL},
+};
+
+const struct command command_gc = {
+    .name = "gc",
+    .synopsis = "[--max-size SIZE] [--max-age TIME] [--keep N] [-n NAME] [-d] [--json]",
+    .summary = "evict templates not used lately until the store is within its limits",
+    .run = run,
+    .request_size = sizeof(struct gc_request),
+    .options = options,
+    .operands_error = "mintfs evict takes keys and names",
+    .takes_json = true,
+};

@@ -3,22 +3,33 @@
  */
 #include <stdio.h>
 
-#include "fs/base/log.h"
 #include "fs/store/key.h"
 #include "tools/command.h"
 #include "tools/spec_options.h"
 
-int cmd_key(int argc, char **argv)
+static int run(const struct arguments *arguments)
 {
-    AUTO_REQUEST struct spec_request request = {.spec = NULL};
+    AUTO_SPEC struct build_spec *spec = NULL;
     AUTO_KEY struct key key = {.arguments = STRLIST_INIT};
-    int r = spec_request_read(argc, argv, 0, &request);
-    if (r == 0 && request.wants_help)
-        return command_help(argv[0]);
+    int r = spec_request_read(arguments, &spec);
     if (r == 0)
-        r = key_compute(request.spec, &key);
-    if (r < 0)
-        return EXIT_MINTFS_FAILED;
-    printf("%s\n", key.hex);
-    return command_flush() == EXIT_DONE ? EXIT_DONE : EXIT_MINTFS_FAILED;
+        r = key_compute(spec, &key);
+    if (r == 0)
+        printf("%s\n", key.hex);
+    return r;
 }
+
+static const struct command_option options[] = {SPEC_OPTIONS, {NULL}};
+
+const struct command command_key = {
+    .name = "key",
+    .synopsis = "[-i PATH]... [-x GLOB]... [-e VAR]... [--salt S] [--root DIR] [--as TEXT] "
+                "[--file FILE] [NAME | -- BUILDER...]",
+    .summary = "print the schema hash of inputs, builder and declared environment",
+    .run = run,
+    .request_size = sizeof(struct spec_request),
+    .options = options,
+    .operands_max = OPERANDS_ANY,
+    .stops_at_operand = true,
+    .fails_as_env = true,
+};

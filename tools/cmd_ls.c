@@ -4,7 +4,6 @@
  *
  * With --json: {"templates": [...], "sessions": [...]}, as fs/client/listing.h says.
  */
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,13 +23,7 @@ enum { SESSIONS_SHOWN_MAX = 20 };
 
 struct ls_request {
     bool all;
-    bool as_json;
 };
-
-static const struct option options[] = {{"all", no_argument, NULL, 'a'},
-                                        {"json", no_argument, NULL, 'j'},
-                                        {"help", no_argument, NULL, 'h'},
-                                        {NULL, 0, NULL, 0}};
 
 static int64_t number(const json_t *row, const char *member)
 {
@@ -250,8 +243,9 @@ static int print_session_counts(const json_t *rows)
     return 0;
 }
 
-static int list(const struct ls_request *request)
+static int run(const struct arguments *arguments)
 {
+    const struct ls_request *request = arguments->request;
     AUTO_STORE struct store *store = NULL;
     AUTO_INVENTORY struct template_listing inventory = {.templates = NULL};
     struct foreign foreign = {.count = 0};
@@ -264,7 +258,7 @@ static int list(const struct ls_request *request)
         return r;
     if (foreign.count)
         (void)foreign_log(store, &foreign);
-    if (request->as_json)
+    if (arguments->as_json)
         return output_json(json_pack("{s:O, s:O}", "templates", inventory.templates, "sessions",
                                      inventory.sessions));
     if (json_array_size(inventory.templates))
@@ -279,22 +273,18 @@ static int list(const struct ls_request *request)
     return r;
 }
 
-int cmd_ls(int argc, char **argv)
-{
-    struct ls_request request = {.as_json = false};
-    opterr = 0;
-    optind = 0;
-    for (int option; (option = getopt_long(argc, argv, "+ah", options, NULL)) >= 0;) {
-        if (option == 'h')
-            return command_help(argv[0]);
-        if (option != 'a' && option != 'j')
-            return command_bad_option(argv[0], "", argv);
-        request.all |= option == 'a';
-        request.as_json |= option == 'j';
-    }
-    if (optind < argc)
-        return command_usage(argv[0], "takes no operand: %s; mintfs show tells of one template",
-                             argv[optind]);
-    int r = list(&request);
-    return r < 0 ? command_status(r) : command_flush();
-}
+static const struct command_option options[] = {
+    OPTION_SWITCH("all", 'a', ls_request, all),
+    {NULL},
+};
+
+const struct command command_ls = {
+    .name = "ls",
+    .synopsis = "[--all | --json]",
+    .summary = "list templates and sessions",
+    .run = run,
+    .request_size = sizeof(struct ls_request),
+    .options = options,
+    .operands_error = "mintfs show describes one template",
+    .takes_json = true,
+};

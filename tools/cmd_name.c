@@ -3,7 +3,6 @@
  *
  * `--json`: {"names": [{"name", "key"}...]}.
  */
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -16,6 +15,10 @@
 #include "tools/columns.h"
 #include "tools/command.h"
 #include "tools/output.h"
+
+struct name_request {
+    bool deletes;
+};
 
 static int add_json(const char *name, const char *key, void *context)
 {
@@ -32,10 +35,10 @@ static int add_row(const char *name, const char *key, void *context)
 }
 
 /* `store`: NULL where there is none. */
-static int list(const struct store *store, bool as_json)
+static int list(const struct store *store, const struct arguments *arguments)
 {
     static const struct column columns[] = {{.title = "NAME", .cut = true}, {.title = "KEY"}};
-    if (as_json) {
+    if (arguments->as_json) {
         json_t *rows = json_array();
         int r = !rows ? -ENOMEM : store ? template_each_name(store, add_json, rows) : 0;
         if (r == 0)
@@ -70,40 +73,47 @@ static int drop(const struct store *store, const char *name)
     return r == -ENOENT ? log_fail(ENOENT, "no name \"%s\"; mintfs name lists them", name) : r;
 }
 
-int cmd_name(int argc, char **argv)
+static int drop_all(const struct store *store, char *const *names)
 {
-    static const struct option options[] = {{"delete", no_argument, NULL, 'd'},
-                                            {"json", no_argument, NULL, 'j'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {NULL, 0, NULL, 0}};
-    bool as_json = false;
-    bool deletes = false;
-    opterr = 0;
-    optind = 0;
-    for (int option; (option = getopt_long(argc, argv, "dh", options, NULL)) >= 0;) {
-        if (option == 'h')
-            return command_help(argv[0]);
-        if (option == '?')
-            return command_bad_option(argv[0], "", argv);
-        *(option == 'd' ? &deletes : &as_json) = true;
+    int first_error = 0;
+    for (; *names; names++) {
+        int r = drop(store, *names);
+        first_error = first_error ? first_error : r;
     }
-    int operands = argc - optind;
-    if (deletes && (operands == 0 || as_json))
-        return command_usage(argv[0], "--delete wants names, and nothing else");
-    if (!deletes && operands != 0 && (operands != 2 || as_json))
-        return command_usage(argv[0], "wants a new NAME and the KEY or NAME that it is to stand "
-                                      "for, or nothing");
+    return first_error;
+}
+
+static int run(const struct arguments *arguments)
+{
+    const struct name_request *request = arguments->request;
+    char *const *operands = arguments->operands;
+    unsigned count = arguments->operand_count;
+    if (request->deletes && (count == 0 || arguments->as_json))
+        return usage_error(arguments, "--delete wants names, and nothing else");
+    if (!request->deletes && count != 0 && (count != 2 || arguments->as_json))
+        return usage_error(arguments, "wants a new NAME and the KEY or NAME that it is to mean, or "
+                                      "nothing");
     AUTO_STORE struct store *store = NULL;
     int r = store_open_existing(&store);
-    if (r == 0 && operands)
-        return EXIT_MISSING;
-    int first_error = r < 0 ? r : 0;
-    if (r > 0 && deletes)
-        for (int i = optind; i < argc; i++) {
-            r = drop(store, argv[i]);
-            first_error = first_error ? first_error : r;
-        }
-    else if (r >= 0)
-        first_error = operands ? set(store, argv[optind], argv[optind + 1]) : list(store, as_json);
-    return first_error < 0 ? command_status(first_error) : command_flush();
+    if (r < 0 || (r == 0 && count))
+        return r < 0 ? r : -ENOENT;
+    if (request->deletes)
+        return drop_all(store, operands);
+    return count ? set(store, operands[0], operands[1]) : list(store, arguments);
 }
+
+static const struct command_option options[] = {
+    OPTION_SWITCH("delete", 'd', name_request, deletes),
+    {NULL},
+};
+
+const struct command command_name = {
+    .name = "name",
+    .synopsis = "[--json] | NAME KEY|NAME | -d NAME...",
+    .summary = "list, set and remove the names of templates",
+    .run = run,
+    .request_size = sizeof(struct name_request),
+    .options = options,
+    .operands_max = OPERANDS_ANY,
+    .takes_json = true,
+};

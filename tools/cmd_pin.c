@@ -1,8 +1,6 @@
 /*
  * mintfs pin and unpin: templates that gc leaves alone, and evict too.
  */
-#include <getopt.h>
-
 #include "fs/base/log.h"
 #include "fs/store/catalog_pin.h"
 #include "fs/store/catalog_reconcile.h"
@@ -28,37 +26,48 @@ static int set_one(const struct store *store, const char *text, pin_function *se
     return r == -ENOENT ? log_fail(ENOENT, "template %.12s is gone, or damaged", key) : r;
 }
 
-static int set_all(int argc, char **argv, pin_function *set)
+static int set_all(const struct arguments *arguments, pin_function *set)
 {
-    static const struct option options[] = {{"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
-    opterr = 0;
-    optind = 0;
-    for (int option; (option = getopt_long(argc, argv, "h", options, NULL)) >= 0;) {
-        if (option == 'h')
-            return command_help(argv[0]);
-        return command_bad_option(argv[0], "", argv);
-    }
-    if (optind == argc)
-        return command_usage(argv[0], "wants the KEY or NAME of a template");
     AUTO_STORE struct store *store = NULL;
     int r = store_open_existing(&store);
-    if (r == 0)
-        return EXIT_MISSING;
-    int first_error = r < 0 ? r : 0;
-    for (int i = optind; r > 0 && i < argc; i++) {
-        int one = set_one(store, argv[i], set);
-        if (first_error == 0)
-            first_error = one;
+    if (r <= 0)
+        return r < 0 ? r : -ENOENT;
+    int first_error = 0;
+    for (char **operand = arguments->operands; *operand; operand++) {
+        r = set_one(store, *operand, set);
+        first_error = first_error ? first_error : r;
     }
-    return command_status(first_error);
+    return first_error;
 }
 
-int cmd_pin(int argc, char **argv)
+static int pin(const struct arguments *arguments)
 {
-    return set_all(argc, argv, catalog_pin);
+    return set_all(arguments, catalog_pin);
 }
 
-int cmd_unpin(int argc, char **argv)
+static int unpin(const struct arguments *arguments)
 {
-    return set_all(argc, argv, catalog_unpin);
+    return set_all(arguments, catalog_unpin);
 }
+
+static const char operands_error[] = "wants the KEY or NAME of a template";
+
+const struct command command_pin = {
+    .name = "pin",
+    .synopsis = "KEY|NAME...",
+    .summary = "protect templates from gc and evict",
+    .run = pin,
+    .operands_min = 1,
+    .operands_max = OPERANDS_ANY,
+    .operands_error = operands_error,
+};
+
+const struct command command_unpin = {
+    .name = "unpin",
+    .synopsis = "KEY|NAME...",
+    .summary = "end the protection of pinned templates",
+    .run = unpin,
+    .operands_min = 1,
+    .operands_max = OPERANDS_ANY,
+    .operands_error = operands_error,
+};

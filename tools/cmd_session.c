@@ -5,7 +5,6 @@
  * `ls --json`: {"sessions": [{"id", "key", "path", "backend": "fuse"|"copy", "bytes",
  * "open_files"}...]}, the last two null for copies, and the path too for those at rest.
  */
-#include <getopt.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -66,82 +65,71 @@ static int print_rows(const struct session_table *sessions)
     return r;
 }
 
-static int session_ls_command(int argc, char **argv)
+static int list(const struct arguments *arguments)
 {
-    static const struct option options[] = {
-        {"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
-    bool as_json = false;
-    for (int option; (option = getopt_long(argc, argv, "h", options, NULL)) >= 0;) {
-        if (option == 'h')
-            return command_help("session");
-        if (option != 'j')
-            return command_bad_option("session", "ls", argv);
-        as_json = true;
-    }
-    if (optind < argc)
-        return command_usage("session", "ls takes no operand: %s", argv[optind]);
     AUTO_STORE struct store *store = NULL;
     AUTO_SESSIONS struct session_table table = {0};
     int r = store_open_existing(&store);
     if (r > 0)
         r = sessions_read(store, &table);
-    if (r == 0 && as_json)
-        r = print_rows_json(&table);
-    else if (r == 0 && table.count)
-        r = print_rows(&table);
-    return r < 0 ? command_status(r) : command_flush();
+    if (r < 0)
+        return r;
+    if (arguments->as_json)
+        return print_rows_json(&table);
+    return table.count ? print_rows(&table) : 0;
 }
 
 /* ---- rm and reset ---- */
 
-static int change_operands(int argc, char **argv, session_change *change)
+static int change(const struct arguments *arguments, session_change *each)
 {
-    static const struct option options[] = {{"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
-    for (int option; (option = getopt_long(argc, argv, "h", options, NULL)) >= 0;) {
-        if (option == 'h')
-            return command_help("session");
-        return command_bad_option("session", argv[0], argv);
-    }
-    if (optind == argc)
-        return command_usage("session", "%s wants the ID of a session", argv[0]);
     AUTO_STORE struct store *store = NULL;
     int r = store_open_existing(&store);
-    if (r == 0)
-        return EXIT_MISSING;
-    if (r > 0)
-        r = sessions_change(store, argv + optind, (size_t)(argc - optind), change);
-    return command_status(r);
+    if (r <= 0)
+        return r < 0 ? r : -ENOENT;
+    return sessions_change(store, arguments->operands, arguments->operand_count, each);
 }
 
-static int session_rm_command(int argc, char **argv)
+static int reset(const struct arguments *arguments)
 {
-    return change_operands(argc, argv, session_remove);
+    return change(arguments, session_reset);
 }
 
-static int session_reset_command(int argc, char **argv)
+static int discard(const struct arguments *arguments)
 {
-    return change_operands(argc, argv, session_reset);
+    return change(arguments, session_remove);
 }
 
-int cmd_session(int argc, char **argv)
-{
-    static const struct {
-        const char *name;
-        int (*run)(int argc, char **argv);
-    } actions[] = {
-        {"new", cmd_session_new},
-        {"ls", session_ls_command},
-        {"reset", session_reset_command},
-        {"rm", session_rm_command},
-    };
-    opterr = 0;
-    optind = 0;
-    if (argc < 2)
-        return command_usage(argv[0], "wants one of new, ls, reset, rm");
-    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))
-        return command_help(argv[0]);
-    for (size_t i = 0; i < ARRAY_LENGTH(actions); i++)
-        if (!strcmp(argv[1], actions[i].name))
-            return actions[i].run(argc - 1, argv + 1);
-    return command_usage(argv[0], "no action \"%s\": there are new, ls, reset, rm", argv[1]);
-}
+static const struct command command_session_ls = {
+    .name = "ls",
+    .run = list,
+    .takes_json = true,
+};
+
+static const struct command command_session_reset = {
+    .name = "reset",
+    .run = reset,
+    .operands_min = 1,
+    .operands_max = OPERANDS_ANY,
+    .operands_error = "wants the ID of a session",
+};
+
+static const struct command command_session_rm = {
+    .name = "rm",
+    .run = discard,
+    .operands_min = 1,
+    .operands_max = OPERANDS_ANY,
+    .operands_error = "wants the ID of a session",
+};
+
+static const struct command *const actions[] = {
+    &command_session_new, &command_session_ls, &command_session_reset, &command_session_rm, NULL,
+};
+
+const struct command command_session = {
+    .name = "session",
+    .synopsis = "new [KEY|NAME] [ID] [--ttl T] [--owner PID] [--url | --json] | ls [--json] | "
+                "reset ID... | rm ID...",
+    .summary = "create, list, reset and remove writable copies of a template",
+    .actions = actions,
+};

@@ -6,7 +6,6 @@
  * whose owner is to hold a lock (fs/client/copy_lease.h).
  */
 #include <ctype.h>
-#include <getopt.h>
 #include <jansson.h>
 #include <signal.h>
 #include <stdio.h>
@@ -18,11 +17,6 @@
 #include "fs/store/store_open.h"
 #include "tools/command.h"
 #include "tools/output.h"
-
-struct new_request {
-    struct session_request session;
-    bool as_json;
-};
 
 /*
  * SQLAlchemy takes everything up to "?" as the path, as it is; a path that has one goes as a
@@ -48,9 +42,9 @@ static void print_url(const char *directory, const char *file)
     puts("?uri=true");
 }
 
-static int print_created(const struct new_request *request, const struct created_session *created)
+static int print_created(const struct arguments *arguments, const struct created_session *created)
 {
-    if (request->as_json)
+    if (arguments->as_json)
         return output_json(json_pack("{s:o, s:s, s:s, s:s, s:s, s:o*}", "path",
                                      json_text(created->path), "key", created->key, "id",
                                      created->id, "backend", backend_name(created->choice.backend),
@@ -63,80 +57,67 @@ static int print_created(const struct new_request *request, const struct created
     return 0;
 }
 
-/* EXIT_DONE, or the status to end with; -1 after --help. */
-static int read_new_options(int argc, char **argv, struct new_request *request)
+static int parse_ttl(const char *value, void *ret_seconds)
 {
-    static const struct option options[] = {{"url", no_argument, NULL, 'u'},
-                                            {"json", no_argument, NULL, 'j'},
-                                            {"ttl", required_argument, NULL, 't'},
-                                            {"owner", required_argument, NULL, 'p'},
-                                            {"owner-lock", required_argument, NULL, 'l'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {NULL, 0, NULL, 0}};
-    for (int option; (option = getopt_long(argc, argv, ":h", options, NULL)) >= 0;) {
-        switch (option) {
-        case 'u':
-            request->session.needs_database = true;
-            break;
-        case 'j':
-            request->as_json = true;
-            break;
-        case 't':
-            if (units_parse_duration(optarg, &request->session.ttl_seconds) < 0 ||
-                request->session.ttl_seconds == 0 || request->session.ttl_seconds > INT32_MAX)
-                return command_usage("session",
-                                     "--ttl wants a time such as 90s, 15m or 24h, "
-                                     "not \"%s\"",
-                                     optarg);
-            break;
-        case 'p':
-            if (units_parse_number(optarg, &request->session.owner_pid) < 0 ||
-                request->session.owner_pid == 0 || request->session.owner_pid > INT32_MAX)
-                return command_usage("session", "--owner wants a process ID, not \"%s\"", optarg);
-            break;
-        case 'l':
-            if (!session_id_is_valid(optarg))
-                return command_usage("session",
-                                     "--owner-lock wants a name of at most %d of [A-Za-z0-9._-], "
-                                     "not \"%.200s\"",
-                                     SESSION_ID_MAX, optarg);
-            request->session.owner_lock = optarg;
-            break;
-        case 'h':
-            return -1;
-        case ':':
-            return command_usage("session", "new: %s wants a value", argv[optind - 1]);
-        default:
-            return command_bad_option("session", "new", argv);
-        }
-    }
-    if (request->session.owner_lock && !request->session.owner_pid)
-        return command_usage("session", "--owner-lock has no effect without --owner");
-    return EXIT_DONE;
+    uint64_t *seconds = ret_seconds;
+    int r = units_parse_duration(value, seconds);
+    return r < 0 || *seconds == 0 || *seconds > INT32_MAX ? -EINVAL : 0;
 }
 
-int cmd_session_new(int argc, char **argv)
+static int parse_pid(const char *value, void *ret_pid)
 {
-    struct new_request request = {0};
-    int status = read_new_options(argc, argv, &request);
-    if (status != EXIT_DONE)
-        return status < 0 ? command_help("session") : status;
-    if (argc - optind > 2)
-        return command_usage("session", "new takes KEY or NAME and an ID, not also %s",
-                             argv[optind + 2]);
-    request.session.template = optind < argc ? argv[optind] : NULL;
-    request.session.id = optind + 1 < argc ? argv[optind + 1] : NULL;
+    uint64_t *pid = ret_pid;
+    int r = units_parse_number(value, pid);
+    return r < 0 || *pid == 0 || *pid > INT32_MAX ? -EINVAL : 0;
+}
+
+static int parse_lock_name(const char *value, void *ret_name)
+{
+    *(const char **)ret_name = value;
+    return session_id_is_valid(value) ? 0 : -EINVAL;
+}
+
+static int run(const struct arguments *arguments)
+{
+    struct session_request *request = arguments->request;
+    if (request->owner_lock && !request->owner_pid)
+        return usage_error(arguments, "--owner-lock has no effect without --owner");
+    if (arguments->operand_count > 0)
+        request->template = arguments->operands[0];
+    if (arguments->operand_count > 1)
+        request->id = arguments->operands[1];
     AUTO_STORE struct store *store = NULL;
     CLEANUP(created_session_fini) struct created_session created = {.path = NULL};
     int r = store_open(&store);
     if (r == 0)
-        r = session_create(store, &request.session, &created);
+        r = session_create(store, request, &created);
     if (r < 0)
-        return command_status(r);
+        return r;
     (void)signal(SIGPIPE, SIG_IGN);
-    r = print_created(&request, &created);
-    status = r < 0 ? command_status(r) : command_flush();
-    if (status != EXIT_DONE)
+    r = print_created(arguments, &created);
+    if (r == 0)
+        r = output_flush();
+    if (r < 0)
         session_create_undo(store, &created);
-    return status;
+    return r;
 }
+
+static const struct command_option options[] = {
+    OPTION_PARSED("ttl", 0, "a time such as 90s, 15m or 24h", parse_ttl, session_request,
+                  ttl_seconds),
+    OPTION_PARSED("owner", 0, "a process ID", parse_pid, session_request, owner_pid),
+    OPTION_PARSED("owner-lock", 0, "a name of at most 128 of [A-Za-z0-9._-]", parse_lock_name,
+                  session_request, owner_lock),
+    OPTION_SWITCH("url", 0, session_request, needs_database),
+    {NULL},
+};
+
+const struct command command_session_new = {
+    .name = "new",
+    .run = run,
+    .request_size = sizeof(struct session_request),
+    .options = options,
+    .operands_max = 2,
+    .operands_error = "takes KEY or NAME and an ID",
+    .takes_json = true,
+};

@@ -7,7 +7,6 @@
  * "warnings" besides; its "sessions" are rows.
  */
 #include <fcntl.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -233,38 +232,33 @@ static void print_text(const json_t *json)
     print_list("warnings", json_object_get(json, "warnings"));
 }
 
-int cmd_show(int argc, char **argv)
+static int run(const struct arguments *arguments)
 {
-    static const struct option options[] = {
-        {"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
-    bool as_json = false;
-    opterr = 0;
-    optind = 0;
-    for (int option; (option = getopt_long(argc, argv, "h", options, NULL)) >= 0;) {
-        if (option == 'h')
-            return command_help(argv[0]);
-        if (option != 'j')
-            return command_bad_option(argv[0], "", argv);
-        as_json = true;
-    }
-    if (argc - optind != 1)
-        return command_usage(argv[0], "wants the KEY or NAME of one template");
     AUTO_STORE struct store *store = NULL;
     char key[SHA256_HEX_LENGTH + 1];
     json_t *json = NULL;
     int r = store_open_existing(&store);
-    if (r == 0)
-        return EXIT_MISSING;
-    if (r > 0)
-        r = named_resolve(store, argv[optind], key);
+    if (r <= 0)
+        return r < 0 ? r : -ENOENT;
+    r = named_resolve(store, arguments->operands[0], key);
     if (r == 0)
         r = describe(store, key, &json);
     if (r < 0)
-        return command_status(r);
-    if (as_json)
-        r = output_json(json_incref(json));
-    else
-        print_text(json);
+        return r;
+    if (arguments->as_json)
+        return output_json(json);
+    print_text(json);
     json_decref(json);
-    return r < 0 ? command_status(r) : command_flush();
+    return 0;
 }
+
+const struct command command_show = {
+    .name = "show",
+    .synopsis = "[--json] KEY|NAME",
+    .summary = "print everything about a template",
+    .run = run,
+    .operands_min = 1,
+    .operands_max = 1,
+    .operands_error = "wants the KEY or NAME of one template",
+    .takes_json = true,
+};

@@ -6,7 +6,6 @@
  * "saved_ns", "built_bytes", "evicted", "evicted_bytes", "sessions", "requests". A running daemon's
  * sessions and requests count as today's.
  */
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -181,7 +180,7 @@ static int print_text(const json_t *days, const json_t *total, const json_t *now
     return 0;
 }
 
-static int tell(bool as_json)
+static int run(const struct arguments *arguments)
 {
     AUTO_STORE struct store *store = NULL;
     AUTO_INVENTORY struct template_listing inventory = {.templates = NULL};
@@ -195,7 +194,7 @@ static int tell(bool as_json)
         r = add_live(store, days);
     json_t *total = r == 0 ? sum_up(days) : NULL;
     json_t *now = r == 0 ? now_of(&inventory) : NULL;
-    if (r == 0 && as_json)
+    if (r == 0 && arguments->as_json)
         r = output_json(json_pack("{s:O, s:O, s:O}", "days", days, "total", total, "now", now));
     else if (r == 0)
         r = print_text(days, total, now);
@@ -205,22 +204,10 @@ static int tell(bool as_json)
     return r;
 }
 
-int cmd_stats(int argc, char **argv)
-{
-    static const struct option options[] = {
-        {"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
-    bool as_json = false;
-    opterr = 0;
-    optind = 0;
-    for (int option; (option = getopt_long(argc, argv, "h", options, NULL)) >= 0;) {
-        if (option == 'h')
-            return command_help(argv[0]);
-        if (option != 'j')
-            return command_bad_option(argv[0], "", argv);
-        as_json = true;
-    }
-    if (optind < argc)
-        return command_usage(argv[0], "takes no operand: %s", argv[optind]);
-    int r = tell(as_json);
-    return r < 0 ? command_status(r) : command_flush();
-}
+const struct command command_stats = {
+    .name = "stats",
+    .synopsis = "[--json]",
+    .summary = "show what the cache saved, by day and in all",
+    .run = run,
+    .takes_json = true,
+};

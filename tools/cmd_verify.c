@@ -8,7 +8,6 @@
  * "stale"|"leftover"|"foreign", "what": KEY or name, "repaired"}...]}; with --rebuild {"key",
  * "differences": [...]}.
  */
-#include <getopt.h>
 #include <stdio.h>
 
 #include "fs/base/interrupt.h"
@@ -24,12 +23,16 @@
 #include "tools/command.h"
 #include "tools/output.h"
 
-struct verifying {
-    struct store *store;
+struct verify_request {
     bool all;
     bool repair;
-    bool as_json;
-    const char *rebuild; /* as typed, or NULL */
+    const char *rebuild; /* KEY or NAME, or NULL */
+};
+
+struct verifying {
+    const struct arguments *arguments;
+    const struct verify_request *request;
+    struct store *store;
     json_t *problems;
 };
 
@@ -43,7 +46,7 @@ static void log_damaged(const struct verifying *verifying, const struct check_fi
     if (finding->is_repaired)
         log_info("template %.*s is evicted: the next build makes it again", SHOWN_KEY,
                  finding->key);
-    else if (verifying->repair)
+    else if (verifying->request->repair)
         log_error("template %.*s stays damaged: %s", SHOWN_KEY, finding->key,
                   gc_policy_describe(finding->fate));
 }
@@ -97,7 +100,7 @@ static void add_problem(const struct check_finding *finding, void *context)
 static int print_result(const struct verifying *verifying, const struct check_result *result)
 {
     char bytes[UNITS_TEXT_SIZE];
-    if (verifying->as_json)
+    if (verifying->arguments->as_json)
         return output_json(json_pack("{s:I, s:I, s:O}", "templates", (json_int_t)result->templates,
                                      "bytes", (json_int_t)result->read_bytes, "problems",
                                      verifying->problems));
@@ -110,24 +113,25 @@ static int print_result(const struct verifying *verifying, const struct check_re
     return 0;
 }
 
-static int verify(struct verifying *verifying, int argc, char **argv)
+static int verify(struct verifying *verifying)
 {
+    char **operand = verifying->arguments->operands;
     AUTO_STRLIST struct strlist keys = STRLIST_INIT;
-    bool named = optind < argc;
+    bool named = *operand;
     struct check_result result = {0};
     const struct check_options options = {
         .keys = named ? &keys : NULL,
-        .contents = named || verifying->all,
-        .repair = verifying->repair,
+        .contents = named || verifying->request->all,
+        .repair = verifying->request->repair,
         .uses = used_keys_gather,
         .report = add_problem,
         .context = verifying,
     };
     int first_error = 0;
     int r = 0;
-    for (int i = optind; r == 0 && i < argc; i++) {
+    for (; r == 0 && *operand; operand++) {
         char key[SHA256_HEX_LENGTH + 1];
-        int one = named_resolve(verifying->store, argv[i], key);
+        int one = named_resolve(verifying->store, *operand, key);
         first_error = first_error ? first_error : one;
         if (one == 0)
             r = strlist_add(&keys, key);
@@ -146,9 +150,9 @@ static int rebuild(struct verifying *verifying)
     AUTO_STRLIST struct strlist lines = STRLIST_INIT;
     AUTO_SPEC struct build_spec *spec = NULL;
     char key[SHA256_HEX_LENGTH + 1];
-    int r = named_section(verifying->rebuild, &spec);
+    int r = named_section(verifying->request->rebuild, &spec);
     if (r >= 0)
-        r = named_resolve(verifying->store, verifying->rebuild, key);
+        r = named_resolve(verifying->store, verifying->request->rebuild, key);
     if (r == 0)
         r = reproduce_template(verifying->store, key, spec, &lines);
     if (r == -EINTR)
@@ -157,11 +161,11 @@ static int rebuild(struct verifying *verifying)
         return r;
     json_t *differences = json_array();
     for (size_t i = 0; i < lines.count; i++)
-        if (verifying->as_json)
+        if (verifying->arguments->as_json)
             (void)json_array_append_new(differences, json_text(lines.items[i]));
         else
             output_line("%s", lines.items[i]);
-    if (verifying->as_json)
+    if (verifying->arguments->as_json)
         r = output_json(json_pack("{s:s, s:O}", "key", key, "differences", differences));
     else if (lines.count == 0)
         log_info("built again, %.*s is the same", SHOWN_KEY, key);
@@ -171,61 +175,41 @@ static int rebuild(struct verifying *verifying)
     return r;
 }
 
-/* EXIT_DONE, or the status to end with; -1 after --help. */
-static int read_arguments(int argc, char **argv, struct verifying *verifying)
+static int run(const struct arguments *arguments)
 {
-    static const struct option options[] = {
-        {"all", no_argument, NULL, 'a'},           {"repair", no_argument, NULL, 'r'},
-        {"rebuild", required_argument, NULL, 'b'}, {"json", no_argument, NULL, 'j'},
-        {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0}};
-    opterr = 0;
-    optind = 0;
-    for (int option; (option = getopt_long(argc, argv, ":ah", options, NULL)) >= 0;) {
-        switch (option) {
-        case 'a':
-            verifying->all = true;
-            break;
-        case 'r':
-            verifying->repair = true;
-            break;
-        case 'b':
-            verifying->rebuild = optarg;
-            break;
-        case 'j':
-            verifying->as_json = true;
-            break;
-        case 'h':
-            return -1;
-        case ':':
-            return command_usage(argv[0], "%s wants the KEY or NAME of a template",
-                                 argv[optind - 1]);
-        default:
-            return command_bad_option(argv[0], "", argv);
-        }
-    }
-    if (verifying->rebuild && (verifying->all || verifying->repair || optind < argc))
-        return command_usage(argv[0], "--rebuild goes alone, or with --json");
-    if (verifying->all && optind < argc)
-        return command_usage(argv[0], "--all leaves nothing to name: %s", argv[optind]);
-    return EXIT_DONE;
-}
-
-int cmd_verify(int argc, char **argv)
-{
-    CLEANUP(verifying_fini)
-    struct verifying verifying = {.problems = json_array()};
-    int status = read_arguments(argc, argv, &verifying);
-    if (status != EXIT_DONE)
-        return status < 0 ? command_help(argv[0]) : status;
+    const struct verify_request *request = arguments->request;
+    unsigned operands = arguments->operand_count;
+    if (request->rebuild && (request->all || request->repair || operands))
+        return usage_error(arguments, "--rebuild goes alone, or with --json");
+    if (request->all && operands)
+        return usage_error(arguments, "--all leaves nothing to name: %s", arguments->operands[0]);
     AUTO_STORE struct store *store = NULL;
+    CLEANUP(verifying_fini)
+    struct verifying verifying = {
+        .arguments = arguments, .request = request, .problems = json_array()};
     int r = store_open_existing(&store);
     verifying.store = store;
-    if (r == 0 && (verifying.rebuild || optind < argc))
-        return EXIT_MISSING;
-    if (r == 0)
-        r = print_result(&verifying, &(struct check_result){0});
-    else if (r > 0)
-        r = verifying.rebuild ? rebuild(&verifying) : verify(&verifying, argc, argv);
-    (void)fflush(stdout);
-    return r < 0 ? command_status(r) : command_flush();
+    if (r < 0 || (r == 0 && (request->rebuild || operands)))
+        return r < 0 ? r : -ENOENT;
+    if (!store)
+        return print_result(&verifying, &(struct check_result){0});
+    return request->rebuild ? rebuild(&verifying) : verify(&verifying);
 }
+
+static const struct command_option options[] = {
+    OPTION_SWITCH("all", 'a', verify_request, all),
+    OPTION_SWITCH("repair", 0, verify_request, repair),
+    OPTION_TEXT("rebuild", 0, "the KEY or NAME of a template", verify_request, rebuild),
+    {NULL},
+};
+
+const struct command command_verify = {
+    .name = "verify",
+    .synopsis = "[-a] [--repair] [--json] [KEY|NAME...] | --rebuild KEY|NAME [--json]",
+    .summary = "compare templates with their manifests, the catalog with the store",
+    .run = run,
+    .request_size = sizeof(struct verify_request),
+    .options = options,
+    .operands_max = OPERANDS_ANY,
+    .takes_json = true,
+};

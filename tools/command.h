@@ -1,13 +1,14 @@
 /*
- * What the subcommands of `mintfs` share: their table, exit statuses, and common manners.
- *
- * One file a subcommand, tools/cmd_NAME.c, each with one function: argv[0] is the subcommand's
- * name, and the answer is the process's exit status. Results alone go to stdout.
+ * A subcommand of `mintfs`: what it is called, which options and operands it takes, and the function
+ * that runs it. Each is in a file of its own, tools/cmd_NAME.c, which parses no further than by its
+ * table, makes one call into fs/client or fs/store, and prints. Results alone go to stdout.
  */
 #ifndef MINTFS_TOOLS_COMMAND_H
 #define MINTFS_TOOLS_COMMAND_H
 
+#include <limits.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "fs/base/cleanup.h"
 
@@ -18,61 +19,76 @@ enum exit_status {
     EXIT_MISSING = 3, /* no such thing */
     EXIT_BUSY = 4,
     EXIT_CORRUPT = 5,
-    /* `key` and `build` alone, as env(1): their own failures keep clear of the builder's codes. */
+    /* Of `key` and `build`, as of env(1): a code that builders do not use. */
     EXIT_MINTFS_FAILED = 125,
-    EXIT_CANNOT_RUN = 126,
-    EXIT_NOT_FOUND = 127,
 };
+
+/* One option, and the field of the command's request where its value is stored. */
+struct command_option {
+    const char *name; /* --NAME */
+    char letter;      /* -L, or 0 */
+    const char
+        *wants; /* what its value is, for messages: "a size"; NULL: a switch without a value */
+    /* Stores the value: 0, -EINVAL it is no such value, or -ENOMEM. NULL: the text is stored. */
+    int (*parse)(const char *value, void *field);
+    size_t offset;
+};
+
+/* Rows of a table of options, which an empty row ends. The field is a bool, a const char *, or what the
+ * parser stores. */
+#define OPTION_FIELD(type, field, kind)                                                            \
+    _Generic(((struct type *)0)->field, kind : offsetof(struct type, field))
+#define OPTION_SWITCH(name, letter, type, field)                                                   \
+    {                                                                                              \
+        name, letter, NULL, NULL, OPTION_FIELD(type, field, bool)                                  \
+    }
+#define OPTION_TEXT(name, letter, wants, type, field)                                              \
+    {                                                                                              \
+        name, letter, wants, NULL, OPTION_FIELD(type, field, const char *)                         \
+    }
+#define OPTION_PARSED(name, letter, wants, parse, type, field)                                     \
+    {                                                                                              \
+        name, letter, wants, parse, offsetof(struct type, field)                                   \
+    }
+
+struct command;
+
+/* What a command line says. */
+struct arguments {
+    const struct command *command;
+    const struct command *group; /* whose action the command is, or NULL */
+    void *request;               /* of the command's own type, zeroed and filled by its options */
+    char **operands;             /* NULL after the last */
+    unsigned operand_count;
+    bool as_json;    /* --json */
+    bool has_dashes; /* "--" is before the operands */
+};
+
+#define OPERANDS_ANY UINT_MAX
 
 struct command {
     const char *name;
-    int (*run)(int argc, char **argv);
     const char *synopsis; /* arguments, for help and usage errors */
     const char *summary;  /* one line */
+    /* 0, a negative errno whose message was logged, or an exit status of its own. */
+    int (*run)(const struct arguments *arguments);
+    size_t request_size;
+    const struct command_option *options; /* NULL: none but --help and --json */
+    unsigned operands_min;
+    unsigned operands_max;
+    const char *operands_error; /* "wants ..." or "takes ..."; with no operands, a hint or NULL */
+    bool takes_json;            /* --json */
+    bool stops_at_operand;      /* the first operand ends the options */
+    bool fails_as_env;          /* failures of its own exit with EXIT_MINTFS_FAILED */
+    const struct command *const *actions; /* `mintfs NAME ACTION`, NULL after the last; or NULL */
 };
 
-int cmd_build(int argc, char **argv);
-int cmd_clean(int argc, char **argv);
-int cmd_config(int argc, char **argv);
-int cmd_show(int argc, char **argv);
-int cmd_stats(int argc, char **argv);
-int cmd_explain(int argc, char **argv);
-int cmd_verify(int argc, char **argv);
-int cmd_evict(int argc, char **argv);
-int cmd_gc(int argc, char **argv);
-int cmd_name(int argc, char **argv);
-int cmd_pin(int argc, char **argv);
-int cmd_unpin(int argc, char **argv);
-int cmd_doctor(int argc, char **argv);
-int cmd_key(int argc, char **argv);
-int cmd_ls(int argc, char **argv);
-int cmd_mount(int argc, char **argv);
-int cmd_session(int argc, char **argv);
-int cmd_session_new(int argc, char **argv); /* argv[0] is "new" */
-int cmd_umount(int argc, char **argv);
+extern const struct command command_build, command_clean, command_config, command_doctor,
+    command_evict, command_explain, command_gc, command_key, command_ls, command_mount,
+    command_name, command_pin, command_session, command_session_new, command_show, command_stats,
+    command_umount, command_unpin, command_verify;
 
-/* The row of that name, or NULL. */
-const struct command *command_find(const char *name);
-
-/* Logs what is wrong and the command's synopsis; returns EXIT_USAGE. */
-int command_usage(const char *command, const char *format, ...) PRINTF_LIKE(2, 3);
-
-/*
- * command_usage() for the option at which getopt_long(3) has just answered '?': one that is not
- * known, or that takes no value. `action` is a second word of the command's, or "".
- */
-int command_bad_option(const char *command, const char *action, char **argv);
-
-/* Prints synopsis and summary on stdout; returns EXIT_DONE. */
-int command_help(const char *command);
-
-/* The exit status for a negative errno whose message was already given. */
-int command_status(int error);
-
-/*
- * After the last write to stdout: EXIT_DONE, or EXIT_FAILED with a message when the results could
- * not be written (a full disk behind a redirection).
- */
-int command_flush(void);
+/* Logs an error in the command line, and the synopsis; returns -EINVAL. */
+int usage_error(const struct arguments *arguments, const char *format, ...) PRINTF_LIKE(2, 3);
 
 #endif

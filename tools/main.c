@@ -1,152 +1,57 @@
 /*
  * mintfs: every test gets its database in mint condition. See README.md.
+ *
+ * The subcommands (tools/command.h), and what comes before and after each.
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "fs/base/here.h"
 #include "fs/base/log.h"
-#include "fs/base/wrap.h"
+#include "tools/arguments.h"
 #include "tools/command.h"
-#include "tools/help_text.h"
+#include "tools/help.h"
 #include "tools/output.h"
 #include "tools/status_report.h"
 
-static const struct command commands[] = {
-    {"key", cmd_key,
-     "[-i PATH]... [-x GLOB]... [-e VAR]... [--salt S] [--root DIR] [--as TEXT] [--file FILE] "
-     "[NAME | -- BUILDER...]",
-     "print the schema hash of inputs, builder and declared environment"},
-    {"build", cmd_build,
-     "[-i PATH]... [-x GLOB]... [-e VAR]... [--salt S] [--root DIR] [--as TEXT] [-n NAME] "
-     "[--file FILE] [--to PATH] [NAME | -- BUILDER...]",
-     "make the template if it is not in the store, print its key"},
-    {"mount", cmd_mount, "[MNT] [--scratch DIR] [-f] [--replace] [-o OPTS]",
-     "serve the store at MNT; returns when it is ready, prints MNT"},
-    {"umount", cmd_umount, "[MNT]", "take the mount away"},
-    {"session", cmd_session,
-     "new [KEY|NAME] [ID] [--ttl T] [--owner PID] [--url | --json] | ls [--json] | reset ID... | "
-     "rm ID...",
-     "make, list, renew and remove writable copies of a template"},
-    {"ls", cmd_ls, "[--all | --json]", "list templates and sessions"},
-    {"show", cmd_show, "[--json] KEY|NAME", "tell everything about a template"},
-    {"explain", cmd_explain, "[--json] (the arguments of build)",
-     "say whether a build would be a hit, and if not, why"},
-    {"stats", cmd_stats, "[--json]", "tell what the cache was good for, by day and in all"},
-    {"name", cmd_name, "[--json] | NAME KEY|NAME | -d NAME...",
-     "list, set and take away the names of templates"},
-    {"pin", cmd_pin, "KEY|NAME...", "keep templates from gc and evict"},
-    {"unpin", cmd_unpin, "KEY|NAME...", "let pinned templates go again"},
-    {"gc", cmd_gc, "[--max-size SIZE] [--max-age TIME] [--keep N] [-n NAME] [-d] [--json]",
-     "evict templates not used lately until the store is within its limits"},
-    {"evict", cmd_evict, "KEY|NAME...", "take templates out of the store"},
-    {"verify", cmd_verify, "[-a] [--repair] [--json] [KEY|NAME...] | --rebuild KEY|NAME [--json]",
-     "compare templates with their manifests, the catalog with the store"},
-    {"clean", cmd_clean, "[-y] [-d]",
-     "remove everything that mintfs made in this store and around it"},
-    {"config", cmd_config, "[SETTING | --json]", "show each setting and where it comes from"},
-    {"doctor", cmd_doctor, "[--fix] [--json]",
-     "say what works here, and what to type where it does not"},
+static const struct command *const commands[] = {
+    &command_key,
+    &command_build,
+    &command_mount,
+    &command_umount,
+    &command_session,
+    &command_ls,
+    &command_show,
+    &command_explain,
+    &command_stats,
+    &command_name,
+    &command_pin,
+    &command_unpin,
+    &command_gc,
+    &command_evict,
+    &command_verify,
+    &command_clean,
+    &command_config,
+    &command_doctor,
+    NULL,
 };
 
-static int print_version(void)
+static const struct command *find_command(const struct command *const *list, const char *name)
 {
-    printf("mintfs %s\n", MINTFS_VERSION);
-    return command_flush();
+    while (*list && strcmp((*list)->name, name) != 0)
+        list++;
+    return *list;
 }
 
-static int print_help(FILE *stream)
+static int exit_status(const struct command *command, int error)
 {
-    enum { INDENT = 12 };
-    unsigned width = stream == stdout ? output_columns() : wrap_columns(STDERR_FILENO);
-    wrap_print(stream, "usage: mintfs [-C DIR] COMMAND [OPTION]... [ARGUMENT]...", 0, INDENT,
-               width);
-    fputs("\n\n", stream);
-    for (size_t i = 0; i < ARRAY_LENGTH(commands); i++) {
-        fprintf(stream, "  %-9s ", commands[i].name);
-        wrap_print(stream, commands[i].summary, INDENT, INDENT, width);
-        fputc('\n', stream);
-    }
-    fputc('\n', stream);
-    wrap_print(
-        stream,
-        "-C DIR (--directory DIR) changes to DIR first. mintfs help COMMAND tells more of one "
-        "command; mintfs --version says which version this is.",
-        0, 0, width);
-    fputc('\n', stream);
-    return stream == stdout ? command_flush() : EXIT_USAGE;
-}
-
-const struct command *command_find(const char *name)
-{
-    for (size_t i = 0; i < ARRAY_LENGTH(commands); i++)
-        if (!strcmp(commands[i].name, name))
-            return &commands[i];
-    return NULL;
-}
-
-int command_usage(const char *command, const char *format, ...)
-{
-    AUTO_FREE char *text = NULL;
-    va_list arguments;
-    va_start(arguments, format);
-    if (vasprintf(&text, format, arguments) < 0)
-        text = NULL;
-    va_end(arguments);
-    log_error("%s: %s", command, text ? text : "wrong arguments");
-    const struct command *row = command_find(command);
-    if (row)
-        log_info("usage: mintfs %s %s", row->name, row->synopsis);
-    return EXIT_USAGE;
-}
-
-int command_bad_option(const char *command, const char *action, char **argv)
-{
-    const char *colon = *action ? ": " : "";
-    /* An unknown long option alone leaves no letter; within a cluster, argv is still before it. */
-    if (!optopt)
-        return command_usage(command, "%s%sunknown option %s", action, colon, argv[optind - 1]);
-    if (!strncmp(argv[optind - 1], "--", 2) && strchr(argv[optind - 1], '='))
-        return command_usage(command, "%s%s%.*s takes no value", action, colon,
-                             (int)strcspn(argv[optind - 1], "="), argv[optind - 1]);
-    return command_usage(command, "%s%sunknown option -%c", action, colon, optopt);
-}
-
-int command_help(const char *command)
-{
-    enum { INDENT = 7 };
-    const struct command *row = command_find(command);
-    if (!row) {
-        log_error("no command \"%s\"; mintfs help lists them", command);
-        return EXIT_USAGE;
-    }
-    AUTO_FREE char *usage = NULL;
-    if (asprintf(&usage, "usage: mintfs %s %s", row->name, row->synopsis) < 0) {
-        usage = NULL;
-        return EXIT_FAILED;
-    }
-    output_wrapped(usage, INDENT);
-    putchar('\n');
-    output_wrapped(row->summary, 0);
-    for (size_t i = 0; i < ARRAY_LENGTH(help_texts); i++)
-        if (!strcmp(help_texts[i].command, row->name)) {
-            putchar('\n');
-            output_paragraphs(help_texts[i].text);
-        }
-    return command_flush();
-}
-
-int command_status(int error)
-{
+    if (command && command->fails_as_env)
+        return EXIT_MINTFS_FAILED;
     switch (-error) {
-    case 0:
-        return EXIT_DONE;
     case ENOENT:
     case ESRCH:
         return EXIT_MISSING;
@@ -165,13 +70,61 @@ int command_status(int error)
     }
 }
 
-int command_flush(void)
+static int print_help(const struct command *command)
 {
-    if (fflush(stdout) == 0 && !ferror(stdout))
-        return EXIT_DONE;
-    log_errno(errno, "cannot write to standard output");
-    return EXIT_FAILED;
+    if (command)
+        help_print_command(command);
+    else
+        help_print(commands, stdout);
+    return output_flush() < 0 ? EXIT_FAILED : EXIT_DONE;
 }
+
+/* ---- running a command ---- */
+
+/* "new, ls, reset, rm" */
+static const char *join_names(const struct command *const *list, char *text, size_t size)
+{
+    size_t used = 0;
+    for (text[0] = '\0'; *list && used < size; list++)
+        used += (size_t)snprintf(text + used, size - used, "%s%s", used ? ", " : "", (*list)->name);
+    return text;
+}
+
+/* The exit status. The request stays until the process ends. */
+static int run_command(const struct command *command, const struct command *group, int argc,
+                       char **argv)
+{
+    static void *request;
+    request = calloc(1, command->request_size + 1);
+    struct arguments arguments = {.command = command, .group = group, .request = request};
+    int r = request ? arguments_read(argc, argv, &arguments) : -ENOMEM;
+    if (r > 0)
+        return print_help(group ? group : command);
+    if (r == 0)
+        r = command->run(&arguments);
+    int flushed = r >= 0 ? output_flush() : 0;
+    if (r == 0)
+        r = flushed;
+    return r < 0 ? exit_status(command, r) : r;
+}
+
+static int run_action(const struct command *group, int argc, char **argv)
+{
+    const struct arguments arguments = {.command = group};
+    char names[64];
+    (void)join_names(group->actions, names, sizeof(names));
+    if (argc < 2)
+        return exit_status(group, usage_error(&arguments, "wants one of %s", names));
+    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))
+        return print_help(group);
+    const struct command *action = find_command(group->actions, argv[1]);
+    if (!action)
+        return exit_status(
+            group, usage_error(&arguments, "no action \"%s\": there are %s", argv[1], names));
+    return run_command(action, group, argc - 1, argv + 1);
+}
+
+/* ---- before the command ---- */
 
 /*
  * A daemon and builders inherit 0, 1 and 2: they must not be some file of ours. What was closed
@@ -215,16 +168,13 @@ static int enter_directories(int argc, char **argv, int *ret_words)
     return 0;
 }
 
-/* The command of a command line whose directories could not be entered: key and build end as
- * env(1). */
-static int status_of_bad_directory(int argc, char **argv, int error)
+/* The command of a command line whose directory could not be entered. */
+static const struct command *find_command_word(int argc, char **argv)
 {
-    for (int i = 1; i < argc; i++)
-        if (!strcmp(argv[i], "key") || !strcmp(argv[i], "build"))
-            return EXIT_MINTFS_FAILED;
-        else if (command_find(argv[i]))
-            break;
-    return command_status(error);
+    const struct command *command = NULL;
+    for (int i = 1; !command && i < argc; i++)
+        command = find_command(commands, argv[i]);
+    return command;
 }
 
 /* A test may run with a umask that denies it its own files. What mintfs makes stays usable. */
@@ -239,23 +189,30 @@ static int run(int argc, char **argv)
     int words = 0;
     int r = enter_directories(argc, argv, &words);
     if (r < 0)
-        return status_of_bad_directory(argc, argv, r);
+        return exit_status(find_command_word(argc, argv), r);
     argc -= words;
     argv += words;
-    if (argc < 2)
-        return print_help(stderr);
-    if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V"))
-        return print_version();
-    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))
-        return print_help(stdout);
-    if (!strcmp(argv[1], "help"))
-        return argc > 2 ? command_help(argv[2]) : print_help(stdout);
-    const struct command *command = command_find(argv[1]);
-    if (!command) {
-        log_error("no command \"%s\"; mintfs help lists them", argv[1]);
+    if (argc < 2) {
+        help_print(commands, stderr);
         return EXIT_USAGE;
     }
-    return command->run(argc - 1, argv + 1);
+    if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V")) {
+        printf("mintfs %s\n", MINTFS_VERSION);
+        return output_flush() < 0 ? EXIT_FAILED : EXIT_DONE;
+    }
+    bool wants_help = !strcmp(argv[1], "help");
+    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || (wants_help && argc == 2))
+        return print_help(NULL);
+    const char *name = argv[wants_help ? 2 : 1];
+    const struct command *command = find_command(commands, name);
+    if (!command) {
+        log_error("no command \"%s\"; mintfs help lists them", name);
+        return EXIT_USAGE;
+    }
+    if (wants_help)
+        return print_help(command);
+    return command->actions ? run_action(command, argc - 1, argv + 1)
+                            : run_command(command, NULL, argc - 1, argv + 1);
 }
 
 int main(int argc, char **argv)

@@ -88,3 +88,11 @@ void output_paragraphs(const char *text)
         putchar('\n');
     }
 }
+
+int output_flush(void)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return 0;
+    (void)log_errno(errno, "cannot write to standard output");
+    return -EIO;
+}

@@ -31,4 +31,10 @@ void output_paragraphs(const char *text);
 /* Prints text on stdout, broken at blanks to fit; lines but the first begin with `indent` blanks. */
 void output_wrapped(const char *text, unsigned indent);
 
+/*
+ * After the last write to stdout. -EIO (logged) if the results could not be written, as to a full disk
+ * behind a redirection.
+ */
+MUST_CHECK int output_flush(void);
+
 #endif

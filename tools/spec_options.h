@@ -1,30 +1,46 @@
 /*
- * The options that say what a template is made from, the same for every command that takes them.
+ * The options that describe a template, the same for every command that takes them.
  */
 #ifndef MINTFS_TOOLS_SPEC_OPTIONS_H
 #define MINTFS_TOOLS_SPEC_OPTIONS_H
 
-#include <stdbool.h>
-
 #include "fs/base/cleanup.h"
+#include "fs/base/strlist.h"
 #include "fs/store/build_spec.h"
+#include "tools/command.h"
 
 struct spec_request {
-    struct build_spec *spec; /* root settled, builder known */
-    const char *to;          /* --to, or NULL; points into argv */
-    bool wants_help;         /* --help: nothing else is filled in */
-    bool as_json;            /* --json */
+    struct strlist inputs;
+    struct strlist excludes;
+    struct strlist env;
+    const char *name;
+    const char *salt;
+    const char *root;
+    const char *as;
+    const char *file;
+    const char *to;
 };
 
+/* Appends the value to a struct strlist. */
+int spec_add_value(const char *value, void *list);
+
+/* Rows of the command's table of options. */
+#define SPEC_OPTIONS                                                                               \
+    OPTION_PARSED("input", 'i', "a path", spec_add_value, spec_request, inputs),                   \
+        OPTION_PARSED("exclude", 'x', "a pattern", spec_add_value, spec_request, excludes),        \
+        OPTION_PARSED("env", 'e', "the name of a variable", spec_add_value, spec_request, env),    \
+        OPTION_TEXT("name", 'n', "a name", spec_request, name),                                    \
+        OPTION_TEXT("salt", 0, "a text", spec_request, salt),                                      \
+        OPTION_TEXT("root", 0, "a directory", spec_request, root),                                 \
+        OPTION_TEXT("as", 0, "a text", spec_request, as),                                          \
+        OPTION_TEXT("file", 0, "a file name", spec_request, file)
+#define SPEC_OPTION_TO OPTION_TEXT("to", 0, "a path", spec_request, to)
+
 /*
- * Reads `[options] -- BUILDER...`, or `[options] [NAME]` with mintfs.conf: what stands there comes
- * first, flags add inputs, excludes and variables, and replace the rest. argv[0] is the command's
- * name; `takes`: which of --to and --json it has. Errors are said; -EINVAL with the command's synopsis.
+ * The spec of `[options] -- BUILDER...`, or of `[options] [NAME]` with mintfs.conf: flags then add
+ * inputs, excludes and variables to what the file says, and replace the rest. The root is settled and
+ * the builder known. Frees the request's lists. Errors are logged.
  */
-enum spec_takes { SPEC_TAKES_TO = 1, SPEC_TAKES_JSON = 2 };
-MUST_CHECK int spec_request_read(int argc, char **argv, unsigned takes,
-                                 struct spec_request *ret_request);
-void spec_request_fini(struct spec_request *request);
-#define AUTO_REQUEST CLEANUP(spec_request_fini)
+MUST_CHECK int spec_request_read(const struct arguments *arguments, struct build_spec **ret_spec);
 
 #endif
