@@ -13,8 +13,8 @@
 #include "fs/base/json_text.h"
 #include "fs/base/printable.h"
 #include "fs/base/wrap.h"
+#include "fs/client/doctor.h"
 #include "tools/command.h"
-#include "tools/doctor.h"
 #include "tools/output.h"
 
 struct doctor_request {

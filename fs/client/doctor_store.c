@@ -11,11 +11,11 @@
 #include "fs/base/io.h"
 #include "fs/client/backend.h"
 #include "fs/client/daemon_control.h"
+#include "fs/client/doctor.h"
 #include "fs/mount/mountpoint.h"
 #include "fs/mount/serve.h"
 #include "fs/store/store.h"
 #include "fs/store/store_open.h"
-#include "tools/doctor.h"
 
 enum {
     /* Less than this and the next build may not fit. */

@@ -1,4 +1,4 @@
-#include "tools/doctor.h"
+#include "fs/client/doctor.h"
 
 #include <stdarg.h>
 #include <string.h>

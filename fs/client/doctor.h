@@ -9,8 +9,8 @@
  * A check says one thing or more with doctor_say(). It changes nothing, unless --fix was given and
  * the change is one of ours: a mode of the store, a dead mount, a store that is missing.
  */
-#ifndef MINTFS_TOOLS_DOCTOR_H
-#define MINTFS_TOOLS_DOCTOR_H
+#ifndef MINTFS_CLIENT_DOCTOR_H
+#define MINTFS_CLIENT_DOCTOR_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -12,11 +12,11 @@
 #include <sys/utsname.h>
 
 #include "fs/base/io.h"
+#include "fs/client/doctor.h"
 #include "fs/mount/fuse_probe.h"
 #include "fs/mount/limits.h"
 #include "fs/store/catalog_inspect.h"
 #include "fs/store/settings.h"
-#include "tools/doctor.h"
 
 static const char uring_parameter[] = "/sys/module/fuse/parameters/enable_uring";
 

@@ -1,10 +1,10 @@
 /*
  * mintfs doctor: whether the catalog can be used.
  */
+#include "fs/client/doctor.h"
 #include "fs/store/catalog_inspect.h"
 #include "fs/store/store.h"
 #include "fs/store/store_open.h"
-#include "tools/doctor.h"
 
 static const char check[] = "catalog";
 

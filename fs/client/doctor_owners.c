@@ -7,7 +7,7 @@
 
 #include "fs/base/dir.h"
 #include "fs/base/io.h"
-#include "tools/doctor.h"
+#include "fs/client/doctor.h"
 
 struct owners {
     const char *shown; /* the directory that is looked through, below the store */
