@@ -349,5 +349,5 @@ def test_a_manifest_that_would_take_gigabytes(project, text):
             "show", key, status=5,
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, limit),
         )
-        assert "manifest.json: damaged: larger than any manifest" in message
+        assert "manifest.json: damaged: larger than a manifest can be" in message
     assert project.build() == key and project.runs() == 2

@@ -16,7 +16,7 @@
 #include "fs/base/log.h"
 #include "fs/base/units.h"
 #include "fs/client/listing.h"
-#include "fs/store/manifest.h"
+#include "fs/store/manifest_file.h"
 #include "fs/store/named.h"
 #include "fs/store/store_open.h"
 #include "tools/command.h"

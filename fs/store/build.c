@@ -29,6 +29,7 @@
 #include "fs/store/fingerprint.h"
 #include "fs/store/key.h"
 #include "fs/store/lock_hint.h"
+#include "fs/store/manifest_file.h"
 #include "fs/store/names.h"
 #include "fs/store/seal.h"
 #include "fs/store/template.h"

@@ -7,6 +7,7 @@
 
 #include "fs/base/io.h"
 #include "fs/base/log.h"
+#include "fs/store/manifest_file.h"
 
 /* So many manifests are read at most: those of the templates used last. */
 enum { CANDIDATES_MAX = 50, SHORT_KEY = 12, NAMED_MAX = 2 };

@@ -14,6 +14,7 @@
 #include "fs/store/fingerprint.h"
 #include "fs/store/foreign.h"
 #include "fs/store/links.h"
+#include "fs/store/manifest_file.h"
 #include "fs/store/names.h"
 #include "fs/store/verify.h"
 

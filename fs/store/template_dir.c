@@ -8,6 +8,7 @@
 #include "fs/base/log.h"
 #include "fs/base/sha256.h"
 #include "fs/base/strlist.h"
+#include "fs/store/manifest_file.h"
 
 char *template_path(const struct store *store, const char *key)
 {

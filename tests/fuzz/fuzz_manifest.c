@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "fs/store/manifest.h"
+#include "fs/store/manifest_file.h"
 
 static int directory = -1;
 

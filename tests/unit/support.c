@@ -10,6 +10,7 @@
 #include "fs/base/io.h"
 #include "fs/base/log.h"
 #include "fs/store/catalog.h"
+#include "fs/store/manifest_file.h"
 #include "fs/store/store_open.h"
 
 /* ---- checks ---- */

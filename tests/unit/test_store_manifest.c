@@ -1,7 +1,7 @@
 #include "tests/unit/test_store_fixture.h"
 
 #include "fs/base/strlist.h"
-#include "fs/store/manifest.h"
+#include "fs/store/manifest_file.h"
 
 static const char key_text[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
