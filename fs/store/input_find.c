@@ -9,43 +9,35 @@
 #include "fs/base/glob.h"
 #include "fs/base/io.h"
 #include "fs/base/log.h"
+#include "fs/base/text.h"
+#include "fs/store/input_filter.h"
 #include "fs/store/rootpath.h"
-#include "fs/store/store.h"
 #include "fs/store/store_open.h"
 
 /* Each level holds two descriptors. */
 enum { DEPTH_MAX = 200 };
 
-/* What tools leave among sources while they work. 4913 is Vim's test for a writable directory. */
-static const char *const left_out[] = {"__pycache__", "*.pyc", ".*.pyc", ".git", ".*.sw[a-p]",
-                                       "*~",          ".*~",   ".#*",    "#*#",  "4913"};
-
-/* A directory yet to be walked; links add to the list, each place and state once. */
+/* A directory that is still to be walked; links add more, each directory and state once. */
 struct errand {
-    char *path; /* relative, without symbolic links */
+    char *path; /* relative to the root, without symbolic links */
     glob_state state;
 };
 
 struct walk {
     const struct build_spec *spec;
     int root_fd;
-    const char *input;       /* the one at hand, for messages */
+    const char *input;       /* the current one, as typed */
     const struct glob *glob; /* NULL: everything below counts */
-    struct glob *excludes;
-    size_t exclude_count;
-    bool has_store;
-    dev_t store_device;
-    ino_t store_inode;
-    struct errand *errands;
-    size_t errand_count;
+    struct input_filter filter;
+    VECTOR(struct errand) errands;
     struct found_inputs found;
-    size_t matched; /* files that the input at hand has found */
+    size_t matched; /* files that the current input has found */
 };
 
 /* One directory on the way down. */
 struct level {
     struct walk *walk;
-    const char *path; /* relative; "." for the root */
+    const char *path; /* relative to the root; "." for the root itself */
     glob_state state; /* 0: everything below counts */
     unsigned depth;
 };
@@ -60,77 +52,41 @@ void found_inputs_fini(struct found_inputs *found)
     *found = (struct found_inputs){.items = NULL};
 }
 
+static void drop_errands(struct walk *walk)
+{
+    for (size_t i = 0; i < walk->errands.count; i++)
+        free(walk->errands.items[i].path);
+    vector_fini(&walk->errands);
+}
+
 static void walk_fini(struct walk *walk)
 {
-    for (size_t i = 0; i < walk->exclude_count; i++)
-        glob_fini(&walk->excludes[i]);
-    for (size_t i = 0; i < walk->errand_count; i++)
-        free(walk->errands[i].path);
-    free(walk->excludes);
-    free(walk->errands);
+    input_filter_fini(&walk->filter);
+    drop_errands(walk);
     found_inputs_fini(&walk->found);
 }
 
 static int add_found(struct walk *walk, const char *path, const char *real, bool is_linked_tree)
 {
-    struct found_inputs *found = &walk->found;
-    if (found->count == found->capacity) {
-        size_t capacity = found->capacity ? 2 * found->capacity : 64;
-        struct found_input *items = reallocarray(found->items, capacity, sizeof(*items));
-        if (!items)
-            return -ENOMEM;
-        found->items = items;
-        found->capacity = capacity;
-    }
-    struct found_input item = {.path = strdup(path), .is_linked_tree = is_linked_tree};
-    if (real && strcmp(real, path) != 0)
-        item.real = strdup(real);
-    found->items[found->count++] = item;
-    walk->matched += !is_linked_tree;
-    return item.path && (item.real || !real || !strcmp(real, path)) ? 0 : -ENOMEM;
-}
-
-static bool is_left_out(const char *name)
-{
-    for (size_t i = 0; i < ARRAY_LENGTH(left_out); i++)
-        if (glob_part_matches(left_out[i], name))
-            return true;
-    return false;
-}
-
-static bool is_excluded(const struct walk *walk, const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    const char *name = slash ? slash + 1 : path;
-    for (size_t i = 0; i < walk->exclude_count; i++) {
-        const struct glob *glob = &walk->excludes[i];
-        bool by_name = !strchr(walk->spec->excludes.items[i], '/');
-        if (by_name ? glob_part_matches(glob->parts[0], name) : glob_matches(glob, path))
-            return true;
-    }
-    return false;
-}
-
-/* Whether the path or a directory above it is excluded. */
-static bool is_excluded_anywhere(const struct walk *walk, const char *path)
-{
-    char part[PATH_MAX];
-    for (const char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
-        (void)snprintf(part, sizeof(part), "%.*s", (int)(slash - path), path);
-        if (is_excluded(walk, part))
-            return true;
-    }
-    return is_excluded(walk, path);
-}
-
-/* Where a path below the root really lies, relative to it. Errors are said. */
-static int resolve(const struct walk *walk, const char *path, char **ret_real)
-{
-    AUTO_FREE char *whole = NULL;
-    if (asprintf(&whole, "%s/%s", walk->spec->root, path) < 0) {
-        whole = NULL;
+    bool is_elsewhere = real && strcmp(real, path) != 0;
+    struct found_input item = {.path = strdup(path),
+                               .real = is_elsewhere ? strdup(real) : NULL,
+                               .is_linked_tree = is_linked_tree};
+    if (!item.path || (is_elsewhere && !item.real) || vector_push(&walk->found, item) < 0) {
+        free(item.path);
+        free(item.real);
         return -ENOMEM;
     }
+    walk->matched += !is_linked_tree;
+    return 0;
+}
+
+/* A path below the root without symbolic links, relative to the root. Errors are logged. */
+static int resolve(const struct walk *walk, const char *path, char **ret_real)
+{
+    AUTO_FREE char *whole = text_format("%s/%s", walk->spec->root, path);
+    if (!whole)
+        return -ENOMEM;
     AUTO_FREE char *real = realpath(whole, NULL);
     if (!real && errno == ENOENT)
         return log_fail(ENOENT, "input %s: a symbolic link that leads nowhere", path);
@@ -146,18 +102,14 @@ static int resolve(const struct walk *walk, const char *path, char **ret_real)
 
 static int add_errand(struct walk *walk, const char *path, glob_state state)
 {
-    for (size_t i = 0; i < walk->errand_count; i++)
-        if (walk->errands[i].state == state && !strcmp(walk->errands[i].path, path))
+    for (size_t i = 0; i < walk->errands.count; i++)
+        if (walk->errands.items[i].state == state && !strcmp(walk->errands.items[i].path, path))
             return 0;
-    struct errand *errands =
-        reallocarray(walk->errands, walk->errand_count + 1, sizeof(*walk->errands));
-    if (!errands)
+    struct errand errand = {.path = strdup(path), .state = state};
+    if (!errand.path || vector_push(&walk->errands, errand) < 0) {
+        free(errand.path);
         return -ENOMEM;
-    walk->errands = errands;
-    char *copy = strdup(path);
-    if (!copy)
-        return -ENOMEM;
-    walk->errands[walk->errand_count++] = (struct errand){.path = copy, .state = state};
+    }
     return 0;
 }
 
@@ -168,8 +120,8 @@ static int log_odd_type(const char *path, mode_t mode)
 }
 
 /*
- * A file or directory that is there under just this text, or that a symbolic link of this text leads
- * to: `state` goes on below a directory.
+ * Takes the file or directory at this path, or the one that a symbolic link there leads to. Below a
+ * directory the pattern continues from `state`.
  */
 static int take(struct walk *walk, const char *path, glob_state state)
 {
@@ -189,14 +141,12 @@ static int take(struct walk *walk, const char *path, glob_state state)
     return r < 0 ? r : add_errand(walk, real, state);
 }
 
-/* A link on the way of a pattern: one that leads out, or nowhere, is not among the inputs. */
+/* Follows a link that a pattern passes; one that leads out of the root, or nowhere, is ignored. */
 static int follow_link(struct walk *walk, const char *path, glob_state state)
 {
-    AUTO_FREE char *whole = NULL;
-    if (asprintf(&whole, "%s/%s", walk->spec->root, path) < 0) {
-        whole = NULL;
+    AUTO_FREE char *whole = text_format("%s/%s", walk->spec->root, path);
+    if (!whole)
         return -ENOMEM;
-    }
     AUTO_FREE char *real = realpath(whole, NULL);
     const char *below = real ? rootpath_below(walk->spec->root, real) : NULL;
     struct stat status;
@@ -209,7 +159,7 @@ static int follow_link(struct walk *walk, const char *path, glob_state state)
 static int walk_directory(struct walk *walk, int dirfd, const char *name, const char *path,
                           glob_state state, unsigned depth);
 
-/* An entry that counts, with all below it. */
+/* Takes an entry and everything below it. */
 static int take_entry(struct level *level, int dirfd, const char *name, const char *path,
                       mode_t mode)
 {
@@ -226,20 +176,19 @@ static int visit_entry(int dirfd, const char *name, unsigned char type, void *co
 {
     struct level *level = context;
     struct walk *walk = level->walk;
-    if (is_left_out(name))
+    if (input_filter_omits_name(name))
         return 0;
     glob_state state = level->state ? glob_step(walk->glob, level->state, name) : 0;
     if (level->state && !state)
         return 0;
-    AUTO_FREE char *path = NULL;
     bool at_root = !strcmp(level->path, ".");
-    if (asprintf(&path, "%s%s%s", at_root ? "" : level->path, at_root ? "" : "/", name) < 0) {
-        path = NULL;
+    AUTO_FREE char *path =
+        text_format("%s%s%s", at_root ? "" : level->path, at_root ? "" : "/", name);
+    if (!path)
         return -ENOMEM;
-    }
     if (strlen(path) >= PATH_MAX)
         return log_errno(ENAMETOOLONG, "input %s", path);
-    if (is_excluded(walk, path))
+    if (input_filter_excludes(&walk->filter, path))
         return 0;
     struct stat status = {.st_mode = DTTOIF(type)};
     if (type == DT_UNKNOWN && fstatat(dirfd, name, &status, AT_SYMLINK_NOFOLLOW) < 0)
@@ -260,7 +209,7 @@ static int walk_directory(struct walk *walk, int dirfd, const char *name, const 
     AUTO_FD int fd = io_openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
     if (fd == -ENOENT)
         return log_fail(ENOENT, "input %s: vanished while it was read", path);
-    /* A pattern passes by what it may not look into, as a shell's does; an input must be read. */
+    /* A pattern skips a directory that it may not read, as in a shell; an input must be read. */
     if (fd == -EACCES && state)
         return 0;
     if (fd < 0)
@@ -268,31 +217,27 @@ static int walk_directory(struct walk *walk, int dirfd, const char *name, const 
     struct stat status;
     if (fstat(fd, &status) < 0)
         return log_errno(errno, "input %s", path);
-    if (walk->has_store && status.st_dev == walk->store_device &&
-        status.st_ino == walk->store_inode)
+    if (input_filter_is_store(&walk->filter, &status))
         return 0;
     struct level level = {.walk = walk, .path = path, .state = state, .depth = depth};
-    int r = dir_each(fd, visit_entry, &level);
-    return r;
+    return dir_each(fd, visit_entry, &level);
 }
 
 static int run_errands(struct walk *walk)
 {
     int r = 0;
-    for (size_t i = 0; r == 0 && i < walk->errand_count; i++) {
-        AUTO_FREE char *path = strdup(walk->errands[i].path);
-        r = path ? walk_directory(walk, walk->root_fd, path, path, walk->errands[i].state, 0)
-                 : -ENOMEM;
+    for (size_t i = 0; r == 0 && i < walk->errands.count; i++) {
+        /* The walk may move the array. */
+        const struct errand errand = walk->errands.items[i];
+        r = walk_directory(walk, walk->root_fd, errand.path, errand.path, errand.state, 0);
     }
-    for (size_t i = 0; i < walk->errand_count; i++)
-        free(walk->errands[i].path);
-    walk->errand_count = 0;
+    drop_errands(walk);
     return r;
 }
 
 /*
- * Starts a pattern in the directory that its literal beginning names: one for migrations
- * must not read the whole project.
+ * Starts a pattern in the directory that its literal beginning names, so that a pattern below
+ * migrations/ does not read the whole project.
  */
 static int start_pattern(struct walk *walk, const struct glob *glob)
 {
@@ -310,7 +255,7 @@ static int start_pattern(struct walk *walk, const struct glob *glob)
         return add_errand(walk, ".", state);
     struct stat status;
     if (fstatat(walk->root_fd, path, &status, 0) < 0 || !S_ISDIR(status.st_mode) ||
-        is_excluded_anywhere(walk, path))
+        input_filter_excludes_above(&walk->filter, path))
         return 0;
     AUTO_FREE char *real = NULL;
     int r = resolve(walk, path, &real);
@@ -321,57 +266,24 @@ static int start_pattern(struct walk *walk, const struct glob *glob)
     return r < 0 ? r : add_errand(walk, real, state);
 }
 
-/* Puts the base in front of a relative path. */
-static int join_base(const char *base, const char *path, char **ret_path)
-{
-    char *joined = base ? NULL : strdup(path);
-    if (base && asprintf(&joined, "%s/%s", base, path) < 0)
-        joined = NULL;
-    if (!joined)
-        return -ENOMEM;
-    rootpath_normalise(joined);
-    *ret_path = joined;
-    return 0;
-}
-
-/* The base as part of a pattern: its wildcards are meant literally. NULL when out of memory. */
-static char *escape_base(const char *base)
-{
-    char *escaped = malloc(2 * strlen(base) + 1);
-    char *end = escaped;
-    for (const char *c = base; escaped && *c; c++) {
-        if (strchr("*?[\\", *c))
-            *end++ = '\\';
-        *end++ = *c;
-    }
-    if (escaped)
-        *end = '\0';
-    return escaped;
-}
-
-/* Compiles a pattern that is relative to the base. -EINVAL: it makes no sense. */
-static int compile_below_base(const struct walk *walk, const char *pattern, struct glob *ret_glob)
-{
-    AUTO_FREE char *base = escape_base(walk->spec->base);
-    AUTO_FREE char *path = NULL;
-    int r = base ? join_base(base, pattern, &path) : -ENOMEM;
-    return r < 0 ? r : glob_compile(path, ret_glob);
-}
-
 static bool leads_up(const char *path)
 {
     return !strcmp(path, "..") || !strncmp(path, "../", 3);
 }
 
-/* What was typed as a path relative to the root. Errors are said. */
+/* The current input as a path relative to the root. Errors are logged. */
 static int make_relative(const struct walk *walk, char **ret_path)
 {
     const char *input = walk->input;
+    const char *base = walk->spec->base;
     AUTO_FREE char *path = NULL;
     if (!input[0])
         return log_fail(EINVAL, "an input is empty");
-    int r = input[0] == '/' ? rootpath_relative(walk->spec, input, &path)
-                            : join_base(walk->spec->base, input, &path);
+    int r = 0;
+    if (input[0] == '/')
+        r = rootpath_relative(walk->spec, input, &path);
+    else if (!(path = rootpath_join(base ? base : ".", input)))
+        r = -ENOMEM;
     if (r < 0)
         return r;
     if (!path || leads_up(path))
@@ -386,7 +298,7 @@ static int make_relative(const struct walk *walk, char **ret_path)
     return 0;
 }
 
-/* Names the directory that the input was looked for in: with a mintfs.conf below the root, its own. */
+/* Names the directory in which the input was searched: that of a mintfs.conf below the root. */
 static int log_missing(const struct walk *walk, const char *what)
 {
     const char *base = walk->input[0] == '/' ? NULL : walk->spec->base;
@@ -403,16 +315,17 @@ static int take_input(struct walk *walk)
     struct stat status;
     walk->matched = 0;
     bool below_base = walk->spec->base && walk->input[0] != '/';
-    bool is_there = fstatat(walk->root_fd, path, &status, AT_SYMLINK_NOFOLLOW) == 0;
-    if (!is_there && errno != ENOENT && errno != ENOTDIR)
+    bool exists = fstatat(walk->root_fd, path, &status, AT_SYMLINK_NOFOLLOW) == 0;
+    if (!exists && errno != ENOENT && errno != ENOTDIR)
         return log_errno(errno, "input %s", walk->input);
     CLEANUP(glob_fini) struct glob glob = {.text = NULL};
-    if (is_there) {
-        r = is_excluded_anywhere(walk, path) ? 0 : take(walk, path, 0);
+    if (exists) {
+        r = input_filter_excludes_above(&walk->filter, path) ? 0 : take(walk, path, 0);
     } else if (glob_is_pattern(below_base ? walk->input : path)) {
-        r = below_base ? compile_below_base(walk, walk->input, &glob) : glob_compile(path, &glob);
+        r = below_base ? input_filter_compile(walk->spec, walk->input, &glob)
+                       : glob_compile(path, &glob);
         if (r == -EINVAL)
-            return log_fail(r, "input %s: this pattern makes no sense", walk->input);
+            return log_fail(r, "input %s: not a valid pattern", walk->input);
         if (r == 0)
             r = start_pattern(walk, &glob);
     } else {
@@ -425,43 +338,6 @@ static int take_input(struct walk *walk)
         return r;
     if (walk->matched == 0)
         return log_missing(walk, " matches no file");
-    return 0;
-}
-
-static int compile_excludes(struct walk *walk)
-{
-    const struct strlist *excludes = &walk->spec->excludes;
-    walk->excludes = calloc(excludes->count + 1, sizeof(*walk->excludes));
-    if (!walk->excludes)
-        return -ENOMEM;
-    for (size_t i = 0; i < excludes->count; i++) {
-        const char *text = excludes->items[i];
-        bool is_anywhere = text[0] == '/' || !strchr(text, '/') || !strncmp(text, "**/", 3);
-        int r = walk->spec->base && !is_anywhere
-                    ? compile_below_base(walk, text, &walk->excludes[i])
-                    : glob_compile(text[0] == '/' ? text + 1 : text, &walk->excludes[i]);
-        if (r == -EINVAL)
-            return log_fail(
-                r, "--exclude %s: this pattern makes no sense, or leads outside the root", text);
-        if (r < 0)
-            return r;
-        walk->exclude_count++;
-    }
-    return 0;
-}
-
-/* The store may lie inside the project; it need not be there yet. */
-static int find_store(struct walk *walk)
-{
-    AUTO_FREE char *path = NULL;
-    struct stat status;
-    /* No place for a store is no error of `key`, which needs none. */
-    if ((getenv("MINTFS_STORE") || getenv("XDG_CACHE_HOME") || getenv("HOME")) &&
-        store_path(&path) == 0 && stat(path, &status) == 0) {
-        walk->has_store = true;
-        walk->store_device = status.st_dev;
-        walk->store_inode = status.st_ino;
-    }
     return 0;
 }
 
@@ -490,9 +366,7 @@ static void sort_and_unify(struct found_inputs *found)
 int input_find(const struct build_spec *spec, int root_fd, struct found_inputs *ret_found)
 {
     CLEANUP(walk_fini) struct walk walk = {.spec = spec, .root_fd = root_fd};
-    int r = find_store(&walk);
-    if (r == 0)
-        r = compile_excludes(&walk);
+    int r = input_filter_init(&walk.filter, spec);
     for (size_t i = 0; r == 0 && i < spec->inputs.count; i++) {
         walk.input = spec->inputs.items[i];
         r = take_input(&walk);

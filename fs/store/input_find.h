@@ -1,5 +1,5 @@
 /*
- * Finds the files that inputs stand for, without reading them. For inputs.c alone.
+ * Finds the files that a spec's inputs name, without reading them. Only for inputs.c.
  */
 #ifndef MINTFS_STORE_INPUT_FIND_H
 #define MINTFS_STORE_INPUT_FIND_H
@@ -8,21 +8,22 @@
 #include <stddef.h>
 
 #include "fs/base/cleanup.h"
+#include "fs/base/vector.h"
 #include "fs/store/build_spec.h"
 
 struct found_input {
-    char *path;          /* relative to the root; what counts */
-    char *real;          /* where the content lies, or NULL: at `path` itself */
+    char *path;          /* relative to the root: the input's path in the key */
+    char *real;          /* where the content is, if a link leads there; NULL: at `path` */
     bool is_linked_tree; /* a link to the directory `real` */
 };
 
 struct found_inputs {
     struct found_input *items;
     size_t count;
-    size_t capacity;
+    size_t capacity; /* as in VECTOR() */
 };
 
-/* Sorted by path as bytes, each path once. Errors are said, as inputs_read() lists them. */
+/* Sorted by path as bytes, each path once. Errors are logged; inputs_read() lists them. */
 MUST_CHECK int input_find(const struct build_spec *spec, int root_fd,
                           struct found_inputs *ret_found);
 void found_inputs_fini(struct found_inputs *found);

@@ -9,10 +9,10 @@
 #include "fs/base/log.h"
 #include "fs/store/input_find.h"
 
-/* One for all files: thousands of small ones are the common case. */
+/* One buffer serves all files: thousands of small ones are the common case. */
 enum { BUFFER_BYTES = 256 << 10 };
 
-/* A link to a directory counts with the place that it leads to. */
+/* A link to a directory counts with the path that it leads to. */
 static int digest_link(const char *real, uint8_t ret_digest[SHA256_SIZE_BYTES])
 {
     static const char tag[] = "symbolic link to ";
@@ -26,10 +26,10 @@ static int digest_link(const char *real, uint8_t ret_digest[SHA256_SIZE_BYTES])
 static int read_input(int root_fd, const struct found_input *found, char *buffer,
                       uint8_t ret_digest[SHA256_SIZE_BYTES])
 {
-    const char *place = found->real ? found->real : found->path;
+    const char *path = found->real ? found->real : found->path;
     if (found->is_linked_tree)
-        return digest_link(place, ret_digest);
-    AUTO_FD int fd = dir_open_beneath(root_fd, place, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+        return digest_link(path, ret_digest);
+    AUTO_FD int fd = dir_open_beneath(root_fd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
     if (fd == -ENOENT || fd == -ENOTDIR)
         return log_fail(ENOENT, "input %s: vanished while it was read", found->path);
     if (fd < 0)
@@ -38,7 +38,7 @@ static int read_input(int root_fd, const struct found_input *found, char *buffer
     if (fstat(fd, &status) < 0)
         return log_errno(errno, "input %s", found->path);
     if (!S_ISREG(status.st_mode))
-        return log_fail(EINVAL, "input %s: not a regular file any more", found->path);
+        return log_fail(EINVAL, "input %s: no longer a regular file", found->path);
     int r = sha256_of_fd_through(fd, buffer, BUFFER_BYTES, ret_digest);
     return r < 0 ? log_errno(r, "input %s", found->path) : 0;
 }
@@ -80,8 +80,8 @@ void inputs_fini(struct input_list *list)
 static int log_changed(const char *path, const char *how)
 {
     return log_fail(ESTALE,
-                    "input %s was %s while the builder ran: nothing is published, since "
-                    "the key would not fit; build again",
+                    "input %s was %s while the builder ran: nothing is published, because "
+                    "the key would be wrong; build again",
                     path, how);
 }
 

@@ -3,12 +3,14 @@
 #include <limits.h>
 #include <string.h>
 
+#include "fs/base/text.h"
+
 void rootpath_normalise(char *path)
 {
     bool is_absolute = path[0] == '/';
     char *start = path + is_absolute;
-    char *end = start; /* of what is kept */
-    size_t depth = 0;  /* kept parts that a ".." may take back */
+    char *end = start; /* of the parts that are kept */
+    size_t depth = 0;  /* kept parts that a ".." removes */
     for (const char *part = start; *part;) {
         size_t length = strcspn(part, "/");
         const char *next = part + length + (part[length] == '/');
@@ -31,6 +33,14 @@ void rootpath_normalise(char *path)
     *end = '\0';
 }
 
+char *rootpath_join(const char *directory, const char *path)
+{
+    char *joined = text_format("%s/%s", directory, path);
+    if (joined)
+        rootpath_normalise(joined);
+    return joined;
+}
+
 const char *rootpath_below(const char *directory, const char *path)
 {
     size_t length = strlen(directory);
@@ -43,17 +53,14 @@ const char *rootpath_below(const char *directory, const char *path)
     return path[length] == '/' ? path + length + 1 : NULL;
 }
 
-/* The path with its existing part resolved; NULL when out of memory or nothing can be resolved. */
+/* The path with the part of it that exists resolved; NULL if there is none, or no memory. */
 static char *resolve_existing(const char *path)
 {
     AUTO_FREE char *head = strdup(path);
     while (head && head[0]) {
         AUTO_FREE char *real = realpath(head, NULL);
         if (real) {
-            char *whole = NULL;
-            const char *rest = path + strlen(head);
-            return asprintf(&whole, "%s%s", !strcmp(real, "/") ? "" : real, rest) < 0 ? NULL
-                                                                                      : whole;
+            return text_format("%s%s", !strcmp(real, "/") ? "" : real, path + strlen(head));
         }
         char *slash = strrchr(head, '/');
         if (!slash)

@@ -1,6 +1,6 @@
 /*
- * Paths with regard to a project's root: what lies below it is called by its relative path, so
- * that two checkouts say the same.
+ * Paths and a project's root: what is below it has a path relative to it, so that two checkouts give
+ * the same paths.
  */
 #ifndef MINTFS_STORE_ROOTPATH_H
 #define MINTFS_STORE_ROOTPATH_H
@@ -8,16 +8,20 @@
 #include "fs/base/cleanup.h"
 #include "fs/store/build_spec.h"
 
-/* Takes empty, "." and ".." parts out of a path, by its text alone. "." is what is left of none.
- * A relative path that leads above its start keeps its leading "..". */
+/* Removes empty, "." and ".." parts from a path, by its text alone; an empty result is ".". A
+ * relative path that leads above its start keeps its leading "..". */
 void rootpath_normalise(char *path);
 
-/* The rest of `path` below the directory: "." for itself, NULL if it is not below. Borrowed. */
+/* DIRECTORY/PATH, normalised. NULL when out of memory; the caller frees it. */
+char *rootpath_join(const char *directory, const char *path);
+
+/* The part of `path` below the directory: "." for the directory itself, NULL if it is not below.
+ * Borrowed from `path`. */
 const char *rootpath_below(const char *directory, const char *path);
 
 /*
- * The path relative to the root of an absolute one, by its text, else by what its directories
- * resolve to. *ret_path is NULL where it lies outside. -ENOMEM.
+ * Makes an absolute path relative to the root: by its text, or else by what its directories resolve
+ * to. *ret_path is NULL for a path outside the root. -ENOMEM.
  */
 MUST_CHECK int rootpath_relative(const struct build_spec *spec, const char *path, char **ret_path);
 
