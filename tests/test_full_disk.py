@@ -17,7 +17,7 @@ ROW = b"r" * 3000
 JOURNAL_MODES = ("delete", "truncate", "persist", "memory", "wal")
 SYNCHRONOUS = ("off", "normal", "full")
 FULL, IO_ERROR = 13, 10
-DEAD = ("a dead mount lay",)
+DEAD = ("removed a dead mount",)
 
 
 @pytest.fixture

@@ -109,7 +109,7 @@ def test_after_its_time_it_goes_and_says_so(fuse, store, variant, key):
     fd = os.open(session / "app.db", os.O_RDWR)
     os.write(fd, b"not synced" * 10000)
     began = time.monotonic()
-    mount.stop(said=[rf"{mount.point} goes while in use by .*\({os.getpid()}\)"])
+    mount.stop(said=[rf"{mount.point} ends while in use by .*\({os.getpid()}\)"])
     assert time.monotonic() - began >= 1
     with fails(*DEAD, "EIO"):
         os.pwrite(fd, b"lost", 0)

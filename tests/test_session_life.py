@@ -13,7 +13,7 @@ from support import mounts
 from support.basics import eventually, is_alive, sha256
 from support.processes import sleeper
 
-DEAD = ("a dead mount lay",)
+DEAD = ("removed a dead mount",)
 
 
 @pytest.fixture(params=["fuse", "copy"])

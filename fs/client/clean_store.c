@@ -14,7 +14,8 @@
 #include "fs/client/copy_lease.h"
 #include "fs/store/lock_names.h"
 
-typedef bool knower(const char *name);
+/* Whether a name is one that mintfs gives. */
+typedef bool name_test(const char *name);
 
 /* ---- the names that mintfs gives ---- */
 
@@ -37,19 +38,19 @@ static bool is_serial(const char *name, size_t length)
     return length == DIGITS && strspn(name, "0123456789abcdef") >= DIGITS;
 }
 
-static bool knows_work(const char *name)
+static bool is_work(const char *name)
 {
     char key[SHA256_HEX_LENGTH + 1];
     (void)snprintf(key, sizeof(key), "%s", name);
     return strlen(name) > SHA256_HEX_LENGTH && name[SHA256_HEX_LENGTH] == '.' && sha256_is_hex(key);
 }
 
-static bool knows_record(const char *name)
+static bool is_record(const char *name)
 {
     return is_serial(name, strlen(name));
 }
 
-static bool knows_log(const char *name)
+static bool is_log(const char *name)
 {
     size_t length = strlen(name);
     static const char *const tails[] = {".new", ".damaged"};
@@ -59,7 +60,7 @@ static bool knows_log(const char *name)
     return is_serial(name, length);
 }
 
-static bool knows_copy(const char *name)
+static bool is_copy(const char *name)
 {
     return sha256_is_hex(name) || has_prefix(name, ".unfinished-") || has_prefix(name, ".lease-") ||
            !strcmp(name, COPY_OWNERS);
@@ -67,22 +68,22 @@ static bool knows_copy(const char *name)
 
 static const char scratch_marker[] = "mintfs-scratch";
 
-static bool knows_scratch_file(const char *name)
+static bool is_scratch_file(const char *name)
 {
     static const char *const names[] = {"blocks",     "owners",  "reserve", "roster",
                                         "roster.new", "serials", "lock",    scratch_marker};
     return is_one_of(name, names, ARRAY_LENGTH(names));
 }
 
-static bool knows_catalog_file(const char *name)
+static bool is_catalog_file(const char *name)
 {
     static const char *const names[] = {"catalog.db", "catalog.db-journal", "catalog.db.new",
                                         "catalog.db.new-journal"};
     return is_one_of(name, names, ARRAY_LENGTH(names));
 }
 
-/* A file that dir_write_file() was killed over: .NAME.NUMBER.tmp */
-static bool knows_unfinished(const char *name, knower *knows)
+/* A file that dir_write_file() left when it was killed: .NAME.NUMBER.tmp */
+static bool is_unfinished(const char *name, name_test *is_known)
 {
     static const char tail[] = ".tmp";
     AUTO_FREE char *inner = name[0] == '.' ? strdup(name + 1) : NULL;
@@ -94,20 +95,20 @@ static bool knows_unfinished(const char *name, knower *knows)
     if (!end || !end[1] || end[1 + strspn(end + 1, "0123456789")])
         return false;
     *end = '\0';
-    return knows(inner);
+    return is_known(inner);
 }
 
-/* ---- directories of them ---- */
+/* ---- emptying a directory ---- */
 
 struct clearing {
-    knower *knows;
-    const char *shown;
+    name_test *is_known;
+    const char *path;
     size_t foreign;
 };
 
-static int say_foreign(struct clearing *clearing, const char *name)
+static int log_foreign(struct clearing *clearing, const char *name)
 {
-    log_warning("%s/%s stays: mintfs did not put it there", clearing->shown, name);
+    log_warning("%s/%s stays: mintfs did not put it there", clearing->path, name);
     clearing->foreign++;
     return 0;
 }
@@ -115,56 +116,58 @@ static int say_foreign(struct clearing *clearing, const char *name)
 static int clear_entry(int dirfd, const char *name, unsigned char type UNUSED, void *context)
 {
     struct clearing *clearing = context;
-    if (!clearing->knows(name) && !knows_unfinished(name, clearing->knows))
-        return say_foreign(clearing, name);
+    if (!clearing->is_known(name) && !is_unfinished(name, clearing->is_known))
+        return log_foreign(clearing, name);
     int r = dir_remove_tree(dirfd, name);
     progress_add(1);
-    return r < 0 ? log_errno(r, "cannot remove %s/%s", clearing->shown, name) : 0;
+    return r < 0 ? log_errno(r, "cannot remove %s/%s", clearing->path, name) : 0;
 }
 
-static int clear(int fd, const char *shown, knower *knows, size_t *foreign)
+static int clear(int fd, const char *path, name_test *is_known, size_t *foreign)
 {
-    struct clearing clearing = {.knows = knows, .shown = shown};
+    struct clearing clearing = {.is_known = is_known, .path = path};
     int r = dir_each(fd, clear_entry, &clearing);
     *foreign += clearing.foreign;
     return r;
 }
 
-/* The directory NAME with what `empty` takes away of it; it stays if something else is in it. */
-typedef int emptier(int fd, const char *shown, knower *knows, size_t *foreign);
-static int take_apart(int dirfd, const char *parent, const char *name, emptier *empty,
-                      knower *knows, size_t *foreign)
+/* Removes the directory NAME after `empty` has emptied it. It stays if it has foreign entries. */
+typedef int emptier(int fd, const char *path, name_test *is_known, size_t *foreign);
+static int remove_emptied(int dirfd, const char *parent, const char *name, emptier *empty,
+                          name_test *is_known, size_t *foreign)
 {
     size_t before = *foreign;
-    AUTO_FREE char *shown = text_format("%s/%s", parent, name);
-    if (!shown)
+    AUTO_FREE char *path = text_format("%s/%s", parent, name);
+    if (!path)
         return -ENOMEM;
     AUTO_FD int fd = dir_open_to_empty(dirfd, name);
     if (fd == -ENOENT)
         return 0;
     if (fd < 0)
-        return log_errno(fd, "cannot remove %s", shown);
-    int r = empty(fd, shown, knows, foreign);
+        return log_errno(fd, "cannot remove %s", path);
+    int r = empty(fd, path, is_known, foreign);
     if (r < 0 || *foreign > before)
         return r;
     r = io_unlinkat(dirfd, name, AT_REMOVEDIR);
-    return r < 0 && r != -ENOENT ? log_errno(r, "cannot remove %s", shown) : 0;
+    return r < 0 && r != -ENOENT ? log_errno(r, "cannot remove %s", path) : 0;
 }
 
-/* What is in its logs has been reported before. */
+/* Foreign entries in logs/ have been reported before. */
 static int clear_beside_logs(int dirfd, const char *name, unsigned char type, void *context)
 {
     bool is_later = !strcmp(name, "logs") || !strcmp(name, scratch_marker);
     return is_later ? 0 : clear_entry(dirfd, name, type, context);
 }
 
-/* The marker is removed last: without it, what a killed clean leaves could never be mounted again.
+/*
+ * Removes the marker last: without it, a scratch that was left by a killed clean could never be
+ * mounted again.
  */
-static int clear_scratch(int fd, const char *shown, knower *knows, size_t *foreign)
+static int clear_scratch(int fd, const char *path, name_test *is_known, size_t *foreign)
 {
-    struct clearing clearing = {.knows = knows, .shown = shown};
+    struct clearing clearing = {.is_known = is_known, .path = path};
     size_t before = *foreign;
-    int r = take_apart(fd, shown, "logs", clear, knows_log, foreign);
+    int r = remove_emptied(fd, path, "logs", clear, is_log, foreign);
     if (r == 0)
         r = dir_each(fd, clear_beside_logs, &clearing);
     *foreign += clearing.foreign;
@@ -173,7 +176,7 @@ static int clear_scratch(int fd, const char *shown, knower *knows, size_t *forei
 
 int clean_scratch(int fd, const char *path, size_t *foreign)
 {
-    return clear_scratch(fd, path, knows_scratch_file, foreign);
+    return clear_scratch(fd, path, is_scratch_file, foreign);
 }
 
 /* ---- the store ---- */
@@ -181,19 +184,19 @@ int clean_scratch(int fd, const char *path, size_t *foreign)
 static const struct {
     const char *name;
     emptier *empty;
-    knower *knows;
+    name_test *is_known;
 } parts[] = {
-    {"sessions", clear_scratch, knows_scratch_file},
-    {"copies", clear, knows_copy},
-    {"kept", clear, knows_record},
-    {"scratches", clear, knows_record},
+    {"sessions", clear_scratch, is_scratch_file},
+    {"copies", clear, is_copy},
+    {"kept", clear, is_record},
+    {"scratches", clear, is_record},
     {"pins", clear, sha256_is_hex},
-    {"building", clear, knows_work},
+    {"building", clear, is_work},
     {"templates", clear, sha256_is_hex},
     {"locks", clear, lock_name_is_known},
 };
 
-static bool knows_part(const char *name)
+static bool is_part(const char *name)
 {
     for (size_t i = 0; i < ARRAY_LENGTH(parts); i++)
         if (!strcmp(name, parts[i].name))
@@ -201,13 +204,13 @@ static bool knows_part(const char *name)
     return false;
 }
 
-/* What is in a part is reported with it. */
+/* The parts, which report their own foreign entries, are removed later. */
 static int clear_rest(int dirfd, const char *name, unsigned char type, void *context)
 {
-    return knows_part(name) ? 0 : clear_entry(dirfd, name, type, context);
+    return is_part(name) ? 0 : clear_entry(dirfd, name, type, context);
 }
 
-/* What cannot be renamed is removed where it is. */
+/* A template that cannot be renamed is removed where it is. */
 static int set_aside(int templates_fd, const char *name, unsigned char type UNUSED, void *context)
 {
     const int *building_fd = context;
@@ -220,7 +223,7 @@ static int set_aside(int templates_fd, const char *name, unsigned char type UNUS
     return r == -ENOMEM ? r : 0;
 }
 
-/* As in eviction: a template is there whole or not at all, also when clean is killed. */
+/* As in eviction: even if clean is killed, each template is complete or does not exist. */
 static int set_templates_aside(int fd)
 {
     AUTO_FD int templates_fd = io_openat(fd, "templates", O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
@@ -229,15 +232,15 @@ static int set_templates_aside(int fd)
                                                : dir_each(templates_fd, set_aside, &building_fd);
 }
 
-/* The catalog is removed first: it can be rebuilt from the templates that are left. */
-static int clear_v1(int fd, const char *shown, knower *knows, size_t *foreign)
+/* Removes the catalog first: it can be rebuilt from the templates that are left. */
+static int clear_v1(int fd, const char *path, name_test *is_known, size_t *foreign)
 {
-    struct clearing clearing = {.knows = knows, .shown = shown};
+    struct clearing clearing = {.is_known = is_known, .path = path};
     int r = dir_each(fd, clear_rest, &clearing);
     if (r == 0)
         r = set_templates_aside(fd);
     for (size_t i = 0; r == 0 && i < ARRAY_LENGTH(parts); i++)
-        r = take_apart(fd, shown, parts[i].name, parts[i].empty, parts[i].knows, foreign);
+        r = remove_emptied(fd, path, parts[i].name, parts[i].empty, parts[i].is_known, foreign);
     *foreign += clearing.foreign;
     return r;
 }
@@ -248,7 +251,7 @@ static int find_foreign(int dirfd UNUSED, const char *name, unsigned char type U
                         void *context)
 {
     bool is_ours = is_one_of(name, markers, ARRAY_LENGTH(markers)) || !strcmp(name, "v1");
-    return is_ours ? 0 : say_foreign(context, name);
+    return is_ours ? 0 : log_foreign(context, name);
 }
 
 static int remove_markers(int fd, const char *path)
@@ -258,7 +261,7 @@ static int remove_markers(int fd, const char *path)
         if (r < 0 && r != -ENOENT)
             return log_errno(r, "%s/%s", path, markers[i]);
     }
-    /* Not empty: a process that waits for the end of this has begun a new store. */
+    /* If it is not empty, a process that waited for this clean has begun a new store. */
     if (rmdir(path) < 0 && errno != ENOTEMPTY && errno != EEXIST)
         log_warning("%s stays: %s", path, strerror(errno));
     return 0;
@@ -266,12 +269,12 @@ static int remove_markers(int fd, const char *path)
 
 int clean_store(const struct store *store, size_t *foreign)
 {
-    struct clearing top = {.shown = store->path};
+    struct clearing top = {.path = store->path};
     size_t before = *foreign;
     AUTO_FD int fd = io_openat(AT_FDCWD, store->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
     if (fd < 0)
         return log_errno(fd, "%s", store->path);
-    int r = take_apart(fd, store->path, "v1", clear_v1, knows_catalog_file, foreign);
+    int r = remove_emptied(fd, store->path, "v1", clear_v1, is_catalog_file, foreign);
     if (r == 0)
         r = dir_each(fd, find_foreign, &top);
     *foreign += top.foreign;

@@ -1,6 +1,6 @@
 /*
- * Takes a store, or a scratch, apart: by the names that mintfs gives, so that what somebody else
- * put there stays, wherever it lies, and is named.
+ * Removing a store, or a scratch. Only entries with names that mintfs gives are removed; others are
+ * foreign: they stay, and each is logged.
  */
 #ifndef MINTFS_CLIENT_CLEAN_STORE_H
 #define MINTFS_CLIENT_CLEAN_STORE_H
@@ -11,13 +11,14 @@
 #include "fs/store/store.h"
 
 /*
- * Removes the store that is open, and then its directory, with the marker last, so that a second
- * clean can go on. *foreign grows by what stays, each of which is said. Errors are said.
- * Where it fails, or is killed, each template is whole or gone, and the scratch can be mounted.
+ * Removes the content of an open store, and then its directory. The marker is removed last, so that
+ * a second clean can continue after a failure. Adds the number of foreign entries to *foreign.
+ * Errors are logged. If it fails or is killed, each template is complete or gone, and the scratch
+ * can still be mounted.
  */
 MUST_CHECK int clean_store(const struct store *store, size_t *foreign);
 
-/* The same for a scratch elsewhere, whose directory's descriptor `fd` is. */
+/* The same for a scratch outside the store; `fd` is the descriptor of its directory. */
 MUST_CHECK int clean_scratch(int fd, const char *path, size_t *foreign);
 
 #endif

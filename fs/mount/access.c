@@ -34,7 +34,7 @@ int access_ask(fuse_req_t req, struct node *node, int want)
     struct stat status;
     if (fuse_req_ctx(req)->uid != 0)
         return access_node(req, node, want);
-    /* All is root's but to run a file that is nobody's to run. */
+    /* Root may do everything, except execute a file that nobody may execute. */
     node_stat(node, &status);
     bool runs = S_ISDIR(status.st_mode) || (status.st_mode & (S_IXUSR | S_IXGRP | S_IXOTH));
     return (want & X_OK) && !runs ? -EACCES : 0;

@@ -14,8 +14,8 @@
 
 struct emptied {
     pthread_mutex_t mutex;
-    size_t next; /* the place to use next: the oldest one is lost */
-    struct emptied_session sessions[EMPTIED_MAX]; /* an empty ID: free */
+    size_t next; /* the index to use next: it replaces the oldest */
+    struct emptied_session sessions[EMPTIED_MAX]; /* an empty ID marks a free one */
 };
 
 struct emptied *emptied_new(void)
@@ -33,7 +33,7 @@ void emptied_free(struct emptied *emptied)
     free(emptied);
 }
 
-/* ---- what is in a directory ---- */
+/* ---- the content of a directory ---- */
 
 struct entry {
     char name[NAME_MAX + 1]; /* empty: none found */
@@ -77,7 +77,7 @@ int emptied_clear(struct node *directory)
     return r;
 }
 
-/* ---- which sessions ---- */
+/* ---- remembering sessions ---- */
 
 bool emptied_describe(struct node *root, struct emptied_session *ret_session)
 {

@@ -1,12 +1,13 @@
 /*
- * Sessions whose directory a program emptied and removed, to make it again: rmtree(DIR),
- * makedirs(DIR). In any file system it is empty then. On the mount a mkdir makes a session, with
- * the template's files; so who wants the usual behaviour gives the session's directory the sticky
- * bit, as the Python package does: mkdir(DIR, 01700). When such a directory is removed while it is
- * empty, the next mkdir of that name by the same user gives an empty session with the same lease.
+ * Sessions that a program emptied and removed in order to make them again: rmtree(DIR), then
+ * makedirs(DIR). On any file system, DIR is empty afterwards. On the mount, mkdir would make a
+ * session with the template's files. A program that wants the usual behaviour gives the session's
+ * directory the sticky bit, as the Python package does: mkdir(DIR, 01700). When such a directory is
+ * removed while it is empty, the next mkdir of that name by the same user makes an empty session
+ * with the same lease.
  *
- * Only the last EMPTIED_MAX are remembered, and none over a remount: a name that was forgotten
- * gives a fresh session.
+ * Only the last EMPTIED_MAX sessions are remembered, and none across a remount. After that, mkdir
+ * makes a session with the template's files.
  */
 #ifndef MINTFS_MOUNT_EMPTIED_SESSIONS_H
 #define MINTFS_MOUNT_EMPTIED_SESSIONS_H
@@ -31,17 +32,17 @@ struct emptied;
 struct emptied *emptied_new(void);
 void emptied_free(struct emptied *emptied);
 
-/*
- * Whether the session is one to remember, if it is removed now: the bit is set, and no name is
- * left.
- */
+/* Whether the session must be remembered if it is removed now: the bit is set, and it is empty. */
 bool emptied_describe(struct node *root, struct emptied_session *ret_session);
 void emptied_remember(struct emptied *emptied, const struct emptied_session *session);
-/* Whether it was remembered, for that user, and its owner lives; it is forgotten by that. */
+/*
+ * Whether the session was remembered for that user, and its owner has not ended. Forgets the
+ * session.
+ */
 bool emptied_take(struct emptied *emptied, const char *key, const char *id, uid_t uid,
                   struct session_lease *ret_lease);
 
-/* Removes all that the directory of a session has. */
+/* Removes everything in a directory of a session. */
 MUST_CHECK int emptied_clear(struct node *directory);
 
 #endif

@@ -27,7 +27,7 @@ bool probe_library_has_uring(void)
 #endif
 }
 
-/* fsconfig(2) with a value; linux/mount.h does not go with sys/mount.h in older libcs. */
+/* fsconfig(2) by its number: linux/mount.h conflicts with sys/mount.h of older C libraries. */
 static int set_string(int fs, const char *key, unsigned value)
 {
     enum { SET_STRING = 1 };
@@ -36,7 +36,7 @@ static int set_string(int fs, const char *key, unsigned value)
     return (int)syscall(SYS_fsconfig, fs, SET_STRING, key, text, 0);
 }
 
-/* Makes a mount that is nowhere. */
+/* Creates a mount and attaches it nowhere. */
 static int try_detached(void)
 {
     enum { CMD_CREATE = 6 };
@@ -54,8 +54,9 @@ static int try_detached(void)
 }
 
 /*
- * The child's part; a mount whose INIT nobody answers goes with its last descriptor. In a chroot,
- * whose / is no mount, ours might spread: then it is tried without a place.
+ * Runs in the child. The mount, whose INIT nobody answers, ends with its last descriptor. In a
+ * chroot whose / is not a mount point, the mount could propagate, so a detached one is tried
+ * instead.
  */
 static int try_mount(void)
 {

@@ -14,7 +14,7 @@
 #include "fs/base/io.h"
 #include "fs/base/log.h"
 
-/* A thread here needs some 100 KiB; the default follows the starter's limit, small or unlimited. */
+/* Threads need some 100 KiB. The default depends on the inherited limit on stack sizes. */
 enum { THREAD_STACK_BYTES = 2 << 20 };
 
 /* Each template in use and each active session has a descriptor or two. */
@@ -50,7 +50,7 @@ static const struct deadly *find_deadly(int resource)
     return NULL;
 }
 
-/* The most descriptors that the kernel gives a process; 0: not known. */
+/* The most descriptors that the kernel allows a process; 0: not known. */
 static rlim_t most_descriptors(void)
 {
     uintmax_t most = 0;
@@ -58,7 +58,6 @@ static rlim_t most_descriptors(void)
     return file && fscanf(file, "%ju", &most) == 1 ? (rlim_t)most : 0;
 }
 
-/* The hard limit that is wanted. */
 static rlim_t wanted_hard(int resource, rlim_t hard)
 {
     if (resource == RLIMIT_NOFILE) {
@@ -69,7 +68,7 @@ static rlim_t wanted_hard(int resource, rlim_t hard)
     return RLIM_INFINITY;
 }
 
-/* To what is wanted; where that is refused, the soft limit to the hard one. */
+/* Raises the hard limit; if that is refused, the soft limit to the hard one. */
 static void raise_quietly(int resource, struct rlimit *ret_limit)
 {
     if (getrlimit(resource, ret_limit) < 0)

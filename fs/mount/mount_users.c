@@ -47,11 +47,11 @@ char *mount_users(const char *path)
 struct search {
     dev_t device;
     VECTOR(ino_t) seen; /* the namespaces that were searched, this process's first */
-    int fd;             /* of the mount, where it is to be opened */
+    int fd;             /* of the mount, if `opens` is set and it was found */
     bool opens;
 };
 
-/* True where the namespace was looked at before, or cannot be told. */
+/* Whether the namespace was searched before; true if it cannot be determined. */
 static bool is_known_namespace(struct search *search, int procfd)
 {
     struct stat status;
@@ -95,7 +95,7 @@ static bool has_copy(int procfd, int pid, void *context)
     return mountpoint_each_of(pid, visit_mount, &copy) == 1;
 }
 
-/* The list of holders; or a descriptor in search->fd. */
+/* Returns the list of holders, or sets search->fd. */
 static char *look_elsewhere(struct search *search)
 {
     AUTO_FD int own = io_openat(AT_FDCWD, "/proc/self", O_RDONLY | O_DIRECTORY, 0);

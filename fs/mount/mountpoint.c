@@ -20,7 +20,7 @@
 
 /* ---- what is mounted where ---- */
 
-/* \040 and its kin, in place (proc(5), mountinfo). */
+/* Decodes \040 and other octal escapes in place (proc(5), mountinfo). */
 static void unescape(char *text)
 {
     char *out = text;
@@ -35,7 +35,7 @@ static void unescape(char *text)
     *out = '\0';
 }
 
-/* Cuts the fields of a line out of it; false where it is no such line. */
+/* Splits a line in place; false if it is malformed. */
 static bool parse_line(char *line, struct mountpoint_entry *ret_entry)
 {
     /* id parent major:minor root MOUNT-POINT options [tags] - TYPE source options */
@@ -132,7 +132,7 @@ static int note_topmost(const struct mountpoint_entry *entry, void *context)
     return search->type ? 0 : -ENOMEM;
 }
 
-/* The type of the topmost mount at a path, malloc'ed; NULL where none is mounted. */
+/* The type of the topmost mount at a path, owned by the caller; NULL if there is none. */
 static char *mounted_type(const char *path)
 {
     struct search search = {.path = path};
@@ -164,8 +164,10 @@ enum mount_state mountpoint_state(const char *path)
         return MOUNT_NONE;
     if (strcmp(type, MOUNT_TYPE) != 0)
         return MOUNT_FOREIGN;
-    /* stat(2) may still succeed, from cached attributes. A daemon that has just been killed shows
-     * itself by ECONNABORTED, or by ECANCELED where its requests came through io_uring. */
+    /*
+     * stat(2) may still succeed, from cached attributes. Just after a daemon was killed, statfs(2)
+     * fails with ECONNABORTED, or with ECANCELED if the daemon used io_uring.
+     */
     struct statfs status;
     bool dead = statfs(path, &status) < 0 &&
                 (errno == ENOTCONN || errno == ECONNABORTED || errno == ECANCELED);
@@ -191,7 +193,7 @@ static char *default_in_tmp(void)
     return text_format("/tmp/mintfs-%u", (unsigned)geteuid());
 }
 
-/* What a mount hides is looked at by mountpoint_prepare(), once the mount is gone. */
+/* A directory that a mount hides is checked by mountpoint_prepare(), after the mount is gone. */
 static int private_in_tmp(const char *path)
 {
     struct stat status;
@@ -253,7 +255,7 @@ int mountpoint_resolve(const char *path, char **ret_path)
         *ret_path = realpath(path, NULL);
         return *ret_path ? 0 : log_errno(errno, "cannot find the mount point %s", path);
     }
-    /* The last component may be a dead mount, which cannot be looked at: only its parent is. */
+    /* The last component may be a dead mount, which realpath(3) cannot resolve. */
     AUTO_FREE char *copy = strdup(path);
     if (!copy)
         return -ENOMEM;
@@ -293,7 +295,7 @@ static int check_directory(const char *path)
         return log_errno(empty, "cannot look into %s", path);
     return empty ? 0
                  : log_fail(ENOTEMPTY,
-                            "%s is not empty: what it holds would be hidden; name another "
+                            "%s is not empty: a mount would hide its content; name another "
                             "directory",
                             path);
 }
@@ -301,8 +303,8 @@ static int check_directory(const char *path)
 int mountpoint_prepare(const struct store *store, const char *path)
 {
     if (path_is_in(path, store->path) || path_is_in(store->path, path))
-        return log_fail(EINVAL, "the mount point %s and the store %s lie in one another", path,
-                        store->path);
+        return log_fail(EINVAL, "the mount point %s and the store %s must not contain one another",
+                        path, store->path);
     enum mount_state state = mountpoint_state(path);
     if (state == MOUNT_FOREIGN)
         return log_fail(EBUSY, "something else is mounted at %s: name another directory", path);
@@ -318,10 +320,10 @@ int mountpoint_prepare(const struct store *store, const char *path)
                             "a dead mount of user %u is at %s: name another directory, or remove "
                             "it with: mintfs umount %s",
                             (unsigned)owner, path, path);
-        log_info("a dead mount lay at %s: taken away", path);
+        log_info("removed a dead mount at %s", path);
         int r = mountpoint_detach(path);
         if (r < 0)
-            return log_errno(r, "cannot take the dead mount at %s away", path);
+            return log_errno(r, "cannot remove the dead mount at %s", path);
         state = mountpoint_state(path);
     }
     int r = io_mkdirat(AT_FDCWD, path, 0700);

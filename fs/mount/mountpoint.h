@@ -1,5 +1,6 @@
 /*
- * Mount points: where one may be, whether one is ours, whether it is dead.
+ * Mount points: what is mounted where, whether it is mintfs, whether its daemon lives; choosing,
+ * preparing and unmounting a mount point.
  */
 #ifndef MINTFS_MOUNT_MOUNTPOINT_H
 #define MINTFS_MOUNT_MOUNTPOINT_H
@@ -14,56 +15,59 @@
 #define MOUNT_TYPE "fuse.mintfs"
 
 enum mount_state {
-    MOUNT_NONE,    /* no mount there */
-    MOUNT_OURS,    /* mintfs, and its daemon answers */
-    MOUNT_STALE,   /* mintfs, and its daemon is gone */
-    MOUNT_FOREIGN, /* something else */
+    MOUNT_NONE,    /* nothing is mounted there */
+    MOUNT_OURS,    /* mintfs, with a living daemon */
+    MOUNT_STALE,   /* mintfs, a dead mount: its daemon has ended */
+    MOUNT_FOREIGN, /* another file system */
 };
 /* `path` is absolute, without symbolic links. */
 enum mount_state mountpoint_state(const char *path);
 
 struct mountpoint_entry {
-    const char *path; /* as the process sees it whose mounts they are */
+    const char *path; /* in the root directory of the process whose mounts are listed */
     const char *type;
-    dev_t device; /* st_dev of the files on it: the same wherever it is mounted too */
-    uid_t owner;  /* of a FUSE mount: who mounted it; else -1 */
+    dev_t device; /* st_dev of its files; the same for all copies of the mount */
+    uid_t owner;  /* the user who mounted it, if it is a FUSE mount; else -1 */
 };
-/* Each mount of this namespace, the lower of two at one place first; stops at non-zero. */
+/*
+ * Visits each mount of this namespace; of two at the same path, the upper one last. A visitor that
+ * returns non-zero ends the visit, which then returns that value.
+ */
 typedef int mountpoint_visitor(const struct mountpoint_entry *entry, void *context);
 MUST_CHECK int mountpoint_each(mountpoint_visitor *visit, void *context);
 /* The same for the mount namespace of a process. */
 MUST_CHECK int mountpoint_each_of(int pid, mountpoint_visitor *visit, void *context);
 
-/* The device of the mintfs mount that is topmost at `path`; 0 where there is none. */
+/* The device of the topmost mount at `path`, if it is mintfs; else 0. */
 dev_t mountpoint_device(const char *path);
-/* Whether that mintfs mount is anywhere in this namespace; true where it cannot be told. */
+/* Whether this namespace has a mintfs mount of that device; true if it cannot be determined. */
 bool mountpoint_has_device(dev_t device);
 
 /*
- * Whether mintfs is mounted at `path` in the namespace of process `pid`. Where that cannot be told
- * it is taken to be.
+ * Whether mintfs is mounted at `path` in the mount namespace of process `pid`; true if it cannot be
+ * determined.
  */
 bool mountpoint_is_seen_by(int pid, const char *path);
 
 /*
- * The place that mountpoint_default() takes, as the environment names it, looked at and not made;
- * *ret_in_tmp: nothing names one. -ENOMEM.
+ * The path that mountpoint_default() uses, without creating or resolving it. *ret_in_tmp: it is in
+ * /tmp, since the environment names none. -ENOMEM.
  */
 MUST_CHECK int mountpoint_default_path(char **ret_path, bool *ret_in_tmp);
 
 /*
- * $MINTFS_MOUNT, else $XDG_RUNTIME_DIR/mintfs, else /tmp/mintfs-UID, which only the user can have
- * made. Errors are said.
+ * $MINTFS_MOUNT, else $XDG_RUNTIME_DIR/mintfs, else /tmp/mintfs-UID, which must belong to the user.
+ * Errors are logged.
  */
 MUST_CHECK int mountpoint_default(char **ret_path);
 
-/* The absolute path, without symbolic links, even if a dead mount lies there. Errors are said. */
+/* The absolute path, without symbolic links, even if a dead mount is there. Errors are logged. */
 MUST_CHECK int mountpoint_resolve(const char *path, char **ret_path);
 
 /*
- * Makes ready to mount at an absolute path: a missing directory is made, a dead mount of this
- * user's is removed. All else is refused, and logged: -ENOTDIR, -ENOTEMPTY, -EBUSY, -EINVAL for a
- * place in the store or around it, -EPERM for the default place where the directory is not the
+ * Prepares an absolute path for a mount: creates the directory if it is missing, and removes a dead
+ * mount of this user. Everything else is refused and logged: -ENOTDIR, -ENOTEMPTY, -EBUSY, -EINVAL
+ * if one of the path and the store contains the other, -EPERM if the default directory is not the
  * user's alone.
  */
 MUST_CHECK int mountpoint_prepare(const struct store *store, const char *path);

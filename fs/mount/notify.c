@@ -8,7 +8,7 @@
 #include "fs/overlay/scratch.h"
 #include "fs/overlay/session_use.h"
 
-/* A name that a session lost when it was discarded; see scratch_options. */
+/* A name of a discarded session; see session_name_lost. */
 struct lost_name {
     STAILQ_ENTRY(lost_name) next;
     struct node *directory; /* referenced */
@@ -19,45 +19,45 @@ STAILQ_HEAD(lost_names, lost_name);
 struct notifier {
     struct server *server;
     pthread_t thread;
-    pthread_mutex_t mutex; /* innermost: guards what follows */
+    pthread_mutex_t mutex; /* innermost; guards the fields below */
     pthread_cond_t wanted;
-    bool stale[INODE_STATUS + 1]; /* listings, by kind */
+    bool stale[INODE_STATUS + 1]; /* listings to drop, by kind */
     struct lost_names lost;
     bool stopping;
 };
 
-/* What there is to tell: a stale listing, lost names, or neither when it is time to go. */
-struct news {
+/* What the kernel must forget: a listing, names, or both. */
+struct work {
     enum inode_kind listing; /* INODE_ROOT: none */
     struct lost_names lost;
 };
 
-static bool take_news(struct notifier *notifier, struct news *ret_news)
+static bool take_work_held(struct notifier *notifier, struct work *ret_work)
 {
     for (enum inode_kind kind = INODE_TEMPLATES; kind <= INODE_SESSIONS; kind++)
         if (notifier->stale[kind]) {
             notifier->stale[kind] = false;
-            ret_news->listing = kind;
+            ret_work->listing = kind;
             break;
         }
-    STAILQ_CONCAT(&ret_news->lost, &notifier->lost);
-    return ret_news->listing != INODE_ROOT || !STAILQ_EMPTY(&ret_news->lost);
+    STAILQ_CONCAT(&ret_work->lost, &notifier->lost);
+    return ret_work->listing != INODE_ROOT || !STAILQ_EMPTY(&ret_work->lost);
 }
 
-static bool await_news(struct notifier *notifier, struct news *ret_news)
+static bool await_work(struct notifier *notifier, struct work *ret_work)
 {
     AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&notifier->mutex);
-    *ret_news = (struct news){.listing = INODE_ROOT};
-    STAILQ_INIT(&ret_news->lost);
+    *ret_work = (struct work){.listing = INODE_ROOT};
+    STAILQ_INIT(&ret_work->lost);
     while (!notifier->stopping) {
-        if (take_news(notifier, ret_news))
+        if (take_work_held(notifier, ret_work))
             return true;
         (void)pthread_cond_wait(&notifier->wanted, &notifier->mutex);
     }
     return false;
 }
 
-static void tell_lost(struct server *server, struct lost_names *lost)
+static void forget_names(struct server *server, struct lost_names *lost)
 {
     struct lost_name *name;
     while ((name = STAILQ_FIRST(lost))) {
@@ -74,14 +74,14 @@ static void *run(void *context)
 {
     struct notifier *notifier = context;
     struct server *server = notifier->server;
-    struct news news;
-    while (await_news(notifier, &news)) {
-        /* Fails only if the kernel has forgotten the directory, which serves as well. */
-        if (news.listing != INODE_ROOT)
+    struct work work;
+    while (await_work(notifier, &work)) {
+        /* Fails only if the kernel has forgotten the directory already. */
+        if (work.listing != INODE_ROOT)
             (void)fuse_lowlevel_notify_inval_inode(
-                server->fuse, target_id_of_inode(tree_listing(server->tree, news.listing)), 0, 0);
-        if (!STAILQ_EMPTY(&news.lost))
-            tell_lost(server, &news.lost);
+                server->fuse, target_id_of_inode(tree_listing(server->tree, work.listing)), 0, 0);
+        if (!STAILQ_EMPTY(&work.lost))
+            forget_names(server, &work.lost);
     }
     return NULL;
 }
@@ -114,7 +114,7 @@ void notifier_stop(struct server *server)
     (void)pthread_cond_signal(&notifier->wanted);
     (void)pthread_mutex_unlock(&notifier->mutex);
     (void)pthread_join(notifier->thread, NULL);
-    /* The references end with the scratch. */
+    /* The references to the directories end with the scratch. */
     struct lost_name *name;
     while ((name = STAILQ_FIRST(&notifier->lost))) {
         STAILQ_REMOVE_HEAD(&notifier->lost, next);

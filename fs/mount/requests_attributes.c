@@ -92,7 +92,7 @@ void handle_readlink(fuse_req_t req, fuse_ino_t id)
     else if (target.inode->kind == INODE_NAME)
         fuse_reply_readlink(req, target.inode->target);
     else
-        fuse_reply_readlink(req, lower_entry(target.inode->base, target.inode->entry)->target);
+        fuse_reply_readlink(req, lower_entry(target.inode->lower, target.inode->entry)->target);
 }
 
 void handle_setxattr(fuse_req_t req, fuse_ino_t id, const char *name, const char *value,

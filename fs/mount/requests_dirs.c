@@ -6,7 +6,7 @@
 #include "fs/mount/reply.h"
 #include "fs/overlay/dirops.h"
 
-/* A reply to READDIR as it fills. */
+/* A reply to READDIR that is being filled. */
 struct reply {
     fuse_req_t req;
     char *buffer;
@@ -35,7 +35,7 @@ static void list_sessions(struct server *server, const struct inode *inode, uint
     if (cookie < COOKIE_PARENT && !add_entry("..", tree_listing(server->tree, INODE_SESSIONS)->ino,
                                              S_IFDIR, COOKIE_PARENT, reply))
         return;
-    scratch_readdir(server->scratch, lower_key(inode->base), cookie, add_entry, reply);
+    scratch_readdir(server->scratch, lower_key(inode->lower), cookie, add_entry, reply);
 }
 
 static int list(struct server *server, struct target target, uint64_t cookie, struct reply *reply)
@@ -49,7 +49,7 @@ static int list(struct server *server, struct target target, uint64_t cookie, st
         return 0;
     }
     int r = tree_readdir(server->tree, target.inode, cookie, add_entry, reply);
-    /* The kernel keeps a listing for good, but builds add to these two: see policy.c. */
+    /* The kernel would keep the listing forever, but builds add to these two: see policy.c. */
     if (reply->used == 0 &&
         (target.inode->kind == INODE_TEMPLATES || target.inode->kind == INODE_SESSIONS))
         notifier_drop_listing(server, target.inode->kind);

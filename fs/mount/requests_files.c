@@ -30,9 +30,9 @@ static int open_template(fuse_req_t req, struct inode *inode, struct fuse_file_i
     if (wants_write(info))
         return -EROFS;
     int fd = -1;
-    int r = verifier_require(req, inode->base);
+    int r = verifier_require(req, inode->lower);
     if (r == 0)
-        r = lower_file_acquire(inode->base, inode->entry, &fd);
+        r = lower_file_acquire(inode->lower, inode->entry, &fd);
     if (r < 0)
         return r;
     info->fh = (uint64_t)fd;
@@ -57,7 +57,7 @@ struct warming {
     fuse_ino_t id;
 };
 
-/* Into the page cache: a failure costs a READ later. */
+/* Stores bytes in the page cache. A failure only costs a READ later. */
 static void store_pages(uint64_t offset, const void *bytes, size_t size, void *context)
 {
     const struct warming *warming = context;
@@ -108,7 +108,7 @@ static void close_target(struct server *server, struct target target,
     else if (target.inode->kind == INODE_STATUS)
         free((void *)(uintptr_t)info->fh);
     else
-        lower_file_release(target.inode->base, target.inode->entry);
+        lower_file_release(target.inode->lower, target.inode->entry);
     server_closed(server);
 }
 
@@ -134,7 +134,7 @@ void handle_open(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *info)
         close_target(server, target, info);
 }
 
-/* A file that did not exist, open; or, by O_TMPFILE, one without a name. */
+/* Creates a file and opens it. Without a name (O_TMPFILE) it has none. */
 static int create(fuse_req_t req, struct node *directory, const char *name, mode_t mode,
                   struct node **ret_node)
 {
@@ -155,7 +155,7 @@ static int create(fuse_req_t req, struct node *directory, const char *name, mode
     return 0;
 }
 
-/* The name came into being since the kernel looked: then this is an ordinary open. */
+/* Another process may have made the file since the kernel looked: then this is an ordinary open. */
 static int create_or_open(fuse_req_t req, struct node *directory, const char *name, mode_t mode,
                           struct fuse_file_info *info, struct node **ret_node)
 {

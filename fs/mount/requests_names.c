@@ -32,7 +32,7 @@ void handle_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
         else
             reply_node(req, node);
     } else if (target.inode->kind == INODE_SESSIONS_OF) {
-        r = scratch_session_find(server->scratch, lower_key(target.inode->base), name, &node);
+        r = scratch_session_find(server->scratch, lower_key(target.inode->lower), name, &node);
         if (r < 0)
             reply_result(req, r);
         else
@@ -59,9 +59,9 @@ static void forget(struct server *server, fuse_ino_t id, uint64_t count)
 }
 
 /*
- * With io_uring only FORGETs come through /dev/fuse, each with a wake-up that is paid for by
- * whoever closed or removed something. While the thread that reads them rests they gather, and come
- * at once.
+ * With io_uring only FORGETs arrive over /dev/fuse. Each wakes the thread that reads them, and the
+ * process that closed or removed a file pays for the wake-up. While that thread sleeps here,
+ * FORGETs gather, and then arrive together.
  */
 static void let_forgets_gather(struct server *server)
 {
@@ -113,7 +113,7 @@ void handle_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mo
 {
     struct server *server = server_count(req, REQUEST_MKNOD);
     struct node *node = NULL;
-    /* Devices would be of no use: the mount is nodev. */
+    /* Device files would be useless: the mount is nodev. */
     int r = S_ISCHR(mode) || S_ISBLK(mode)
                 ? -EPERM
                 : make(req, target_of(server, parent), name, mode, rdev, NULL, &node);

@@ -20,9 +20,9 @@
 #include "fs/overlay/scratch.h"
 #include "fs/store/catalog_stats.h"
 
-/* ---- what libfuse says ---- */
+/* ---- messages of libfuse ---- */
 
-/* Its last complaint: shown if the mount fails, else of no interest (a fallback from io_uring). */
+/* Its last complaint. Shown only if the mount fails: others are harmless (no io_uring). */
 static char last_complaint[256];
 
 PRINTF_LIKE(2, 0)
@@ -55,7 +55,7 @@ static int open_session(struct server *server)
             fuse_session_new(&args, &server_operations, sizeof(server_operations), server);
     fuse_opt_free_args(&args);
     if (!server->fuse)
-        return log_fail(EIO, "cannot begin a FUSE session: %s", last_complaint);
+        return log_fail(EIO, "cannot start a FUSE session: %s", last_complaint);
     if (fuse_session_mount(server->fuse, options->mount_point) != 0)
         return log_fail(EIO, "cannot mount at %s: %s", options->mount_point,
                         last_complaint[0] ? last_complaint
@@ -68,16 +68,18 @@ static int run_loop(struct server *server)
     struct fuse_loop_config *config = fuse_loop_cfg_create();
     if (!config)
         return -ENOMEM;
-    /* Positive where a signal ended it, which is as good an end as an unmount. */
+    /* Positive if a signal ended the loop, which is not an error. */
     int r = fuse_session_loop_mt(server->fuse, config);
     fuse_loop_cfg_destroy(config);
-    /* Root switched enable_uring off between the kernel's offer and our rings: the kernel came
-     * through /dev/fuse then, and libfuse tells of its rings only at the end. */
+    /*
+     * enable_uring was switched off after the kernel had offered io_uring: requests then arrived
+     * over /dev/fuse, and libfuse reports the failure of its rings only at the end.
+     */
     if (r == -EOPNOTSUPP && !server->options->no_uring)
         r = 0;
     if (r >= 0)
         return 0;
-    /* libfuse reports a thread that cannot be started by a line of its own and -1. */
+    /* If libfuse cannot start a thread, it logs the reason and returns -1. */
     if (last_complaint[0])
         return log_fail(EIO, "the mount at %s failed: %s", server->options->mount_point,
                         last_complaint);
@@ -85,9 +87,9 @@ static int run_loop(struct server *server)
 }
 
 /*
- * Detaches what is still mounted. Where the mount is gone but its connection lives, in another
- * mount namespace, libfuse would unmount once more and complain on standard error, unless its
- * descriptor looks like that of a dead connection: as a pipe's does that nobody reads.
+ * Detaches the mount if it still exists. If it is gone but its connection lives in another mount
+ * namespace, libfuse would unmount again and complain on standard error. It does not if its
+ * descriptor looks like that of a dead connection, as does a pipe that has no reader.
  */
 static void end_session(struct server *server)
 {
@@ -159,7 +161,7 @@ static int open_parts(struct server *server, const struct store *store)
     return server->emptied ? tree_new(&tree_options, &server->tree) : -ENOMEM;
 }
 
-/* For `mintfs stats`; what a killed daemon did is not counted. */
+/* For `mintfs stats`. The use of a killed daemon is not counted. */
 static void count_use(struct server *server, const struct store *store)
 {
     struct scratch_counts counts = {0};
@@ -169,7 +171,7 @@ static void count_use(struct server *server, const struct store *store)
     for (size_t i = 0; i < ARRAY_LENGTH(server->requests); i++)
         requests += atomic_load(&server->requests[i]);
     if (catalog_count_use(store->catalog, counts.sessions_made, requests) < 0)
-        log_warning("the use of this mount is not counted");
+        log_warning("cannot count the use of this mount");
 }
 
 int serve(const struct store *store, const struct serve_options *options,

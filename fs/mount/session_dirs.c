@@ -13,7 +13,7 @@
 #include "fs/overlay/session.h"
 #include "fs/overlay/session_use.h"
 
-/* All or nothing: what cannot be emptied is discarded. */
+/* Empties the session, or discards it if that fails. */
 static int clear_session(struct server *server, struct node *root)
 {
     int r = emptied_clear(root);
@@ -21,7 +21,7 @@ static int clear_session(struct server *server, struct node *root)
         return 0;
     struct session *session = node_session(root);
     if (scratch_session_discard(server->scratch, session_key(session), session_id(session)) < 0)
-        log_warning("the session %s was to be emptied, and is not", session_id(session));
+        log_warning("cannot empty the session %s", session_id(session));
     node_unref(root, 1);
     return r;
 }
@@ -31,8 +31,7 @@ int session_dir_make(fuse_req_t req, const struct inode *parent, const char *id,
 {
     struct server *server = server_of(req);
     /*
-     * server_count() noted this request before `leaving` is read here; idle.c does it the other
-     * way.
+     * This request was counted before it reads `leaving`; idle.c sets that, then reads the count.
      */
     atomic_thread_fence(memory_order_seq_cst);
     if (atomic_load(&server->stopping) || atomic_load(&server->leaving))
@@ -41,7 +40,7 @@ int session_dir_make(fuse_req_t req, const struct inode *parent, const char *id,
         return -ENAMETOOLONG;
     const struct fuse_ctx *caller = fuse_req_ctx(req);
     struct session_new_options options = {
-        .mode = mode & (S_IRWXU | S_ISVTX), /* its maker's alone, until he opens it */
+        .mode = mode & (S_IRWXU | S_ISVTX), /* private until its owner changes the mode */
         .uid = caller->uid,
         .gid = caller->gid,
     };
@@ -49,33 +48,33 @@ int session_dir_make(fuse_req_t req, const struct inode *parent, const char *id,
     int r = owner ? lease_set_owner(&options.lease, caller->pid, owner) : 0;
     if (r < 0)
         return r;
-    /* Evicted and built anew since the directory was looked up, the template is another. */
+    /* -ENOENT: the template was evicted and built again since it was looked up. */
     enum { TRIES = 3 };
-    bool is_again =
-        emptied_take(server->emptied, lower_key(parent->base), id, caller->uid, &options.lease);
-    if (is_again)
+    bool was_emptied =
+        emptied_take(server->emptied, lower_key(parent->lower), id, caller->uid, &options.lease);
+    if (was_emptied)
         options.mode |= S_ISVTX;
     r = -ENOENT;
     for (int i = 0; r == -ENOENT && i < TRIES; i++) {
-        struct lower *base;
-        r = scratch_lower(server->scratch, lower_key(parent->base), &base);
+        struct lower *lower;
+        r = scratch_lower(server->scratch, lower_key(parent->lower), &lower);
         if (r < 0)
             return r;
-        r = verifier_require(req, base);
+        r = verifier_require(req, lower);
         if (r == 0)
-            r = scratch_session_new(server->scratch, base, id, &options, ret_node);
-        lower_unref(base);
+            r = scratch_session_new(server->scratch, lower, id, &options, ret_node);
+        lower_unref(lower);
     }
-    if (r == 0 && is_again)
+    if (r == 0 && was_emptied)
         r = clear_session(server, *ret_node);
-    if (r == 0 && (owner || is_again))
+    if (r == 0 && (owner || was_emptied))
         lease_keeper_wake(server);
     return r;
 }
 
 int session_dir_discard(struct server *server, const struct inode *parent, const char *id)
 {
-    const char *key = lower_key(parent->base);
+    const char *key = lower_key(parent->lower);
     struct emptied_session session;
     struct node *root;
     int r = scratch_session_find(server->scratch, key, id, &root);
@@ -98,5 +97,5 @@ int session_dir_rename(struct server *server, const struct inode *from, const ch
         return -EXDEV;
     if (flags & ~(unsigned)RENAME_NOREPLACE)
         return -EINVAL;
-    return scratch_session_rename(server->scratch, lower_key(from->base), id, new_id, flags);
+    return scratch_session_rename(server->scratch, lower_key(from->lower), id, new_id, flags);
 }

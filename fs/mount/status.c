@@ -2,10 +2,10 @@
  * MNT/.mintfs/status.json:
  *
  *     version, pid, mount, scratch   strings and a number
- *     options      allow_other, strict, writeback, io_uring: in force, not as asked for
- *     stopping     a SIGTERM has come, no new opens are taken
- *     open_files   how many
- *     verifying    restored templates whose first use waits for a comparison with their manifests
+ *     options      allow_other, strict, writeback, io_uring: in effect, not as requested
+ *     stopping     the daemon was asked to stop and refuses new opens
+ *     open_files   their number
+ *     verifying    restored templates that are being compared with their manifests, or wait for it
  *     counters     sessions_made, stored_bytes, requests: {OPCODE: count}
  *     sessions     [{id, key, bytes, open_files}]
  */
@@ -21,7 +21,9 @@
 #include "fs/overlay/scratch.h"
 #include "fs/overlay/session.h"
 
-/* JSON is UTF-8; a path may be anything. (A mount point that is not is refused.) */
+/*
+ * JSON requires UTF-8, and a path may be any bytes. (Mount points that are not UTF-8 are refused.)
+ */
 static const char *text_of(const char *path)
 {
     json_t *probe = json_string(path);

@@ -1,14 +1,15 @@
 /*
- * The end of a mount: a thread that waits for what asks for it, and how the daemon then ends.
+ * How a mount ends. The stopper waits for a reason:
  *
- *     a signal         SIGTERM, SIGINT, SIGHUP, or SIGXCPU some time before the limit on CPU time:
- *                      no new opens, open files are served for grace_seconds, then the mount ends
- *     an unmount       usually the kernel's side of the mount ends with it, and the loop notices.
- *                      Where other mount namespaces have copies of the mount it does not: the
- *                      daemon ends as soon as no file is open
+ *     a signal      SIGTERM, SIGINT, SIGHUP, or SIGXCPU some time before the limit on CPU time.
+ *                   New opens are refused, open files are served for grace_seconds, then the
+ *                   mount ends.
+ *     an unmount    Usually the kernel's side of the mount ends with it, and so does the loop.
+ *                   If other mount namespaces have copies of the mount, it does not: the daemon
+ *                   ends as soon as no file is open.
  *
- * A copy in another namespace keeps the connection: the daemon closes its own end, and the copy is
- * a dead mount from then on.
+ * A copy in another namespace keeps the connection. The daemon closes its end, and the copy is a
+ * dead mount from then on.
  */
 #include "fs/mount/stop.h"
 
@@ -31,14 +32,14 @@
 #include "fs/mount/verifier.h"
 
 enum {
-    /* Ends a wait of the loop's threads; it does nothing else. */
+    /* Interrupts a wait of the loop's threads, and has no other effect. */
     SIGNAL_WAKE = SIGUSR1,
     RETRY_NS = 100 * 1000 * 1000,
-    /* For requests under way when the loop is to end. */
+    /* How long requests may run after the loop was told to end. */
     FORCED_END_SECONDS = 30,
 };
 
-/* Until all files are closed or the loop has ended, at the longest until then. */
+/* Waits until all files are closed or the loop has ended, at most for `wait_ns`. */
 static void await_closed(struct server *server, int64_t wait_ns)
 {
     struct timespec until = clock_monotonic_after(wait_ns);
@@ -58,13 +59,13 @@ static bool has_ended(struct server *server, int64_t wait_ns)
     return server->ended;
 }
 
-/* Nowhere in this mount namespace; copies in others may be left. */
+/* Whether this mount namespace no longer has the mount. Other namespaces may have copies. */
 static bool is_detached(const struct server *server)
 {
     return server->device && !mountpoint_has_device(server->device);
 }
 
-/* Dirty pages of files that are still open are sent while there is somebody to take them. */
+/* Makes the kernel send the dirty pages of open files while the daemon can still receive them. */
 static void push_dirty_pages(struct server *server)
 {
     AUTO_FD int fd = is_detached(server)
@@ -72,7 +73,7 @@ static void push_dirty_pages(struct server *server)
                          : open(server->options->mount_point, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0 || syncfs(fd) < 0)
         return;
-    /* syncfs(2) does not wait for WRITEs on their way: go on until none has come for a while. */
+    /* syncfs(2) does not wait for WRITEs that are under way: wait until no more arrive. */
     uint64_t before = UINT64_MAX;
     for (int i = 0; i < 20; i++) {
         uint64_t now = atomic_load(&server->requests[REQUEST_WRITE]);
@@ -82,13 +83,13 @@ static void push_dirty_pages(struct server *server)
     }
 }
 
-/* Files stay open beyond their time: the mount ends all the same, with a warning. */
+/* The grace period is over and files are still open: the mount ends with a warning. */
 static void warn_of_users(struct server *server)
 {
     AUTO_FREE char *users = is_detached(server) ? mount_holders(server->device)
                                                 : mount_users(server->options->mount_point);
     push_dirty_pages(server);
-    log_warning("%s goes while in use%s%s: what is written to it from now on is lost",
+    log_warning("%s ends while in use%s%s: what is written to it from now on is lost",
                 server->options->mount_point, users ? " by " : "", users ? users : "");
 }
 
@@ -101,9 +102,9 @@ static int wake_thread(int dirfd UNUSED, const char *name, unsigned char type UN
 
 /*
  * libfuse ends its workers with pthread_cancel(3). That sends a real-time signal, which the kernel
- * refuses where the user has no more signals to queue (ulimit -i), and the join that follows would
- * never return. A standard signal is always delivered: it ends the wait for a request, and then the
- * worker sees that the session is over. All other threads block it.
+ * refuses if the user may queue no more signals (ulimit -i), and the join that follows would never
+ * return. A standard signal is always delivered: it interrupts the wait for a request, and the
+ * worker then notices that the session has ended. All other threads block the signal.
  */
 static void wake_loop(const struct server *server)
 {
@@ -112,7 +113,7 @@ static void wake_loop(const struct server *server)
         (void)pthread_kill(server->loop, SIGNAL_WAKE);
 }
 
-/* What a finished fsync handed over survives, as it does a killed daemon. */
+/* As when the daemon is killed, data that a finished fsync handed over survives. */
 static void end_by_force(const struct server *server)
 {
     log_error("%s: a request has not ended for %d s: the daemon ends without it; what its sessions "
@@ -124,9 +125,9 @@ static void end_by_force(const struct server *server)
 }
 
 /*
- * The connection lasts while a file is open: the loop is told to end. Then fuse_session_unmount()
- * detaches the mount; were that done here already, it would complain on standard error. A loop that
- * does not end in time ends with the process.
+ * Tells the loop to end, since the connection lasts while a file is open. fuse_session_unmount()
+ * detaches the mount later; if it were detached here, that function would complain on standard
+ * error. If the loop does not end in time, the process exits.
  */
 static void end_loop(struct server *server)
 {
@@ -146,7 +147,7 @@ static void stop(struct server *server)
     int64_t grace_ns = server->options->grace_seconds * NS_PER_S;
     int64_t until_ns = clock_monotonic_ns() + grace_ns;
     await_closed(server, grace_ns);
-    /* A working directory or a mapping keeps it busy too. */
+    /* -EBUSY may also be due to a working directory or a mapping. */
     int r = -EBUSY;
     do {
         if (r == -EBUSY && is_detached(server))
@@ -164,7 +165,7 @@ static void stop(struct server *server)
     end_loop(server);
 }
 
-/* ---- what asks for it ---- */
+/* ---- reasons to stop ---- */
 
 static void fill_signals(sigset_t *ret_signals)
 {
@@ -175,20 +176,20 @@ static void fill_signals(sigset_t *ret_signals)
     sigaddset(ret_signals, SIGXCPU);
 }
 
-/* Whether a signal asks to stop. */
+/* Whether a signal asks the daemon to stop. */
 static bool take_signal(int fd, const struct server *server)
 {
     struct signalfd_siginfo info;
     if (read(fd, &info, sizeof(info)) != sizeof(info))
         return false;
     if (info.ssi_signo == SIGXCPU)
-        log_warning("%s ends: the daemon has used the CPU time that it may have (ulimit -t); run "
+        log_warning("%s ends: the daemon has used up its CPU time (ulimit -t); run "
                     "mintfs mount where that limit is not set",
                     server->options->mount_point);
     return true;
 }
 
-/* Whether the loop has to be ended; false where it has ended by itself. */
+/* Waits for a reason to stop. False if the loop has ended by itself. */
 static bool await_reason(struct server *server)
 {
     sigset_t signals;
@@ -198,7 +199,7 @@ static bool await_reason(struct server *server)
     struct pollfd fds[] = {
         {.fd = signal_fd, .events = POLLIN},
         {.fd = server->stop_fd, .events = POLLIN},
-        {.fd = mounts_fd, .events = POLLPRI}, /* a mount has come or gone */
+        {.fd = mounts_fd, .events = POLLPRI}, /* a mount was added or removed */
     };
     while (!has_ended(server, 0)) {
         if (is_detached(server)) {

@@ -8,21 +8,23 @@
 #include "fs/overlay/cookies.h"
 #include "fs/store/template.h"
 
-/* Only for d_ino: apart from all other inode numbers (tree.h). */
+/* For d_ino only; outside the range of all other inode numbers (tree.h). */
 #define LISTED_INO ((uint64_t)1 << 63)
 
 struct listed {
     struct cookie cookie;
     mode_t type;     /* S_IFDIR: a key, S_IFLNK: a name */
-    uint64_t synced; /* the last reading of the store that found it */
+    uint64_t synced; /* the number of the last sync that found it */
     UT_hash_handle hh;
     char text[SHA256_HEX_LENGTH + 1];
 };
 
 struct listing {
     const struct store *store;
-    /* Guards what follows; held while the store is read, so that readings do not overtake each
-     * other. No other lock of the mount is taken inside it. */
+    /*
+     * Guards the fields below. Held while the store is read, so that one sync does not overtake
+     * another. No other lock of the mount is taken while it is held.
+     */
     pthread_mutex_t mutex;
     struct listed *by_text;
     struct cookies order;
@@ -87,7 +89,7 @@ static int note_name(const char *text, const char *key UNUSED, void *context)
     return note(context, text, S_IFLNK);
 }
 
-/* On an error what was found before stays. */
+/* On an error, entries that were known before stay. */
 static int sync_with_store(struct listing *listing)
 {
     listing->syncs++;

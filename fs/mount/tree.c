@@ -10,17 +10,17 @@
 
 enum { FIRST_FREE_INO = 16 };
 
-/* Both parts, and what aligns the struct. */
+/* Room for KEY or NAME=KEY, rounded up to the alignment of the struct. */
 enum { IDENTITY_TEXT_BYTES = (SHA256_HEX_LENGTH * 2 + 2 + 7) / 8 * 8 };
 
-/* What makes two dynamic inodes one. */
+/* Two lookups with equal identities find the same dynamic inode. */
 struct identity {
     enum inode_kind kind;
     uint32_t entry;
-    uint64_t base; /* its number: a template that was evicted and built anew is another */
+    uint64_t lower; /* its number: a template that is evicted and built again gets another one */
     char text[IDENTITY_TEXT_BYTES]; /* KEY, or NAME=KEY */
 };
-/* It is compared as bytes: there is no padding, which an assignment need not copy. */
+/* Identities are compared as bytes, so the struct must have no padding. */
 _Static_assert(sizeof(struct identity) == sizeof(enum inode_kind) + sizeof(uint32_t) +
                                               sizeof(uint64_t) + IDENTITY_TEXT_BYTES,
                "an identity has no padding");
@@ -37,7 +37,7 @@ struct tree {
     struct timespec started;
     struct listing *templates;
     struct inode fixed[INODE_STATUS + 1]; /* by kind */
-    pthread_mutex_t mutex;                /* guards what follows; taken before the scratch's */
+    pthread_mutex_t mutex;                /* guards the fields below; taken before the scratch's */
     struct dynamic_inode *dynamic;
     uint32_t next_ino;
 };
@@ -65,7 +65,7 @@ int tree_new(const struct tree_options *options, struct tree **ret_tree)
 static void free_dynamic(struct tree *tree, struct dynamic_inode *dynamic)
 {
     HASH_DEL(tree->dynamic, dynamic);
-    lower_unref(dynamic->inode.base);
+    lower_unref(dynamic->inode.lower);
     free(dynamic);
 }
 
@@ -92,37 +92,37 @@ struct inode *tree_listing(struct tree *tree, enum inode_kind kind)
     return &tree->fixed[kind];
 }
 
-/* The inode of that identity, made if need be; takes the reference to the base over. */
-static int get_dynamic(struct tree *tree, const struct identity *identity, struct lower *base,
+/* Finds or makes the inode of that identity. Takes over the reference to `lower`. */
+static int get_dynamic(struct tree *tree, const struct identity *identity, struct lower *lower,
                        struct inode **ret_inode)
 {
     AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&tree->mutex);
     struct dynamic_inode *dynamic;
     HASH_FIND(hh, tree->dynamic, identity, sizeof(*identity), dynamic);
     if (dynamic) {
-        lower_unref(base);
+        lower_unref(lower);
     } else {
         dynamic = calloc(1, sizeof(*dynamic));
         if (!dynamic || tree->next_ino == UINT32_MAX) {
             free(dynamic);
-            lower_unref(base);
+            lower_unref(lower);
             return -ENOMEM;
         }
         dynamic->identity = *identity;
         dynamic->inode = (struct inode){
             .kind = identity->kind,
             .ino = identity->kind == INODE_TEMPLATE
-                       ? TEMPLATE_INO + lower_number(base, identity->entry)
+                       ? TEMPLATE_INO + lower_number(lower, identity->entry)
                        : tree->next_ino++,
             .entry = identity->entry,
-            .base = base,
+            .lower = lower,
         };
         if (identity->kind == INODE_NAME)
             dynamic->inode.target = strchr(dynamic->identity.text, '=') + 1;
         HASH_ADD(hh, tree->dynamic, identity, sizeof(*identity), dynamic);
         if (!HASH_ADDED(dynamic)) {
             free(dynamic);
-            lower_unref(base);
+            lower_unref(lower);
             return -ENOMEM;
         }
     }
@@ -134,7 +134,7 @@ static int get_dynamic(struct tree *tree, const struct identity *identity, struc
 static void fill_identity(struct identity *identity, enum inode_kind kind, uint32_t entry,
                           const char *text)
 {
-    memset(identity, 0, sizeof(*identity)); /* also what follows the text */
+    memset(identity, 0, sizeof(*identity)); /* including the bytes after the text */
     identity->kind = kind;
     identity->entry = entry;
     (void)snprintf(identity->text, sizeof(identity->text), "%s", text);
@@ -150,15 +150,15 @@ const struct inode *tree_known_sessions_of(struct tree *tree, const char *key)
     return dynamic ? &dynamic->inode : NULL;
 }
 
-static int get_of_base(struct tree *tree, enum inode_kind kind, struct lower *base, uint32_t entry,
-                       struct inode **ret_inode)
+static int get_of_lower(struct tree *tree, enum inode_kind kind, struct lower *lower,
+                        uint32_t entry, struct inode **ret_inode)
 {
     struct identity identity;
-    fill_identity(&identity, kind, entry, lower_key(base));
-    /* Sessions of one key are of one directory, whatever base they stand on. */
+    fill_identity(&identity, kind, entry, lower_key(lower));
+    /* All sessions of a key are in one directory, even if the template was built again. */
     if (kind == INODE_TEMPLATE)
-        identity.base = lower_number(base, LOWER_ROOT);
-    return get_dynamic(tree, &identity, base, ret_inode);
+        identity.lower = lower_number(lower, LOWER_ROOT);
+    return get_dynamic(tree, &identity, lower, ret_inode);
 }
 
 static int lookup_name(struct tree *tree, const char *name, struct inode **ret_inode)
@@ -179,12 +179,12 @@ static int lookup_name(struct tree *tree, const char *name, struct inode **ret_i
 static int lookup_key(struct tree *tree, enum inode_kind kind, const char *key,
                       struct inode **ret_inode)
 {
-    /* A base that is still in use may outlive its template. */
+    /* Lower files that are in use may outlive their template. */
     if (!template_exists(tree->options.store, key))
         return -ENOENT;
-    struct lower *base;
-    int r = scratch_lower(tree->options.scratch, key, &base);
-    return r < 0 ? r : get_of_base(tree, kind, base, LOWER_ROOT, ret_inode);
+    struct lower *lower;
+    int r = scratch_lower(tree->options.scratch, key, &lower);
+    return r < 0 ? r : get_of_lower(tree, kind, lower, LOWER_ROOT, ret_inode);
 }
 
 static int get_fixed(struct tree *tree, const char *name, const char *wanted, enum inode_kind kind,
@@ -217,10 +217,10 @@ int tree_lookup(struct tree *tree, struct inode *parent, const char *name, struc
                           parent->kind == INODE_TEMPLATES ? INODE_TEMPLATE : INODE_SESSIONS_OF,
                           name, ret_inode);
     case INODE_TEMPLATE: {
-        uint32_t entry = lower_lookup(parent->base, parent->entry, name);
+        uint32_t entry = lower_lookup(parent->lower, parent->entry, name);
         if (entry == LOWER_NONE)
             return -ENOENT;
-        return get_of_base(tree, INODE_TEMPLATE, lower_ref(parent->base), entry, ret_inode);
+        return get_of_lower(tree, INODE_TEMPLATE, lower_ref(parent->lower), entry, ret_inode);
     }
     default:
         return -ENOTDIR;
@@ -242,14 +242,14 @@ static void stat_entry(const struct inode *inode, struct stat *status)
 {
     if (inode->entry == LOWER_ROOT) {
         status->st_mode = S_IFDIR | 0555;
-        status->st_nlink = 2 + lower_directory_count(inode->base, LOWER_ROOT);
+        status->st_nlink = 2 + lower_directory_count(inode->lower, LOWER_ROOT);
         return;
     }
-    const struct manifest_entry *entry = lower_entry(inode->base, inode->entry);
+    const struct manifest_entry *entry = lower_entry(inode->lower, inode->entry);
     switch (entry->type) {
     case ENTRY_DIRECTORY:
         status->st_mode = S_IFDIR | 0555;
-        status->st_nlink = 2 + lower_directory_count(inode->base, inode->entry);
+        status->st_nlink = 2 + lower_directory_count(inode->lower, inode->entry);
         break;
     case ENTRY_SYMLINK:
         status->st_mode = S_IFLNK | 0777;
@@ -293,7 +293,7 @@ void tree_stat(const struct tree *tree, const struct inode *inode, struct stat *
         ret_status->st_mode = S_IFDIR | (tree->options.shared ? 01777 : 0755);
         break;
     case INODE_TEMPLATE: {
-        struct timespec created = clock_to_timespec(lower_manifest(inode->base)->created_ns);
+        struct timespec created = clock_to_timespec(lower_manifest(inode->lower)->created_ns);
         ret_status->st_atim = ret_status->st_mtim = ret_status->st_ctim = created;
         ret_status->st_nlink = 1;
         stat_entry(inode, ret_status);
@@ -335,11 +335,12 @@ static void list_entries(const struct inode *inode, uint64_t cookie, session_vis
                          void *context)
 {
     for (uint64_t i = cookie < COOKIE_FIRST ? 0 : cookie - COOKIE_FIRST + 1;; i++) {
-        uint32_t entry = lower_child(inode->base, inode->entry, (uint32_t)i);
+        uint32_t entry = lower_child(inode->lower, inode->entry, (uint32_t)i);
         if (entry == LOWER_NONE)
             return;
-        if (!visit(lower_name(inode->base, entry), TEMPLATE_INO + lower_number(inode->base, entry),
-                   lower_entry_type(inode->base, entry), COOKIE_FIRST + i, context))
+        if (!visit(lower_name(inode->lower, entry),
+                   TEMPLATE_INO + lower_number(inode->lower, entry),
+                   lower_entry_type(inode->lower, entry), COOKIE_FIRST + i, context))
             return;
     }
 }

@@ -1,13 +1,9 @@
 /*
- * The part of the name space that is not a session's: the root, templates/, sessions/, .mintfs/.
+ * The part of the mount that is not in a session: the root, templates/, sessions/ and .mintfs/.
  *
- * A FUSE node id is a pointer. Its low bit tells which kind: clear, a struct inode of this module;
- * set, a struct node of a session (fs/overlay/session.h). The kernel gives back each reference
- * that a reply handed out by FORGET, so a pointer that it names is always alive.
- *
- * Inode numbers: sessions' are serial << 32 | number, with serials from 1; a template's files have
- * TEMPLATE_INO and a number (lower.h), all else here is below 1 << 32. None is ever used again, as
- * SQLite's locks (keyed by inode) need.
+ * Inode numbers: those of sessions are serial << 32 | number, with serials from 1. Those of
+ * template files are TEMPLATE_INO plus a number (lower.h). All others are below 1 << 32. No number
+ * is ever used again, because SQLite's locks are keyed by inode.
  */
 #ifndef MINTFS_MOUNT_TREE_H
 #define MINTFS_MOUNT_TREE_H
@@ -26,9 +22,9 @@ enum inode_kind {
     INODE_SESSIONS,    /* sessions/ */
     INODE_CONTROL,     /* .mintfs/ */
     INODE_STATUS,      /* .mintfs/status.json */
-    INODE_TEMPLATE,    /* templates/KEY and all below it: base and entry */
-    INODE_SESSIONS_OF, /* sessions/KEY: base */
-    INODE_NAME,        /* templates/NAME and sessions/NAME: a link to target */
+    INODE_TEMPLATE,    /* templates/KEY and everything below it: lower and entry */
+    INODE_SESSIONS_OF, /* sessions/KEY: lower */
+    INODE_NAME,        /* templates/NAME and sessions/NAME: a symbolic link to target */
 };
 
 #define TEMPLATE_INO ((uint64_t)1 << 62)
@@ -36,8 +32,8 @@ enum inode_kind {
 struct inode {
     enum inode_kind kind;
     uint64_t ino;
-    uint32_t entry;     /* of the base; LOWER_ROOT for templates/KEY itself */
-    struct lower *base; /* referenced */
+    uint32_t entry;      /* of the lower files; LOWER_ROOT for templates/KEY itself */
+    struct lower *lower; /* referenced */
     const char *target;
 };
 
@@ -46,22 +42,25 @@ struct tree;
 struct tree_options {
     const struct store *store; /* borrowed, like the scratch */
     struct scratch *scratch;
-    uid_t uid; /* of whoever mounted */
+    uid_t uid; /* the owner of all inodes */
     gid_t gid;
-    bool shared; /* others get in: anybody may make sessions */
+    bool shared; /* other users may enter: anybody may make sessions */
 };
 
 MUST_CHECK int tree_new(const struct tree_options *options, struct tree **ret_tree);
 void tree_free(struct tree *tree);
 
 struct inode *tree_root(struct tree *tree);
-/* templates/ or sessions/: for notifications. */
+/* The inode of templates/ or sessions/. */
 struct inode *tree_listing(struct tree *tree, enum inode_kind kind);
 
-/* sessions/KEY if the kernel knows it, else NULL; only good for a notification. */
+/*
+ * sessions/KEY if the kernel knows it, else NULL. It is not referenced: use it only in
+ * notifications.
+ */
 const struct inode *tree_known_sessions_of(struct tree *tree, const char *key);
 
-/* The child of that name, with a reference for the kernel. Not for INODE_SESSIONS_OF. */
+/* The child of that name, referenced for the kernel. Not for INODE_SESSIONS_OF. */
 MUST_CHECK int tree_lookup(struct tree *tree, struct inode *parent, const char *name,
                            struct inode **ret_inode);
 void tree_forget(struct tree *tree, struct inode *inode, uint64_t count);

@@ -6,19 +6,19 @@
 #include "fs/base/spawn.h"
 
 enum {
-    /* Of the ten threads that libfuse starts at most for /dev/fuse. */
+    /* libfuse starts at most ten threads for /dev/fuse. */
     DEVICE_WAITERS_MAX = 4,
     DEVICE_WAIT_MS = 10 * 1000,
     URING_WAITERS_MAX = 1,
     URING_WAIT_MS = 100,
     URING_TEMPLATE_MAX_BYTES = 64 << 20,
-    /* Templates that wait for their turn, or whose damage nobody has asked for. */
+    /* Templates that wait for their turn, or whose damage no request has asked for yet. */
     LISTED_MAX = 64,
 };
 
 struct verification {
     TAILQ_ENTRY(verification) next;
-    struct lower *base; /* referenced */
+    struct lower *lower; /* referenced */
     unsigned waiters;
     bool done;
     int result; /* when done */
@@ -29,22 +29,22 @@ struct verifier {
     struct server *server;
     pthread_t thread;
     atomic_bool stopping;
-    pthread_mutex_t mutex; /* innermost: guards what follows, and stopping's going up */
+    pthread_mutex_t mutex; /* innermost; guards the fields below, and changes of `stopping` */
     pthread_cond_t wanted;
     pthread_cond_t finished;
-    struct verifications listed; /* in the order in which they came */
+    struct verifications listed; /* in the order of arrival */
     unsigned listed_count;
     unsigned device_waiters;
     unsigned uring_waiters;
 };
 
-/* ---- the list; with the mutex held ---- */
+/* ---- the list; the caller holds the mutex ---- */
 
-static struct verification *find(struct verifier *verifier, const struct lower *base)
+static struct verification *find(struct verifier *verifier, const struct lower *lower)
 {
     struct verification *verification;
     TAILQ_FOREACH(verification, &verifier->listed, next)
-    if (verification->base == base)
+    if (verification->lower == lower)
         return verification;
     return NULL;
 }
@@ -62,11 +62,11 @@ static void drop(struct verifier *verifier, struct verification *verification)
 {
     TAILQ_REMOVE(&verifier->listed, verification, next);
     verifier->listed_count--;
-    lower_unref(verification->base);
+    lower_unref(verification->lower);
     free(verification);
 }
 
-/* Room for one more: the damage that nobody asked for the longest is forgotten. */
+/* Makes room for one more: forgets the oldest damage that no request waits for. */
 static bool make_room(struct verifier *verifier)
 {
     if (verifier->listed_count < LISTED_MAX)
@@ -80,13 +80,13 @@ static bool make_room(struct verifier *verifier)
     return false;
 }
 
-static struct verification *enlist(struct verifier *verifier, struct lower *base)
+static struct verification *enlist(struct verifier *verifier, struct lower *lower)
 {
     struct verification *verification =
         make_room(verifier) ? calloc(1, sizeof(*verification)) : NULL;
     if (!verification)
         return NULL;
-    verification->base = lower_ref(base);
+    verification->lower = lower_ref(lower);
     TAILQ_INSERT_TAIL(&verifier->listed, verification, next);
     verifier->listed_count++;
     (void)pthread_cond_signal(&verifier->wanted);
@@ -95,11 +95,11 @@ static struct verification *enlist(struct verifier *verifier, struct lower *base
 
 /* ---- the thread ---- */
 
-static int verify(struct verifier *verifier, struct lower *base)
+static int verify(struct verifier *verifier, struct lower *lower)
 {
-    int r = lower_verify(base, &verifier->stopping);
-    /* Evicted while it was read: nothing is wrong. */
-    return r < 0 && r != -ECANCELED && !lower_is_current(base) ? -ENOENT : r;
+    int r = lower_verify(lower, &verifier->stopping);
+    /* It was evicted while it was read: it is not damaged. */
+    return r < 0 && r != -ECANCELED && !lower_is_current(lower) ? -ENOENT : r;
 }
 
 static void *run(void *context)
@@ -113,12 +113,12 @@ static void *run(void *context)
             continue;
         }
         (void)pthread_mutex_unlock(&verifier->mutex);
-        int result = verify(verifier, verification->base);
+        int result = verify(verifier, verification->lower);
         (void)pthread_mutex_lock(&verifier->mutex);
         verification->done = true;
         verification->result = result;
         (void)pthread_cond_broadcast(&verifier->finished);
-        /* What is whole says so itself; damage waits for the next who asks. */
+        /* A verified template is marked as such; damage is kept for the next request. */
         if (result == 0 && verification->waiters == 0)
             drop(verifier, verification);
     }
@@ -127,56 +127,57 @@ static void *run(void *context)
 
 /* ---- requests ---- */
 
-struct place {
+struct wait_policy {
     unsigned *waiters;
     unsigned waiters_max;
     int wait_ms;
 };
 
-/* How a request may wait; wait_ms 0: not at all. */
-static struct place place_of(fuse_req_t req, struct verifier *verifier, const struct lower *base)
+/* How a request may wait; wait_ms 0: it may not. */
+static struct wait_policy wait_policy_of(fuse_req_t req, struct verifier *verifier,
+                                         const struct lower *lower)
 {
 #ifdef HAVE_FUSE_URING
     if (fuse_req_is_uring(req))
-        return (struct place){&verifier->uring_waiters, URING_WAITERS_MAX,
-                              manifest_size_bytes(lower_manifest(base)) <= URING_TEMPLATE_MAX_BYTES
-                                  ? URING_WAIT_MS
-                                  : 0};
+        return (struct wait_policy){
+            &verifier->uring_waiters, URING_WAITERS_MAX,
+            manifest_size_bytes(lower_manifest(lower)) <= URING_TEMPLATE_MAX_BYTES ? URING_WAIT_MS
+                                                                                   : 0};
 #else
     (void)req;
-    (void)base;
+    (void)lower;
 #endif
-    return (struct place){&verifier->device_waiters, DEVICE_WAITERS_MAX, DEVICE_WAIT_MS};
+    return (struct wait_policy){&verifier->device_waiters, DEVICE_WAITERS_MAX, DEVICE_WAIT_MS};
 }
 
 static void await(struct verifier *verifier, struct verification *verification,
-                  const struct place *place)
+                  const struct wait_policy *policy)
 {
-    struct timespec until = clock_monotonic_after(place->wait_ms * NS_PER_MS);
-    (*place->waiters)++;
+    struct timespec until = clock_monotonic_after(policy->wait_ms * NS_PER_MS);
+    (*policy->waiters)++;
     verification->waiters++;
     while (!verification->done && !atomic_load(&verifier->stopping) &&
            pthread_cond_timedwait(&verifier->finished, &verifier->mutex, &until) != ETIMEDOUT)
         continue;
     verification->waiters--;
-    (*place->waiters)--;
+    (*policy->waiters)--;
 }
 
-int verifier_require(fuse_req_t req, struct lower *base)
+int verifier_require(fuse_req_t req, struct lower *lower)
 {
     struct verifier *verifier = server_of(req)->verifier;
-    int r = lower_is_verified(base);
+    int r = lower_is_verified(lower);
     if (r != 0)
         return r < 0 ? r : 0;
-    struct place place = place_of(req, verifier, base);
+    struct wait_policy policy = wait_policy_of(req, verifier, lower);
     AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&verifier->mutex);
-    struct verification *verification = find(verifier, base);
+    struct verification *verification = find(verifier, lower);
     if (!verification)
-        verification = enlist(verifier, base);
+        verification = enlist(verifier, lower);
     if (!verification)
         return -EAGAIN;
-    if (!verification->done && place.wait_ms > 0 && *place.waiters < place.waiters_max)
-        await(verifier, verification, &place);
+    if (!verification->done && policy.wait_ms > 0 && *policy.waiters < policy.waiters_max)
+        await(verifier, verification, &policy);
     if (!verification->done)
         return atomic_load(&verifier->stopping) ? -ESHUTDOWN : -EAGAIN;
     r = verification->result == -ECANCELED ? -ESHUTDOWN : verification->result;
@@ -196,7 +197,7 @@ unsigned verifier_count(struct server *server)
     return count;
 }
 
-/* ---- from the server's start to its end ---- */
+/* ---- starting and stopping ---- */
 
 int verifier_start(struct server *server)
 {

@@ -29,7 +29,7 @@ void verifier_stop(struct server *server);
  * takes longer, -EBADMSG (logged) if the template is damaged, -ESHUTDOWN if the daemon stops. Call
  * it without any lock.
  */
-MUST_CHECK int verifier_require(fuse_req_t req, struct lower *base);
+MUST_CHECK int verifier_require(fuse_req_t req, struct lower *lower);
 /* How many templates are being verified or wait for their turn. */
 unsigned verifier_count(struct server *server);
 

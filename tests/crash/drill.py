@@ -26,7 +26,7 @@ from support.stores import Store
 DAEMON_KINDS = ("idle", "transaction", "checkpoint", "copy", "publish", "names")
 CLIENT_KINDS = ("transaction", "checkpoint", "copy", "vacuum")
 TEMPLATE_ROWS = 20000
-DEAD = ("a dead mount lay",)
+DEAD = ("removed a dead mount",)
 
 MAKE_TEMPLATE = f"""
 import sqlite3, sys

@@ -16,7 +16,7 @@ head -c 4096 /dev/urandom >tree/deep/two
 ln -s one tree/link
 ln app.db tree/hard
 """
-DEAD = ("a dead mount lay",)
+DEAD = ("removed a dead mount",)
 # Between calls of a sequence: compare the trees, unmount and mount again, or kill the daemon.
 COMPARE, REMOUNT, KILL = ("compare",), ("remount",), ("kill",)
 
