@@ -1,9 +1,9 @@
 # shellcheck shell=bash
 # Debian's packages and source packages, for scripts that source lib.sh before this.
 #
-# Packages are installed as root. Sources come from the Debian mirror that the machine's own apt
-# knows, with the key that it demands there, through a configuration of our own: nothing of the
-# machine's is read but its settings, such as proxies, and nothing is written.
+# Packages are installed as root. Source packages come from the Debian mirror that the machine's apt
+# is configured with, signed by the key required there, through an apt configuration of our own: it
+# reads the machine's settings, such as proxies, and writes nothing outside its directory.
 
 as_root() {
     if [ "$EUID" -eq 0 ]; then
@@ -13,7 +13,7 @@ as_root() {
     fi
 }
 
-# sudo may ask for a password, but only if somebody is there to type it.
+# sudo may ask for a password, but only on a terminal.
 can_be_root() {
     [ "$EUID" -eq 0 ] && return
     command -v sudo >/dev/null || return
@@ -25,7 +25,7 @@ missing_packages() {
         sed -n 's/^installed //p' | sort -u) <(printf '%s\n' "$@" | sort)
 }
 
-# A list that cannot be fetched is no failure yet: the packages may be had all the same.
+# If package lists cannot be fetched, the packages may still be available.
 apt_install() {
     as_root apt-get -qq update || true
     as_root apt-get -qq -y --no-install-recommends -o DPkg::Lock::Timeout=300 install "$@"
@@ -44,8 +44,13 @@ install_packages() {
     quietly apt_install "${missing[@]}" || die "not installed: ${missing[*]}"
 }
 
+# Prints the code name of the Debian release that runs here.
+running_suite() {
+    (. /etc/os-release && echo "${VERSION_CODENAME-stable}")
+}
+
 # Prints the address of a Debian mirror and the file of apt's configuration that names it.
-# apt knows who publishes a list once it was fetched; before that the release's name must do.
+# apt knows who publishes a list only after fetching it; before that, go by the release's name.
 # shellcheck disable=SC2016 # it is apt that expands these
 debian_mirror() {
     local ID='' VERSION_CODENAME=''
@@ -58,8 +63,8 @@ debian_mirror() {
     } | awk -F'|' '$1 == "Debian/Debian" && !done++ { sub(/:[0-9]+$/, "", $3); print $2 "\n" $3 }'
 }
 
-# Prints the field of a source that says whose signature apt demands, as FILE has it for URI: a
-# key's file or a whole key, in either of apt's formats. Where there is none, apt's own keys count.
+# signed_by URI FILE: prints the Signed-By field that FILE has for URI: a key's file or a whole key,
+# in either of apt's formats. Without such a field, apt's own keys are used.
 signed_by() {
     local uri=${1%/} file=$2
     if [[ $file = *.sources ]]; then
@@ -79,8 +84,9 @@ signed_by() {
         }'
 }
 
-# A configuration for apt that reads and writes nothing of the machine's but its settings, such as
-# proxies, and its keys. Hooks that run after an update would touch the machine: off with them.
+# write_apt_conf WORK URI SUITE KEY: a configuration for apt that reads only the machine's settings,
+# such as proxies, and its keys, and writes only below WORK. Hooks that run after an update are off,
+# because they would change the machine.
 write_apt_conf() {
     local work=$1 uri=$2 suite=$3 key=$4
     mkdir -p "$work/apt/lists/partial" "$work/apt/cache/archives/partial"
@@ -106,8 +112,9 @@ APT::Sandbox::User "root";
 EOF
 }
 
-# Leaves the newest source of PACKAGE unpacked in WORK/PACKAGE-*, and its Debian version in
-# WORK/version; what is older than AT_LEAST will not do. WORK holds what write_apt_conf wrote.
+# fetch_source WORK PACKAGE [AT_LEAST]: unpacks the newest source of PACKAGE into WORK/PACKAGE-*,
+# and writes its Debian version to WORK/version. Fails if it is older than AT_LEAST. Call
+# write_apt_conf first.
 fetch_source() {
     local work=$1 package=$2 at_least=${3-} conf=$1/apt/apt.conf version
     apt-get -c "$conf" update || return

@@ -1,8 +1,8 @@
 # shellcheck shell=bash disable=SC2034
-# What the scripts share; sourced, never run.
+# Functions that the scripts share. This file is sourced, not run.
 #
-# ROOT is the checkout, wherever it lies. PYTHON is the distribution's interpreter, because the
-# test tools are its packages: a pyenv or a virtual environment ahead of it on PATH has none.
+# ROOT is the checkout. PYTHON is the distribution's interpreter, because the test tools are the
+# distribution's packages: a pyenv or a virtual environment that is first on PATH lacks them.
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 PYTHON=${PYTHON:-/usr/bin/python3}
@@ -30,12 +30,20 @@ bad_usage() {
     exit 2
 }
 
-# compile BUILDDIR [TARGET]...: all of it, or no more than those targets need.
+# compile BUILDDIR [TARGET]...: builds all, or only what those targets need.
 compile() {
     ninja -C "$@" --quiet | sed '/^ninja: no work to do/d'
 }
 
-# Runs a command without a word, unless it fails: then everything it said is shown.
+# Sets MINTFS to the binary to test: the one that the caller has named, else a new build.
+provide_mintfs() {
+    if [ -z "${MINTFS-}" ]; then
+        "$ROOT/scripts/build"
+        export MINTFS=$ROOT/build/mintfs
+    fi
+}
+
+# Runs a command and shows its output only if it fails.
 quietly() {
     local log status=0
     log=$(mktemp)
