@@ -52,11 +52,11 @@ def here(way, project, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(way.temporary))
     monkeypatch.chdir(project.path)
 
-    from mintfs import _database, _resolve_name, _settings
+    from mintfs import _database, _resolve_name, _settings, _sources
 
-    for module in (_settings, _resolve_name, _database):
+    for module in (_settings, _resolve_name, _sources):
         module.forget()
     yield way
     _database.close_all()
-    for module in (_settings, _resolve_name, _database):
+    for module in (_settings, _resolve_name, _sources):
         module.forget()

@@ -57,7 +57,7 @@ def test_on_path_or_named(fresh, monkeypatch, store):
         ("\x7fELF, not", "Exec format error"),
         ("#!/bin/sh\necho libfoo.so: not found >&2; exit 127\n", "libfoo.so: not found"),
         ("#!/bin/sh\nexit 9\n", "status 9"),
-        ("#!/bin/sh\necho another tool\n", "says it is something else"),
+        ("#!/bin/sh\necho another tool\n", "it is not mintfs"),
     ],
 )
 def test_one_that_cannot_be_run(fresh, monkeypatch, program, text, reason):
@@ -117,7 +117,7 @@ def test_a_command_that_a_signal_ends(fresh, monkeypatch, program):
 def test_messages():
     assert _command.message_of("a\nmintfs: one\nb\nmintfs: two\n") == "two"
     assert _command.message_of("a\nb\n\n") == "b"
-    assert _command.message_of("") == "the command failed without a word"
+    assert _command.message_of("") == "the command failed without a message"
 
 
 def test_without_standard_error_messages_are_dropped(monkeypatch, capfd):

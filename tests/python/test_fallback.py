@@ -172,13 +172,14 @@ def test_one_name_in_two_temporary_directories(here, place, monkeypatch):
 
 
 def test_a_place_that_others_made(here):
+    not_private = "is not private to this user"
     _test_run.base().mkdir(mode=0o777)
     _test_run.base().chmod(0o777)
-    with pytest.raises(mintfs.Error, match="is not this user's alone"):
+    with pytest.raises(mintfs.Error, match=not_private):
         mintfs.template()
     _test_run.base().rmdir()
     _test_run.base().symlink_to("/etc")
-    with pytest.raises(mintfs.Error, match="is not this user's alone"):
+    with pytest.raises(mintfs.Error, match=not_private):
         mintfs.template()
     _test_run.base().unlink()
 

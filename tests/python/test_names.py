@@ -353,7 +353,7 @@ def test_without_a_home_the_user_has_that_of_the_system(monkeypatch, environ):
 
 
 def test_a_directory_that_is_not_there_is_not_everybodys(place):
-    assert not _conf_in_force._is_everybodys(place / "missing")
-    assert not _conf_in_force._is_everybodys(place)
+    assert not _conf_in_force._is_shared(place / "missing")
+    assert not _conf_in_force._is_shared(place)
     place.chmod(0o1777)
-    assert _conf_in_force._is_everybodys(place)
+    assert _conf_in_force._is_shared(place)

@@ -176,7 +176,7 @@ def test_which_of_the_class(mintfs_db_class): pass
     )
     done = way.pytest(project, "-q", status=1)
     assert counts(done) == {"passed": 1, "errors": 2}
-    assert "say which database, there are: app.db, app.db.other" in done.stdout
+    assert "has several databases, name one of: app.db, app.db.other" in done.stdout
 
 
 # ---- others' pytest ----

@@ -149,9 +149,9 @@ def test_the_report_counts_where_waitpid_says_nothing(command):
 @pytest.mark.parametrize("answer", ["", "{", "[]", "1"])
 def test_answers_that_make_no_sense(command, answer):
     command(f"printf %s '{answer}'; {REPORT_DONE}")
-    with pytest.raises(mintfs.Error, match="cannot make sense of the answer of mintfs show"):
+    with pytest.raises(mintfs.Error, match="unexpected output of mintfs show"):
         _command.run_json(["show"])
-    with pytest.raises(mintfs.Error, match="cannot make sense of the answer of mintfs build"):
+    with pytest.raises(mintfs.Error, match="unexpected output of mintfs build"):
         _command.build([], "/", {})
 
 
@@ -170,7 +170,7 @@ def test_the_parent_of_a_builder(place):
         check=True,
     )
     command = _child_process.with_parent(direct, env)
-    status, _, said = _command.run_aloud(command, str(place), env, printed=False)
+    status, _, said = _command.run_streaming(command, str(place), env, _command.STDOUT)
     assert (status, said) == (0, expected.stdout.decode())
 
 

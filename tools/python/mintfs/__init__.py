@@ -4,8 +4,8 @@
     with mintfs.database(key) as db:
         engine = create_engine(db.url)
 
-A template is built once for each schema; each database is a copy-on-write view of one, made and
-removed in no time where the store is mounted, else a copy. Without the mintfs command (macOS,
+A template is built once for each schema. Each database is a copy-on-write view of one, which costs
+next to nothing where the store is mounted, and otherwise a copy. Without the mintfs command (macOS,
 Windows) the builder runs once per test run and databases are copies. See README.md.
 """
 
@@ -41,22 +41,22 @@ __version__ = (_get_data(__name__, "VERSION") or b"").decode().strip()
 
 
 def database(template_key: _Optional[str] = None) -> Database:
-    """A fresh database of a template, by key or name; by default that of mintfs.conf.
+    """A fresh database of a template, by key or name; by default the template of mintfs.conf.
 
-    It goes with close(), at the end of a `with` block, or with the process, however that ends.
+    It is removed by close(), at the end of a `with` block, or when the process ends in any way.
     """
     return _database.make(_resolve_name.key_of(template_key))
 
 
 def sealed(template_key: _Optional[str] = None) -> Sealed:
-    """The template's own files, read-only: its URLs say mode=ro and immutable=1."""
+    """The template's own files, read-only: its URLs contain mode=ro and immutable=1."""
     return _database.sealed(_resolve_name.key_of(template_key))
 
 
 def memory(
     template_key: _Optional[str] = None, file: _Optional[str] = None, **options: _Any
 ) -> _Connection:
-    """A :memory: connection with the contents of the template's one database, or of that file.
+    """A :memory: connection with the contents of the template's only database, or of `file`.
 
     Options are those of sqlite3.connect().
     """

@@ -16,11 +16,11 @@ if sys.platform != "win32":
 
 StrPath = Union[str, Path]
 VARIABLE = "MINTFS_STATUS_FD"
-#: Taken now: a test may set sys.executable to something else. It is empty in some embedded Pythons.
+#: Read now, since a test may change sys.executable. It is empty in some embedded Pythons.
 INTERPRETER = sys.executable or shutil.which("python3") or "python3"
 
-#: Runs a program with signals as they are for any program, and hands SIGTERM on. A terminal sends
-#: SIGINT to both. The first argument is LC_CTYPE, which a Python in the C locale sets for itself.
+#: Runs a program with default signal handling, and forwards SIGTERM to it; a terminal sends SIGINT
+#: to both. The first argument is LC_CTYPE, which a Python in the C locale changes for itself.
 PARENT = """
 import os, signal, sys
 fd = int(os.environ.pop("MINTFS_STATUS_FD"))
@@ -58,7 +58,7 @@ def with_parent(command: Sequence[str], env: Mapping[str, str]) -> List[str]:
 
 
 class Child:
-    """A running process. The caller must close it."""
+    """A running process. The caller must call close()."""
 
     def __init__(
         self,
@@ -67,11 +67,11 @@ class Child:
         env: Mapping[str, str],
         stderr: int = subprocess.PIPE,
     ) -> None:
-        """Starts the command without standard input; its output comes through a pipe."""
+        """Starts the command with no standard input, and a pipe as standard output."""
         variables = dict(env)
         self._read = -1
         self.process: "subprocess.Popen[bytes]"
-        if sys.platform == "win32":  # pragma: no cover - Windows always tells the status
+        if sys.platform == "win32":  # pragma: no cover - Windows always keeps the status
             self.process = _start(command, cwd, variables, stderr, ())
             return
         self._read, write = _pipe()
@@ -90,7 +90,7 @@ class Child:
         not be run."""
         status = self.process.wait()
         if status != 0 or self._read < 0:
-            return status  # only 0 may be made up
+            return status  # subprocess makes up no status but 0
         reports = self._reports()
         for report in reports:
             name, _, number = report.partition("=")
@@ -132,7 +132,7 @@ def _start(
 
 
 def _pipe() -> Tuple[int, int]:
-    """Its writing end is none of the standard descriptors, which a test may have closed."""
+    """A pipe whose writing end is not 0, 1 or 2, even if a test has closed those."""
     read, write = os.pipe()
     if sys.platform != "win32" and write <= 2:
         low, write = write, fcntl.fcntl(write, fcntl.F_DUPFD_CLOEXEC, 3)

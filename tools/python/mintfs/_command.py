@@ -1,8 +1,9 @@
 """Finding the mintfs command and running it.
 
-The command is $MINTFS_BINARY, else the `mintfs` on PATH. An empty $MINTFS_BINARY says that there
-is none. One that was named but cannot be run is an error; one that lies on PATH and cannot be run
-(built for another C library, say) counts as none, and the reason is kept for whoever tells.
+The command is $MINTFS_BINARY, else the `mintfs` on PATH. An empty $MINTFS_BINARY means that there
+is none. If $MINTFS_BINARY cannot be run, that is an error. If the `mintfs` on PATH cannot be run
+(for example because it was built for another C library), it is treated as missing, and the reason
+is kept for messages.
 """
 
 import re
@@ -32,9 +33,9 @@ from ._stdlib import Path, _thread, json, os, shutil, signal, subprocess
 
 PREFIX = "mintfs: "  # before each message of the command
 KEY = re.compile("[0-9a-f]{64}")
-SHOWN_MOST = 100  # characters of an answer that is not understood
+SHOWN_MAX = 100  # characters of unexpected output that an error quotes
 PIPE, STDOUT = subprocess.PIPE, subprocess.STDOUT
-CAPTURE_SECONDS = 1.0  # for standard error, once the command is gone
+CAPTURE_SECONDS = 1.0  # to read the rest of standard error after the command has ended
 
 ERRORS: Dict[int, Type[Error]] = {2: UsageError, 3: NotFound, 4: Busy, 5: Corrupt}
 MINTFS_FAILED = 125  # of `key` and `build`: any other status is the builder's
@@ -42,16 +43,16 @@ MINTFS_FAILED = 125  # of `key` and `build`: any other status is the builder's
 
 class Found(NamedTuple):
     path: Optional[str]
-    why_not: str  # for a person, where there is no path
+    why_not: str  # the reason, for messages, if there is no path
 
 
 _known: Dict[Tuple[Optional[str], str], Found] = {}
-#: Programs that report their status through a pipe, as an earlier version does not.
+#: Programs that report their status through a pipe; earlier versions do not.
 _reporting: Set[str] = set()
 
 
 def find() -> Found:
-    """The command; looked for once for each value of the variables that tell where."""
+    """The command; searched for once for each value of $MINTFS_BINARY and $PATH."""
     settings = _settings.known()
     where = (settings.environ.get(VARIABLE), settings.search_path)
     if where not in _known:
@@ -71,16 +72,16 @@ def _look(settings: _settings.Settings) -> Found:
         if named:
             raise Error(f"{VARIABLE} is {named}: no such program")
         return Found(None, "there is no mintfs on PATH")
-    trouble = _try(path, settings.environ)
-    if trouble and named:
-        raise Error(f"{VARIABLE} is {named}: {trouble}")
-    if trouble:
-        return Found(None, f"{path}: {trouble}")
+    reason = _why_it_does_not_run(path, settings.environ)
+    if reason and named:
+        raise Error(f"{VARIABLE} is {named}: {reason}")
+    if reason:
+        return Found(None, f"{path}: {reason}")
     return Found(path, "")
 
 
-def _try(path: str, environ: Mapping[str, str]) -> str:
-    """What keeps the program from running here, or nothing."""
+def _why_it_does_not_run(path: str, environ: Mapping[str, str]) -> str:
+    """Empty if the program runs here."""
     try:
         status, printed, _ = _communicate([path, "--version"], environ, Path(os.sep), STDOUT)
     except OSError as error:
@@ -89,7 +90,7 @@ def _try(path: str, environ: Mapping[str, str]) -> str:
     if status:
         return text or f"status {status}"
     if not text.startswith("mintfs "):
-        return "says it is something else"
+        return "it is not mintfs"
     if status is not None:
         _reporting.add(path)
     return ""
@@ -100,19 +101,19 @@ def run(
     env: Optional[Mapping[str, str]] = None,
     cwd: Path = Path(os.sep),
 ) -> str:
-    """Runs the command, quickly done, and returns what it printed; what it said is passed on.
+    """Runs a short command, returns its standard output, and passes its standard error on.
 
-    `env`: its environment, if not that of the settings. Not in the current directory, which may
-    have been removed.
+    `env` is its environment, by default that of the settings. It does not run in the current
+    directory, which may have been removed.
     """
     command = [_path(), *arguments]
     environ = _settings.fixed().environ if env is None else env
-    ended, printed, words = _communicate(command, environ, cwd, PIPE)
-    said = words.decode("utf-8", "backslashreplace")
-    status = _checked(command[0], ended, said)
+    ended, printed, errors = _communicate(command, environ, cwd, PIPE)
+    stderr = errors.decode("utf-8", "backslashreplace")
+    status = _checked(command[0], ended, stderr)
     if status != 0:
-        raise ERRORS.get(status, Error)(message_of(said), status, said)
-    pass_on(said)
+        raise ERRORS.get(status, Error)(message_of(stderr), status, stderr)
+    pass_on(stderr)
     return os.fsdecode(printed)
 
 
@@ -121,7 +122,7 @@ def run_json(
     env: Optional[Mapping[str, str]] = None,
     cwd: Path = Path(os.sep),
 ) -> Dict[str, Any]:
-    """The same for one that prints a JSON object."""
+    """The same for a command that prints a JSON object."""
     printed = run(arguments, env, cwd)
     try:
         answer = json.loads(printed)
@@ -135,76 +136,78 @@ def run_json(
 def _communicate(
     command: Sequence[str], env: Mapping[str, str], cwd: Path, stderr: int
 ) -> Tuple[Optional[int], bytes, bytes]:
-    """Status, as of Child.status(), standard output and standard error."""
+    """Returns the status (see Child.status()), the standard output and the standard error."""
     child = Child(command, cwd, env, stderr)
     try:
         with child.process as process:
             try:
-                printed, said = process.communicate()
+                printed, errors = process.communicate()
             except BaseException:
                 process.kill()
                 raise
-        return child.status(), printed, said or b""
+        return child.status(), printed, errors or b""
     finally:
         child.close()
 
 
 def build(arguments: Sequence[str], cwd: str, env: Mapping[str, str]) -> str:
-    """Runs `mintfs build`; the builder's words are passed on as they come."""
+    """Runs `mintfs build`, passes its standard error on while it runs, and returns the key."""
     command = [_path(), "build", *arguments]
-    ended, printed, said = run_aloud(command, cwd, env, printed=True)
-    status = _checked(command[0], ended, said)
+    ended, printed, errors = run_streaming(command, cwd, env, PIPE)
+    status = _checked(command[0], ended, errors)
     if status == MINTFS_FAILED:
-        raise Error(message_of(said), status, said)
+        raise Error(message_of(errors), status, errors)
     if status != 0:
-        raise BuilderFailed(message_of(said), status, said)
+        raise BuilderFailed(message_of(errors), status, errors)
     key = os.fsdecode(printed).strip()
     if not KEY.fullmatch(key):
         raise _unexpected("build", key)
     return key
 
 
-def _checked(path: str, status: Optional[int], said: str) -> int:
-    """A limit that a test has set (ulimit -f), or a lack of memory, ends it without a message."""
+def _checked(path: str, status: Optional[int], errors: str) -> int:
+    """The exit status. Raises an error if the command was killed, which prints no message: by a
+    limit that a test has set (ulimit -f), say, or for lack of memory."""
     if status is None and path in _reporting:
         raise Error(
-            "the mintfs command ended before it was done: it may have been killed", None, said
+            "the mintfs command ended before it was done: it may have been killed", None, errors
         )
     if status is not None and status < 0:
-        raise Error(f"the mintfs command was ended by signal {-status}", status, said)
+        raise Error(f"the mintfs command was ended by signal {-status}", status, errors)
     return status or 0
 
 
 def _unexpected(what: str, printed: str) -> Error:
-    shown = repr(printed[:SHOWN_MOST]) if printed else "nothing"
-    return Error(f"cannot make sense of the answer of mintfs {what}: it printed {shown}")
+    shown = repr(printed[:SHOWN_MAX]) if printed else "nothing"
+    return Error(f"unexpected output of mintfs {what}: it printed {shown}")
 
 
-def run_aloud(
-    command: Sequence[str], cwd: str, env: Mapping[str, str], printed: bool
+def run_streaming(
+    command: Sequence[str], cwd: str, env: Mapping[str, str], stderr: int
 ) -> Tuple[Optional[int], bytes, str]:
     """Runs a command, and passes its standard error on while it runs.
 
-    Returns the status (see Child.status()), the standard output, and the standard error. With
-    `printed` False, standard output is treated as standard error.
+    Returns the status (see Child.status()), the standard output, and the standard error. If
+    `stderr` is STDOUT and not PIPE, both outputs are treated as standard error.
     """
-    # What the builder leaves running may keep its standard error open, and is not waited for.
+    # Do not wait for processes that the builder leaves running and that hold its standard error.
     read = _thread.allocate_lock()
     read.acquire()
-    said: List[str] = []
+    text: List[str] = []
     child = out = None
     try:
         with _interrupts_held():
-            child = Child(command, cwd, env, PIPE if printed else STDOUT)
+            child = Child(command, cwd, env, stderr)
         process = child.process
-        out, err = (process.stdout, process.stderr) if printed else (None, process.stdout)
+        out, err = (None, process.stdout) if stderr == STDOUT else (process.stdout, process.stderr)
         assert err is not None
-        _thread.start_new_thread(_tee, (err, said, read))  # threading is what tests patch
-        # Python sees a signal that comes just before a system call only after it: none is for long.
+        _thread.start_new_thread(_tee, (err, text, read))  # tests patch threading
+        # If a signal arrives just before a system call, Python handles it only after the call. So
+        # no call blocks for long.
         while not read.acquire(timeout=CAPTURE_SECONDS) and process.poll() is None:
             pass
         status = child.status()
-        result = out.read() if out else b""  # one line, which fits into the pipe
+        printed = out.read() if out else b""  # one line, which fits into the pipe
     except BaseException:
         if child:
             child.process.terminate()
@@ -215,19 +218,19 @@ def run_aloud(
             out.close()
         if child:
             child.close()
-    return status, result, "".join(said)
+    return status, printed, "".join(text)
 
 
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """A KeyboardInterrupt comes at the end of the block, when the process that was started in it is
-    known and can be ended."""
+    """Delays KeyboardInterrupt to the end of the block, when the process that the block has started
+    is known and can be ended."""
     handler = signal.getsignal(signal.SIGINT)
     held: List[Tuple[int, Optional[FrameType]]] = []
     try:
         if callable(handler):
             signal.signal(signal.SIGINT, lambda number, frame: held.append((number, frame)))
-    except ValueError:  # only the main thread gets it
+    except ValueError:  # not the main thread, which alone is interrupted
         handler = None
     try:
         yield
@@ -238,20 +241,20 @@ def _interrupts_held() -> Iterator[None]:
                 handler(number, frame)
 
 
-def _tee(stream: IO[bytes], said: List[str], done: _thread.LockType) -> None:
-    """Frees the lock when the stream has ended."""
+def _tee(stream: IO[bytes], lines: List[str], done: _thread.LockType) -> None:
+    """Releases the lock when the stream has ended."""
     try:
         with stream:
             for line in stream:
                 text = line.decode("utf-8", "backslashreplace")
-                said.append(text)
+                lines.append(text)
                 pass_on(text)
     finally:
         done.release()
 
 
 def pass_on(text: str) -> None:
-    """To standard error, if there is one that is open."""
+    """Writes to standard error, if it is open."""
     if not text or sys.stderr is None:
         return
     try:
@@ -261,11 +264,11 @@ def pass_on(text: str) -> None:
         pass
 
 
-def message_of(said: str) -> str:
-    """The command's own last message, which is the error's; else the last line that was said."""
-    lines = [line for line in said.splitlines() if line.strip()]
+def message_of(errors: str) -> str:
+    """The last message of mintfs itself, else the last line of the standard error."""
+    lines = [line for line in errors.splitlines() if line.strip()]
     own = [line[len(PREFIX) :] for line in lines if line.startswith(PREFIX)]
-    return (own or lines or ["the command failed without a word"])[-1]
+    return (own or lines or ["the command failed without a message"])[-1]
 
 
 def _path() -> str:

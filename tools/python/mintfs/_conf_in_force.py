@@ -1,9 +1,9 @@
 """Which mintfs.conf is in force: the nearest one, from a directory upwards.
 
 The rules are those of the command (fs/store/project_conf_find.h): the search ends at the root of a
-repository, at the home directory or at the file system's root, and before a directory above that
-is everybody's, as /tmp. A file that belongs to another user than root and oneself is refused,
-unless MINTFS_TRUST lists its directory or one above it.
+repository, at the home directory, at the root of the file system, or below a directory in which
+everybody may write, such as /tmp. A file that belongs to neither the user nor root is refused,
+unless MINTFS_TRUST lists its directory or a parent of it.
 """
 
 import stat
@@ -21,11 +21,11 @@ TRUST_VARIABLE = "MINTFS_TRUST"
 
 
 def find(start: Path) -> Optional[Path]:
-    """The directory that has it; whose file it is is not looked at."""
+    """The directory of the mintfs.conf in force, whoever owns it; None if there is none."""
     directory = first = start.resolve()
     home = _home()
     own = _own_settings(home)
-    while directory == first or not _is_everybodys(directory):
+    while directory == first or not _is_shared(directory):
         path = directory / FILE
         if os.path.lexists(path) and not (own and _is_same(path, own)):
             return directory
@@ -37,7 +37,8 @@ def find(start: Path) -> Optional[Path]:
     return None
 
 
-def _is_everybodys(directory: Path) -> bool:
+def _is_shared(directory: Path) -> bool:
+    """Whether everybody may write there, as in /tmp."""
     try:
         mode = directory.stat().st_mode
     except OSError:
@@ -46,7 +47,7 @@ def _is_everybodys(directory: Path) -> bool:
 
 
 def check_owner(directory: Path) -> None:
-    """Before a builder is run that the file there names."""
+    """Raises an error if the builder in this directory's mintfs.conf must not be run."""
     if sys.platform == "win32":
         return
     path = directory / FILE
@@ -60,7 +61,7 @@ def check_owner(directory: Path) -> None:
 
 
 def _is_caller(owner: int) -> bool:
-    """Of sudo."""
+    """Whether this is the user who called sudo."""
     is_root = sys.platform != "win32" and os.geteuid() == 0
     return is_root and _settings.variable("SUDO_UID") == str(owner)
 
@@ -84,7 +85,7 @@ def _home() -> Optional[Path]:
 
 
 def _own_settings(home: Optional[Path]) -> Optional[Path]:
-    """The user's settings, which have the same name."""
+    """The user's settings, a file of the same name."""
     config = _settings.known().environ.get("XDG_CONFIG_HOME", "")
     if config.startswith("/"):
         return Path(config, "mintfs", FILE)
@@ -100,13 +101,13 @@ def _is_same(one: Path, other: Path) -> bool:
 
 # ---- where the search begins ----
 
-#: The directories of the test, or of the fixture's file, that is being run; innermost last.
+#: The directories of the tests and fixtures that are being run, the innermost last.
 _running: List[Path] = []
 
 
 @contextmanager
 def running_in(directory: Optional[Path]) -> Iterator[None]:
-    """Code of that directory is run; None: it may be anybody's."""
+    """Within the block, code of this directory runs. None: it is not known whose code."""
     if directory is None:
         yield
         return
@@ -118,11 +119,8 @@ def running_in(directory: Optional[Path]) -> Iterator[None]:
 
 
 def start() -> Path:
-    """For a template that nothing but mintfs.conf describes: the current directory.
-
-    Within a test it is the test's own, unless the test has changed the current directory to one
-    where a mintfs.conf is in force.
-    """
+    """Where the search for mintfs.conf begins: the current directory, but within a test the test's
+    directory, unless the test has changed to a directory where a mintfs.conf is in force."""
     here = _settings.current_directory()
     places = [Path(here), *_running[-1:]]
     if here == _settings.fixed().directory:

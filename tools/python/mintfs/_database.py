@@ -1,23 +1,22 @@
-"""A fresh database, and the template that it is a copy of."""
+"""Databases of sessions, and the sealed databases of templates."""
 
 import atexit
 from types import TracebackType
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Type
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Type
 
-from . import _command, _owner, _settings, _test_run
+from . import _command, _owner, _settings, _sources, _test_run
 from ._errors import Error, NotFound, SeveralDatabases, UsageError, listed
-from ._fallback import FallbackSource, tell
 from ._project_conf import DEFAULT_DATABASE
 from ._remove_tree import remove_tree
-from ._sessions import CommandSource, Session, Source, Template
-from ._settings import BACKEND_VARIABLE, STORE_VARIABLES
+from ._sessions import Session, Source, Template
 from ._stdlib import Path, PurePath, os, public_path, sqlite3
 from ._unique_names import make_directory
 from ._urls import Option, file_uri, sqlalchemy_url
 
 
 class Url(str):
-    """An SQLAlchemy URL of the one database; called with a file's name, the URL of that."""
+    """The SQLAlchemy URL of the only database. Called with a file's name, it returns the URL of
+    that file."""
 
     _make: Callable[..., str]
 
@@ -49,11 +48,11 @@ class _NoUrl(Url):
 class Files:
     """The files of a template: its own, or a session's."""
 
-    #: Where they lie.
+    #: The directory with the files.
     directory: Path
     #: The template's key.
     key: str
-    #: What each URL of these says besides.
+    #: Options that each URL gets.
     options: Dict[str, Option] = {}
 
     def _template(self) -> Template:
@@ -64,8 +63,8 @@ class Files:
         return self._template().databases
 
     def path(self, file: Optional[str] = None) -> Path:
-        """Of the file of that name; without, of the one database. If SQLite knows none (it may be
-        encrypted), of the file that the builder was asked for, or the only one."""
+        """The path of that file, by default of the only database. If no file is a SQLite database
+        (it may be encrypted), the file that the builder was asked for, or the only file."""
         if file is None:
             names = self.databases()
             only = names[0] if len(names) == 1 else None if names else self._template().file
@@ -82,7 +81,7 @@ class Files:
         return path
 
     def uri(self, file: Optional[str] = None, **options: Option) -> str:
-        """The same as a file: URI, for sqlite3.connect(..., uri=True)."""
+        """The path as a file: URI, for sqlite3.connect(..., uri=True)."""
         return file_uri(self.path(file), **{**self.options, **options})
 
     @property
@@ -100,7 +99,7 @@ class Files:
 
 
 class Sealed(Files):
-    """A template's own files: to be read, by all, as they were built."""
+    """A template's own files, read-only."""
 
     options = {"mode": "ro", "immutable": 1}
 
@@ -115,9 +114,9 @@ class Sealed(Files):
 
 
 class Database(Files):
-    """A database of one's own, from making it to close()."""
+    """A private, writable database. It exists until close()."""
 
-    #: "fuse", "copy", or "none": made without the mintfs command.
+    #: "fuse", "copy", or "none" if it was made without the mintfs command.
     backend: str
 
     def __init__(self, source: Source, session: Session) -> None:
@@ -137,11 +136,11 @@ class Database(Files):
         return super().path(file)
 
     def reset(self) -> None:
-        """As it was made: the same path, new files. Handles still open keep the old ones."""
+        """Replaces the files by fresh ones at the same path. Open handles keep the old files."""
         self._source.reset(self._open_session())
 
     def close(self) -> None:
-        """Takes it away, with all that was put beside it; the second time does nothing."""
+        """Removes the database and everything in its directory. Calling it twice is harmless."""
         session, self._session = self._session, None
         if self in _live:
             _live.remove(self)
@@ -170,70 +169,31 @@ class Database(Files):
 
 
 _live: List[Database] = []
-_sources: Dict[Tuple[Optional[str], ...], Source] = {}
-_built: Dict[Tuple[Optional[str], ...], Source] = {}
-#: How many databases this process made, by backend; and of which templates.
+#: The number of databases that this process has made, by backend; and the templates used.
 made: Dict[str, int] = {}
 keys_used: Dict[str, Source] = {}
-#: What this process has built under a name, by a builder of its own.
-labels: Dict[str, str] = {}
 
 
 def live() -> List[Database]:
-    """Those of this process that are not closed."""
+    """The databases of this process that are not closed."""
     return [database for database in _live if database._pid == os.getpid()]
 
 
-def source() -> Source:
-    """The mintfs command's, or that which does without."""
-    environ = _settings.fixed().environ
-    found = _command.find()
-    if found.path is None:
-        tell(found.why_not)
-        where: Tuple[Optional[str], ...] = (None, _test_run.current().token)
-        return _sources.setdefault(where, FallbackSource(found.why_not))
-    return _command_source(environ)
-
-
-def _command_source(environ: Mapping[str, str]) -> Source:
-    store = {name: environ.get(name) for name in STORE_VARIABLES}
-    where = (_command.find().path, _backend(), *store.values())
-    return _sources.setdefault(where, CommandSource(store))
-
-
-def note_built(key: str, environ: Mapping[str, str]) -> None:
-    """From now on this template is looked for in the store that this environment names, where it
-    was built, even if a test changes HOME."""
-    _built[_place_of(key)] = _command_source(environ)
-
-
-def _place_of(template: str) -> Tuple[Optional[str], ...]:
-    return (template, _command.find().path, _backend())
-
-
-def _backend() -> Optional[str]:
-    return _settings.fixed().environ.get(BACKEND_VARIABLE)
-
-
-def _source_of(template: str) -> Source:
-    return _built.get(_place_of(template)) or source()
-
-
 def make(template: str) -> Database:
-    chosen = _source_of(template)
-    database = Database(chosen, chosen.new(template))
+    source = _sources.of(template)
+    database = Database(source, source.new(template))
     made[database.backend] = made.get(database.backend, 0) + 1
-    keys_used[database.key] = chosen
+    keys_used[database.key] = source
     return database
 
 
 def sealed(template: str) -> Sealed:
-    return Sealed(_source_of(template), template)
+    return Sealed(_sources.of(template), template)
 
 
 def fill_memory(template: str, file: Optional[str], **options: Any) -> sqlite3.Connection:
     files = sealed(template)
-    keys_used[files.key] = _source_of(template)
+    keys_used[files.key] = _sources.of(template)
     connection = sqlite3.connect(":memory:", **options)
     original = sqlite3.connect(files.uri(file), uri=True)
     try:
@@ -243,7 +203,7 @@ def fill_memory(template: str, file: Optional[str], **options: Any) -> sqlite3.C
     return connection
 
 
-class _Nothing(Source):
+class _EmptySource(Source):
     """Empty directories."""
 
     def __init__(self, file: str) -> None:
@@ -269,12 +229,12 @@ class _Nothing(Source):
         return Template(text, Path(), (self.file,), self.file, 0, 0)
 
 
-class Nothing(Database):
-    """For tests that start from nothing: a path where no file is yet."""
+class EmptyDatabase(Database):
+    """For tests that start from nothing: a path at which no file exists yet."""
 
     def __init__(self, file: str = DEFAULT_DATABASE) -> None:
-        nothing = _Nothing(file)
-        super().__init__(nothing, nothing.new("nothing"))
+        source = _EmptySource(file)
+        super().__init__(source, source.new("nothing"))
         self._file = file
 
     def path(self, file: Optional[str] = None) -> Path:
@@ -283,7 +243,7 @@ class Nothing(Database):
 
 
 def close_all() -> None:
-    """What this process still has; before its end."""
+    """Closes all databases of this process, before it ends."""
     for database in live():
         try:
             database.close()
@@ -291,12 +251,6 @@ def close_all() -> None:
             _command.pass_on(f"mintfs: {error}\n")
     _owner.leave()
     _test_run.leave()
-
-
-def forget() -> None:
-    """What names mean and where templates are; databases are not closed."""
-    labels.clear()
-    _built.clear()
 
 
 atexit.register(close_all)

@@ -1,14 +1,14 @@
-"""What can go wrong. The text is the command's own message wherever it was the command's fault."""
+"""The exceptions. If the command failed, the text is the command's message."""
 
 from typing import Optional, Sequence
 
-LISTED_MOST = 20
+LISTED_MAX = 20
 
 
 class Error(Exception):
-    """All errors of this package are one of these."""
+    """The base of all errors of this package."""
 
-    #: What the command exited with, if it was the command.
+    #: The exit status of the command or the builder, if one of them failed.
     status: Optional[int]
     #: All that the command and the builder wrote to standard error.
     output: str
@@ -20,7 +20,7 @@ class Error(Exception):
 
 
 class UsageError(Error):
-    """Asked for in a way that makes no sense."""
+    """The arguments are wrong."""
 
 
 class NotFound(Error):
@@ -28,33 +28,33 @@ class NotFound(Error):
 
 
 class Busy(Error):
-    """Somebody else has it."""
+    """It is in use."""
 
 
 class Corrupt(Error):
-    """A template, or what describes it, is damaged."""
+    """A template or its manifest is damaged."""
 
 
 class BuilderFailed(Error):
-    """The builder ended with `status`, or could not be run (126, 127): nothing is published."""
+    """The builder ended with `status`, or could not be run (126, 127). Nothing is published."""
 
 
 class SeveralDatabases(Error):
-    """Which one? There are `names`; or none that SQLite knows."""
+    """A file's name is needed: the template has several databases, `names`, or none."""
 
     names: Sequence[str]
 
     def __init__(self, what: str, names: Sequence[str]) -> None:
         if names:
-            message = f"{what}: say which database, there are: {listed(names)}"
+            message = f"{what} has several databases, name one of: {listed(names)}"
         else:
-            message = f"{what} has no SQLite database: say which file is wanted"
+            message = f"{what} has no SQLite database: name a file"
         super().__init__(message)
         self.names = names
 
 
 def listed(names: Sequence[str]) -> str:
-    """For a message: a template may have thousands."""
-    shown = ", ".join(names[:LISTED_MOST]) or "none"
-    more = len(names) - LISTED_MOST
+    """The names for a message, which leaves some out: a template may have thousands."""
+    shown = ", ".join(names[:LISTED_MAX]) or "none"
+    more = len(names) - LISTED_MAX
     return f"{shown} and {more} more" if more > 0 else shown

@@ -1,12 +1,13 @@
-"""The same without the mintfs command: the builder runs once per test run, databases are copies.
+"""Templates and sessions without the mintfs command: the builder runs once per test run, databases
+are copies.
 
-    RUN/templates/KEY/files/...     what the builder left, read-only
-    RUN/templates/KEY/about.json    which file is meant, and which start in WAL mode
-    RUN/names/NAME                  a file that holds a key
-    RUN/locks/KEY                   held by who builds
-    RUN/sessions/...                databases, or in memory where there is room
+    RUN/templates/KEY/files/...     the builder's files, read-only
+    RUN/templates/KEY/about.json    the file asked for, and the databases that start in WAL mode
+    RUN/names/NAME                  a file that contains a key
+    RUN/locks/KEY                   held by the process that builds
+    RUN/sessions/...                databases, unless there is room for them in /dev/shm
 
-A key here stands for one template in one test run: inputs are not read, since nothing is kept.
+A key here means one template in one test run. Inputs are not read, since no template is kept.
 """
 
 import re
@@ -25,24 +26,25 @@ from ._settings import BACKEND_VARIABLE
 from ._stdlib import Path, hashlib, io, json, os, shutil, sqlite3
 from ._unique_names import make_directory, new_id
 
-BUILDING = "MINTFS_BUILDING"  # keys that processes above this one build, with a colon after each
+BUILDING = "MINTFS_BUILDING"  # the keys that parent processes are building, each with a colon
 ROOM_TO_LEAVE_BYTES = 64 << 20
 VERSIONS_OFFSET = 18  # SQLite's file header: write and read version, 2 in WAL mode
 WAL_VERSIONS = b"\2\2"
 CANNOT_RUN, NOT_FOUND = 126, 127
 PYTHONS = ("python", "python3")
-#: What these mean in a builder's command, where PATH does not say it; the command knows it too.
+#: The interpreter that these names mean in a builder's command if PATH does not have it under that
+#: name. The command reads this variable, too.
 PYTHON_VARIABLE = "MINTFS_PYTHON"
 NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")  # or key
 SQLITE_HEADER = b"SQLite format 3\0"
 
 
-def tell(why: str) -> None:
-    """Once in a test run."""
+def warn_once(why: str) -> None:
+    """Prints once in a test run that databases are copies, and why."""
     if _settings.known().environ.get(BACKEND_VARIABLE) == "fuse":
         raise Error(f"no mintfs command, and {BACKEND_VARIABLE} asks for a mount: {why}")
     try:
-        (_test_run.current().directory / "told").open("x").close()
+        _warned_marker().touch(exist_ok=False)
     except FileExistsError:
         return
     _command.pass_on(
@@ -50,11 +52,20 @@ def tell(why: str) -> None:
     )
 
 
+def suppress_warning() -> None:
+    """Joins the test run, in which warn_once() prints nothing from now on."""
+    _warned_marker().touch()
+
+
+def _warned_marker() -> Path:
+    return _test_run.current().directory / "warned"
+
+
 # ---- templates ----
 
 
 def build(spec: _project_conf.Spec, root: Path, environ: Mapping[str, str]) -> str:
-    """The key of the template, which is there then."""
+    """Builds the template unless this run has built it, and returns its key."""
     key = _key(spec, root, environ)
     if key + ":" in environ.get(BUILDING, ""):
         raise Error(f"the builder of {key[:12]} asks for the very template that it makes")
@@ -110,24 +121,25 @@ def _run_builder(
         "MINTFS_DIR": str(files),
         BUILDING: environ.get(BUILDING, "") + key + ":",
     }
-    program = words[0]  # with a slash in it it is relative to the root, where it runs
+    program = words[0]  # if it contains a slash, it is relative to the root, where it runs
     if not os.path.dirname(program):
         program = _find_program(program, env)
     try:
         command = with_parent([program, *words[1:]], env)
-        status, _, said = _command.run_aloud(command, str(root), env, printed=False)
+        status, _, output = _command.run_streaming(command, str(root), env, _command.STDOUT)
     except OSError as error:
         raise BuilderFailed(f"cannot run the builder {words[0]}: {error}", CANNOT_RUN) from None
     if status is None:
-        raise Error(f"builder {words[0]}: cannot tell whether it is done: its parent was killed")
+        raise Error(f"builder {words[0]}: its exit status is unknown: its parent was killed")
     if status != 0:
         how = f"exited with {status}" if status > 0 else f"was ended by signal {-status}"
-        raise BuilderFailed(f"builder {words[0]} {how}", status, said)
+        raise BuilderFailed(f"builder {words[0]} {how}", status, output)
 
 
 def _find_program(word: str, env: Dict[str, str]) -> str:
-    """An interpreter is the one that the variable names, else that which is first on PATH, by
-    whichever of its names. The builder does not inherit the variable."""
+    """The path of the builder's program. `python` and `python3` mean the interpreter that
+    PYTHON_VARIABLE names, else the first on PATH under either name. Removes the variable from
+    `env`."""
     paths = env.get("PATH") or os.defpath
     interpreter = env.pop(PYTHON_VARIABLE, "")
     names = [word]
@@ -166,7 +178,7 @@ def _check(spec: _project_conf.Spec, files: Path, out: Path) -> None:
 
 
 def _seal(files: Path) -> List[str]:
-    """Makes all files read-only, and databases whole in one file; returns those in WAL mode."""
+    """Makes all files read-only, and each database a single file. Returns those in WAL mode."""
     in_wal = []
     for path in sorted(files.rglob("*")):
         if path.is_file() and _is_database(path):
@@ -191,9 +203,9 @@ def _is_database(path: Path) -> bool:
 
 
 def place(key: str, path: Path) -> None:
-    """What `mintfs build --to` does: whole or not at all."""
+    """Does what `mintfs build --to` does: the file at `path` is replaced in one step."""
     if path.is_dir():
-        raise Error(f"cannot place the database at {path}: a directory")
+        raise Error(f"cannot place the database at {path}: it is a directory")
     about = _about(key)
     source = _template(key) / "files" / about["file"]
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -255,7 +267,7 @@ class FallbackSource(Source):
             remove_tree(session.directory)
         except PermissionError:  # pragma: no cover
             if sys.platform != "win32":
-                raise  # there, an open file stays, and goes with the run
+                raise  # on Windows an open file stays, and is removed with the run
 
     def _describe(self, text: str, place: Path) -> Template:
         key = _resolve(text)
@@ -276,11 +288,11 @@ def _resolve(template: str) -> str:
             return template
         if (run / "names" / template).is_file():
             return (run / "names" / template).read_text(encoding="utf-8")
-    raise NotFound(f"no template {template} in this test run: mintfs.template() makes it")
+    raise NotFound(f"no template {template} in this test run: call mintfs.template() first")
 
 
 def _parent_for(key: str) -> Path:
-    """In memory where that leaves room, as it does for the copies of the mintfs command."""
+    """In /dev/shm if that leaves room there, by the rule of the mintfs command's copies."""
     run = _test_run.current()
     size = sum(path.stat().st_size for path in (_template(key) / "files").rglob("*"))
     if sys.platform == "linux" and _has_room(_test_run.SHARED_MEMORY, size):
@@ -300,7 +312,7 @@ def _has_room(place: Path, size: int) -> bool:
 
 
 def _copy(key: str, directory: Path) -> None:
-    """Appears whole."""
+    """Copies the template. The directory appears in one step."""
     beside = directory.with_name(f".{new_id()}")
     files = _template(key) / "files"
     try:

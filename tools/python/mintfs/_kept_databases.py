@@ -1,7 +1,8 @@
-"""Tells `mintfs clean` where databases of failed tests were kept.
+"""Records for `mintfs clean` where the databases of failed tests were kept.
 
-In the directory where they lie, the file mintfs-kept names them, one a line; in the store, v1/kept
-has a symbolic link to the directory. Neither is worth a failure: what is kept is kept without.
+In the directory that contains them, the file mintfs-kept lists them, one per line. In the store,
+v1/kept has a symbolic link to the directory. If either cannot be written, that is not an error: the
+databases are kept all the same.
 """
 
 from typing import Optional
@@ -13,8 +14,8 @@ from ._stdlib import Path, hashlib, io, os
 MARKER = "mintfs-kept"
 
 
-def tell(directory: Path, name: str) -> None:
-    """`directory`/`name` was kept."""
+def record(directory: Path, name: str) -> None:
+    """Records that `directory`/`name` was kept."""
     try:
         with io.open(directory / MARKER, "a+", encoding="utf-8") as file:
             file.seek(0)
@@ -28,7 +29,7 @@ def tell(directory: Path, name: str) -> None:
 
 
 def _store() -> Optional[Path]:
-    """Where one is; none is made."""
+    """The store, if it exists."""
     if _command.find().path is None:
         return None
     settings = _command.run_json(["config", "--json"])["settings"]

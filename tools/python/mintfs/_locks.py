@@ -1,5 +1,5 @@
-"""Locks between processes, by a file. The kernel frees them when the holder dies. And locks between
-threads, which a forked child finds free."""
+"""Locks between processes, on a file, which the kernel releases when the holder dies; and locks
+between threads, which are free in a forked child."""
 
 import ctypes
 import mmap
@@ -11,7 +11,7 @@ from ._stdlib import Path, _thread, os, time
 
 MODE = 0o600
 
-if sys.platform == "win32":  # pragma: no cover - another system's branch; types are checked for it
+if sys.platform == "win32":  # pragma: no cover - not run on Linux, but its types are checked
     from ._stdlib import msvcrt
 
     def _lock(fd: int, wait: bool) -> bool:
@@ -25,13 +25,13 @@ if sys.platform == "win32":  # pragma: no cover - another system's branch; types
                     return False
 
     def _unlock(fd: int) -> None:
-        """Closing does it."""
+        """Closing the file releases the lock."""
 
 else:
     from ._stdlib import fcntl
 
     def _lock(fd: int, wait: bool) -> bool:
-        """flock(2): each opening of a file has its own, so threads exclude one another too."""
+        """flock(2): each open file has its own lock, so that threads exclude one another, too."""
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
@@ -43,33 +43,46 @@ else:
 
 
 def mutex() -> _thread.LockType:
-    """A lock between threads. The thread that held it does not exist in a forked child, which would
-    wait for it in vain."""
+    """A lock between threads. In a forked child it is free, because the thread that held it does
+    not exist there and would never release it."""
     lock = _thread.allocate_lock()
     if sys.platform != "win32":
         os.register_at_fork(after_in_child=getattr(lock, "_at_fork_reinit"))
     return lock
 
 
-def take(path: Path, wait: bool = True) -> Optional[int]:
-    """The descriptor whose closing gives the lock back; None if another has it and `wait` is not.
+def take(path: Path) -> int:
+    """Waits for the lock. Closing the returned descriptor releases it.
 
     A forked child shares the lock with its parent until both have closed it.
     """
-    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
     while True:
-        fd = os.open(path, flags, MODE)
-        try:
-            taken = _lock(fd, wait)
-            if taken and _is_still(fd, path):
-                return fd
-        except BaseException:
-            os.close(fd)
-            raise
+        fd = _take_once(path, wait=True)
+        if fd is not None:
+            return fd
+        time.sleep(0.001)  # its holder removed the file meanwhile
+
+
+def is_held(path: Path) -> bool:
+    """Whether another process, or another descriptor of this one, holds the lock."""
+    fd = _take_once(path, wait=False)
+    if fd is None:
+        return True
+    os.close(fd)
+    return False
+
+
+def _take_once(path: Path, wait: bool) -> Optional[int]:
+    """None if another holds it and `wait` is false, or if the file was removed meanwhile."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), MODE)
+    try:
+        if _lock(fd, wait) and _is_still(fd, path):
+            return fd
+    except BaseException:
         os.close(fd)
-        if not taken:
-            return None
-        time.sleep(0.001)  # its holder removed it meanwhile
+        raise
+    os.close(fd)
+    return None
 
 
 def _is_still(fd: int, path: Path) -> bool:
@@ -87,12 +100,10 @@ class Lasting:
     which a mapping does not.
     """
 
-    def __init__(self, path: Path, shared_with_forks: bool) -> None:
-        fd = take(path)
-        assert fd is not None
-        self._fd = fd
+    def __init__(self, path: Path, *, shared_with_forks: bool) -> None:
+        self._fd = fd = take(path)
         self._address: Optional[int] = None
-        os.write(fd, b"\n")  # who looks knows from this that the lock was taken
+        os.write(fd, b"\n")  # tells a reader that the lock has been taken
         self._status = os.fstat(fd)
         if sys.platform != "win32":
             os.set_inheritable(fd, True)
@@ -107,7 +118,7 @@ class Lasting:
         self._address = None
 
     def _close(self) -> None:
-        """Unless the descriptor was closed; its number may be another file's since."""
+        """Closes the descriptor, unless a test has closed it and its number is another file now."""
         try:
             if self._fd >= 0 and os.path.samestat(self._status, os.fstat(self._fd)):
                 os.close(self._fd)
@@ -127,7 +138,7 @@ if sys.platform != "win32":
         return libc
 
     def _map(fd: int, shared_with_forks: bool) -> Optional[int]:
-        """Not by mmap.mmap(), which keeps a descriptor of its own; None if it cannot be done."""
+        """Maps the file; None on failure. mmap.mmap() would keep a descriptor of its own."""
         libc = _libc()
         address: int = libc.mmap(None, mmap.PAGESIZE, mmap.PROT_READ, mmap.MAP_SHARED, fd, 0)
         if address in (None, ctypes.c_void_p(-1).value):
@@ -140,9 +151,8 @@ if sys.platform != "win32":
 @contextmanager
 def held(path: Path) -> Iterator[None]:
     fd = take(path)
-    assert fd is not None
     try:
         yield
     finally:
-        _unlock(fd)  # also for a child that another thread has forked meanwhile
+        _unlock(fd)  # closing is not enough if another thread has forked meanwhile
         os.close(fd)

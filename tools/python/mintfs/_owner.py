@@ -1,8 +1,8 @@
-"""How mintfs knows for how long this process needs its databases: by its number, and by a lock.
+"""How mintfs knows that this process still needs its databases: by its process ID, and by a lock.
 
-A number means another process in each PID namespace, so in each container. Where databases are
-copies, all containers that share a store look at all of them; there the process also holds a lock,
-on a file that `mintfs session new --owner-lock` names, so that others see when it is gone.
+In another PID namespace, and so in each container, a process ID means another process. All
+containers that share a store see all copies in it. So for copies the process also holds a lock, on
+a file that `mintfs session new --owner-lock` names, from which others see when it has ended.
 """
 
 import sys
@@ -12,30 +12,30 @@ from ._locks import Lasting, mutex
 from ._stdlib import Path, os
 from ._unique_names import new_token
 
-#: For how long a database may live where its owner cannot be named.
+#: The option for a database whose owner cannot be named: a time to live.
 UNOWNED = "--ttl=24h"
 
 _held: Dict[str, Lasting] = {}  # by path: copies are made in several places
-_held_by = 0  # the process
+_held_by = 0  # the process ID
 _name = ""
 _mutex = mutex()
 
 
-def number() -> List[str]:
+def pid_option() -> List[str]:
     return [f"--owner={os.getpid()}"]
 
 
-def number_and_lock() -> List[str]:
-    """Options of `mintfs session new`, whose answer is for hold()."""
+def pid_and_lock_options() -> List[str]:
+    """Options of `mintfs session new`, which prints the path to pass to hold()."""
     if sys.platform != "linux":
-        return number()
+        return pid_option()
     with _mutex:
         _begin()
-        return [*number(), f"--owner-lock={_name}"]
+        return [*pid_option(), f"--owner-lock={_name}"]
 
 
 def hold(path: str) -> None:
-    """Locks the file that the command has told, as long as this process lives."""
+    """Locks this file until the process ends."""
     with _mutex:
         _begin()
         if path not in _held:
@@ -43,7 +43,7 @@ def hold(path: str) -> None:
 
 
 def _begin() -> None:
-    """A fork of the owner is another owner."""
+    """Starts afresh in a forked process, which is another owner."""
     global _held_by, _name
     if _held_by != os.getpid():
         _held.clear()
@@ -51,7 +51,7 @@ def _begin() -> None:
 
 
 def leave() -> None:
-    """When this process has no databases any more."""
+    """Releases the locks, when this process has no databases any more."""
     with _mutex:
         if _held_by != os.getpid():
             return
@@ -62,7 +62,8 @@ def leave() -> None:
 
 
 def _remove(path: Path) -> None:
-    """With the directories around it that are empty then, but for that of copies in the store."""
+    """Removes the file, and its parents if they are empty, but not the store's directory of
+    copies."""
     try:
         path.unlink()
         for parent in list(path.parents)[:3]:
@@ -70,4 +71,4 @@ def _remove(path: Path) -> None:
                 return
             parent.rmdir()
     except OSError:
-        pass  # others are there, or it was all removed
+        pass  # the directory is in use, or was removed already

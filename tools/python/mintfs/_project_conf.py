@@ -1,6 +1,6 @@
-"""mintfs.conf, and how a builder's command is read, for machines without the mintfs command.
+"""Reads mintfs.conf and a builder's command line, on machines without the mintfs command.
 
-The same rules as fs/store/project_conf.h, words.h and placeholder.h; tests/python compares the two.
+The rules are those of the command (fs/store/project_conf.h); tests/python compares the two.
 """
 
 import re
@@ -22,7 +22,7 @@ PLACEHOLDER = re.compile(
 
 @dataclass
 class Spec:
-    """What a template is made from."""
+    """What a template is built from."""
 
     name: Optional[str] = None
     builder: List[str] = field(default_factory=list)
@@ -35,7 +35,8 @@ class Spec:
 
 
 def split_words(line: str) -> List[str]:
-    """A line into words as a shell would, without expanding anything. ValueError: open quote."""
+    """Splits a line into words as a shell does, without expansion. Raises ValueError if a quote is
+    not closed."""
     words: List[str] = []
     at = 0
     while True:
@@ -65,7 +66,7 @@ def split_words(line: str) -> List[str]:
 
 
 def fill(word: str, places: Mapping[str, str]) -> str:
-    """{out} and {dir} in a builder's word replaced by their places."""
+    """Replaces {out} and {dir} in a word of the builder."""
     return PLACEHOLDER.sub(lambda found: found[1] or places[found[2]], word)
 
 
@@ -74,20 +75,20 @@ def has_out(word: str) -> bool:
 
 
 def read(root: Path, name: Optional[str]) -> Spec:
-    """The section of that name, or the only one, of the mintfs.conf in a directory."""
+    """The section of that name, by default the only one, of the mintfs.conf in a directory."""
     return _choose(sections(root), name)
 
 
 def sections(root: Path) -> Dict[str, Spec]:
-    """All of them, by name."""
+    """All sections by name."""
     try:
         text = (root / FILE).read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise Error(f"no {FILE} in {root} that could say what the template is") from None
+        raise Error(f"no {FILE} in {root} that could describe the template") from None
     except (OSError, UnicodeDecodeError) as error:
         raise Error(f"{root / FILE}: {error}") from None
     found: Dict[str, Spec] = {}
-    whole = Spec()  # what is before the first section
+    whole = Spec()  # the lines before the first section
     key = ""
     section = whole
     for number, line in enumerate(text.splitlines(), 1):

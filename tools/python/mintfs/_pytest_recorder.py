@@ -1,4 +1,4 @@
-"""What becomes of the databases of failed tests, and what a run of pytest tells at its end."""
+"""Keeps the databases of failed tests, and prints the summary at the end of a pytest run."""
 
 import re
 from typing import Any, Dict, Generator, List, Optional, Set, Tuple
@@ -6,43 +6,44 @@ from typing import Any, Dict, Generator, List, Optional, Set, Tuple
 import mintfs
 import pytest
 
-from . import _command, _database, _kept_databases, _settings, _template, _test_run
+from . import _command, _database, _fallback, _kept_databases, _settings, _template
 from ._stdlib import Path, hashlib, shutil, sqlite3
 from ._unique_names import make_directory
 
-KEPT = "mintfs_kept"  # the property of a report that says where
+KEPT = "mintfs_kept"  # the property of a test report that contains the path
 NAME_LENGTH = 80
 BACKENDS = {"fuse": "on a mount", "copy": "copied", "none": "copied without the command"}
 
 
 class Recorder:
-    """Of one process; the workers of pytest-xdist hand what they know to their controller."""
+    """Of one process; the workers of pytest-xdist send their counts to the controller."""
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
         self.keeps: bool = config.getoption("mintfs_keep_failed")
         self.is_worker = hasattr(config, "workerinput")
         self.started_ns = _template.started_ns()
-        #: The fixtures of databases that outlive a test.
+        #: The names of the fixtures whose databases outlive a test, by the database's id().
         self.shared: Dict[int, str] = {}
         self.memory: Optional[sqlite3.Connection] = None
         self._finished: List[mintfs.Database] = []
         self._kept: Set[str] = set()
-        #: Those of a run of pytest around this one are not ours to keep or to count.
+        #: If pytest runs inside a test of another run, databases of the outer run are not counted.
         self._others = _database.live()
         self._made_before = dict(_database.made)
         self._of_workers: List[Dict[str, Any]] = []
-        # Before there are workers, so that all of them are part of one run.
+        # Join a test run before there are workers, so that all of them are part of it.
         if not self.is_worker and _has_no_command():
             try:
-                (_test_run.current().directory / "told").touch()  # the last line will tell
+                _fallback.suppress_warning()  # the summary has the reason
             except (mintfs.Error, OSError):
-                pass  # who asks for a database is told; other projects' tests go on
+                pass  # raised again for a test that needs a database; others run
 
     # -- keeping
 
     def finish(self, database: mintfs.Database) -> None:
-        """Whether the test fails in its teardown is not known before its end."""
+        """Closes a database, but with --mintfs-keep-failed not before the teardown has ended: it
+        may fail, too."""
         if self.keeps:
             self._finished.append(database)
         else:
@@ -79,18 +80,18 @@ class Recorder:
                 shutil.copytree(database.directory, part, symlinks=True, dirs_exist_ok=True)
             if self.memory is not None:
                 _save(self.memory, place / "memory.db")
-            told = str(place)
+            result = str(place)
         except (OSError, sqlite3.Error) as error:
-            told = f"not kept: {error}"
-        item.user_properties.append((KEPT, told))
-        report.user_properties.append((KEPT, told))
+            result = f"not kept: {error}"
+        item.user_properties.append((KEPT, result))
+        report.user_properties.append((KEPT, result))
 
     def _concerns(self, item: pytest.Item, database: mintfs.Database) -> bool:
         fixture = self.shared.get(id(database))
         return fixture is None or fixture in getattr(item, "fixturenames", ())
 
     def _make_place(self, nodeid: str) -> Path:
-        """In the cache's directory, or where one can be made: the checkout may be read-only."""
+        """In pytest's cache directory, or below TMPDIR if the checkout is read-only."""
         name = re.sub(r"[^\w.-]+", "_", nodeid)
         if name != nodeid or len(name) > NAME_LENGTH:
             digest = hashlib.sha256(nodeid.encode("utf-8", "surrogatepass")).hexdigest()
@@ -99,14 +100,14 @@ class Recorder:
         try:
             shutil.rmtree(cache / name, ignore_errors=True)
             (cache / name).mkdir(parents=True)
-            (cache / ".gitignore").write_text("*\n")  # pytest's own covers what it makes itself
+            (cache / ".gitignore").write_text("*\n")  # if pytest has not written its own
         except OSError:
             cache = make_directory(Path(_settings.fixed().temporary), "mintfs-kept-")
             (cache / name).mkdir()
-        _kept_databases.tell(cache, name)
+        _kept_databases.record(cache, name)
         return cache / name
 
-    # -- telling
+    # -- summary
 
     def pytest_sessionfinish(self) -> None:
         if self.is_worker:
@@ -119,13 +120,13 @@ class Recorder:
             self._of_workers.append(counts)
 
     def _counts(self) -> Dict[str, Any]:
-        """In types that can be sent."""
+        """In types that pytest-xdist can send."""
         templates = {}
         for key, source in _database.keys_used.items():
             try:
                 described = source.template(key)
             except mintfs.Error:
-                continue  # it was evicted meanwhile
+                continue  # evicted meanwhile
             templates[key] = (described.created_ns, described.build_time_ns)
         before = self._made_before
         made = {name: n - before.get(name, 0) for name, n in _database.made.items()}
@@ -174,7 +175,7 @@ RECORDER = pytest.StashKey[Recorder]()
 
 
 def _has_no_command() -> bool:
-    """One that was named and cannot be run is an error where it is used, not of each run."""
+    """False also if $MINTFS_BINARY cannot be run: that is an error of the tests that use it."""
     try:
         return _command.find().path is None
     except mintfs.Error:
@@ -193,7 +194,7 @@ def _cache_directory(config: pytest.Config) -> str:
 
 
 def _save(connection: sqlite3.Connection, path: Path) -> None:
-    """What the test wrote counts, committed or not."""
+    """Saves all that the test has written, committed or not."""
     connection.commit()
     copy = sqlite3.connect(path)
     try:

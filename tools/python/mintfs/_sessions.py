@@ -1,8 +1,8 @@
-"""Databases as processes get them: made, reset and removed, wherever they come from.
+"""Sessions as a process creates, resets and removes them, from the command or without it.
 
-One process asks the command once for each template. Where the answer lies on a mount, all further
-databases of that template are made by mkdir and removed by rmdir: the file system is the interface.
-An attribute of such a directory names the process with whose end it goes, however that ends.
+A process asks the command once for each template. If that session is on a mount, all further
+sessions of the template are made by mkdir and removed by rmdir: the file system is the interface.
+An attribute of such a directory names the owner process, at whose end the session is removed.
 """
 
 import stat
@@ -24,7 +24,7 @@ OWNER_ATTRIBUTE = "user.mintfs.owner"
 
 @dataclass(frozen=True)
 class Session:
-    """A directory with the files of a template, for one user to write to."""
+    """A directory with the files of a template, private and writable."""
 
     directory: Path
     key: str
@@ -35,14 +35,14 @@ class Session:
 
 @dataclass(frozen=True)
 class Template:
-    """Its own files, which nobody may write to."""
+    """A template's own files, read-only."""
 
     key: str
     directory: Path
-    #: Of its files those that are databases of SQLite, relative to the directory.
+    #: The files that are SQLite databases, relative to the directory.
     databases: Tuple[str, ...]
-    #: Where there are none: the file that the builder was asked for, or the only one. An encrypted
-    #: database is a file like any other.
+    #: If there are none, for example because they are encrypted: the file that the builder was
+    #: asked for, or the only file.
     file: Optional[str]
     created_ns: int
     build_time_ns: int
@@ -51,7 +51,8 @@ class Template:
 def choose_databases(
     files: Iterable[Tuple[str, bool]], asked: str
 ) -> Tuple[Tuple[str, ...], Optional[str]]:
-    """`databases` and `file`, out of (path, is it SQLite's?) and the name of the file asked for."""
+    """Template's `databases` and `file`, from pairs (path, whether it is a SQLite database) and the
+    name of the file that the builder was asked for."""
     listed = sorted(files)
     paths = [path for path, _ in listed]
     file = asked if asked in paths else paths[0] if len(paths) == 1 else None
@@ -59,7 +60,7 @@ def choose_databases(
 
 
 class Source(ABC):
-    """Where sessions come from. Threads may share it: what they note twice is the same."""
+    """Where sessions come from. Threads may share it: if two store a value, it is the same."""
 
     def __init__(self) -> None:
         self._templates: Dict[str, Template] = {}
@@ -70,19 +71,19 @@ class Source(ABC):
 
     @abstractmethod
     def reset(self, session: Session) -> None:
-        """The same path, new files; handles that are open keep the old."""
+        """Replaces the files at the same path; open handles keep the old ones."""
 
     @abstractmethod
     def remove(self, session: Session) -> None:
-        """One that is gone already is no error."""
+        """It is not an error if the session does not exist any more."""
 
     @abstractmethod
     def _describe(self, text: str, place: Path) -> Template:
         pass
 
     def template(self, text: str, place: Path = Path(os.sep)) -> Template:
-        """Of a key, or of a name as it is understood in a directory. Templates never change, so
-        asking once for a key is enough."""
+        """The template of a key, or of a name as the command resolves it in `place`. Templates
+        never change, so one request per key is enough."""
         known = self._templates.get(text)
         if known is None:
             known = self._describe(text, place)
@@ -91,7 +92,7 @@ class Source(ABC):
 
 
 class CommandSource(Source):
-    """The mintfs command, and its mount where there is one."""
+    """Sessions from the mintfs command, and from its mount if there is one."""
 
     def __init__(self, store: Dict[str, Optional[str]]) -> None:
         """`store`: the variables that choose it; a test may set them for the program under test."""
@@ -116,30 +117,31 @@ class CommandSource(Source):
                 _make(directory)
                 return Session(directory, known.key, known.backend, known.why)
             except OSError:
-                pass  # the mount is not what it was, and the command tells why
+                pass  # the mount has changed or ended: the command reports why
         return self._ask(key)
 
     def _ask(self, key: str) -> Session:
-        said = self._run_new(key, new_id())
-        if said.get("owner_lock"):
-            _owner.hold(said["owner_lock"])
-        session = Session(Path(said["path"]), said["key"], said["backend"], said["why"])
+        made = self._run_new(key, new_id())
+        if made.get("owner_lock"):
+            _owner.hold(made["owner_lock"])
+        session = Session(Path(made["path"]), made["key"], made["backend"], made["why"])
         if session.backend == "fuse":
             session.directory.chmod(MODE)
             self._mounted[session.key] = session
         return session
 
     def _run_new(self, *operands: str) -> Dict[str, Any]:
-        """Owned by this process, as well as that can be said to the command or the mount."""
+        """Creates a session owned by this process, as far as the command and the mount support
+        that."""
 
         def ask(*options: str) -> Dict[str, Any]:
             words = ["session", "new", "--json", *options, *operands]
             return _command.run_json(words, self._environ())
 
         try:
-            return ask(*_owner.number_and_lock())
+            return ask(*_owner.pid_and_lock_options())
         except UsageError:  # an earlier version of the command
-            return ask(*_owner.number())
+            return ask(*_owner.pid_option())
         except Error as error:
             if type(error) is not Error:
                 raise
@@ -170,19 +172,19 @@ class CommandSource(Source):
             pass
 
     def _describe(self, text: str, place: Path) -> Template:
-        said = _command.run_json(["show", "--json", text], self._environ(), place)
-        files = ((row["path"], row["sqlite"]) for row in said["files"] if row["type"] == "file")
+        shown = _command.run_json(["show", "--json", text], self._environ(), place)
+        files = ((row["path"], row["sqlite"]) for row in shown["files"] if row["type"] == "file")
         return Template(
-            said["key"],
-            Path(said["path"], "files"),
-            *choose_databases(files, said["file"]),
-            said["created_ns"],
-            said["build_time_ns"],
+            shown["key"],
+            Path(shown["path"], "files"),
+            *choose_databases(files, shown["file"]),
+            shown["created_ns"],
+            shown["build_time_ns"],
         )
 
 
 def _make(directory: Path) -> None:
-    """A session of ours on the mount; or none, and OSError."""
+    """Creates a session on the mount, owned by this process. After an OSError there is none."""
     try:
         directory.mkdir(mode=MODE)
         if stat.S_IMODE(directory.stat().st_mode) != MODE:  # the umask took a part of it
@@ -202,7 +204,8 @@ def _discard(directory: Path) -> None:
 
 
 def _renew(directory: Path) -> None:
-    """A new session is renamed over the old one, whose owner and time stay: one step to others."""
+    """Renames a new session over the old one, in one step; the mount keeps the old one's owner and
+    times."""
     mode = stat.S_IMODE(directory.stat().st_mode)
     fresh = directory.with_name(new_id())
     _make(fresh)

@@ -1,8 +1,8 @@
-"""Where this process's command, store and mount are. They are fixed when mintfs is first used.
+"""Where this process's command, store and mount are: determined when mintfs is first used.
 
-From then on a test may change PATH, HOME, the current directory or all of os.environ: its database
-is still made, reset and removed in the same place. A pytest run fixes them when all tests are
-collected, before the first of them can change anything.
+Afterwards a test may change PATH, HOME, the current directory or all of os.environ: its database is
+still made, reset and removed in the same place. A pytest run fixes the settings when all tests have
+been collected, before the first of them can change anything.
 """
 
 import os as real_os
@@ -14,24 +14,24 @@ from ._stdlib import os
 
 BINARY_VARIABLE = "MINTFS_BINARY"
 BACKEND_VARIABLE = "MINTFS_BACKEND"
-# What decides which store and which mount the command uses.
+# The variables that decide which store and which mount the command uses.
 STORE_VARIABLES = ("MINTFS_STORE", "MINTFS_MOUNT", "XDG_CACHE_HOME", "HOME")
-# Relative to the directory where mintfs was first used.
+# Those of them that may be relative, to the directory where mintfs was first used.
 PATH_VARIABLES = ("MINTFS_STORE", "MINTFS_MOUNT")
-# What a builder's environment takes from the settings, whatever a test has made of it.
+# The variables that a builder gets from the settings, even if a test has changed them.
 PLACES = (*STORE_VARIABLES, BACKEND_VARIABLE, "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR")
 
 
 class Settings(NamedTuple):
-    """Of the moment when they were taken."""
+    """The surroundings of the process at the time when they were read."""
 
     environ: Mapping[str, str]
-    directory: str  # the current one
-    temporary: str  # where temporary files are put
+    directory: str  # the current directory
+    temporary: str  # the directory for temporary files
 
     @property
     def search_path(self) -> str:
-        """PATH, with directories that do not depend on the current one."""
+        """PATH with absolute directories."""
         parts = (self.environ.get("PATH") or os.defpath).split(os.pathsep)
         return os.pathsep.join(os.path.join(self.directory, part) for part in parts)
 
@@ -41,33 +41,33 @@ _mutex = mutex()
 
 
 def fixed() -> Settings:
-    """Those of this process, from the first call on."""
+    """The settings of this process, read at the first call."""
     global _fixed
     with _mutex:
         if _fixed is None:
-            _fixed = _take()
+            _fixed = _read()
         return _fixed
 
 
 def known() -> Settings:
-    """The same, but they are not fixed by asking."""
-    return _fixed or _take()
+    """The same, but without fixing them."""
+    return _fixed or _read()
 
 
 def variable(name: str) -> str:
-    """As it is now; as it was when the settings were fixed, where a test has removed it."""
+    """The variable's value now, or if a test has removed it, when the settings were fixed."""
     return real_os.environ.get(name) or known().environ.get(name) or ""
 
 
 def forget() -> None:
-    """The next use fixes them again."""
+    """The next use reads them again."""
     global _fixed
     with _mutex:
         _fixed = None
 
 
 def absolute(environ: Mapping[str, str], directory: str) -> Dict[str, str]:
-    """The environment with places that do not depend on the current directory."""
+    """The environment with absolute paths in PATH_VARIABLES."""
     made = dict(environ)
     for name in PATH_VARIABLES:
         if made.get(name):
@@ -76,8 +76,8 @@ def absolute(environ: Mapping[str, str], directory: str) -> Dict[str, str]:
 
 
 def for_builder() -> Dict[str, str]:
-    """This process's environment now, with what a test has removed from it meanwhile; the command
-    finds its store and its mount where the settings say."""
+    """This process's environment now, with the variables that a test has removed meanwhile, and
+    those that decide the store and the mount as in the settings."""
     settings = fixed()
     now = dict(real_os.environ)
     made = {**settings.environ, **{n: value for n, value in now.items() if n not in PLACES}}
@@ -87,14 +87,14 @@ def for_builder() -> Dict[str, str]:
     return made
 
 
-def _take() -> Settings:
+def _read() -> Settings:
     directory = current_directory()
     environ = absolute(real_os.environ, directory)
     return Settings(environ, directory, os.path.join(directory, tempfile.gettempdir()))
 
 
 def current_directory() -> str:
-    """Of now."""
+    """The current directory now."""
     try:
         return os.getcwd()
     except OSError:  # it was removed

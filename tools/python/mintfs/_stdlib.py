@@ -1,10 +1,10 @@
-"""The parts of the standard library that this package works with, out of a test's reach.
+"""Private copies of the parts of the standard library that this package uses.
 
-A test patches os, subprocess, time or open(); pyfakefs and freezegun replace these in every module
-that is loaded. What mintfs does before, during and after such a test must work on the real
-machine. So its modules import os, shutil, subprocess, Path and the like from here: copies made when
-mintfs is imported, which appear in no sys.modules and share no globals with the modules that tests
-patch. Only os.environ, sys.stderr and sys.executable are taken from the real modules.
+Tests patch os, subprocess, time or open(); pyfakefs and freezegun replace them in every loaded
+module. Before, during and after such a test mintfs must still work on the real machine. So its
+modules import os, shutil, subprocess, Path and so on from here: copies made when mintfs is
+imported, which are not in sys.modules and share no globals with the modules that tests patch. Only
+os.environ, sys.stderr and sys.executable are taken from the real modules.
 """
 
 import builtins
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from pathlib import Path as Path
     from pathlib import PurePath as PurePath
 
-#: Executed again, with their Python functions: these call one another through their globals.
+#: These are executed again, since their Python functions call one another through their globals.
 EXECUTED = ("os", "posixpath", "ntpath", "genericpath", "shutil", "subprocess", "pathlib")
-#: The functions of these are C, or take nothing patched: their names are copied.
+#: Of these only the names are copied: their functions are C, or use nothing that tests patch.
 COPIED = (
     "_thread",
     "fcntl",
@@ -48,14 +48,14 @@ COPIED = (
     "threading",
     "time",
 )
-PREFIX = __name__ + "."  # in the copies' names; pyfakefs goes by names
+PREFIX = __name__ + "."  # of the copies' names, by which pyfakefs recognizes modules
 
 _import_real = builtins.__import__
 _modules: Dict[str, ModuleType] = {}
 
 
 def _module(name: str) -> ModuleType:
-    """The copy of a module; the real one, where its code cannot be had."""
+    """The copy of a module. If its code is not available, only its names are copied."""
     if name == "os.path":
         found: ModuleType = _module("os").path
         return found
@@ -79,7 +79,7 @@ def _copy(module: ModuleType) -> ModuleType:
     copy = ModuleType(PREFIX + module.__name__)
     names = {k: v for k, v in vars(module).items() if not k.startswith("__")}
     if module is sys:
-        names["modules"] = dict(sys.modules)  # os enters os.path there
+        names["modules"] = dict(sys.modules)  # os adds os.path to it
     copy.__dict__.update(names)
     return copy
 
@@ -107,7 +107,7 @@ def _import(
     fromlist: Optional[Sequence[str]] = (),
     level: int = 0,
 ) -> ModuleType:
-    """What an import statement in a copy gets: copies, where there are."""
+    """What an import statement in a copy gets: a copy, if there is one."""
     full = name
     if level and globals:
         full = importlib.util.resolve_name("." * level + name, globals["__package__"])
@@ -135,11 +135,11 @@ def _load() -> Dict[str, Any]:
 if not TYPE_CHECKING:
     globals().update(_load())
 
-#: pathlib.Path's class on this system; in a tuple, where pyfakefs does not look for it.
+#: The class of pathlib.Path() on this system; in a tuple, because pyfakefs does not look there.
 _PATHS = (type(importlib.import_module("pathlib").Path()),)
 
 
 def public_path(path: "Path") -> "Path":
-    """A pathlib.Path that tests can use with the pathlib which they import."""
+    """A pathlib.Path of the real module, for tests to use."""
     made: Path = _PATHS[0](str(path))
     return made

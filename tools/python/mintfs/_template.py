@@ -1,17 +1,19 @@
-"""Building a template, or finding the one that is there."""
+"""mintfs.template(): builds a template, or finds the one in the store."""
 
 import sys
 from typing import Dict, List, Mapping, Optional, Sequence, Union
 
-from . import _command, _conf_in_force, _database, _fallback, _project_conf, _settings
+from . import _command, _conf_in_force, _fallback, _project_conf, _settings, _sources
 from ._errors import UsageError
 from ._stdlib import Path, os, shutil, time
 
 StrPath = Union[str, "os.PathLike[str]"]
 OneOrMore = Union[StrPath, Sequence[StrPath]]
 
-#: The key that the tests of a nox session are to use; see mintfs.nox.
+#: The key of the template that the tests of a nox session use; see mintfs.nox.
 VARIABLE = "MINTFS_TEMPLATE"
+#: When the test run began, in nanoseconds since the epoch.
+STARTED_VARIABLE = "MINTFS_STARTED"
 
 
 def template(
@@ -28,18 +30,19 @@ def template(
     to: Optional[StrPath] = None,
     environ: Optional[Mapping[str, str]] = None,
 ) -> str:
-    """The key of a template, which is in the store then: the builder runs only if it was not.
+    """Returns the key of a template. The builder runs only if the template is not in the store.
 
-    Without a builder, mintfs.conf says what the template is: its section `name`, or the only one.
-    It is looked for in `root`, by default the current directory, and upwards.
-    With one, `name` is a label. The builder is a command, a list of words or one line, in which
-    {out} is the file to make; it runs in `root`, which all paths are relative to (by default the
-    current directory), and finds this interpreter as "python3" or "python". The other words are
-    those of `mintfs build`: `env` names variables that count, `as_` stands for the builder's words,
-    `to` places the database as an ordinary file. `environ` is the builder's environment; the store
-    is this process's, unless `environ` names one.
+    Without a builder, mintfs.conf describes the template, in its section `name` or its only one.
+    The file is searched for in `root`, by default the current directory, and upwards.
 
-    Without any argument, $MINTFS_TEMPLATE is the answer, if it is set.
+    With a builder, `name` is a label. The builder is a command, as a list of words or as one line,
+    in which {out} is the file to create. It runs in `root` (by default the current directory), to
+    which all paths are relative, and finds this interpreter as "python3" or "python". The other
+    arguments are those of `mintfs build`: `env` names variables that the key depends on, `as_`
+    replaces the builder's words in the key, `to` places the database as an ordinary file.
+    `environ` is the builder's environment. The store is this process's, unless `environ` names one.
+
+    Without any argument, the result is $MINTFS_TEMPLATE, if that is set.
     """
     asked = (name, builder, inputs, exclude, env, salt, file, as_, to)
     if given_key() and all(word in (None, ()) for word in asked):
@@ -55,38 +58,42 @@ def template(
     for option, value in (("salt", salt), ("file", file), ("as", as_)):
         if value is not None:
             spec.once[option] = value
-    place = _place(root, builder is None)
+    if builder is None:
+        place = _directory_of_conf(root)
+    else:
+        place = Path(_settings.current_directory(), root or "").resolve()
     variables = environment(sys.executable) if environ is None else environ
     if _command.find().path is not None:
-        arguments = _arguments(spec, builder is not None, to)
+        arguments = _arguments(spec, to)
         settings = _settings.fixed()
         store = {n: v for n, v in settings.environ.items() if n in _settings.STORE_VARIABLES}
         variables = _settings.absolute({**store, **variables}, settings.directory)
         key = _command.build(arguments, str(place), variables)
-        _database.note_built(key, variables)
+        _sources.note_built(key, variables)
     else:
-        key = _without_command(spec, builder is not None, place, to, variables)
+        key = _without_command(spec, place, to, variables)
     if name and builder is not None:
-        _database.labels[name] = key
+        _sources.labels[name] = key
     return key
 
 
 def given_key() -> str:
-    """The key that $MINTFS_TEMPLATE says, or nothing."""
+    """The key in $MINTFS_TEMPLATE, or an empty text."""
     return _settings.variable(VARIABLE)
 
 
-def _place(root: Optional[StrPath], by_conf: bool) -> Path:
-    """The directory that paths are relative to."""
-    if root is None and by_conf:
+def _directory_of_conf(root: Optional[StrPath]) -> Path:
+    """Where the mintfs.conf in force is; if there is none, where the search began."""
+    if root is None:
         place = _conf_in_force.start()
     else:
-        place = Path(_settings.current_directory(), root or "").resolve()
-    return by_conf and _conf_in_force.find(place) or place
+        place = Path(_settings.current_directory(), root).resolve()
+    return _conf_in_force.find(place) or place
 
 
 def environment(interpreter: str) -> Dict[str, str]:
-    """This process's, in which that interpreter is `python`, and what lies beside it is found."""
+    """This process's environment, with the interpreter's directory first on PATH, and the
+    interpreter known to the builder as `python` and `python3`."""
     environ = _settings.for_builder()
     paths = (environ.get("PATH") or os.defpath).split(os.pathsep)
     beside = os.path.dirname(interpreter or "")
@@ -99,8 +106,8 @@ def environment(interpreter: str) -> Dict[str, str]:
 
 
 def _is_beside(interpreter: str, name: str) -> bool:
-    """Whether that name means this interpreter in its directory. Debian has no python, and a
-    python3.13 may be beside a python3 that is an earlier one."""
+    """Whether the name means this interpreter in its directory. Debian has no `python`, and
+    python3.13 may be in the same directory as an earlier python3."""
     found = shutil.which(name, path=os.path.dirname(interpreter))
     try:
         return found is not None and os.path.samefile(found, interpreter)
@@ -109,17 +116,17 @@ def _is_beside(interpreter: str, name: str) -> bool:
 
 
 def _texts(values: OneOrMore) -> List[str]:
-    """Text for each; a single one is a list of one."""
+    """The values as text; a single value becomes a list of one."""
     if isinstance(values, (str, os.PathLike)):
         values = (values,)
     return [os.fspath(value) for value in values]
 
 
-def _arguments(spec: _project_conf.Spec, has_builder: bool, to: Optional[StrPath]) -> List[str]:
+def _arguments(spec: _project_conf.Spec, to: Optional[StrPath]) -> List[str]:
     options = [f"--{name}={value}" for name, values in spec.lists.items() for value in values]
     options += [f"--{name}={value}" for name, value in spec.once.items()]
     options += [f"--to={os.fspath(to)}"] if to is not None else []
-    if not has_builder:
+    if not spec.builder:
         return [*options, spec.name] if spec.name else options
     options += [f"--name={spec.name}"] if spec.name else []
     return [*options, "--", *spec.builder]
@@ -127,13 +134,12 @@ def _arguments(spec: _project_conf.Spec, has_builder: bool, to: Optional[StrPath
 
 def _without_command(
     spec: _project_conf.Spec,
-    has_builder: bool,
     root: Path,
     to: Optional[StrPath],
     environ: Mapping[str, str],
 ) -> str:
-    _fallback.tell(_command.find().why_not)
-    if not has_builder:
+    _fallback.warn_once(_command.find().why_not)
+    if not spec.builder:
         if _conf_in_force.find(root):
             _conf_in_force.check_owner(root)
         asked, spec = spec, _project_conf.read(root, spec.name)
@@ -147,8 +153,5 @@ def _without_command(
 
 
 def started_ns() -> int:
-    """When the test run began, for telling what it found from what it built."""
+    """When the test run began: templates created earlier were hits."""
     return int(_settings.variable(STARTED_VARIABLE) or time.time_ns())
-
-
-STARTED_VARIABLE = "MINTFS_STARTED"

@@ -1,12 +1,12 @@
-"""A test run's own directory, on machines without the mintfs command.
+"""A test run's directory, on machines without the mintfs command.
 
-    TMP/mintfs-runs-UID/lock            held while runs come and go
-    TMP/mintfs-runs-UID/RUN/users/...   one file a process, locked as long as it lives
+    TMP/mintfs-runs-UID/lock            held while a process joins or leaves a run
+    TMP/mintfs-runs-UID/RUN/users/...   one file per process, locked until the process ends
     TMP/mintfs-runs-UID/RUN/...         templates and databases, see _fallback.py
 
-A test run is what inherits MINTFS_RUN from one process: the workers of pytest-xdist, forks, all
-sessions of nox. Whoever leaves last removes the directory; what killed runs left is removed by the
-next run.
+A test run consists of a process and all that inherit MINTFS_RUN from it: the workers of
+pytest-xdist, forks, all sessions of nox. The last process to leave removes the directory. The
+directories of killed runs are removed by the next run.
 """
 
 import os as real_os
@@ -16,7 +16,7 @@ from typing import Optional
 
 from . import _settings
 from ._errors import Error
-from ._locks import Lasting, held, mutex, take
+from ._locks import Lasting, held, is_held, mutex
 from ._remove_tree import remove_tree
 from ._stdlib import Path, hashlib, os
 from ._unique_names import new_token
@@ -27,25 +27,25 @@ SHARED_MEMORY = Path("/dev/shm")
 
 
 class Run:
-    """One that this process is part of."""
+    """A test run that this process has joined."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self._base = directory.parent
-        #: The same in memory, for databases; made when first used.
+        #: A directory in memory for databases, made when first used.
         self.memory = memory_of(directory)
         self.pid = os.getpid()
-        #: Of this joining alone.
+        #: Identifies this process's membership.
         self.token = f"{self.pid}-{new_token()}"
         self._user = directory / "users" / self.token
         self._user.parent.mkdir(parents=True, exist_ok=True)
         self._lock: Optional[Lasting] = Lasting(self._user, shared_with_forks=True)
 
-    def is_there(self) -> bool:
+    def exists(self) -> bool:
         return self._user.parent.is_dir()
 
     def leave(self) -> None:
-        """For the process that joined; a fork of it stays, and keeps the run."""
+        """Leaves the run; but a fork of the process that joined stays a member, and keeps it."""
         if self._lock is None or self.pid != os.getpid():
             return
         self._lock.release()
@@ -57,7 +57,7 @@ class Run:
                     os.unlink(self._base / "lock")
                     os.rmdir(self._base)
         except FileNotFoundError:
-            pass  # somebody cleaned up the temporary directory
+            pass  # the temporary directory was cleaned up
 
 
 _current: Optional[Run] = None
@@ -73,22 +73,22 @@ def base() -> Path:
 
 
 def memory_of(directory: Path) -> Path:
-    """Runs of one name can be two, where one of them has another temporary directory."""
+    """Depends on the whole path: runs in several temporary directories may have the same name."""
     digest = hashlib.sha256(os.fsencode(directory.absolute())).hexdigest()
     return SHARED_MEMORY / f"{directory.parent.name}-{digest[:16]}"
 
 
 def current() -> Run:
-    """The run of this process, joined or begun."""
+    """The run of this process, which it joins or begins if necessary."""
     global _current
     with _mutex:
-        if _current is None or not _current.is_there():
+        if _current is None or not _current.exists():
             _current = _join()
         return _current
 
 
 def leave() -> None:
-    """Before the process ends, if that is known; the next current() begins anew."""
+    """Leaves the run, before the process ends; the next current() joins or begins one again."""
     global _current
     with _mutex:
         if _current is not None:
@@ -110,7 +110,8 @@ def _join() -> Run:
 
 
 def _name() -> str:
-    """Handed down; or the same in all workers of pytest-xdist, whose parent knows nothing of us."""
+    """The inherited name. In the workers of pytest-xdist, whose parent may not have loaded mintfs,
+    it comes from the ID of the xdist run."""
     name = _settings.variable(VARIABLE)
     if name.isalnum():
         return name
@@ -119,7 +120,8 @@ def _name() -> str:
 
 
 def _make_base() -> None:
-    """Ours alone, in a place where everybody may make directories."""
+    """Makes the directory for all runs. Everybody may write to its parent, so check that it is
+    ours."""
     path = base()
     try:
         path.mkdir(mode=0o700)
@@ -133,7 +135,7 @@ def _make_base() -> None:
         or status.st_uid != os.getuid()
         or stat.S_IMODE(status.st_mode) & 0o077
     ):
-        raise Error(f"{path} is not this user's alone: remove it, or set TMPDIR")
+        raise Error(f"{path} is not private to this user: remove it, or set TMPDIR")
 
 
 def _sweep() -> None:
@@ -144,10 +146,8 @@ def _sweep() -> None:
 
 def _remove_if_dead(directory: Path) -> None:
     for user in directory.glob("users/*"):
-        fd = take(user, wait=False)
-        if fd is None:
+        if is_held(user):
             return
-        os.close(fd)
     memory = memory_of(directory)
     for place in (directory, memory):
         if place.is_dir() and not place.is_symlink():

@@ -1,4 +1,4 @@
-"""Names that are never given twice, whatever a test makes of random numbers, uuid and the time."""
+"""Unique names, even if a test patches random numbers, uuid and the time."""
 
 from ._stdlib import Path, os
 
@@ -8,12 +8,12 @@ def new_token() -> str:
 
 
 def new_id() -> str:
-    """Of a session: it tells people whose it is."""
+    """A session's ID, which shows people the process that owns it."""
     return f"py-{os.getpid()}-{new_token()[:12]}"
 
 
 def make_directory(parent: Path, prefix: str) -> Path:
-    """A new one, for this user alone."""
+    """Makes a new directory, private to this user."""
     directory = parent / (prefix + new_token()[:12])
     directory.mkdir(mode=0o700)
     return directory

@@ -1,8 +1,8 @@
-"""How a database file is called in the languages that name databases by text.
+"""URLs and URIs of database files.
 
-SQLAlchemy takes what stands between the third slash and "?" as the path, as it is: spaces, "#",
-"%" and any letters are right there. A path that has a "?", or one with options for SQLite, goes as
-a file: URI (https://www.sqlite.org/uri.html), percent-encoded.
+SQLAlchemy takes the text between the third slash and "?" as the path, unchanged: it may contain
+spaces, "#", "%" and any letters. A path with a "?", or with options for SQLite, is passed as a
+percent-encoded file: URI (https://www.sqlite.org/uri.html).
 """
 
 from typing import Mapping, Optional, Union
@@ -30,7 +30,7 @@ def file_uri(path: PurePath, **options: Option) -> str:
 
 
 def sqlalchemy_url(path: PurePath, driver: Optional[str] = None, **options: Option) -> str:
-    """For create_engine(); options are those of a file: URI, or of the driver (timeout=30)."""
+    """For create_engine(). The options are those of a file: URI or of the driver (timeout=30)."""
     scheme = f"sqlite+{driver}" if driver else "sqlite"
     if not options and "?" not in str(path):
         return f"{scheme}:///{path.as_posix()}"

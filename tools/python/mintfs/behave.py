@@ -19,9 +19,9 @@ from behave import fixture  # type: ignore[import]
 def database(
     context: Any, template: Optional[str] = None, name: str = "db"
 ) -> Iterator[mintfs.Database]:
-    """A fresh database, as context.db or under another name, until the scope of the call ends.
+    """A fresh database as context.db, or under another name, until the scope of the call ends.
 
-    Of the template of that key or name; by default that of mintfs.conf.
+    `template` is a key or a name, by default the template of mintfs.conf.
     """
     with mintfs.database(template) as made:
         setattr(context, name, made)

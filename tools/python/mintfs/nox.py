@@ -2,8 +2,8 @@
 
     @nox.session
     def tests(session):
-        mintfs.nox.template(session)            # what mintfs.conf says; the first session builds
-        session.run("pytest")                   # its mintfs_db knows the template
+        mintfs.nox.template(session)            # of mintfs.conf; the first session builds it
+        session.run("pytest")                   # its mintfs_db uses the template
 """
 
 import os
@@ -18,16 +18,16 @@ from ._template import STARTED_VARIABLE, VARIABLE
 
 
 def template(session: nox.Session, name: Optional[str] = None, **options: Any) -> str:
-    """The key of a template, which is there then; options are those of mintfs.template().
+    """Returns the key of a template, after building it if necessary. The options are those of
+    mintfs.template().
 
-    A builder finds the session's interpreter as "python3" or "python". What the session runs finds
-    the key in $MINTFS_TEMPLATE: mintfs.template(), mintfs.database() and the fixtures of pytest
-    take that.
-    A builder that fails ends the session.
+    A builder finds the session's interpreter as "python3" or "python"; if it fails, the session
+    fails. Programs run by the session find the key in $MINTFS_TEMPLATE, which mintfs.template(),
+    mintfs.database() and the pytest fixtures use.
     """
     options.setdefault("environ", _environment(session))
     started_ns = time.time_ns()
-    outer = os.environ.pop(VARIABLE, None)  # whoever called nox may have another
+    outer = os.environ.pop(VARIABLE, None)  # of the process that called nox
     try:
         key = mintfs.template(name, **options)
     except mintfs.Error as error:
@@ -44,7 +44,7 @@ def template(session: nox.Session, name: Optional[str] = None, **options: Any) -
 
 
 def _environment(session: nox.Session) -> Dict[str, str]:
-    """What session.run() would give to a program."""
+    """The environment that session.run() would give to a program."""
     env = {**os.environ, **{k: v for k, v in session.env.items() if v is not None}}
     for directory in reversed(session.bin_paths or []):
         if env.get("PATH", "").split(os.pathsep)[0] != directory:

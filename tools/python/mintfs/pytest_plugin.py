@@ -1,14 +1,14 @@
 """Databases for pytest.
 
-    mintfs_template     the key: that of mintfs.conf, or what your conftest.py makes of it
+    mintfs_template     the template's key: of mintfs.conf, unless conftest.py overrides it
     mintfs_db           the path of a fresh database, for each test
-    mintfs_database     the same as a mintfs.Database: path(), url, reset()
+    mintfs_database     that database as a mintfs.Database: path(), url, reset()
     mintfs_db_class, mintfs_db_module, mintfs_db_session
-                        the path of one for all tests of a class, a module, a run (of one worker)
+                        the path of one for all tests of a class, a module, a run (per worker)
     mintfs_memory       an sqlite3 connection to a copy in memory, for each test
 
-A test marked `mintfs_from_nothing` gets a path where no file is yet, and no template is built for
-it. With --mintfs-keep-failed the databases of failed tests stay for a look.
+A test marked `mintfs_from_nothing` gets a path at which no file exists, and no template is built
+for it. With --mintfs-keep-failed the databases of failed tests are kept.
 """
 
 from contextlib import contextmanager
@@ -41,12 +41,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--mintfs-keep-failed",
         action="store_true",
-        help="copy the databases of failed tests, side files too, to .pytest_cache/mintfs/",
+        help="copy the databases of failed tests with their side files to .pytest_cache/mintfs/",
     )
-    parser.addini("mintfs_template", "the section of mintfs.conf that mintfs_template stands for")
+    parser.addini("mintfs_template", "the section of mintfs.conf for the fixture mintfs_template")
 
 
-#: Those of this process that are not over: pytest can be run inside a test.
+#: The pytest runs in progress in this process: a test can run pytest itself.
 _running: List[pytest.Config] = []
 
 
@@ -55,7 +55,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
         f"{MARKER}(file='{_project_conf.DEFAULT_DATABASE}'): "
-        "mintfs_db is a path where no file is yet, and mintfs_memory is empty",
+        "mintfs_db is a path at which no file exists, and mintfs_memory is empty",
     )
     recorder = Recorder(config)
     config.stash[RECORDER] = recorder
@@ -63,7 +63,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """From here on fixtures and tests may change the environment."""
+    """After this, fixtures and tests may change the environment."""
     _settings.fixed()
 
 
@@ -76,7 +76,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # type: ignore[misc]
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Fixtures ask for mintfs_template when the test runs, too late for one that has parameters."""
+    """Our fixtures request mintfs_template when the test runs, which is too late if it is
+    parametrized. So it is added to the fixtures of the test here."""
     names = metafunc.fixturenames
     if TEMPLATE in names or not ON_TEMPLATE & set(names):
         return
@@ -84,7 +85,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     marks = metafunc.definition.iter_markers("parametrize")
     if any(TEMPLATE in str(mark.args[:1]) for mark in marks):
-        names.append(TEMPLATE)  # and pytest does the rest
+        names.append(TEMPLATE)  # pytest parametrizes it
         return
     fixture = _fixture_of(metafunc.definition, TEMPLATE)
     if fixture is not None and fixture.params is not None:
@@ -95,8 +96,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def _fixture_of(item: Any, name: str) -> Any:
-    """Of the fixtures of that name the one that counts for a test."""
-    # pytest has no public way to ask; version 8 wants the node where those before want its name.
+    """The fixture of that name that a test gets."""
+    # pytest has no public interface for this. Version 8 takes the node, earlier ones its ID.
     node = item if int(pytest.__version__.split(".")[0]) >= 8 else item.nodeid
     found = item.session._fixturemanager.getfixturedefs(name, node)
     return found[-1] if found else None
@@ -107,7 +108,7 @@ def _fixture_of(item: Any, name: str) -> Any:
 
 @pytest.fixture(scope="session")
 def mintfs_template(pytestconfig: pytest.Config) -> str:
-    """The key of the template that all databases come from. Override it to say another."""
+    """The key of the template of all databases. Override it to use another template."""
     return _template_of(pytestconfig, _default_place(pytestconfig))
 
 
@@ -116,7 +117,7 @@ def _template_of(config: pytest.Config, place: Path) -> str:
 
 
 def _default_place(config: pytest.Config) -> Path:
-    """Where pytest's settings are, or above; else where it was called."""
+    """The directory of the mintfs.conf in force at pytest's root or where pytest was called."""
     called = Path(str(config.invocation_params.dir))
     return _conf_in_force.find(Path(str(config.rootpath))) or _conf_in_force.find(called) or called
 
@@ -125,7 +126,7 @@ def _default_place(config: pytest.Config) -> Path:
 def _fresh(request: pytest.FixtureRequest) -> Iterator[mintfs.Database]:
     marker = request.node.get_closest_marker(MARKER)
     if marker:
-        database: mintfs.Database = _database.Nothing(*marker.args, **marker.kwargs)
+        database: mintfs.Database = _database.EmptyDatabase(*marker.args, **marker.kwargs)
     else:
         database = mintfs.database(request.getfixturevalue("mintfs_template"))
     recorder = request.config.stash[RECORDER]
@@ -146,7 +147,7 @@ def mintfs_database(request: pytest.FixtureRequest) -> Iterator[mintfs.Database]
 
 @pytest.fixture
 def mintfs_db(mintfs_database: mintfs.Database) -> Path:
-    """The path of a fresh database for the test: that of mintfs_database."""
+    """The path of a fresh database for the test, the one of mintfs_database."""
     return mintfs_database.path()
 
 
@@ -190,16 +191,16 @@ def mintfs_memory(request: pytest.FixtureRequest) -> Iterator[sqlite3.Connection
     connection.close()
 
 
-# ---- a mintfs.conf nearer to some tests than to others ----
+# ---- tests with a nearer mintfs.conf than pytest's root ----
 
 
-#: The node IDs that have fixtures of their own, and which.
+#: The (node ID, name) of the fixtures that were added.
 PLACES = pytest.StashKey[Set[Tuple[str, str]]]()
 
 
 def pytest_collectstart(collector: pytest.Collector) -> None:
-    """Tests below a directory with a mintfs.conf of its own get fixtures of their own, as if its
-    conftest.py had them."""
+    """Adds fixtures for the tests below a directory with its own mintfs.conf, as if they were in
+    the directory's conftest.py."""
     if not isinstance(collector, pytest.Module):
         return
     place = _conf_in_force.find(Path(str(collector.path)).parent)
@@ -208,7 +209,7 @@ def pytest_collectstart(collector: pytest.Collector) -> None:
     nothing: Set[Tuple[str, str]] = set()
     given = collector.session.stash.setdefault(PLACES, nothing)
     root = Path(str(collector.config.rootpath)).resolve()
-    # In a repository beside pytest's root there is no node for the directory, but for each module.
+    # Outside pytest's root there is no node for the directory, but one for each module.
     below = root in place.parents
     nodeid = place.relative_to(root).as_posix() if below else collector.nodeid
     for name, make in ((TEMPLATE, _TemplateOf), ("mintfs_db_session", _SessionDatabaseOf)):
@@ -217,7 +218,7 @@ def pytest_collectstart(collector: pytest.Collector) -> None:
         given.add((nodeid, name))
         manager: Any = collector.session._fixturemanager
         manager.parsefactories(make(place), nodeid)
-        # The nearest comes last, whatever was collected first.
+        # The nearest must be last, in whichever order modules are collected.
         manager._arg2fixturedefs[name].sort(key=lambda found: len(Path(found.baseid).parts))
 
 
@@ -240,21 +241,21 @@ class _SessionDatabaseOf:
 
 
 def _is_ours(node: Any, name: str) -> bool:
-    """Not one that a conftest.py or a test module has put in its place."""
+    """False if a conftest.py or a test module overrides the fixture."""
     found = _fixture_of(node, name)
     return found is not None and found.func.__module__ == __name__
 
 
 @pytest.hookimpl(hookwrapper=True)  # type: ignore[misc]
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
-    """mintfs.template() and its like look for mintfs.conf from the test's directory."""
+    """In a test, the search for mintfs.conf begins at the test's directory."""
     with _conf_in_force.running_in(Path(str(item.path)).parent):
         yield
 
 
 @pytest.hookimpl(hookwrapper=True)  # type: ignore[misc]
 def pytest_fixture_setup(fixturedef: Any, request: pytest.FixtureRequest) -> Iterator[None]:
-    """In a fixture they do so from the directory of its file, unless that is the outermost."""
+    """In a fixture, it begins at the directory of the fixture's file, unless that is not known."""
     place = Path(str(request.config.rootpath), fixturedef.baseid.split("::")[0])
     directory = place if place.is_dir() else place.parent
     with _conf_in_force.running_in(directory if fixturedef.baseid else None):
