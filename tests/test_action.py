@@ -1,7 +1,7 @@
-"""The steps of tools/action, one by one in order, as a runner takes them: cold, then warm.
+"""The steps of tools/action, one after the other, as a runner runs them: cold, then warm.
 
-A runner's cache is a tar of the directory that the key step names, and nothing else. No test needs
-a mount: where none can be had the steps must pass all the same.
+A runner's cache is a tar of the directory that the key step names, and nothing else. The steps must
+also pass where nothing can be mounted, so no test requires a mount unless it says so.
 """
 
 import os
@@ -55,7 +55,7 @@ class Machine:
         }
 
     def step(self, name, status=0, **env) -> dict:
-        """Runs one; returns what it set."""
+        """Runs a step; returns its outputs."""
         self.output.write_text("")
         done = subprocess.run(
             ["sh", str(CI), name],
@@ -66,7 +66,7 @@ class Machine:
             timeout=1500,
         )
         assert done.returncode == status, (name, done.returncode, done.stdout, done.stderr)
-        self.said = done.stderr
+        self.stderr = done.stderr
         return dict(line.split("=", 1) for line in self.output.read_text().splitlines())
 
     def mintfs(self, *args) -> str:
@@ -82,7 +82,7 @@ class Machine:
 
 @pytest.fixture
 def machines(place):
-    """Machines by name, which share a log of builders' runs."""
+    """Makes machines by name, which share a log of the builder's runs."""
     made = []
 
     def make(name) -> Machine:
@@ -100,7 +100,7 @@ def pack(path: str, target: Path):
 
 
 def unpack(source: Path, old: str, new: str, umask=0o022):
-    """As a cache action does: modes go through the umask, owners are the user's."""
+    """Unpacks like a cache action: the umask applies to modes, and files belong to the user."""
     before = os.umask(umask)
     try:
         with tarfile.open(source) as tar:
@@ -115,7 +115,7 @@ def unpack(source: Path, old: str, new: str, umask=0o022):
         os.umask(before)
 
 
-def test_cold_then_warm(machines, place):
+def test_a_cold_job_builds_and_a_warm_one_restores(machines, place):
     cold = machines("cold")
     assert Path(cold.env["HOME"]).exists() and cold.runs() == 0
     cold.step("install")
@@ -138,7 +138,7 @@ def test_cold_then_warm(machines, place):
     warm.step("install")
     again = warm.step("key")
     assert again["key"] == key["key"]
-    # A careless umask: what comes back can be written by all, and is mended.
+    # A careless umask: all may write to the restored files, which is repaired.
     unpack(place / "cache.tar.gz", key["path"], again["path"], umask=0)
     found = warm.step("build")
     assert found["cache-hit"] == "true" and float(found["seconds-saved"]) > 0
@@ -152,7 +152,7 @@ def test_cold_then_warm(machines, place):
     assert "1.5 s of migrations saved" in warm.summary.read_text()
 
 
-def test_a_damaged_cache_is_no_hit(machines, place):
+def test_a_damaged_cache_is_not_a_hit(machines, place):
     cold, warm = machines("cold"), machines("warm")
     key = cold.step("key")
     cold.step("build")
@@ -163,7 +163,7 @@ def test_a_damaged_cache_is_no_hit(machines, place):
     database.write_bytes(database.read_bytes()[:-1] + b"x")
     assert warm.step("build")["cache-hit"] == "false"
     assert warm.runs() == 2
-    assert "damaged" in warm.said
+    assert "damaged" in warm.stderr
 
 
 def test_a_key_of_another_job_needs_no_builder(machines, place):
@@ -179,10 +179,10 @@ def test_a_key_of_another_job_needs_no_builder(machines, place):
     assert warm.mintfs("session", "rm", warm.mintfs("session", "new", "app")) == ""
 
 
-def test_jobs_that_see_other_inputs_are_told(machines):
+def test_a_key_of_other_inputs_fails_the_build(machines):
     machine = machines("one")
     machine.step("build", status=1, MINTFS_CI_KEY="0" * 64)
-    assert "do not see the same inputs" in machine.said
+    assert "do not see the same inputs" in machine.stderr
 
 
 def test_a_failing_builder_fails_the_step(machines):
@@ -204,19 +204,19 @@ def test_arguments_are_words_not_code(machines):
     ["--as", "", "-e", "A", "--", "true"],
     ["--", "printf", "%s", "a  b", "it's", 'say "so"', "back\\slash", "*", "$HOME", "", "x"],
 ])
-def test_arguments_come_through_whole(machines, words):
-    """Empty ones as well: without them it is another builder."""
+def test_arguments_are_passed_on_unchanged(machines, words):
+    """Including empty ones: without them the builder and the key would differ."""
     machine = machines("one")
     given = shlex.join(words)
     assert machine.step("key", MINTFS_CI_ARGUMENTS=given)["key"] == machine.mintfs("key", *words)
 
 
-def test_arguments_with_an_open_quote(machines):
+def test_arguments_with_an_open_quote_fail(machines):
     machine = machines("one")
     assert machine.step("key", status=1, MINTFS_CI_ARGUMENTS="-- echo 'x") == {}
 
 
-def test_no_arguments_are_those_of_the_projects_file(machines):
+def test_empty_arguments_mean_mintfs_conf(machines):
     machine = machines("one")
     conf = f"[app]\ninput = migrations\n  create.py\nbuilder = python3 create.py {{out}} {machine.log}\n"
     (machine.checkout / "mintfs.conf").write_text(conf)
@@ -224,8 +224,8 @@ def test_no_arguments_are_those_of_the_projects_file(machines):
     assert machine.step("build", MINTFS_CI_ARGUMENTS=" \n")["cache-hit"] == "false"
 
 
-def test_a_path_that_json_would_escape(machines):
-    """What is cached is a path, not its JSON."""
+def test_paths_that_json_would_escape_are_cached(machines):
+    """The outputs contain paths, not their JSON."""
     machine = machines('a "quoted" \\ ünï\tone')
     key = machine.step("key")
     assert key["store"] == f"{machine.home}/.cache/mintfs"
@@ -234,19 +234,19 @@ def test_a_path_that_json_would_escape(machines):
     assert Path(key["path"]).is_dir() and machine.step("key")["present"] == "true"
     assert machine.step("build")["cache-hit"] == "true"
     broken = machine.step("key", status=1, MINTFS_STORE=f"{machine.home}/two\nlines")
-    assert broken == {} and "line break" in machine.said
+    assert broken == {} and "line break" in machine.stderr
 
 
-@pytest.mark.skipif(not IS_ROOT, reason="only root gives files away")
+@pytest.mark.skipif(not IS_ROOT, reason="only root can change owners")
 @pytest.mark.parametrize("variable", ["GITHUB_WORKSPACE", "CI_PROJECT_DIR"])
-def test_a_checkout_of_another_user(machines, variable):
-    """As in a container whose root works in a mounted checkout."""
+def test_the_checkout_of_another_user_is_trusted(machines, variable):
+    """For example in a container, whose root works in a mounted checkout."""
     machine = machines("one")
     conf = machine.checkout / "mintfs.conf"
     conf.write_text(f"[app]\ninput = migrations\nbuilder = python3 create.py {{out}} {machine.log}\n")
     os.chown(conf, users.NOBODY, users.NOBODY)
     machine.step("key", status=125, MINTFS_CI_ARGUMENTS="")
-    assert f"belongs to user {users.NOBODY}" in machine.said
+    assert f"belongs to user {users.NOBODY}" in machine.stderr
     given = {"MINTFS_CI_ARGUMENTS": "", variable: str(machine.checkout)}
     assert machine.step("build", **given)["cache-hit"] == "false"
     variables = machine.home / "variables"
@@ -258,7 +258,7 @@ def test_without_a_mount_sessions_are_copies(machines):
     machine = machines("one")
     key = machine.step("build")["key"]
     machine.step("mount", MINTFS_BACKEND="copy")
-    assert "copies" in machine.said
+    assert "copies" in machine.stderr
     machine.mintfs("session", "rm", machine.mintfs("session", "new", key))
 
 
@@ -275,7 +275,7 @@ def test_install_unpacks_a_tarball(machines, place):
     added, variables = machine.home / "path", machine.home / "variables"
     if shutil.which("mintfs", path=path) is None:
         machine.step("install", status=1)
-        assert "MINTFS_TARBALL" in machine.said
+        assert "MINTFS_TARBALL" in machine.stderr
         machine.step(
             "install",
             MINTFS_TARBALL=str(place / "mintfs.tar.gz"),
@@ -292,7 +292,7 @@ def test_install_unpacks_a_tarball(machines, place):
 
 
 def bring(machine, place, program: str):
-    """A tarball with that program as mintfs, for a machine that has none."""
+    """Makes a tarball with that program as mintfs, for a machine without mintfs."""
     (machine.home / "bin/mintfs").unlink()
     tree = place / "other/bin"
     tree.mkdir(parents=True)
@@ -305,7 +305,7 @@ def bring(machine, place, program: str):
 
 @pytest.fixture
 def bare(machines, place):
-    """A machine without mintfs, and what brings it one that cannot run there."""
+    """A machine without mintfs, and the environment to install one that cannot run there."""
     if shutil.which("mintfs", path="/usr/bin:/bin"):
         pytest.skip("mintfs is installed in /usr/bin")
     machine = machines("one")
@@ -317,7 +317,7 @@ def bare(machines, place):
 def test_a_binary_for_another_machine_is_explained(bare):
     machine, given = bare
     machine.step("install", status=1, **given)
-    assert "does not run on this machine (" in machine.said and "glibc" in machine.said
+    assert "does not run on this machine (" in machine.stderr and "glibc" in machine.stderr
 
 
 @pytest.mark.parametrize("made", ["open to all", "a link", "another user's"])
@@ -333,21 +333,21 @@ def test_nothing_is_installed_where_others_may_write(bare, place, made):
         there.chmod(0o777)
     elif made == "another user's":
         if not IS_ROOT:
-            pytest.skip("only root gives directories away")
+            pytest.skip("only root can change owners")
         os.chown(there, users.NOBODY, users.NOBODY)
     machine.step("install", status=1, **given, RUNNER_TEMP=str(place))
-    assert f"{there} is not this user's alone" in machine.said
+    assert f"{there} is not private to this user" in machine.stderr
     assert not (there / "bin").exists()
 
 
 def test_an_unknown_step_is_explained(machines):
     machine = machines("one")
     machine.step("dance", status=2)
-    assert "usage: ci.sh" in machine.said
+    assert "usage: ci.sh" in machine.stderr
 
 
-def test_what_is_there_is_not_restored_over(machines):
-    """A job of the same machine may use it just now."""
+def test_a_template_in_the_store_is_not_restored(machines):
+    """Another job on the same machine may be using it."""
     machine = machines("one")
     assert machine.step("key")["present"] == "false"
     machine.step("build")
@@ -355,14 +355,14 @@ def test_what_is_there_is_not_restored_over(machines):
 
 
 @pytest.mark.parametrize("key", ["../../..", "a" * 63, "A" * 64, f"{'a' * 64}\npath=/etc"])
-def test_a_bad_key(machines, key):
+def test_a_bad_key_is_refused(machines, key):
     machine = machines("one")
     assert machine.step("key", status=1, MINTFS_CI_KEY=key) == {}
-    assert "is no key" in machine.said
+    assert "is no key" in machine.stderr
 
 
-def test_another_jobs_mount_stays(fuse, machines):
-    """The second job of a machine uses it, and does not take it away."""
+def test_a_job_leaves_the_mount_of_another(fuse, machines):
+    """The second job on a machine uses the mount of the first, and does not unmount it."""
     machine = machines("one")
     machine.step("build")
     ours, theirs = (str(machine.home / name) for name in ("ours", "theirs"))

@@ -28,12 +28,12 @@ DEVICE = 'mknod -m 666 "$PLACE/fuse" c 10 229; mount --bind "$PLACE/fuse" /dev/f
 
 @dataclass
 class Surroundings:
-    setup: str = ""  # as root, in a mount name space of the job's own
+    setup: str = ""  # commands run as root, in a mount namespace for the job
     prefix: tuple = ()
     folder: str = "machines"
     umask: str = "022"
     env: dict = field(default_factory=dict)
-    backend: str = ""  # that must come of it
+    backend: str = ""  # the backend that sessions must have
 
     def needs_root(self) -> bool:
         return bool(self.setup or self.prefix)
@@ -50,7 +50,7 @@ SURROUNDINGS = {
     ),
     "no /dev/fuse": Surroundings(setup="mount --bind /dev/null /dev/fuse", backend="copy"),
     "a user": Surroundings(prefix=tuple(as_user(NOBODY))),
-    "a user name space": Surroundings(
+    "a user namespace": Surroundings(
         setup=DEVICE,
         prefix=(*as_user(NOBODY), "unshare", "-Urm"),
         env={"MINTFS_BACKEND": "fuse"},
@@ -60,7 +60,7 @@ SURROUNDINGS = {
 
 
 def whole_job(machine: Machine, around: Surroundings) -> dict:
-    """Runs it; what its steps have put out, and which backend a session had."""
+    """Runs a whole job; returns the outputs of its steps, and the backend of a session."""
     env = {**machine.env, "CHECKOUT": str(machine.checkout), "PLACE": str(machine.home)}
     env["CI"] = shutil.copy(CI, machine.home / "ci.sh")
     for name, value in around.env.items():
@@ -82,7 +82,7 @@ def whole_job(machine: Machine, around: Surroundings) -> dict:
 
 
 @pytest.mark.parametrize("name", SURROUNDINGS)
-def test_cold_then_warm(place, request, name):
+def test_a_cold_job_builds_and_a_warm_one_restores(place, request, name):
     around = SURROUNDINGS[name]
     if around.needs_root() and not IS_ROOT:
         pytest.skip("only root can make such a machine")

@@ -1,7 +1,7 @@
-"""What `meson install` puts where, that it runs from there, and what scripts/package makes of it.
+"""`meson install` and scripts/package: which files they install, and that these run.
 
-The packages themselves, and a fresh root of Debian's that they are tried in, take minutes: those
-tests run with MINTFS_TEST_FULL=1.
+Making the packages, and trying them in a fresh Debian root, takes minutes: those tests run only
+with MINTFS_TEST_FULL=1.
 """
 
 import os
@@ -25,7 +25,7 @@ def full(test):
 
 
 def try_it(binary: Path, place: Path):
-    """The main job, with nothing but that binary."""
+    """Builds a template and uses a session, with nothing but that binary."""
     env = {"HOME": str(place), "PATH": "/usr/bin:/bin", "MINTFS_BACKEND": "copy"}
 
     def run(*args):
@@ -45,7 +45,7 @@ def try_it(binary: Path, place: Path):
 @pytest.fixture
 def installed(place):
     if not (BUILD / "build.ninja").exists():
-        pytest.skip("the binary under test does not lie in a build directory")
+        pytest.skip("the binary under test is not in a build directory")
     target = place / "root"
     subprocess.run(
         ["meson", "install", "-C", str(BUILD), "--no-rebuild"],
@@ -58,7 +58,7 @@ def installed(place):
     return prefix
 
 
-def test_install_puts_all_in_place(installed, place):
+def test_install_installs_these_files_only_and_they_work(installed, place):
     there = {str(path.relative_to(installed)) for path in installed.rglob("*") if path.is_file()}
     wanted = {
         "bin/mintfs",
@@ -78,7 +78,7 @@ def test_install_puts_all_in_place(installed, place):
     BUILD.parent != ROOT or "asan" in BUILD.name,
     reason="assert(3) names the sources by the paths that the compiler was given",
 )
-def test_nothing_installed_knows_the_checkout(installed):
+def test_no_installed_file_contains_the_path_of_the_checkout(installed):
     subprocess.run(["strip", "-S", str(installed / "bin/mintfs")], check=True)
     for path in installed.rglob("*"):
         if path.is_file():
@@ -116,9 +116,9 @@ def test_packages_are_reproducible(place):
 
 
 @full
-def test_packages_in_a_fresh_root(place):
+def test_packages_work_in_a_fresh_root(place):
     if os.geteuid() != 0 or not shutil.which("debootstrap"):
-        pytest.skip("debootstrap wants to be installed, and root")
+        pytest.skip("needs debootstrap and root")
     package("deb", place)
     package("tarball", place)
     script = ROOT / "scripts/try-packages"

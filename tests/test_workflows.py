@@ -1,8 +1,8 @@
-"""Actions, workflows and the GitLab include: that runners can read them, and what they run.
+"""Actions, workflows and the GitLab include: runners can read them, and their scripts work.
 
-No linter of workflows is among the distribution's packages; what one would look for is looked for
-here: keys that are known, steps of one kind, references that lead somewhere, inputs that exist, and
-no expression inside a script. GitLab's jobs are run line by line.
+The distribution has no package of a workflow linter, so the checks of one are here: keys are known,
+each step has one kind, references and inputs exist, and no script contains an expression. GitLab's
+jobs are run line by line.
 """
 
 import re
@@ -20,7 +20,7 @@ CI = ROOT / "tools/action/ci.sh"
 
 
 class Loader(yaml.SafeLoader):
-    """With GitLab's !reference; "on" is a word, as it is to the runners."""
+    """Knows GitLab's !reference. "on" is a string and not a boolean, as for the runners."""
 
 
 Loader.add_constructor("!reference", lambda loader, node: tuple(loader.construct_sequence(node)))
@@ -62,7 +62,7 @@ def check_steps(steps: list, composite: bool, inputs: set = frozenset()):
         assert "with" not in step or "uses" in step, step
         if composite and "run" in step:
             assert step["shell"] == "sh", step
-        # An expression inside a script is how strangers' text gets run; a matrix is ours.
+        # With an expression in a script, a stranger's text may be run; a matrix is our own text.
         for expression in EXPRESSION.findall(step.get("run", "")):
             assert not composite and expression.strip().startswith("matrix."), step
         text = yaml.dump(step)
@@ -88,7 +88,7 @@ def check_workflow(workflow: dict):
 
 
 def check_uses_of_ours(steps: list):
-    """Inputs that exist; and who takes the action takes the one that cleans up, always."""
+    """The inputs exist, and a job with our action also has the one that cleans up, always."""
     kinds = [re.search(r"/tools/(action(?:/save)?)@", step.get("uses", "")) for step in steps]
     for kind, step in zip(kinds, steps):
         if kind:
@@ -101,7 +101,7 @@ def check_uses_of_ours(steps: list):
 
 
 @pytest.mark.parametrize("path", ACTIONS)
-def test_actions(path):
+def test_actions_are_valid(path):
     text = (ROOT / path).read_text()
     action = load(text)
     assert set(action) <= {"name", "description", "inputs", "outputs", "runs"}
@@ -110,7 +110,7 @@ def test_actions(path):
     assert all(one["description"] and "default" in one for one in inputs.values())
     steps = action["runs"]["steps"]
     check_steps(steps, composite=True, inputs=set(inputs))
-    assert set(re.findall(r"inputs\.([a-z-]+)", text)) == set(inputs), "one that is used nowhere"
+    assert set(re.findall(r"inputs\.([a-z-]+)", text)) == set(inputs), "an input is not used"
     ids = {step["id"] for step in steps if "id" in step}
     for output in action.get("outputs", {}).values():
         (step, name), = re.findall(r"steps\.([a-z-]+)\.outputs\.([a-z-]+)", output["value"])
@@ -119,7 +119,7 @@ def test_actions(path):
         assert f"\n{step}) {step}_step" in CI.read_text()
 
 
-def test_what_the_action_promises():
+def test_the_action_has_the_documented_inputs_and_outputs():
     action = load((ROOT / ACTIONS[0]).read_text())
     assert {"key", "restore", "save", "max-size", "name"} <= set(action["inputs"])
     assert {"cache-hit", "key", "seconds-saved"} <= set(action["outputs"])
@@ -131,11 +131,11 @@ WORKFLOWS = sorted(
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_workflows(path):
+def test_workflows_are_valid(path):
     check_workflow(load(path.read_text()))
 
 
-def test_workflows_of_the_documentation():
+def test_workflows_in_the_documentation_are_valid():
     blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/ci.md").read_text(), re.DOTALL)
     assert len(blocks) >= 2
     for block in map(load, blocks):
@@ -146,8 +146,7 @@ def test_workflows_of_the_documentation():
             check_uses_of_ours(block["steps"])
 
 
-def test_what_the_checks_find():
-    """That they can fail."""
+def test_the_checks_can_fail():
     step = {"uses": "a/mintfs/tools/action@v1"}
     save = {"uses": "a/mintfs/tools/action/save@v1", "if": "always()"}
     good = {"on": "push", "jobs": {"a": {"runs-on": "x", "steps": [step, save]}}}
@@ -176,7 +175,7 @@ GITLAB_KEYS = {"extends", "stage", "variables", "before_script", "script", "afte
 
 
 def lines_of(job: str, part: str) -> list:
-    """With `extends` and !reference followed."""
+    """The lines of a part of a job, after resolving `extends` and !reference."""
     while part not in INCLUDE[job]:
         if "extends" not in INCLUDE[job]:
             return []
@@ -187,7 +186,7 @@ def lines_of(job: str, part: str) -> list:
     return lines
 
 
-def test_the_gitlab_include():
+def test_the_gitlab_include_is_valid():
     assert set(INCLUDE) == {".mintfs-base", "mintfs-template", ".mintfs"}
     for job in INCLUDE.values():
         assert set(job) <= GITLAB_KEYS, job
@@ -199,7 +198,7 @@ def test_the_gitlab_include():
 
 
 class Pipeline:
-    """Jobs in fresh checkouts; what a runner keeps between them are the cache and the artifacts."""
+    """Jobs in fresh checkouts. Between jobs, a runner keeps only the cache and the artifacts."""
 
     def __init__(self, place: Path):
         self.place, self.runs, self.jobs = place, place / "runs", 0
@@ -243,7 +242,7 @@ class Pipeline:
         return project
 
     def template_job(self) -> dict:
-        """Keeps its cache and artifacts; returns its dotenv report."""
+        """Runs the job, keeps its cache and artifacts, and returns its dotenv report."""
         project = self.job("mintfs-template", given=self.cache)
         for kept in (self.cache, self.artifacts):
             if kept.exists():
@@ -261,8 +260,8 @@ USE = [
 ]
 
 
-def test_two_pipelines_of_gitlab(place):
-    """The template job builds in the first alone, and jobs that extend .mintfs in none."""
+def test_of_two_gitlab_pipelines_only_the_first_builds(place):
+    """It builds in the template job, and not in the job that extends .mintfs."""
     pipeline = Pipeline(place)
     cold = pipeline.template_job()
     assert re.fullmatch("[0-9a-f]{64}", cold["MINTFS_CI_KEY"]) and cold["MINTFS_CI_HIT"] == "false"

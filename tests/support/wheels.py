@@ -1,4 +1,4 @@
-"""The Python package as pip installs it: with the entry point by which pytest finds the plugin."""
+"""The Python package as pip installs it, with the entry point through which pytest finds it."""
 
 import shutil
 import subprocess

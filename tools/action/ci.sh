@@ -1,32 +1,32 @@
 #!/bin/sh
-# The steps of a CI job that uses mintfs, whichever runner it is: tools/action (GitHub, Forgejo) and
-# tools/gitlab run this one after the other, and so can anybody by hand.
+# The steps of a CI job that uses mintfs, on any runner. tools/action (GitHub, Forgejo) and
+# tools/gitlab run them one after the other; they can also be run by hand.
 #
 # usage: ci.sh install | key | mend | build | mount | finish
-#   install   unpacks MINTFS_TARBALL (a file) where there is no mintfs; prints what PATH needs; the
-#             Python package lies in ../share/mintfs/python from there, if it came in the tarball
-#   key       prints and sets key, store, path and present: what is to be cached is path, templates/KEY
-#             alone; where it is present, nothing may be unpacked over it, since a job may use it
-#   mend      takes from what a cache brought back the modes that mintfs refuses
+#   install   unpacks the file MINTFS_TARBALL if there is no mintfs; prints the directory to add to
+#             PATH. The tarball's Python package is in ../share/mintfs/python, relative to that.
+#   key       prints and sets key, store, path and present. Cache path, which is templates/KEY. If
+#             present is true, unpack nothing over it, since another job may be using it.
+#   mend      removes the modes that mintfs refuses from files restored from a cache
 #   build     finds the template or builds it; sets cache-hit, key and seconds-saved
-#   mount     mounts where that can be had; else says why sessions are copies
-#   finish    writes the summary, takes the mount away if this job made it (MINTFS_CI_MOUNTED, where
-#             there is GITHUB_ENV to tell); MINTFS_CI_MAX_SIZE limits the store
+#   mount     mounts the sessions if possible, else prints why sessions are copies
+#   finish    writes the summary, and unmounts if this job has mounted (known from
+#             MINTFS_CI_MOUNTED if the runner has GITHUB_ENV); MINTFS_CI_MAX_SIZE limits the store
 #
-# What is set goes to GITHUB_OUTPUT as well, where there is one. From the environment come:
-# MINTFS_CI_ARGUMENTS, those of `mintfs build` (words and quotes as in a shell, nothing expanded;
-# none: mintfs.conf), MINTFS_CI_NAME, MINTFS_CI_KEY (a key that another job has computed), MINTFS_CI_HIT
-# and MINTFS_CI_SECONDS (what build has set, for finish).
+# Values are also written to GITHUB_OUTPUT, if that is set. The environment provides
+# MINTFS_CI_ARGUMENTS (the arguments of `mintfs build`: words and quotes as in a shell, without
+# expansion; empty means mintfs.conf), MINTFS_CI_NAME, MINTFS_CI_KEY (a key that another job has
+# computed), and for finish MINTFS_CI_HIT and MINTFS_CI_SECONDS (cache-hit and seconds-saved).
 set -eu
 
-# The checkout may belong to another user than the job runs as, in a container for example. The job
-# runs what is in it anyway.
+# The checkout may belong to another user than the one that the job runs as, for example in a
+# container. The job runs programs in the checkout anyway, so trust it.
 checkout=${GITHUB_WORKSPACE:-${CI_PROJECT_DIR-}}
 if [ -n "$checkout" ]; then
     export MINTFS_TRUST="${MINTFS_TRUST:-$checkout}"
 fi
 
-say() {
+message() {
     printf 'mintfs: %s\n' "$*" >&2
 }
 
@@ -37,14 +37,14 @@ set_output() { # NAME VALUE
     fi
 }
 
-# Not from --json: a quote or a backslash in the path would be escaped there.
+# Not with --json, which would escape a quote or a backslash in the path.
 store_path() {
     mintfs config store
 }
 
-# mintfs COMMAND with the arguments of the project. xargs splits them: quotes and backslashes mean
-# what they do to a shell, and nothing is expanded or run. They come back a line each, behind an x
-# that keeps empty ones.
+# run_with_arguments COMMAND: runs `mintfs COMMAND` with MINTFS_CI_ARGUMENTS. xargs splits them:
+# quotes and backslashes work as in a shell, but nothing is expanded or run. Each word becomes a
+# line that begins with an x, so that empty words are kept.
 run_with_arguments() {
     command=$1
     # shellcheck disable=SC2016 # for the inner shell
@@ -76,13 +76,13 @@ find_key() { # sets key
     *) bad=false ;;
     esac
     if [ "$bad" = true ] || [ "${#key}" -ne 64 ]; then
-        say "\"$key\" is no key: 64 digits"
+        message "\"$key\" is no key, which has 64 hexadecimal digits"
         exit 1
     fi
 }
 
-# What Python and mintfs shall find in the steps after this one; prints where the command is.
-announce() { # BIN
+# Sets PYTHONPATH and MINTFS_TRUST for the following steps, and prints the command's directory.
+export_to_later_steps() { # BIN
     python=${1%/bin}/share/mintfs/python
     if [ -d "$python" ]; then
         set_variable PYTHONPATH "$python${PYTHONPATH:+:$PYTHONPATH}"
@@ -93,48 +93,49 @@ announce() { # BIN
     printf '%s\n' "$1"
 }
 
-# A directory of that name may be another user's, who would then choose what we run.
-make_own() { # DIRECTORY
+# A directory of that name may belong to another user, who could then choose what we run.
+make_private() { # DIRECTORY
     mkdir -p "${1%/*}"
     if ! mkdir -m 700 "$1" 2>/dev/null &&
         [ -z "$(find "$1" -prune -type d -user "$(id -u)" -perm 0700)" ]; then
-        say "$1 is not this user's alone (mode 0700): remove it, or set RUNNER_TEMP"
+        message "$1 is not private to this user (mode 0700): remove it, or set RUNNER_TEMP"
         exit 1
     fi
 }
 
-see_it_run() { # PROGRAM
+check_that_it_runs() { # PROGRAM
     status=0
-    said=$("$1" --version 2>&1) || status=$?
-    printf '%s\n' "$said" >&2
+    output=$("$1" --version 2>&1) || status=$?
+    printf '%s\n' "$output" >&2
     if [ "$status" -ne 0 ]; then
         libc=$(getconf GNU_LIBC_VERSION 2>/dev/null || echo "another C library")
-        say "the mintfs of $MINTFS_TARBALL does not run on this machine ($(uname -m), $libc): it wants" \
-            "the processor and a glibc as new as those of the machine where scripts/package made it"
-        say "without it, the Python package still gives databases: see its README"
+        message "the mintfs in $MINTFS_TARBALL does not run on this machine ($(uname -m), $libc):" \
+            "it needs the same processor as the machine where scripts/package made it, and its" \
+            "glibc or a newer one"
+        message "the Python package also works without the command: see its README"
         exit 1
     fi
 }
 
 install_step() {
     if command -v mintfs >/dev/null; then
-        say "$(mintfs --version) is here already"
-        # PATH leads there; put first, /usr/bin would hide what the job has set up.
-        announce "$(dirname "$(command -v mintfs)")"
+        message "$(mintfs --version) is installed already"
+        # It is on PATH already. As the first directory, /usr/bin would hide programs of the job.
+        export_to_later_steps "$(dirname "$(command -v mintfs)")"
         return
     fi
     if [ ! -f "${MINTFS_TARBALL-}" ]; then
-        say "no mintfs on PATH, and MINTFS_TARBALL (\"${MINTFS_TARBALL-}\") is no file"
+        message "no mintfs on PATH, and MINTFS_TARBALL (\"${MINTFS_TARBALL-}\") is not a file"
         exit 1
     fi
     place=${RUNNER_TEMP:-${TMPDIR:-/tmp}}/mintfs-bin-$(id -u)
-    make_own "$place"
+    make_private "$place"
     tar -xzf "$MINTFS_TARBALL" -C "$place"
-    see_it_run "$place/bin/mintfs"
+    check_that_it_runs "$place/bin/mintfs"
     if [ -n "${GITHUB_PATH-}" ]; then
         printf '%s\n' "$place/bin" >>"$GITHUB_PATH"
     fi
-    announce "$place/bin"
+    export_to_later_steps "$place/bin"
 }
 
 key_step() {
@@ -143,7 +144,7 @@ key_step() {
     case $store in
     *'
 '*)
-        say "the store's path has a line break in it, which no output can have: set MINTFS_STORE"
+        message "the store's path contains a line break, which no output may: set MINTFS_STORE"
         exit 1
         ;;
     esac
@@ -167,7 +168,7 @@ mend_step() {
     fi
 }
 
-# Prints the seconds that building took, as the template tells.
+# Prints the seconds that building the template took, from its manifest.
 build_seconds() {
     mintfs show --json "$1" | sed -n 's/^ *"build_time_ns": \([0-9]*\),\{0,1\}$/\1/p' |
         awk '{ printf "%.1f\n", $1 / 1e9 }'
@@ -177,18 +178,18 @@ build_step() {
     mend_step
     find_key
     hit=false seconds=0.0
-    # What is damaged is no hit, and is built anew.
+    # A damaged template is not a hit, and is built again.
     if [ -d "$(store_path)/v1/templates/$key" ] && mintfs verify "$key" >/dev/null; then
         hit=true
         seconds=$(build_seconds "$key")
     fi
     if [ "$hit" = true ] && [ -n "${MINTFS_CI_KEY-}" ]; then
-        # The builder need not even be installed in this job.
+        # Do not even require the builder to be installed in this job.
         [ -z "${MINTFS_CI_NAME-}" ] || mintfs name "$MINTFS_CI_NAME" "$key"
     else
         built=$(run_with_arguments build)
         if [ "$built" != "$key" ]; then
-            say "the key was to be $key, and is $built: the jobs do not see the same inputs"
+            message "expected the key $key, but built $built: the jobs do not see the same inputs"
             exit 1
         fi
     fi
@@ -199,29 +200,29 @@ build_step() {
 
 mount_step() {
     if [ "${MINTFS_BACKEND-}" = copy ]; then
-        say "MINTFS_BACKEND=copy: sessions are copies"
+        message "MINTFS_BACKEND=copy: sessions are copies"
         return
     fi
     status=0
     place=$(mintfs mount) || status=$?
     if [ "$status" -eq 0 ]; then
-        say "mounted at $place"
+        message "mounted at $place"
         set_output mount "$place"
         set_variable MINTFS_CI_MOUNTED "$place"
     elif [ "$status" -eq 4 ]; then
-        # Another job of this machine has mounted the store, and takes it away.
-        say "sessions are made on that mount"
+        # Another job on this machine has mounted the store, and will unmount it.
+        message "sessions are created on that mount"
     elif [ "${MINTFS_BACKEND-}" = fuse ]; then
         exit 1
     else
-        say "sessions are copies"
+        message "sessions are copies"
         mintfs doctor >&2 || true
     fi
 }
 
 write_summary() {
     if [ "${MINTFS_CI_HIT-}" = true ]; then
-        echo "mintfs: the template was there; ${MINTFS_CI_SECONDS:-?} s of migrations saved"
+        echo "mintfs: the template was found; ${MINTFS_CI_SECONDS:-?} s of migrations saved"
     else
         echo "mintfs: the template was built in this job"
     fi
@@ -237,13 +238,13 @@ finish_step() {
     else
         write_summary
     fi
-    # 3: none is mounted. What still uses it must not fail a job whose tests have passed.
+    # 3: nothing is mounted. If the mount is busy, a job whose tests have passed must not fail.
     if [ -z "${GITHUB_ENV-}" ] || [ -n "${MINTFS_CI_MOUNTED-}" ]; then
         status=0
         mintfs umount 2>/dev/null || status=$?
         case $status in
         0 | 3) ;;
-        *) say "the mount stays: $(mintfs umount 2>&1 || true)" ;;
+        *) message "not unmounted: $(mintfs umount 2>&1 || true)" ;;
         esac
     fi
     if [ -n "${MINTFS_CI_MAX_SIZE-}" ]; then

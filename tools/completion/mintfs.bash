@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# bash completion for mintfs(1). Commands and options come from `mintfs help`, so that there is
-# nothing here to fall behind; names, keys and sessions from the store.
+# bash completion for mintfs(1). Commands and options come from `mintfs help`, and are thus always
+# up to date; names, keys and sessions come from the store.
 
 _mintfs_commands() {
     "$1" help 2>/dev/null | sed -n 's/^  \([a-z][a-z]*\) .*/\1/p'
@@ -11,7 +11,7 @@ _mintfs_options() {
         sort -u
 }
 
-# Names, then keys as far as anybody types them; nothing is made where there is no store.
+# Names, then the beginnings of keys. If there is no store, none is created.
 _mintfs_templates() {
     "$1" ls --json 2>/dev/null | awk -F'"' '
         /"sessions": \[/ && !inside { exit }
@@ -21,7 +21,7 @@ _mintfs_templates() {
         $2 == "key" { print substr($4, 1, 12) }' | sort -u
 }
 
-# The sections of the mintfs.conf in force, found as mintfs finds it.
+# The sections of the mintfs.conf in force, which is found by the rules of mintfs.
 _mintfs_sections() {
     local directory=$PWD
     until [ -f "$directory/mintfs.conf" ]; do
@@ -38,7 +38,7 @@ _mintfs_sessions() {
 }
 
 _mintfs() {
-    # -C DIR comes before the command: what it looks at is not there yet, so it is only stepped over.
+    # Skip -C DIR, which comes before the command.
     while [ "$COMP_CWORD" -gt 2 ] && [[ ${COMP_WORDS[1]} = -C || ${COMP_WORDS[1]} = --directory ]]; do
         COMP_WORDS=("${COMP_WORDS[0]}" "${COMP_WORDS[@]:3}")
         COMP_CWORD=$((COMP_CWORD - 2))
@@ -46,7 +46,7 @@ _mintfs() {
     local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
     local program=${COMP_WORDS[0]} command=${COMP_WORDS[1]-} words='' i
     COMPREPLY=()
-    # Behind -- stands a builder: a command of the user's.
+    # After -- comes the builder, any command.
     for ((i = 2; i < COMP_CWORD; i++)); do
         if [ "${COMP_WORDS[i]}" = -- ]; then
             mapfile -t COMPREPLY < <(compgen -c -f -- "$word")
