@@ -7,7 +7,10 @@
 #include "fs/overlay/node_internal.h"
 #include "fs/overlay/session_log.h"
 
-/* From 1678 to 2262: what lies beyond becomes the first or last of them, as on other systems. */
+/*
+ * Times from 1678 to 2262 can be represented; others become the first or last of these, as in other
+ * file systems.
+ */
 static int64_t from_timespec(struct timespec time)
 {
     if (time.tv_sec >= INT64_MAX / NS_PER_S)
@@ -33,7 +36,7 @@ static void stat_held(const struct node *node, struct stat *ret_status)
         .st_ctim = clock_to_timespec(node->ctime_ns),
     };
     if (S_ISREG(node->type)) {
-        /* In 512-byte units: what is stored, and what the template lends. */
+        /* In units of 512 bytes: what is stored, or what the template provides. */
         uint64_t lent = (node->lower_limit_bytes + BLOCK_SIZE_BYTES - 1) / BLOCK_SIZE_BYTES;
         uint64_t blocks = lent > node->stored_blocks ? lent : node->stored_blocks;
         ret_status->st_blocks = (blkcnt_t)(blocks * (BLOCK_SIZE_BYTES / 512));
@@ -46,7 +49,7 @@ void node_stat(struct node *node, struct stat *ret_status)
     stat_held(node, ret_status);
 }
 
-/* What the record will say once `to` is applied. */
+/* Applies the changes to the record. */
 static void apply_to_record(struct node_record *record, const struct stat *to, unsigned which)
 {
     record->ctime_ns = clock_real_coarse_ns();

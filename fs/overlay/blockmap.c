@@ -3,7 +3,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-/* Small, since a test changes few blocks far apart: each costs a leaf, and a branch or two. */
+/* Small, since a test changes few blocks, far apart: each costs a leaf and a branch or two. */
 enum { FANOUT_BITS = 4, FANOUT = 1 << FANOUT_BITS };
 
 struct leaf {
@@ -14,7 +14,7 @@ struct branch {
     void *child[FANOUT];
 };
 
-/* How many file blocks a tree of that height spans. */
+/* How many blocks of the file a tree of that height covers. */
 static uint64_t span(unsigned height)
 {
     return (uint64_t)1 << (FANOUT_BITS * height);
@@ -43,7 +43,7 @@ void blockmap_free(struct blockmap *map)
     *map = (struct blockmap){0};
 }
 
-/* The leaf, or NULL where nothing is; *ret_end is the first block behind it, or behind the gap. */
+/* The leaf, or NULL if there is none; *ret_end is the first block after it, or after the gap. */
 static struct leaf *find_leaf(const struct blockmap *map, fileblock_t at, uint64_t *ret_end)
 {
     *ret_end = UINT64_MAX;
@@ -151,7 +151,7 @@ void blockmap_set(struct blockmap *map, fileblock_t at, uint32_t count, block_t 
         struct leaf *leaf = find_leaf(map, (fileblock_t)next, &stop);
         if (stop > end)
             stop = end;
-        if (!leaf) /* absent already, and absence is all that may be set unreserved */
+        if (!leaf) /* already absent, and only BLOCK_ABSENT may be set unreserved */
             next = stop;
         for (; next < stop; next++)
             leaf->block[next % FANOUT] =
@@ -159,7 +159,7 @@ void blockmap_set(struct blockmap *map, fileblock_t at, uint32_t count, block_t 
     }
 }
 
-/* Frees what lies wholly behind `from`, a block number within this subtree, and cuts the rest. */
+/* Frees what is wholly past `from`, a block number within this subtree, and cuts the rest. */
 static void cut_level(void *place, unsigned level, uint64_t from)
 {
     if (!place)
@@ -194,7 +194,7 @@ struct walk {
     blockmap_visitor *visit;
     void *context;
     fileblock_t at;
-    uint32_t count; /* of the run that is being gathered */
+    uint32_t count; /* of the current run */
     block_t block;
 };
 

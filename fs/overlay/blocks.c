@@ -11,8 +11,10 @@
 enum {
     WORD_BITS = 64,
     WORDS_MAX = BLOCK_LIMIT / WORD_BITS,
-    /* Free blocks that keep their storage, for the journals to come: some, and a share of what is
-     * taken. */
+    /*
+     * Free blocks that keep their storage for the next journals: a few, and a share of those that
+     * are taken.
+     */
     SLACK_BLOCKS = 64,
     SLACK_SHARE = 16,
 };
@@ -21,16 +23,18 @@ struct blocks {
     int fd;
     struct owners *owners;
     pthread_mutex_t mutex;
-    uint64_t *taken;  /* one bit a block */
-    uint64_t *stored; /* one bit a block that may have storage */
+    uint64_t *taken;  /* one bit per block */
+    uint64_t *stored; /* one bit per block that may have storage */
     size_t words;
-    uint64_t inherited; /* so many blocks the file had at first */
-    /* Up to here blocks behind the words may have storage, too, which is in no map: nobody has
-     * named one, and a trim takes them at once, however many there are. */
+    uint64_t inherited; /* the number of blocks in the file when it was opened */
+    /*
+     * Blocks past the words may also have storage, up to here. No log has named them yet, and a
+     * trim punches all of them at once.
+     */
     uint64_t tail_end;
     size_t hint; /* no word before this one has a free bit */
     uint64_t taken_count;
-    uint64_t borrowed_count; /* taken in the map by a trim that punches them, and by nobody else */
+    uint64_t borrowed_count; /* marked as taken by a trim while it punches them */
     uint64_t stored_count;
 };
 
@@ -71,7 +75,7 @@ static int grow_one(uint64_t **bits, size_t from, size_t to)
     return 0;
 }
 
-/* Makes room for one more word at least; called with the mutex held. */
+/* Extends the bit maps to at least this many words; called with the mutex held. */
 static int grow(struct blocks *blocks, size_t words)
 {
     size_t to = blocks->words ? blocks->words : 16;
@@ -86,7 +90,7 @@ static int grow(struct blocks *blocks, size_t words)
         r = grow_one(&blocks->stored, blocks->words, to);
     if (r < 0)
         return r;
-    /* What a former daemon left has storage, until a trim finds that nobody claimed it. */
+    /* Blocks of an earlier daemon have storage, until a trim finds that no session claimed them. */
     for (uint64_t block = blocks->words * WORD_BITS;
          block < to * WORD_BITS && block < blocks->tail_end; block++) {
         set(blocks->stored, (block_t)block);
@@ -157,7 +161,7 @@ bool blocks_exist(struct blocks *blocks, block_t first, uint32_t count)
     return (uint64_t)first + count <= blocks->inherited;
 }
 
-/* 0 if all of them are there and free; with the mutex held. */
+/* 0 if all of them exist and are free; with the mutex held. */
 static int find_free_held(struct blocks *blocks, block_t first, uint32_t count)
 {
     uint64_t end = (uint64_t)first + count;
@@ -195,7 +199,7 @@ int blocks_adopt(struct blocks *blocks, block_t first, uint32_t count, const str
                  uint64_t *ret_rival)
 {
     AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&blocks->mutex);
-    /* The table is asked first: it knows who has a block that is taken. */
+    /* The table is asked first: it knows the owner of a taken block. */
     int r = (uint64_t)first + count > blocks->inherited
                 ? -EBADMSG
                 : owners_adopt(blocks->owners, first, count, tag, ret_rival);
@@ -227,7 +231,7 @@ static int read_whole(struct blocks *blocks, block_t block, char *ret_bytes)
     return r < 0 ? r : owners_check(blocks->owners, block, ret_bytes);
 }
 
-/* How many of `size` bytes from `within` on are in the block where they begin. */
+/* How many of `size` bytes, starting at `within`, are in the block where they start. */
 static size_t part_of_block(uint32_t within, size_t size)
 {
     size_t left = BLOCK_SIZE_BYTES - within;
@@ -261,7 +265,7 @@ int blocks_write_fresh(struct blocks *blocks, block_t first, uint32_t count,
     return io_pwrite(blocks->fd, bytes, (size_t)count * BLOCK_SIZE_BYTES, offset_of(first));
 }
 
-/* The checksum that the block will have with these bytes in it. */
+/* The block's checksum after these bytes are written to it. */
 static int sum_with(struct blocks *blocks, block_t block, uint32_t within, const char *bytes,
                     size_t size, uint32_t *ret_sum)
 {
@@ -278,10 +282,10 @@ static int sum_with(struct blocks *blocks, block_t block, uint32_t within, const
     return 0;
 }
 
-/* So many blocks at a time are overwritten in place. */
+/* Blocks are overwritten in place in pieces of this many. */
 enum { PIECE_BLOCKS = 64 };
 
-/* What is written touches at most PIECE_BLOCKS blocks. */
+/* Writes to at most PIECE_BLOCKS blocks. */
 static int write_piece(struct blocks *blocks, block_t first, uint32_t within,
                        const struct block_tag *tag, const char *buffer, size_t size)
 {
@@ -359,8 +363,8 @@ static block_t find_idle(const struct blocks *blocks, block_t block, block_t end
 }
 
 /*
- * The next run of at least `least` idle blocks from *at on is made taken, so that nobody writes to
- * it while it is punched; false at the end.
+ * Marks the next run of at least `least` idle blocks from *at on as taken, so that it is not
+ * written while it is punched. False at the end.
  */
 static bool borrow_idle_run(struct blocks *blocks, uint32_t least, block_t *at, block_t *ret_first,
                             uint32_t *ret_count)
@@ -400,8 +404,9 @@ static void return_run(struct blocks *blocks, block_t first, uint32_t count, boo
 }
 
 /*
- * With nothing taken the file is emptied at once, and the bit maps with it. Its length stays: what
- * lies behind it was never anybody's, and a log that tells of blocks given back since is no lie.
+ * If nothing is taken, the file and the bit maps are emptied at once. The file keeps its length: no
+ * block past it was ever used, so that a log which still names a released block is not taken for a
+ * false one.
  */
 static bool trim_all(struct blocks *blocks)
 {
@@ -411,7 +416,7 @@ static bool trim_all(struct blocks *blocks)
         (status.st_size && io_fallocate(blocks->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
                                         status.st_size) < 0))
         return false;
-    /* Old tags are of no harm. */
+    /* Old tags do no harm. */
     (void)!owners_clear(blocks->owners);
     free(blocks->taken);
     free(blocks->stored);

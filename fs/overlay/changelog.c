@@ -11,7 +11,7 @@
 
 enum {
     COMPACT_FROM_BYTES = 64 << 10,
-    /* So many logs may stay open although their sessions idle. */
+    /* This many logs may stay open while their sessions are idle. */
     OPEN_LOGS_MAX = 512,
 };
 
@@ -21,7 +21,7 @@ struct changelog {
     pthread_mutex_t mutex;
     int dirfd;
     int fd;    /* -1: at rest */
-    bool torn; /* behind `size` stands a part of a frame */
+    bool torn; /* a part of a frame follows `size` */
     uint64_t size;
     uint64_t compact_at;
     uint64_t owner;
@@ -38,7 +38,7 @@ bool changelog_name_is_valid(const char *name)
     return strlen(name) == LOG_NAME_LENGTH && strspn(name, "0123456789abcdef") == LOG_NAME_LENGTH;
 }
 
-/* The first frame's owner is in it. */
+/* The owner of the first frame is in its header record, so its checksums begin with 0. */
 static int write_frame(int fd, uint64_t owner, uint64_t offset, const struct frame *frame)
 {
     if (frame->failed)
@@ -69,7 +69,7 @@ static struct changelog *changelog_new(int dirfd, const char *name)
     return log;
 }
 
-/* Takes the place of whatever descriptor there was; -1: none. */
+/* Replaces the descriptor; -1: none. */
 static void set_fd(struct changelog *log, int fd)
 {
     if (log->fd >= 0) {
@@ -88,8 +88,9 @@ static void set_size(struct changelog *log, uint64_t size)
 }
 
 /*
- * Writes the frame to a file beside the log and gives it the log's name by `rename`: whatever has
- * that name begins with a whole frame. What a killed daemon leaves beside it recovery sweeps.
+ * Writes the frame to a file beside the log and gives it the log's name by `rename`, so that a file
+ * of that name always begins with a whole frame. Recovery removes the file that a killed daemon
+ * leaves.
  */
 static int write_whole(struct changelog *log, const struct frame *frame,
                        int (*rename)(int from_dirfd, const char *from, int to_dirfd,
@@ -163,7 +164,7 @@ void changelog_close(struct changelog *log)
     free(log);
 }
 
-/* What was written of a frame must not stand behind a shorter one that follows. */
+/* A part of a frame must not remain after a shorter frame that is written over it. */
 static int cut_tail(struct changelog *log)
 {
     int r = io_ftruncate(log->fd, (off_t)log->size);
@@ -188,7 +189,7 @@ int changelog_append(struct changelog *log, const struct frame *frame)
         log->size += frame->size;
         return 0;
     }
-    /* If that fails too, it is tried again before the next. */
+    /* If this fails too, it is tried again before the next append. */
     (void)cut_tail(log);
     return r;
 }
@@ -209,7 +210,7 @@ int changelog_replace(struct changelog *log, const struct frame *whole)
 {
     AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&log->mutex);
     int r = write_whole(log, whole, io_renameat);
-    /* Tried again only when it has grown as much again. */
+    /* Try again only when the log has doubled. */
     if (r < 0)
         log->compact_at = log->size * 2;
     return r;

@@ -8,15 +8,15 @@
 #include "fs/base/io.h"
 #include "fs/overlay/changelog_format.h"
 
-/* A log that is being read. */
+/* The log that is being read. */
 struct reader {
     int fd;
     int version;
     bool seen_header;
-    uint64_t owner; /* with which the checksums of all frames but the first begin */
+    uint64_t owner; /* the checksums of all frames but the first begin with it */
 };
 
-/* One record of a payload: where its parts are. */
+/* The current record of a payload. */
 struct cursor {
     struct reader *reader;
     const char *at;
@@ -25,7 +25,7 @@ struct cursor {
     char tail[TARGET_BYTES_MAX + 1];
 };
 
-/* Copies out the fixed part and the tail, and steps over both; false if they are not all there. */
+/* Copies the fixed part and the tail, and advances past both; false if they are incomplete. */
 static bool take(struct cursor *cursor, void *fixed, size_t fixed_size)
 {
     size_t padded = ((size_t)cursor->head.tail + 7) & ~(size_t)7;
@@ -88,7 +88,10 @@ static int replay_identity(struct cursor *cursor, const struct changelog_visitor
     return visitor->identity ? visitor->identity(&record, context) : 0;
 }
 
-/* In which namespace that process was is not known: it is not taken for another, nor for gone. */
+/*
+ * The namespace of that process is not known, so it is neither taken for another process nor for
+ * gone.
+ */
 static int replay_old_identity(struct cursor *cursor, const struct changelog_visitor *visitor,
                                void *context)
 {
@@ -174,7 +177,7 @@ static int replay_payload(struct reader *reader, const char *payload, size_t siz
         memcpy(&cursor.head, cursor.at, sizeof(cursor.head));
         cursor.at += sizeof(cursor.head);
         if (reader->seen_header == (cursor.head.type == RECORD_HEADER))
-            return -EBADMSG; /* first, and only once */
+            return -EBADMSG; /* the header comes first, and only once */
         reader->seen_header = true;
         int r = -EBADMSG;
         switch (cursor.head.type) {
@@ -209,13 +212,13 @@ static int replay_payload(struct reader *reader, const char *payload, size_t siz
     return 0;
 }
 
-/* 0: of no version. */
+/* 0: unknown. */
 static int version_of(uint32_t magic)
 {
     return magic == LOG_MAGIC ? 3 : magic == LOG_MAGIC_2 ? 2 : magic == FRAME_MAGIC ? 1 : 0;
 }
 
-/* The head of the frame at that offset, which lies within the file. */
+/* Reads the head of the frame at that offset, which is within the file. */
 static int read_head(struct reader *reader, uint64_t offset, struct frame_disk *ret_head)
 {
     int r = io_pread_exact(reader->fd, ret_head, sizeof(*ret_head), (off_t)offset);
@@ -265,7 +268,10 @@ int changelog_replay(int fd, const struct changelog_visitor *visitor, void *cont
         if (r < 0)
             return r;
         if (frame_checksum(reader.owner, offset, payload, head.size) != head.crc) {
-            /* The first frame may be the only one: with it the whole session would go unsaid. */
+            /*
+             * The first frame may be the only one: without it the session would be lost without a
+             * message.
+             */
             is_cut = next == end && offset > 0;
             if (is_cut)
                 break;
@@ -282,22 +288,22 @@ int changelog_replay(int fd, const struct changelog_visitor *visitor, void *cont
     return is_cut || offset < end;
 }
 
-struct summing_up {
+struct summary_reader {
     struct log_summary *summary;
     bool header_only;
 };
 
 static int take_header(const struct session_header *header, void *context)
 {
-    const struct summing_up *summing_up = context;
-    summing_up->summary->header = *header;
-    return summing_up->header_only ? -ECANCELED : 0;
+    const struct summary_reader *reader = context;
+    reader->summary->header = *header;
+    return reader->header_only ? -ECANCELED : 0;
 }
 
 static int take_identity(const struct identity_record *record, void *context)
 {
-    const struct summing_up *summing_up = context;
-    struct log_summary *summary = summing_up->summary;
+    const struct summary_reader *reader = context;
+    struct log_summary *summary = reader->summary;
     memcpy(summary->header.id, record->id, sizeof(summary->header.id));
     summary->lease = record->lease;
     return 0;
@@ -308,9 +314,9 @@ static int summarize(int fd, bool header_only, struct log_summary *ret_summary)
     static const struct changelog_visitor visitor = {.header = take_header,
                                                      .identity = take_identity};
     struct log_summary summary = {.lease = {.ends_ns = 0}};
-    struct summing_up summing_up = {.summary = &summary, .header_only = header_only};
+    struct summary_reader reader = {.summary = &summary, .header_only = header_only};
     uint64_t size;
-    int r = changelog_replay(fd, &visitor, &summing_up, &size);
+    int r = changelog_replay(fd, &visitor, &reader, &size);
     if (r < 0 && r != -ECANCELED)
         return r;
     *ret_summary = summary;

@@ -1,13 +1,13 @@
 /*
- * A session's whole state as one frame, which takes the place of a log that has grown long.
+ * Writes a session's whole state as one frame, which replaces a log that has grown long.
  *
- * In replaying it, what stands under a name is as in the template until a record says otherwise,
- * and any of the template's entries is found by its number, wherever it is (session_replay.c). So it
- * takes, in this order:
+ * When it is replayed, each name is as in the template until a record changes it, and the
+ * template's entries are found by number wherever they are (session_replay.c). So the frame has, in
+ * this order:
  *
- *  1. the names of the template that are gone, or stand for something else;
- *  2. directories from the root down, since new ones are known only behind their own record;
- *  3. files and links, whose directories are all known by now.
+ *     1. the names of the template that were removed or now name another node;
+ *     2. directories from the root down, since new ones are known only after their own record;
+ *     3. files and links, whose directories are all known by then.
  */
 #include "fs/overlay/compact.h"
 
@@ -21,7 +21,7 @@ struct compaction {
     VECTOR(struct node *) directories; /* in the order of step 2 */
 };
 
-/* Gathers all directories that are reachable and in memory, from the root down. */
+/* Lists all directories that are reachable and in memory, from the root down. */
 static int gather_directories(struct compaction *compaction)
 {
     int r = vector_push(&compaction->directories, compaction->session->root);
@@ -78,7 +78,7 @@ static void add_directories(struct compaction *compaction)
 
 static void add_files(struct compaction *compaction)
 {
-    /* A new one is known by its own record, so that comes before its names. */
+    /* A new node is known by its own record, so this comes before its names. */
     struct node *node;
     LIST_FOREACH(node, &compaction->session->nodes, all)
     {
@@ -134,7 +134,7 @@ void session_after_change(struct session *session)
 {
     if (atomic_load(&session->discarded))
         return;
-    /* A log that could not be made shorter is a long log: nothing is lost. */
+    /* If compaction fails the log stays long: nothing is lost. */
     if (changelog_is_long(session->log) && session_compact(session) < 0)
         return;
     if (atomic_load(&session->open_files) == 0)

@@ -6,7 +6,7 @@
 
 #include "fs/base/search.h"
 
-/* Far more than memory holds, far less than there are cookies. */
+/* Far more than fit in memory, far fewer than there are cookies. */
 enum { LISTED_MAX = 1 << 29 };
 
 void cookies_init(struct cookies *cookies, uint32_t above)

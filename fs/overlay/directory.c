@@ -41,7 +41,7 @@ static bool is_before(size_t index, const void *context)
     return strcmp(search->by_name[index]->name, search->name) < 0;
 }
 
-/* Where the name is, or where it belongs. */
+/* The index of the name, or where it would be inserted. */
 static uint32_t place_of(const struct directory *directory, const char *name, bool *ret_found)
 {
     struct search search = {.by_name = directory->by_name, .name = name};
@@ -63,7 +63,7 @@ uint32_t directory_lower_entry(const struct directory *directory, const char *na
                                           : lower_lookup(directory->lower, directory->entry, name);
 }
 
-/* For two more names. */
+/* Makes room for two more names. */
 static int reserve(struct directory *directory)
 {
     if (directory->count + 2 <= directory->room)
@@ -103,7 +103,7 @@ static bool is_added(const struct directory *directory, const struct dentry *den
     return dentry->node && dentry->cookie.value < directory->added.end;
 }
 
-/* The cookie of a name that no entry here is about; 0 where the template does not have it. */
+/* The cookie of a name without an entry here; 0 if the template does not have it. */
 static uint32_t untouched_cookie(const struct directory *directory, const char *name)
 {
     uint32_t entry = directory_lower_entry(directory, name);
@@ -112,7 +112,7 @@ static uint32_t untouched_cookie(const struct directory *directory, const char *
                : directory_lower_cookie(directory, lower_position(directory->lower, entry));
 }
 
-/* `old` is what stood under that name, or NULL. */
+/* `old` is the entry that had this name, or NULL. */
 static void set_cookie(struct directory *directory, struct dentry *dentry, const struct dentry *old)
 {
     bool was_added = old && is_added(directory, old);

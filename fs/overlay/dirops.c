@@ -1,6 +1,6 @@
 /*
- * What happens to names: each change is prepared (memory), recorded (the log), then applied, and
- * only the first two can fail.
+ * Each change of names is prepared (memory), recorded (the log), then applied. Only the first two
+ * steps can fail.
  */
 #include "fs/overlay/dirops.h"
 
@@ -17,7 +17,7 @@
 #define RENAME_EXCHANGE (1 << 1)
 #endif
 
-/* Both locks of a change to names; paired with end_change(). */
+/* Takes both locks for a change of names; paired with end_change(). */
 static void begin_change(struct session *session)
 {
     (void)pthread_rwlock_rdlock(&session->changes);
@@ -37,7 +37,7 @@ static int check_place(const struct node *directory, const char *name)
     if (!node_is_directory(directory))
         return -ENOTDIR;
     if (directory->nlink == 0)
-        return -ENOENT; /* removed, but still somebody's working directory */
+        return -ENOENT; /* removed, but still open or a working directory */
     if (!name || strlen(name) <= NAME_BYTES_MAX)
         return 0;
     return -ENAMETOOLONG;
@@ -52,7 +52,7 @@ static void touch(struct node *node, bool content)
         node->mtime_ns = now;
 }
 
-/* A name that was there is gone from this directory; the prepared whiteout is used up or freed. */
+/* Removes a name from the directory; the prepared whiteout is used or freed. */
 static void hide_name(struct node *directory, struct dentry *whiteout)
 {
     directory_hide(directory->directory, whiteout);
@@ -72,7 +72,7 @@ static void show_name(struct node *directory, struct dentry *dentry, struct node
     touch(directory, true);
 }
 
-/* One name less: the node goes when nothing else holds it. */
+/* Counts a removed name; the node is discarded if nothing else refers to it. */
 static void lose_link(struct node *node)
 {
     node->changed = true;
@@ -129,7 +129,7 @@ static int make_node(struct session *session, const struct node_new *how, struct
     return 0;
 }
 
-/* Gives a node that has none its first name, or another. */
+/* Gives a node its first name, or another one. */
 static int add_name(struct node *directory, const char *name, struct node *node)
 {
     struct dentry *dentry;
@@ -139,7 +139,7 @@ static int add_name(struct node *directory, const char *name, struct node *node)
     AUTO_FRAME struct frame frame;
     frame_init(&frame);
     (void)pthread_rwlock_wrlock(&node->lock);
-    if (!node->logged) /* all of it, since nothing of a nameless node was recorded */
+    if (!node->logged) /* all of it, since nothing is recorded of a node without a name */
         node_add_whole(node, &frame);
     frame_add_link(&frame, directory->number, name, node->number);
     r = session_record(node->session, &frame);
@@ -284,12 +284,12 @@ struct renaming {
     struct node *to;
     const char *to_name;
     struct node *node;
-    struct node *other; /* what stands under the new name, or NULL */
+    struct node *other; /* the node that has the new name, or NULL */
     bool exchange;
 };
 
-/* Would the directory come to lie within itself? */
-static bool lies_within(const struct node *place, const struct node *directory)
+/* Whether `place` is the directory or below it. */
+static bool is_within(const struct node *place, const struct node *directory)
 {
     for (; place; place = place->parent)
         if (place == directory)
@@ -311,13 +311,13 @@ static int check_rename(struct renaming *renaming, unsigned flags)
         return -EEXIST;
     if (!renaming->other && renaming->exchange)
         return -ENOENT;
-    if (node_is_directory(renaming->node) && lies_within(renaming->to, renaming->node))
+    if (node_is_directory(renaming->node) && is_within(renaming->to, renaming->node))
         return -EINVAL;
     if (!renaming->other || renaming->other == renaming->node)
         return 0;
     if (renaming->exchange) {
         bool loop =
-            node_is_directory(renaming->other) && lies_within(renaming->from, renaming->other);
+            node_is_directory(renaming->other) && is_within(renaming->from, renaming->other);
         return loop ? -EINVAL : 0;
     }
     if (node_is_directory(renaming->other) != node_is_directory(renaming->node))
@@ -383,7 +383,7 @@ static int rename_held(struct renaming *renaming, unsigned flags)
     if (r == 0)
         r = check_rename(renaming, flags);
     if (r < 0 || renaming->other == renaming->node)
-        return r; /* two names of one file: nothing happens, says rename(2) */
+        return r; /* two names of one file: rename(2) does nothing */
     struct dentry *from_dentry;
     struct dentry *to_dentry;
     r = directory_prepare(renaming->from->directory, renaming->from_name, &from_dentry);
@@ -429,7 +429,7 @@ static uint64_t entry_ino(const struct node *directory, uint32_t entry)
     return directory->session->serial << 32 | (NODE_FIRST_ENTRY + entry);
 }
 
-/* Names that the session created, the newest first. */
+/* Names that the session created, newest first. */
 static bool list_added(const struct directory *names, uint64_t cookie, session_visitor *visit,
                        void *context)
 {
@@ -442,7 +442,7 @@ static bool list_added(const struct directory *names, uint64_t cookie, session_v
     return true;
 }
 
-/* Names that the template has here, and that exist since. */
+/* Names of the template that still exist. */
 static void list_lower(const struct node *directory, uint64_t cookie, session_visitor *visit,
                        void *context)
 {

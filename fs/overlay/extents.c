@@ -1,6 +1,6 @@
 #include "fs/overlay/extents.h"
 
-/* Counts up to `want` more within a limit (0: none), and says how many. */
+/* Counts up to `want` more blocks within a limit (0: none), and returns how many. */
 static uint32_t charge(atomic_uint_least64_t *stored, uint64_t limit, uint32_t want)
 {
     uint64_t before = atomic_load(stored);

@@ -11,12 +11,12 @@
 #include "fs/overlay/node_internal.h"
 #include "fs/overlay/session_log.h"
 
-/* Makes whole blocks read as zeros: recorded first, then given back. */
+/* Makes whole blocks read as zeros. This is recorded before their storage is released. */
 static int drop_blocks(struct node *node, fileblock_t first, fileblock_t end)
 {
     if (first >= end)
         return 0;
-    /* Above the limit absence shows zeros already. */
+    /* Above the limit absent blocks already show zeros. */
     fileblock_t lent_end = block_of(block_round_up(node->lower_limit_bytes));
     fileblock_t zero_end = lent_end < first ? first : lent_end < end ? lent_end : end;
     int r = 0;
@@ -58,7 +58,7 @@ static int drop_blocks(struct node *node, fileblock_t first, fileblock_t end)
     return 0;
 }
 
-/* Zeros a part of one block, if that block shows anything but zeros. */
+/* Zeroes a part of one block, unless the block already shows zeros. */
 static int zero_part(struct node *node, uint64_t offset, uint64_t end)
 {
     static const char zeros[BLOCK_SIZE_BYTES];
@@ -84,7 +84,10 @@ static int zero_range(struct node *node, uint64_t offset, uint64_t end)
     return r;
 }
 
-/* Stores what has no storage yet, piece by piece, so that later writes find room. */
+/*
+ * Stores the blocks that have no storage yet, piece by piece, so that later writes cannot run out
+ * of space.
+ */
 static int store_range(struct node *node, uint64_t offset, uint64_t end, bool grow)
 {
     enum { PIECE_BYTES = 1 << 20 };

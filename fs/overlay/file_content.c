@@ -6,7 +6,7 @@
 #include "fs/base/log.h"
 #include "fs/store/sqlite_header.h"
 
-/* A template is sealed in rollback mode; its session begins in the mode that the builder left. */
+/* A template is sealed in rollback mode; a session begins in the mode that the builder left. */
 static void show_journal_mode(const struct node *node, char *buffer, size_t size, uint64_t offset)
 {
     if (!lower_entry(node->session->lower, node->entry)->starts_in_wal)
@@ -17,7 +17,6 @@ static void show_journal_mode(const struct node *node, char *buffer, size_t size
             buffer[i - offset] = SQLITE_VERSION_WAL;
 }
 
-/* Of stored blocks: -EBADMSG becomes what a program expects of a bad disk, with one message. */
 int file_log_damage(const struct node *node, int r)
 {
     struct session *session = node->session;
@@ -30,7 +29,7 @@ int file_log_damage(const struct node *node, int r)
     return -EIO;
 }
 
-/* What absent blocks show: the template's bytes below the limit, zeros above. */
+/* Reads what absent blocks show: the template's bytes below the limit, zeros above. */
 static int read_lower(struct node *node, char *buffer, size_t size, uint64_t offset)
 {
     size_t lent = 0;
@@ -53,8 +52,6 @@ static int read_lower(struct node *node, char *buffer, size_t size, uint64_t off
     return r;
 }
 
-/* All of it must lie below the size limit; bytes behind the file's end read as whatever is there.
- */
 int file_read_range(struct node *node, char *buffer, size_t size, uint64_t offset)
 {
     while (size > 0) {

@@ -48,7 +48,7 @@ static void warm_up(struct node *node, file_warmer *warm, void *context)
             return;
         size_t size = (size_t)min_u64((next - i) * BLOCK_SIZE_BYTES, node->size_bytes - offset);
         if (file_read_range(node, bytes, size, offset) < 0)
-            return; /* whoever reads it is told */
+            return; /* the program that reads it gets the error */
         warm(offset, bytes, size, context);
     }
 }

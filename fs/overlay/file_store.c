@@ -8,10 +8,10 @@
 #include "fs/overlay/node_internal.h"
 #include "fs/overlay/session_log.h"
 
-/* Overwriting in place makes no record but, at most this often, that of its time. */
+/* Overwriting in place records only its time, at most this often. */
 enum { TIME_TOLERANCE_NS = 1000 * 1000 * 1000 };
 
-/* Blocks that a change has taken, to be shown all together or given back. */
+/* Blocks that a change has taken. All of them become part of the file, or all are released. */
 struct taken_run {
     fileblock_t at;
     uint32_t count;
@@ -20,7 +20,7 @@ struct taken_run {
 
 struct change {
     struct node *node;
-    const char *bytes; /* what is written, or NULL: blocks are only copied */
+    const char *bytes; /* the new bytes, or NULL: blocks are only copied */
     uint64_t offset;
     uint64_t end;
     struct taken_run *runs;
@@ -46,13 +46,16 @@ static int change_add_run(struct change *change, struct taken_run run)
     return 0;
 }
 
-static void give_all_back(const struct change *change)
+static void release_all(const struct change *change)
 {
     for (size_t i = 0; i < change->run_count; i++)
         extents_release(change->node, change->runs[i].block, change->runs[i].count);
 }
 
-/* One fresh block, of which the change covers a part: the rest is what the file shows there. */
+/*
+ * Fills one fresh block of which the change covers a part: the rest is copied from what the file
+ * shows.
+ */
 static int write_partial(const struct change *change, fileblock_t at, block_t block)
 {
     char whole[BLOCK_SIZE_BYTES];
@@ -69,7 +72,7 @@ static int write_partial(const struct change *change, fileblock_t at, block_t bl
     return blocks_write_fresh(change->node->session->blocks, block, 1, &tag, whole);
 }
 
-/* Fills a run of fresh blocks: whole ones straight from the caller's bytes. */
+/* Fills a run of fresh blocks; whole ones are written directly from the caller's bytes. */
 static int write_fresh(const struct change *change, const struct taken_run *run)
 {
     for (uint32_t i = 0; i < run->count;) {
@@ -128,7 +131,7 @@ static int store_all_missing(struct change *change)
     return 0;
 }
 
-/* Writes what lies within [from, end) to the blocks that are stored already: `bytes`, or zeros. */
+/* Writes `bytes`, or zeros, to those blocks in [from, end) that already have storage. */
 static int write_stored(struct node *node, const char *bytes, uint64_t from, uint64_t end)
 {
     static const char zeros[16 * BLOCK_SIZE_BYTES];
@@ -152,12 +155,12 @@ static int write_stored(struct node *node, const char *bytes, uint64_t from, uin
     return 0;
 }
 
-/* Those of the change's bytes that lie before the file's end (as yet), or behind it. */
-static int write_in_place(const struct change *change, bool behind)
+/* Writes those of the change's bytes that are past the file's current end, or those before it. */
+static int write_in_place(const struct change *change, bool past_end)
 {
     uint64_t size = change->node->size_bytes;
-    uint64_t from = behind && change->offset < size ? size : change->offset;
-    uint64_t end = behind ? change->end : min_u64(change->end, size);
+    uint64_t from = past_end && change->offset < size ? size : change->offset;
+    uint64_t end = past_end ? change->end : min_u64(change->end, size);
     if (!change->bytes || from >= end)
         return 0;
     return write_stored(change->node, change->bytes + (from - change->offset), from, end);
@@ -177,7 +180,7 @@ void file_record_time(struct node *node, int64_t tolerance_ns)
         node->recorded_mtime_ns = node->mtime_ns;
 }
 
-/* Tells the log what was taken, and the size. */
+/* Records the blocks that were taken, and the size. */
 static int record_change(const struct change *change, uint64_t size_bytes, int64_t now_ns)
 {
     struct node *node = change->node;
@@ -202,8 +205,8 @@ static int record_change(const struct change *change, uint64_t size_bytes, int64
 }
 
 /*
- * Writes, records and shows it; the file has then at least size_bytes. What is visible already is
- * overwritten last, when nothing can fail any more for want of room.
+ * Writes and records the change, and makes it visible; the file then has size_bytes. Bytes that are
+ * already visible are overwritten last, when nothing can fail any more for lack of space.
  */
 static int commit(struct change *change, uint64_t size_bytes)
 {
@@ -213,7 +216,7 @@ static int commit(struct change *change, uint64_t size_bytes)
     if (r == 0)
         r = record_change(change, size_bytes, now);
     if (r < 0) {
-        give_all_back(change);
+        release_all(change);
         return r;
     }
     r = write_in_place(change, false);
@@ -246,7 +249,7 @@ int file_store_range(struct node *node, const char *bytes, uint64_t offset, uint
     if (r == 0)
         r = commit(&change, size_bytes);
     else
-        give_all_back(&change);
+        release_all(&change);
     if (change.runs != change.few)
         free(change.runs);
     return r;

@@ -11,7 +11,7 @@
 #include "fs/store/catalog.h"
 #include "fs/store/lock_names.h"
 
-/* Files without users that stay open for the next one. */
+/* Files that no session has open, kept for the next one. */
 enum { CACHED_FILES = 16 };
 
 static atomic_uint_least64_t next_number = 1;
@@ -25,21 +25,21 @@ struct lower_node {
     uint32_t directory_count;
     int fd;
     unsigned users;
-    struct prefetch *prefetch; /* set before the file is acquired for the first time, for good */
+    struct prefetch *prefetch; /* set when the file is first acquired; never changes */
 };
 
 struct lower {
     atomic_uint refs;
     const struct store *store;
     struct template *template;
-    atomic_bool verified; /* never goes back */
+    atomic_bool verified; /* never reset */
     uint8_t digest[SHA256_SIZE_BYTES];
     uint64_t first_number;
     pthread_mutex_t sessions; /* guards the three below */
     unsigned session_count;
     struct lock in_use;
     bool is_resting;          /* in_use is free, its file open for the next session */
-    struct lower_node *nodes; /* one an entry, and one for the root behind them */
+    struct lower_node *nodes; /* one per entry, then one for the root */
     uint32_t *children;       /* entries, by parent, then by name */
     pthread_mutex_t files;    /* guards fd and users of the nodes; innermost */
     unsigned cached;
@@ -72,7 +72,7 @@ static bool path_is_before(size_t index, const void *context)
     return strncmp(search->entries[index].path, search->path, search->length) < 0;
 }
 
-/* The entry of the path's first `length` bytes; entries are sorted by path as bytes. */
+/* The entry of the path's first `length` bytes. Entries are sorted by path, as bytes. */
 static uint32_t find_path(const struct manifest *manifest, const char *path, size_t length)
 {
     struct path_search search = {.entries = manifest->entries, .path = path, .length = length};
@@ -243,7 +243,7 @@ bool lower_is_current(const struct lower *lower)
            opened.st_dev == now.st_dev && opened.st_ino == now.st_ino;
 }
 
-/* The lock file, kept open since the last session, or one anew. */
+/* Takes the lock again, whose file is still open from the last session, or opens it. */
 static int take_use_lock(struct lower *lower)
 {
     if (lower->is_resting) {
@@ -280,7 +280,10 @@ void lower_release(struct lower *lower)
     AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&lower->sessions);
     if (--lower->session_count > 0)
         return;
-    /* Free at once, so that gc finds only what is in use to be in use; but cheap to take again. */
+    /*
+     * The lock is free at once, so gc sees that the template is unused; but it is cheap to take
+     * again.
+     */
     if (lock_park(&lower->in_use) < 0)
         lock_release(&lower->in_use);
     else
@@ -293,9 +296,9 @@ void lower_rest(struct lower *lower)
     if (!lower->is_resting)
         return;
     lower->is_resting = false;
-    /* The sessions' use ends now: gc goes by that. Nothing waits for this thread. */
+    /* The template was used until now, which gc considers. No request waits for this thread. */
     if (catalog_touch(lower->store->catalog, lower_key(lower)) < 0)
-        log_warning("the use of template %.12s is not counted", lower_key(lower));
+        log_warning("cannot record the use of template %.12s", lower_key(lower));
     lock_release(&lower->in_use);
 }
 

@@ -15,8 +15,8 @@ void lower_cache_init(struct lower_cache *cache, const struct store *store)
 }
 
 /*
- * The one that is listed, or NULL; with `fresh`, that one is listed if none was: NULL and the caller's
- * still where there is no memory.
+ * Returns the listed template, or NULL. If none is listed and `fresh` is given, lists that one and
+ * takes it over; when out of memory it returns NULL, and `fresh` is still the caller's.
  */
 static struct lower *find_lower(struct lower_cache *cache, const char *key,
                                 struct listed_lower **fresh)
@@ -35,7 +35,7 @@ static struct lower *find_lower(struct lower_cache *cache, const char *key,
     return listed ? lower_ref(listed->lower) : NULL;
 }
 
-/* Takes the caller's reference as well. */
+/* Also drops the caller's reference. */
 static void unlist_lower(struct lower_cache *cache, struct lower *lower)
 {
     AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&cache->mutex);
@@ -57,7 +57,7 @@ int lower_cache_get(struct lower_cache *cache, const char *key, struct lower **r
     /* It was evicted and built again since; the old one lives as long as its references. */
     if (*ret_lower)
         unlist_lower(cache, *ret_lower);
-    /* Without the lock: its manifest may be long. */
+    /* Without the lock, since its manifest may be long. */
     struct listed_lower *fresh = calloc(1, sizeof(*fresh));
     if (!fresh)
         return -ENOMEM;

@@ -37,8 +37,7 @@ struct node {
     uint64_t refs;  /* references of the mount; guarded by session.names */
     uint32_t nlink; /* written under session.names and lock, read under either */
     mode_t type;    /* the type bits of mode; never changes */
-    bool
-        named; /* has had a name: without one it cannot be linked again. Guarded by session.names */
+    bool named; /* has had a name; cannot be linked again without one. Guarded by session.names */
     atomic_bool changed; /* differs from the template's entry, or is new; never reset */
     bool unlimited;      /* exempt from limits: SQLite's shared memory. Set before it has bytes */
     bool logged;         /* has a name in the log, so its changes are recorded. Guarded by lock */
@@ -55,8 +54,7 @@ struct node {
     int64_t recorded_mtime_ns; /* the one in the log */
 
     uint64_t size_bytes;
-    uint64_t
-        lower_limit_bytes; /* absent blocks show the template's bytes below this and zeros above */
+    uint64_t lower_limit_bytes; /* absent blocks show the template below this, zeros above */
     struct blockmap map;
     uint32_t stored_blocks;
     unsigned opens;

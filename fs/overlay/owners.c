@@ -19,7 +19,7 @@ struct owner_disk {
     uint64_t owner; /* 0: none */
     uint32_t node;
     uint32_t at;
-    uint32_t sums[2]; /* the bytes have one of them; 0: not known */
+    uint32_t sums[2]; /* the bytes have one of these checksums; 0: not known */
 };
 
 enum {
@@ -37,7 +37,7 @@ _Static_assert(sizeof(struct header_disk) == OWNER_SIZE_BYTES, "block N's entry 
 struct owners {
     int fd;
     pthread_mutex_t mutex;
-    uint32_t *sums; /* of the blocks' bytes as they are; 0: not known, the file has two */
+    uint32_t *sums; /* of the blocks' current bytes; 0: not known, the file has two */
     size_t room;
 };
 
@@ -56,7 +56,7 @@ static off_t offset_of(block_t block)
     return ((off_t)block + 1) * OWNER_SIZE_BYTES;
 }
 
-/* What lies behind the end of the file reads as zeros. */
+/* Past the end of the file entries are zeros. */
 static int read_entries(const struct owners *owners, block_t first, uint32_t count,
                         struct owner_disk *ret_entries)
 {
@@ -140,7 +140,7 @@ static void recall_sums(struct owners *owners, block_t first, uint32_t count, ui
         ret_sums[i] = first + i < owners->room ? owners->sums[first + i] : 0;
 }
 
-/* Where memory is short they stay unknown: the file has them. With the mutex held. */
+/* If memory is short the checksums stay unknown here: the file has them. With the mutex held. */
 static bool grow_held(struct owners *owners, size_t needed)
 {
     size_t room = owners->room ? owners->room : 1024;
@@ -222,7 +222,7 @@ int owners_note_fresh(struct owners *owners, block_t first, uint32_t count,
     return 0;
 }
 
-/* The sum of the block as it is; of one that is damaged, the one that it is about to get. */
+/* The checksum of the block's current bytes; if the block is damaged, that of its new bytes. */
 static int find_sum(const struct owners *owners, block_t block, int storage_fd, uint32_t new_sum,
                     uint32_t *ret_sum)
 {

@@ -10,14 +10,14 @@
 enum {
     PROMISE_FIRST = 8, /* sessions */
     PROMISE_LAST = 128,
-    SOON_SESSIONS = 2,    /* asked for again within so many: nearly every session does */
-    LONG_READ_BLOCKS = 8, /* a scan is no hint */
+    SOON_SESSIONS = 2,    /* read again within this many sessions: nearly every session reads it */
+    LONG_READ_BLOCKS = 8, /* longer reads are scans, and are ignored */
 };
 
 struct expected_block {
     fileblock_t block;
-    uint32_t until;   /* the last session that it is handed to, or that asked for it */
-    uint32_t promise; /* for how many sessions it was; 0: asked for once */
+    uint32_t until;   /* the last session that it is handed to, or that read it */
+    uint32_t promise; /* for how many sessions it is handed out; 0: read once */
 };
 
 struct prefetch {
@@ -68,7 +68,7 @@ static bool is_before(size_t index, const void *context)
     return search->blocks[index].block < search->block;
 }
 
-/* Where the block is, or where it belongs. */
+/* The index of the block, or where it would be inserted. */
 static uint32_t place_of(const struct prefetch *prefetch, fileblock_t block)
 {
     struct search search = {.blocks = prefetch->blocks, .block = block};
@@ -81,7 +81,7 @@ static void note_one(struct prefetch *prefetch, fileblock_t block)
     if (at < prefetch->count && prefetch->blocks[at].block == block) {
         struct expected_block *known = &prefetch->blocks[at];
         if (prefetch->session <= known->until)
-            return; /* handed over in vain, or asked for twice */
+            return; /* handed out without effect, or read twice */
         if (is_over(prefetch, known))
             known->promise = 0;
         else if (known->promise < PROMISE_LAST)

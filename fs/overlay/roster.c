@@ -21,11 +21,11 @@ enum {
     CHECK_DIGITS = 8,
     CHECKED_FROM = sizeof(magic) - 1 + CHECK_DIGITS,
     ROSTER_BYTES_MAX = 256 << 20,
-    /* Longer than the first line behind the check ever is. */
+    /* More than the first line can have after the check. */
     FIRST_LINE_MAX = BOOT_ID_SIZE + 64,
 };
 
-/* What stands behind the check in the first line: it changes with the logs. */
+/* The first line after the check; it changes with the logs. */
 static int fill_first_line(const char *boot_id, int logs_fd, char ret_line[FIRST_LINE_MAX])
 {
     struct stat status;
@@ -100,7 +100,7 @@ int roster_finish(struct roster *roster, int scratch_fd)
 
 /* ---- reading ---- */
 
-/* Its sessions' lines, within `text`, if it is whole and fits the logs; else NULL. */
+/* The lines of its sessions, within `text`; NULL if it is damaged or does not match the logs. */
 static char *find_lines(char *text, size_t size, const char *boot_id, int logs_fd)
 {
     char line[FIRST_LINE_MAX];

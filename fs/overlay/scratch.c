@@ -53,7 +53,8 @@ static int make_session_held(struct scratch *scratch, struct lower *lower, const
     if (r == 0) {
         r = session_table_add(&scratch->table, session);
         if (r < 0 && changelog_unlink(session->log) < 0)
-            log_warning("a session's log stays behind: %s/logs/%s", scratch->path, name);
+            log_warning("cannot remove the log of a session that was not created: %s/logs/%s",
+                        scratch->path, name);
     }
     if (r < 0) {
         session_unpin(session);

@@ -18,7 +18,7 @@ struct scratch {
     int dirfd;
     int logs_fd;
     bool has_kept_logs; /* of sessions that are not shown, since their template cannot be read */
-    bool is_recorded;   /* in the store, since it lies elsewhere (scratch_registry.h) */
+    bool is_recorded;   /* in the store, since it is outside it (scratch_registry.h) */
     struct lock lock;
     struct blocks *blocks;
     uint64_t session_limit_blocks;

@@ -1,6 +1,6 @@
 /*
- * Opening a scratch: its directory is checked and locked, then the sessions that a former daemon
- * left are recovered from their logs (scratch_recover.c). Closing it.
+ * Opens a scratch: checks and locks its directory, then recovers the sessions that an earlier
+ * daemon left (scratch_recover.c). Closes it.
  */
 #include <fcntl.h>
 #include <string.h>
@@ -21,7 +21,7 @@ static const char marker_name[] = "mintfs-scratch";
 static const char unfinished_marker[] = ".mintfs-scratch."; /* see dir_write_file() */
 static const char marker_text[] = "mintfs scratch 1\n";
 
-/* The end of the daemon must not wait for a slow disk: the next one trims the rest. */
+/* The daemon must not wait for a slow disk when it ends: the next one trims the rest. */
 enum { TRIM_AT_END_NS = 1000 * 1000 * 1000 };
 
 /* DIR/mintfs-UID, so that a shared place such as /dev/shm can be named. */
@@ -51,7 +51,7 @@ static int open_store_place(struct scratch *scratch)
     return scratch->dirfd < 0 ? log_errno(scratch->dirfd, "cannot open %s", scratch->path) : 0;
 }
 
-/* What a daemon that was killed before it had marked the place left there. */
+/* Removes what a daemon left that was killed before it had marked the place. */
 static int sweep_marker(int dirfd, const char *name, unsigned char type UNUSED,
                         void *context UNUSED)
 {
@@ -139,7 +139,7 @@ static int open_parts(struct scratch *scratch)
     scratch->logs_fd = dir_ensure(scratch->dirfd, "logs", 0700);
     if (scratch->logs_fd < 0)
         return log_errno(scratch->logs_fd, "cannot make %s/logs", scratch->path);
-    /* A disk that is full already has no reserve, until there is room. */
+    /* If the disk is already full there is no reserve, until there is space. */
     scratch->all.reserve_fd =
         io_openat(scratch->dirfd, "reserve", O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
     if (scratch->all.reserve_fd < 0)
@@ -161,7 +161,7 @@ static int open_scratch(struct scratch *scratch, const struct scratch_options *o
         r = check_place(scratch);
     if (r == 0)
         r = take_lock(scratch);
-    /* Before there can be a session in it: gc looks there for templates in use. */
+    /* Before there can be a session in it, since gc looks there for templates in use. */
     if (r == 0 && options->place) {
         scratch->is_recorded = true;
         r = scratch_registry_add(scratch->store, scratch->path);
@@ -208,7 +208,7 @@ int scratch_open(const struct store *store, const struct scratch_options *option
     return 0;
 }
 
-/* Not where it would not name all: the logs tell more then. */
+/* Not if the roster would be incomplete: then commands must read the logs. */
 static int write_roster(const struct scratch *scratch)
 {
     if (scratch->has_kept_logs || !scratch->table.sessions)
@@ -233,18 +233,18 @@ void scratch_close(struct scratch *scratch)
     if (!scratch)
         return;
     scratch_worker_stop(&scratch->worker);
-    /* Under our lock, so that nobody begins with it meanwhile. */
+    /* Under our lock, so that no other daemon starts to use it meanwhile. */
     if (scratch->is_recorded && !scratch->table.sessions &&
         scratch_registry_remove(scratch->store, scratch->path) < 0)
-        log_warning("the record of %s stays behind in the store", scratch->path);
-    /* Where there is none, as on a full disk, commands read the logs. */
+        log_warning("cannot remove the record of %s from the store", scratch->path);
+    /* Without a roster, as on a full disk, commands read the logs. */
     if (scratch->worker.runs)
         (void)!write_roster(scratch);
     session_table_fini(&scratch->table);
     while (!LIST_EMPTY(&scratch->all.sessions))
         session_free(LIST_FIRST(&scratch->all.sessions));
     lower_cache_fini(&scratch->lowers);
-    /* Where recovery came to no end, blocks that nobody claimed yet are not free. */
+    /* If recovery did not finish, blocks that are not claimed yet are not free. */
     if (scratch->worker.runs && blocks_wants_trim(scratch->blocks))
         blocks_trim(scratch->blocks, TRIM_AT_END_NS, NULL);
     blocks_free(scratch->blocks);

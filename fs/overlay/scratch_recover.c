@@ -51,12 +51,12 @@ static int find_lower_for_recovery(const char *key, struct lower **ret_lower, vo
 /* Removes a log whose session cannot exist any more, and logs why. */
 static int drop_log(struct scratch *scratch, const char *name, const char *reason)
 {
-    struct log_summary told;
+    struct log_summary summary;
     AUTO_FD int fd = changelog_open_to_read(scratch->logs_fd, name);
-    if (fd >= 0 && changelog_summarize(fd, &told) == 0 && session_id_is_valid(told.header.id) &&
-        sha256_is_hex(told.header.key))
-        log_info("discarded the session %s of template %.12s (%s/logs/%s): %s", told.header.id,
-                 told.header.key, scratch->path, name, reason);
+    if (fd >= 0 && changelog_summarize(fd, &summary) == 0 &&
+        session_id_is_valid(summary.header.id) && sha256_is_hex(summary.header.key))
+        log_info("discarded the session %s of template %.12s (%s/logs/%s): %s", summary.header.id,
+                 summary.header.key, scratch->path, name, reason);
     else
         log_info("discarded the session of %s/logs/%s: %s", scratch->path, name, reason);
     return io_unlinkat(scratch->logs_fd, name, 0);
@@ -64,7 +64,7 @@ static int drop_log(struct scratch *scratch, const char *name, const char *reaso
 
 /*
  * Keeps the log so that a person can find out what happened, but not the blocks: only a whole log
- * tells which blocks belong to its session, so nothing would ever free them.
+ * shows which blocks belong to its session, so they would never be freed.
  */
 static int put_log_aside(struct scratch *scratch, const char *name)
 {
@@ -78,7 +78,7 @@ static int put_log_aside(struct scratch *scratch, const char *name)
     return io_renameat(scratch->logs_fd, name, scratch->logs_fd, aside);
 }
 
-/* Two logs of an older version have the same block: nobody knows which of them it belongs to. */
+/* Two logs of an older version name the same block: it is not known to which of them it belongs. */
 static int put_rival_aside(struct scratch *scratch, uint64_t owner)
 {
     struct listed_session *listed;
@@ -114,7 +114,7 @@ static bool has_replaced(const struct session *session, const struct session *ot
     return session->replaced == other->serial || session->replaced == REPLACED_ANY;
 }
 
-/* An ID like the one that it has, and that no session of the template has. */
+/* Gives the session an ID like its own that no other session of the template has. */
 static int take_another_id(struct scratch *scratch, struct session *session)
 {
     enum { SUFFIX_MAX = 16 };
@@ -133,9 +133,9 @@ static int take_another_id(struct scratch *scratch, struct session *session)
 }
 
 /*
- * Where two sessions have one ID, the daemon was killed in a rename, and the one that replaced the
- * other stays. Two that say nothing of each other both stay: an old log was put back, or copied.
- * 1: this one is gone.
+ * If two sessions have the same ID, the daemon was killed during a rename, and the session that
+ * replaced the other stays. If neither replaced the other, an old log was restored or copied, and
+ * both stay. Returns 1 if this session was discarded.
  */
 static int settle_id(struct scratch *scratch, struct session *session)
 {
@@ -147,7 +147,7 @@ static int settle_id(struct scratch *scratch, struct session *session)
         int r = session_retire(other->session);
         session_table_discard(&scratch->table, other);
         if (r < 0)
-            log_warning("a replaced session's log stays behind below %s/logs", scratch->path);
+            log_warning("cannot remove the log of a replaced session in %s/logs", scratch->path);
         return 0;
     }
     if (!has_replaced(other->session, session))
@@ -160,7 +160,10 @@ static int settle_id(struct scratch *scratch, struct session *session)
     return r < 0 ? r : 1;
 }
 
-/* Errors of this template that stay. An I/O error or a lack of memory may pass, or concern all. */
+/*
+ * Errors that are permanent for this template. I/O errors and a lack of memory may be temporary, or
+ * concern all templates.
+ */
 static bool is_unreadable(int error)
 {
     switch (error) {
@@ -201,7 +204,7 @@ static int log_unrecovered(const struct scratch *scratch, const char *name, int 
     }
 }
 
-/* 1: its template cannot be read, and the log stays as it is. */
+/* Returns 1 if its template cannot be read: the log stays as it is. */
 static int recover_one(struct scratch *scratch, const char *name)
 {
     struct lower_search search = {.scratch = scratch};
@@ -261,7 +264,9 @@ struct log_list {
     VECTOR(struct log_name) names;
 };
 
-/* Whatever a killed daemon was about to write is removed; the rest is for recovery. */
+/*
+ * Removes a log that a killed daemon had not finished writing, and lists the others for recovery.
+ */
 static int collect_log(int dirfd, const char *name, unsigned char type UNUSED, void *context)
 {
     struct log_list *list = context;
@@ -292,7 +297,7 @@ static int report_cut_log(const struct roster_line *line, void *context)
     return 0;
 }
 
-/* After a kill there is no roster, and nobody knows how long a log was. */
+/* After a kill there is no roster, so the logs' lengths are not known. */
 static int report_cut_logs(struct scratch *scratch)
 {
     int answer;
@@ -300,7 +305,7 @@ static int report_cut_logs(struct scratch *scratch)
     return r == -ENOENT || r >= 0 ? 0 : log_errno(r, "cannot read %s/roster", scratch->path);
 }
 
-/* Those of older versions, and those of sessions with a new ID. */
+/* Rewrites the logs of older versions, and those of sessions with a new ID. */
 static void rewrite_logs(struct scratch *scratch)
 {
     for (struct listed_session *listed = scratch->table.sessions; listed;
@@ -319,7 +324,7 @@ int scratch_recover_all(struct scratch *scratch)
     int r = dir_each(scratch->logs_fd, collect_log, &list);
     if (r < 0)
         log_errno(r, "cannot look into %s/logs", scratch->path);
-    /* By serial, which is also the order in which the table lists them. */
+    /* By serial, which is also their order in the table. */
     if (list.names.count)
         qsort(list.names.items, list.names.count, sizeof(struct log_name), compare_names);
     size_t kept = 0;
@@ -331,7 +336,7 @@ int scratch_recover_all(struct scratch *scratch)
         scratch->has_kept_logs = true;
         r = 0;
     }
-    /* When all others have theirs. */
+    /* After all other sessions have claimed their blocks. */
     for (size_t i = 0; r == 0 && i < kept; i++) {
         struct recovery recovery = recovery_of(scratch, list.names.items[i].text);
         r = session_keep_blocks(&recovery);

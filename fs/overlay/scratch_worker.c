@@ -15,7 +15,7 @@ void scratch_worker_wake(struct scratch_worker *worker)
     (void)pthread_cond_signal(&worker->changed);
 }
 
-/* Waits until something is wanted; false when it is time to go. */
+/* Waits for work; false when the thread must end. */
 static bool await_work(struct scratch_worker *worker)
 {
     AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&worker->mutex);
@@ -25,7 +25,9 @@ static bool await_work(struct scratch_worker *worker)
     return !worker->stopping;
 }
 
-/* Templates rest only after a while without sessions: true unless the daemon stops before. */
+/*
+ * Templates are closed only after some time without sessions: true unless the daemon stops before.
+ */
 static bool await_idleness(struct scratch_worker *worker)
 {
     struct timespec until = clock_monotonic_after(IDLE_SECONDS * NS_PER_S);
@@ -36,7 +38,7 @@ static bool await_idleness(struct scratch_worker *worker)
     return !worker->stopping;
 }
 
-/* As long as it takes, but not beyond the daemon's end. */
+/* Takes as long as it needs, but stops when the daemon ends. */
 static void trim(struct scratch_worker *worker)
 {
     if (blocks_wants_trim(worker->blocks))

@@ -141,9 +141,11 @@ static bool is_open(struct node *node)
     return node->opens > 0;
 }
 
-/* Of what the kernel knows it forgets by itself whatever nobody uses: not open files, and not
- * directories, which may be somebody's working directory or lead to an open file. */
-static void tell_lost_names(struct node *directory)
+/*
+ * The kernel by itself drops names that are not in use, but not those of open files, nor of
+ * directories, which may be a working directory or lead to an open file.
+ */
+static void report_lost_names(struct node *directory)
 {
     const struct session_list *list = directory->session->list;
     const struct directory *names = directory->directory;
@@ -161,7 +163,7 @@ static void tell_lost_names(struct node *directory)
 static void forget_names(struct node *directory)
 {
     struct directory *empty;
-    /* Without memory the old table stays: its names lead nowhere, since nlink is 0. */
+    /* If memory is short the old table stays: since nlink is 0, its names are not found. */
     if (directory_new(directory->session->lower, LOWER_NONE, &empty) < 0)
         return;
     directory_free(directory->directory);
@@ -176,7 +178,7 @@ void session_discard(struct session *session)
     {
         node_set_nlink(node, 0);
         if (node_is_directory(node)) {
-            tell_lost_names(node);
+            report_lost_names(node);
             forget_names(node);
         }
     }

@@ -39,7 +39,7 @@ int session_begin_log(struct session *session, int dirfd, const char *name, cons
 
 int session_retire(struct session *session)
 {
-    /* Not while a compaction is about to put a new log in the old one's place. */
+    /* Not while a compaction is replacing the log. */
     AUTO_RWUNLOCK pthread_rwlock_t *held = rwlock_hold_write(&session->changes);
     int r = changelog_unlink(session->log);
     if (r == 0)

@@ -1,7 +1,6 @@
 /*
- * A session as its change log tells of it: the records are applied, in order, to the template's
- * tree. Links are counted at the end, by a walk from the root: what it does not come to is dropped,
- * and what remains claims its blocks.
+ * Applies the records of a change log, in order, to the template's tree. At the end a walk from the
+ * root counts links: nodes that it does not reach are dropped, and the others claim their blocks.
  */
 #include "fs/overlay/session_replay.h"
 
@@ -53,7 +52,7 @@ static struct node *recall(struct replay *replay, uint32_t number)
     return entry ? entry->node : NULL;
 }
 
-/* As node_child(), and remembered. */
+/* As node_child(), and adds the child to the known nodes. */
 static int child_of(struct replay *replay, struct node *parent, const char *name,
                     struct node **ret_node)
 {
@@ -65,7 +64,7 @@ static int child_of(struct replay *replay, struct node *parent, const char *name
 
 static int node_of_entry(struct replay *replay, uint32_t entry, struct node **ret_node);
 
-/* The template's directory that holds the entry. */
+/* The node of the template's directory that contains the entry. */
 static int parent_of_entry(struct replay *replay, uint32_t entry, struct node **ret_node)
 {
     uint32_t parent = lower_parent(replay->session->lower, entry);
@@ -76,8 +75,8 @@ static int parent_of_entry(struct replay *replay, uint32_t entry, struct node **
 }
 
 /*
- * The node of a template's entry: in its place where the template's name still stands, be it in a
- * directory that is gone itself, else without a name, to be linked by a record that follows.
+ * The node of a template's entry. It is in its place if the template's name still exists, even in a
+ * directory that was removed. Otherwise it has no name, and a later record links it.
  */
 static int node_of_entry(struct replay *replay, uint32_t entry, struct node **ret_node)
 {
@@ -140,7 +139,7 @@ static int replay_header(const struct session_header *header, void *context)
     return 0;
 }
 
-/* The numbers and blocks that follow are of the template that the session was made on. */
+/* The numbers and blocks that follow refer to the template on which the session was created. */
 static int replay_template(const struct template_record *record, void *context)
 {
     const struct replay *replay = context;
@@ -182,7 +181,7 @@ static int make_recorded(struct replay *replay, const struct node_record *record
     return remember(replay, *ret_node);
 }
 
-static fileblock_t first_block_behind(uint64_t size_bytes)
+static fileblock_t first_block_after(uint64_t size_bytes)
 {
     return (fileblock_t)((size_bytes + BLOCK_SIZE_BYTES - 1) / BLOCK_SIZE_BYTES);
 }
@@ -202,7 +201,7 @@ static int replay_node(const struct node_record *record, const char *target, voi
         record->lower_limit_bytes > lower_entry(replay->session->lower, node->entry)->size_bytes)
         return -EBADMSG;
     if (S_ISREG(node->type) && record->size_bytes < node->size_bytes)
-        blockmap_cut(&node->map, first_block_behind(record->size_bytes));
+        blockmap_cut(&node->map, first_block_after(record->size_bytes));
     node->changed = true;
     node->mode = record->mode;
     node->uid = record->uid;
@@ -225,13 +224,13 @@ static int replay_extent(const struct extent_record *record, void *context)
         return r;
     if (!S_ISREG(node->type) || record->size_bytes < node->size_bytes)
         return -EBADMSG;
-    /* Zeros are recorded where they hide the template's bytes, and nowhere else. */
+    /* Zeros are recorded only where they hide bytes of the template. */
     if (record->block == BLOCK_ZERO && record->count > 0 &&
         (node->entry == LOWER_NONE ||
          record->at + record->count >
-             first_block_behind(lower_entry(replay->session->lower, node->entry)->size_bytes)))
+             first_block_after(lower_entry(replay->session->lower, node->entry)->size_bytes)))
         return -EBADMSG;
-    /* Before memory is asked for: a log that lies could ask for all of it. */
+    /* Checked before memory is allocated, since a forged log could ask for all of it. */
     if (record->block < BLOCK_LIMIT &&
         !blocks_exist(replay->recovery->blocks, record->block, record->count))
         return -EBADMSG;
@@ -263,7 +262,7 @@ static int replay_link(uint32_t parent_number, const char *name, uint32_t number
         r = find_node(replay, number, &node);
     if (r < 0)
         return r;
-    /* What stood there before is known from now on, since it may get another name. */
+    /* The node that had this name must be known from now on, since it may get another name. */
     r = child_of(replay, parent, name, &old);
     if (r < 0 && r != -ENOENT)
         return r;
@@ -297,7 +296,7 @@ static int replay_unlink(uint32_t parent_number, const char *name, void *context
     return 0;
 }
 
-/* What a running session counts as it goes. */
+/* Sets the counts that a running session updates with each change. */
 static void count_names(struct node *directory)
 {
     struct directory *names = directory->directory;
@@ -323,7 +322,7 @@ static void count_names(struct node *directory)
     node_set_nlink(directory, 2 + subdirectories);
 }
 
-/* Counts a name; a directory is queued behind the others, in the order in which they are found. */
+/* Counts a name; a directory is appended to the queue. */
 static int count_link(struct node *parent, struct node *node, struct node ***ret_tail)
 {
     node->nlink++;
@@ -380,8 +379,8 @@ static int finish_tree(struct session *session)
 struct claim {
     struct recovery *recovery;
     struct node *node;
-    uint32_t runs;      /* that were claimed */
-    uint32_t give_back; /* runs still to be given back after a failure */
+    uint32_t runs;       /* that were claimed */
+    uint32_t to_release; /* runs still to be released after a failure */
     int error;
 };
 
@@ -408,15 +407,15 @@ static void claim_run(fileblock_t at, uint32_t count, block_t block, void *conte
 static void unclaim_run(fileblock_t at UNUSED, uint32_t count, block_t block, void *context)
 {
     struct claim *claim = context;
-    if (block >= BLOCK_LIMIT || claim->give_back == 0)
+    if (block >= BLOCK_LIMIT || claim->to_release == 0)
         return;
-    claim->give_back--;
+    claim->to_release--;
     blocks_release(claim->node->session->blocks, block, count);
     if (!claim->node->unlimited)
         atomic_fetch_sub(&claim->node->session->list->stored_blocks, count);
 }
 
-/* All of the session's blocks, or none and an error. */
+/* Claims all of the session's blocks, or none and returns an error. */
 static int claim_blocks(struct recovery *recovery, struct session *session)
 {
     struct node *node;
@@ -432,7 +431,7 @@ static int claim_blocks(struct recovery *recovery, struct session *session)
             continue;
         failed = node;
         error = claim.error;
-        claim.give_back = claim.runs;
+        claim.to_release = claim.runs;
         blockmap_each(&node->map, 0, unclaim_run, &claim);
         break;
     }
@@ -442,7 +441,7 @@ static int claim_blocks(struct recovery *recovery, struct session *session)
     {
         if (node == failed)
             break;
-        struct claim claim = {.node = node, .give_back = UINT32_MAX};
+        struct claim claim = {.node = node, .to_release = UINT32_MAX};
         if (S_ISREG(node->type))
             blockmap_each(&node->map, 0, unclaim_run, &claim);
     }
@@ -468,7 +467,7 @@ static int keep_extent(const struct extent_record *record, void *context)
     struct block_tag tag = {.owner = keeping->header.owner, .node = record->node};
     if (record->block >= BLOCK_LIMIT || !blocks_exist(blocks, record->block, record->count))
         return 0;
-    /* One by one: what the session gave back since may be another's. */
+    /* One by one, since some that the session has released may belong to another one. */
     for (uint32_t i = 0; i < record->count; i++) {
         tag.at = record->at + i;
         int r = keeping->header.is_old
@@ -532,7 +531,7 @@ int session_recover(struct recovery *recovery, struct session **ret_session)
         free(entry);
     }
     if (r < 0) {
-        /* Not discarded: its blocks are not claimed. */
+        /* Not discarded, since its blocks are not claimed. */
         if (replay.session)
             session_unpin(replay.session);
         return r;

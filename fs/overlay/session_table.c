@@ -65,7 +65,7 @@ int session_table_add(struct session_table *table, struct session *session)
     return 0;
 }
 
-/* Not from the order of listings. */
+/* The entry stays in the order of listings. */
 static void discard_entry(struct session_table *table, struct listed_session *listed)
 {
     HASH_DEL(table->sessions, listed);
@@ -86,8 +86,9 @@ static int compare_serials(const struct listed_session *a, const struct listed_s
 }
 
 /*
- * The new name is recorded first, then the other's log goes. Killed in between, recovery finds two
- * sessions of one ID, and keeps the one that says that it replaced the other.
+ * The new ID is recorded first, then the other session's log is removed. If the daemon is killed in
+ * between, recovery finds two sessions of the same ID and keeps the one whose log says that it
+ * replaced the other.
  */
 int session_table_rename(struct session_table *table, struct listed_session *listed,
                          struct listed_session *replaced, const char *to)
@@ -104,7 +105,9 @@ int session_table_rename(struct session_table *table, struct listed_session *lis
     struct session_lease own_lease;
     session_get_lease(session, &own_lease);
     int r = cookies_reserve(&table->order, 1);
-    /* What can fail comes before the log is written; for a moment both have the replaced one's path. */
+    /*
+     * What can fail comes before the log is written; for a moment two entries have the same path.
+     */
     HASH_ADD_STR(table->sessions, path, renamed);
     if (!HASH_ADDED(renamed)) {
         free(renamed);
@@ -114,9 +117,9 @@ int session_table_rename(struct session_table *table, struct listed_session *lis
         r = session_take_id(session, to, replaced ? replaced->session->serial : 0, &lease);
     if (r == 0 && replaced) {
         r = session_retire(replaced->session);
-        /* The log of either cannot be written then: the names in memory are what counts. */
+        /* If neither log can be written, the IDs in memory remain valid. */
         if (r < 0 && session_take_id(session, strchr(listed->path, '/') + 1, 0, &own_lease) < 0)
-            log_warning("a session's name is in doubt: %s", listed->path);
+            log_warning("cannot record the ID of a session: %s", listed->path);
     }
     if (r < 0) {
         HASH_DEL(table->sessions, renamed);
@@ -132,7 +135,10 @@ int session_table_rename(struct session_table *table, struct listed_session *lis
     cookies_remove(&table->order, &listed->cookie);
     HASH_DEL(table->sessions, listed);
     free(listed);
-    /* Kept in order of serials; a session that was made to be renamed is the last already. */
+    /*
+     * Kept in order of serials. A session that was just created, to be renamed, is already the
+     * last.
+     */
     const struct listed_session *before = renamed->hh.prev;
     if (before && compare_serials(before, renamed) > 0)
         HASH_SORT(table->sessions, compare_serials);

@@ -20,8 +20,8 @@ struct reading {
     void *context;
     const char *scratch; /* the directory */
     char boot_id[BOOT_ID_SIZE + 1];
-    bool at_rest;  /* those alone, whole: no daemon has the scratch open */
-    bool ids_only; /* of those */
+    bool at_rest;  /* only scratches that no daemon has open */
+    bool ids_only; /* without leases */
 };
 
 static int visit_log(int dirfd, const char *name, unsigned char type UNUSED, void *context)
@@ -32,25 +32,25 @@ static int visit_log(int dirfd, const char *name, unsigned char type UNUSED, voi
     AUTO_FD int fd = changelog_open_to_read(dirfd, name);
     if (fd == -ENOENT)
         return 0;
-    struct log_summary told;
-    /* The key never changes. */
+    struct log_summary summary;
+    /* The key never changes, so the header is enough. */
     int r = fd < 0             ? fd
-            : reading->at_rest ? changelog_summarize(fd, &told)
-                               : changelog_summarize_header(fd, &told);
+            : reading->at_rest ? changelog_summarize(fd, &summary)
+                               : changelog_summarize_header(fd, &summary);
     if (r == -EPROTONOSUPPORT)
         return log_fail(r, "%s/logs/%s was written by a later mintfs; use that one",
                         reading->scratch, name);
-    /* One that recovery could not read either is no session. */
+    /* Recovery could not read this log either. */
     if (r == -EBADMSG)
         return 0;
     if (r < 0)
         return log_errno(r, "cannot read %s/logs/%s", reading->scratch, name);
-    if (strcmp(told.header.boot_id, reading->boot_id) != 0 || !sha256_is_hex(told.header.key))
+    if (strcmp(summary.header.boot_id, reading->boot_id) != 0 || !sha256_is_hex(summary.header.key))
         return 0;
-    const struct session_at_rest session = {.key = told.header.key,
-                                            .id = told.header.id,
+    const struct session_at_rest session = {.key = summary.header.key,
+                                            .id = summary.header.id,
                                             .scratch = reading->scratch,
-                                            .lease = told.lease};
+                                            .lease = summary.lease};
     return reading->visit(&session, reading->context);
 }
 
@@ -67,7 +67,7 @@ static int visit_scratch(const char *path, void *context)
     struct reading *reading = context;
     char text[64];
     AUTO_FD int fd = io_openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-    if (fd == -ENOENT || fd == -ENOTDIR) /* as after a boot, from a tmpfs */
+    if (fd == -ENOENT || fd == -ENOTDIR) /* as after a reboot, on a tmpfs */
         return scratch_registry_remove(reading->store, path);
     if (fd < 0)
         return log_errno(fd, "cannot look for sessions in %s", path);
