@@ -236,7 +236,7 @@ def test_a_dead_mount_is_told_and_taken_away(doctor, mount):
         assert row["command"] == f"umount -l '{mount.point}'"
         # --fix takes away what else is dead on this machine: in a name space of its own.
         said = doctor.run("--fix", setup=":", MINTFS_BACKEND="copy")
-        assert f"a dead one lay at {mount.point}: taken away" in said
+        assert f"there was a dead mount at {mount.point}: unmounted" in said
         subprocess.run(["sh", "-c", row["command"]], check=True)
         assert not mount.is_mounted()
     finally:

@@ -1,7 +1,7 @@
 /*
- * mintfs doctor: what works here, what does not, and what to type.
+ * mintfs doctor: prints what works here, what does not, and what to type.
  *
- * With --json: {"ok": nothing is bad, "checks": [{"check", "level": "ok"|"hint"|"bad", "text",
+ * With --json: {"ok": whether nothing is bad, "checks": [{"check", "level": "ok"|"hint"|"bad", "text",
  * "command": what to type or null, "fixed"}...], "backend": {"wish": "auto"|"fuse"|"copy"|null,
  * "can_mount", "mounted_at": path or null, "fuse_from_bytes": size from which a new session is a
  * view on a mount, null: none is}, "store": path or null}.
@@ -32,8 +32,8 @@ static json_t *text_or_null(const char *text)
 static int print_json(const struct doctor *doctor, bool good)
 {
     json_t *checks = json_array();
-    for (size_t i = 0; i < doctor->count; i++) {
-        const struct finding *finding = &doctor->findings[i];
+    for (size_t i = 0; i < doctor->findings.count; i++) {
+        const struct finding *finding = &doctor->findings.items[i];
         (void)json_array_append_new(
             checks, json_pack("{s:s, s:s, s:o, s:o, s:b}", "check", finding->check, "level",
                               level_names[finding->level], "text", json_text(finding->text),
@@ -42,10 +42,11 @@ static int print_json(const struct doctor *doctor, bool good)
     json_t *size = doctor->fuse_from_bytes == UINT64_MAX
                        ? json_null()
                        : json_integer((json_int_t)doctor->fuse_from_bytes);
-    json_t *root = json_pack("{s:b, s:o, s:{s:o, s:b, s:o, s:o}, s:o}", "ok", good, "checks",
-                             checks, "backend", "wish", text_or_null(doctor->wish), "can_mount",
-                             doctor->can_mount, "mounted_at", text_or_null(doctor->mounted_at),
-                             "fuse_from_bytes", size, "store", text_or_null(doctor->store_path));
+    json_t *root =
+        json_pack("{s:b, s:o, s:{s:o, s:b, s:o, s:o}, s:o}", "ok", good, "checks", checks,
+                  "backend", "wish", text_or_null(doctor->preference), "can_mount",
+                  doctor->can_mount, "mounted_at", text_or_null(doctor->mounted_at),
+                  "fuse_from_bytes", size, "store", text_or_null(doctor->store_path));
     return output_json(root);
 }
 
@@ -56,7 +57,7 @@ static void print_finding(const struct finding *finding, unsigned width)
     wrap_print(stdout, finding->text, INDENT + (unsigned)strlen(finding->check) + 2, INDENT, width);
     putchar('\n');
     AUTO_FREE char *command = finding->command ? strdup(finding->command) : NULL;
-    /* In one line, whatever the terminal makes of it: it is to be copied. */
+    /* In one line, so that it can be copied. */
     if (command) {
         printable_clean(command);
         printf("%*s%s\n", INDENT + 2, "", command);
@@ -66,8 +67,8 @@ static void print_finding(const struct finding *finding, unsigned width)
 static bool is_good(const struct doctor *doctor)
 {
     bool good = true;
-    for (size_t i = 0; i < doctor->count; i++)
-        good = good && doctor->findings[i].level != FINDING_BAD;
+    for (size_t i = 0; i < doctor->findings.count; i++)
+        good = good && doctor->findings.items[i].level != FINDING_BAD;
     return good;
 }
 
@@ -82,8 +83,8 @@ static int run(const struct arguments *arguments)
     bool good = is_good(&doctor);
     unsigned width = output_columns();
     int r = arguments->as_json ? print_json(&doctor, good) : 0;
-    for (size_t i = 0; !arguments->as_json && i < doctor.count; i++)
-        print_finding(&doctor.findings[i], width);
+    for (size_t i = 0; !arguments->as_json && i < doctor.findings.count; i++)
+        print_finding(&doctor.findings.items[i], width);
     return r == 0 && !good ? EXIT_FAILED : r;
 }
 

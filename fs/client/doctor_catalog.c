@@ -1,5 +1,5 @@
 /*
- * mintfs doctor: whether the catalog can be used.
+ * The check of the catalog.
  */
 #include "fs/client/doctor.h"
 #include "fs/store/catalog_inspect.h"
@@ -18,11 +18,10 @@ void doctor_check_catalog(struct doctor *doctor)
     if (state == CATALOG_GOOD || state == CATALOG_ABSENT)
         return;
     if (state == CATALOG_UNUSABLE)
-        doctor_say(doctor, FINDING_BAD, check, NULL, "%s", text ? text : "?");
+        doctor_add(doctor, FINDING_BAD, check, NULL, "%s", text ? text : "?");
     else if (doctor->fix && catalog_repair(store->catalog) == 0)
-        doctor_say_fixed(doctor, check, "%s: repaired", text ? text : "?");
+        doctor_add_fixed(doctor, check, "%s: repaired", text ? text : "?");
     else
-        doctor_say(doctor, FINDING_BAD, check, "mintfs doctor --fix",
-                   "%s; the next command repairs that, and rebuilds the catalog if need be",
-                   text ? text : "?");
+        doctor_add(doctor, FINDING_BAD, check, "mintfs doctor --fix",
+                   "%s; the next command repairs it, or rebuilds the catalog", text ? text : "?");
 }

@@ -1,5 +1,6 @@
 /*
- * mintfs doctor: what in the store belongs to another user, as a step that ran as root leaves it.
+ * The check for files in the store that belong to another user, as a step that ran as root leaves
+ * them.
  */
 #include <fcntl.h>
 #include <string.h>
@@ -7,12 +8,13 @@
 
 #include "fs/base/dir.h"
 #include "fs/base/io.h"
+#include "fs/base/text.h"
 #include "fs/client/doctor.h"
 
 struct owners {
-    const char *shown; /* the directory that is looked through, below the store */
+    const char *directory; /* below the store, where entries are checked now */
     size_t count;
-    uid_t uid; /* of the first */
+    uid_t uid; /* of the first one */
     char *first;
     bool is_denied; /* one of them cannot be read or written as is needed */
 };
@@ -22,7 +24,7 @@ static void owners_fini(struct owners *owners)
     free(owners->first);
 }
 
-static int look(int dirfd, const char *name, unsigned char type UNUSED, void *context)
+static int check_entry(int dirfd, const char *name, unsigned char type UNUSED, void *context)
 {
     struct owners *owners = context;
     struct stat status;
@@ -30,7 +32,7 @@ static int look(int dirfd, const char *name, unsigned char type UNUSED, void *co
         return 0;
     if (owners->count++ == 0) {
         owners->uid = status.st_uid;
-        owners->first = doctor_text("%s/%s", owners->shown, name);
+        owners->first = text_format("%s/%s", owners->directory, name);
     }
     int needed = S_ISDIR(status.st_mode) ? R_OK | X_OK : R_OK | W_OK;
     owners->is_denied |= faccessat(dirfd, name, needed, AT_EACCESS) < 0;
@@ -44,22 +46,23 @@ void doctor_check_owners(struct doctor *doctor)
     if (geteuid() == 0)
         return;
     for (size_t i = 0; i < ARRAY_LENGTH(places); i++) {
-        AUTO_FREE char *path = doctor_text("%s/%s", doctor->store_path, places[i]);
+        AUTO_FREE char *path = text_format("%s/%s", doctor->store_path, places[i]);
         AUTO_FD int fd =
             path ? io_openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0) : -1;
-        owners.shown = places[i];
+        owners.directory = places[i];
         if (fd >= 0)
-            (void)!dir_each(fd, look, &owners);
+            (void)!dir_each(fd, check_entry, &owners);
     }
     if (!owners.count)
         return;
     AUTO_FREE char *command =
-        doctor_text("sudo chown -R %u:%u '%s'", geteuid(), getegid(), doctor->store_path);
+        text_format("sudo chown -R %u:%u '%s'", geteuid(), getegid(), doctor->store_path);
     char others[48] = "";
     if (owners.count > 1)
         (void)snprintf(others, sizeof(others), " and %zu more", owners.count - 1);
-    doctor_say(doctor, owners.is_denied ? FINDING_BAD : FINDING_HINT, "store", command,
-               "%s%s in it belong%s to user %u and not to you, as after a step that ran as root%s",
-               owners.first ? owners.first : "?", others, others[0] ? "" : "s", owners.uid,
-               owners.is_denied ? ": it cannot be used" : "");
+    doctor_add(
+        doctor, owners.is_denied ? FINDING_BAD : FINDING_HINT, "store", command,
+        "%s%s in it belong%s to user %u and not to you, perhaps because a step ran as root%s",
+        owners.first ? owners.first : "?", others, others[0] ? "" : "s", owners.uid,
+        owners.is_denied ? ": it cannot be used" : "");
 }

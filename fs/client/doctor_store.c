@@ -1,5 +1,5 @@
 /*
- * mintfs doctor: HOME, the store, mounts, and the backend that follows from all that.
+ * The checks of HOME, of the store, of mounts, and of the backend that follows from everything.
  */
 #include <fcntl.h>
 #include <jansson.h>
@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 
 #include "fs/base/io.h"
+#include "fs/base/text.h"
 #include "fs/client/backend.h"
 #include "fs/client/daemon_control.h"
 #include "fs/client/doctor.h"
@@ -18,7 +19,7 @@
 #include "fs/store/store_open.h"
 
 enum {
-    /* Less than this and the next build may not fit. */
+    /* With less than this the next build may not fit. */
     LITTLE_ROOM_BYTES = 256 << 20,
     NO_ROOM_BYTES = 16 << 20,
 };
@@ -29,10 +30,10 @@ static bool is_set(const char *variable)
     return value && *value;
 }
 
-/* A store that fits this user wherever he is; what to type where HOME will not do. */
+/* The command for a store that this user can have on any machine. */
 static char *another_store(void)
 {
-    return doctor_text("export MINTFS_STORE=/var/tmp/mintfs-%u", (unsigned)geteuid());
+    return text_format("export MINTFS_STORE=/var/tmp/mintfs-%u", (unsigned)geteuid());
 }
 
 /* ---- HOME ---- */
@@ -41,33 +42,33 @@ static void check_home(struct doctor *doctor)
 {
     static const char check[] = "HOME";
     const char *home = getenv("HOME");
-    /* Only the store lies there, unless it lies elsewhere. */
+    /* HOME is used for the store alone. */
     bool matters = !is_set("MINTFS_STORE") && !is_set("XDG_CACHE_HOME");
     enum finding_level level = matters ? FINDING_HINT : FINDING_OK;
     AUTO_FREE char *command = matters ? another_store() : NULL;
     struct stat status;
     if (!home || home[0] != '/')
-        doctor_say(doctor, FINDING_OK, check, NULL,
+        doctor_add(doctor, FINDING_OK, check, NULL,
                    "not set: the user database names the directory");
     else if (stat(home, &status) < 0)
-        doctor_say(doctor, level, check, command, "%s: %s", home, strerror(errno));
+        doctor_add(doctor, level, check, command, "%s: %s", home, strerror(errno));
     else if (status.st_uid != geteuid())
-        doctor_say(
+        doctor_add(
             doctor, level, check, command,
-            "%s belongs to user %u, and you are %u, as it happens in container jobs: what is "
-            "made there may not be found again; put the store elsewhere with",
+            "%s belongs to user %u, and you are %u, as happens in container jobs: the next job "
+            "may not find what this one stores there; use another place with",
             home, status.st_uid, (unsigned)geteuid());
     else
-        doctor_say(doctor, FINDING_OK, check, NULL, "%s, yours", home);
+        doctor_add(doctor, FINDING_OK, check, NULL, "%s, yours", home);
 }
 
 /* ---- the store ---- */
 
-/* Calls a function in a child, so that what it says is ours to repeat; true if it succeeded. */
-static bool ask_child(int (*function)(void), char *ret_said, size_t size)
+/* Calls a function in a child process and catches its messages; true if it succeeded. */
+static bool run_in_child(int (*function)(void), char *ret_output, size_t size)
 {
     int ends[2];
-    ret_said[0] = '\0';
+    ret_output[0] = '\0';
     if (pipe2(ends, O_CLOEXEC) < 0)
         return false;
     AUTO_FD int read_end = ends[0];
@@ -83,9 +84,9 @@ static bool ask_child(int (*function)(void), char *ret_said, size_t size)
     ssize_t n;
     while (
         pid > 0 && used < size - 1 &&
-        ((n = read(read_end, ret_said + used, size - 1 - used)) > 0 || (n < 0 && errno == EINTR)))
+        ((n = read(read_end, ret_output + used, size - 1 - used)) > 0 || (n < 0 && errno == EINTR)))
         used += n > 0 ? (size_t)n : 0;
-    ret_said[used] = '\0';
+    ret_output[used] = '\0';
     int status = 1;
     while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
         ;
@@ -93,11 +94,11 @@ static bool ask_child(int (*function)(void), char *ret_said, size_t size)
 }
 
 /* The first line, without "mintfs: " in front. */
-static const char *first_line(char *said)
+static const char *first_line(char *output)
 {
     static const char prefix[] = "mintfs: ";
-    said[strcspn(said, "\n")] = '\0';
-    return strncmp(said, prefix, strlen(prefix)) == 0 ? said + strlen(prefix) : said;
+    output[strcspn(output, "\n")] = '\0';
+    return strncmp(output, prefix, strlen(prefix)) == 0 ? output + strlen(prefix) : output;
 }
 
 static int name_store(void)
@@ -132,7 +133,7 @@ static int note_file_system(const struct mountpoint_entry *entry, void *context)
     return 0;
 }
 
-/* What statfs(2) calls FUSE like any other, and store_open() cannot refuse. */
+/* Network file systems on FUSE: statfs(2) reports only "FUSE", so store_open() cannot refuse them. */
 static bool is_remote(const char *type)
 {
     static const char *const types[] = {"fuse.sshfs",     "fuse.rclone",  "fuse.s3fs",
@@ -145,14 +146,14 @@ static bool is_remote(const char *type)
     return false;
 }
 
-/* Modes of ours that let others write: mended with --fix, else said. */
+/* Directories of the store that other users can write: fixed, or reported. */
 static bool check_modes(struct doctor *doctor)
 {
     static const char *const parts[] = {"",          "/v1",         "/v1/templates", "/v1/building",
                                         "/v1/locks", "/v1/sessions"};
     bool good = true;
     for (size_t i = 0; i < ARRAY_LENGTH(parts); i++) {
-        AUTO_FREE char *path = doctor_text("%s%s", doctor->store_path, parts[i]);
+        AUTO_FREE char *path = text_format("%s%s", doctor->store_path, parts[i]);
         AUTO_FD int fd =
             path ? io_openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0) : -1;
         struct stat status;
@@ -161,12 +162,12 @@ static bool check_modes(struct doctor *doctor)
             continue;
         if (doctor->fix &&
             io_fchmod(fd, status.st_mode & 07777 & ~(mode_t)(S_IWGRP | S_IWOTH)) == 0) {
-            doctor_say_fixed(doctor, "store", "others could write %s (mode %04o): mended", path,
+            doctor_add_fixed(doctor, "store", "others could write %s (mode %04o): fixed", path,
                              status.st_mode & 07777);
             continue;
         }
-        AUTO_FREE char *command = doctor_text("chmod go-w '%s'", path);
-        doctor_say(doctor, FINDING_BAD, "store", command, "others can write %s (mode %04o)", path,
+        AUTO_FREE char *command = text_format("chmod go-w '%s'", path);
+        doctor_add(doctor, FINDING_BAD, "store", command, "others can write %s (mode %04o)", path,
                    status.st_mode & 07777);
         good = false;
     }
@@ -181,20 +182,20 @@ static void check_room(struct doctor *doctor, const char *path)
     uint64_t room = (uint64_t)status.f_bavail * status.f_frsize;
     unsigned long long mib = room >> 20;
     if (room < NO_ROOM_BYTES)
-        doctor_say(doctor, FINDING_BAD, "room", "mintfs gc --max-size 100M",
-                   "%llu MiB left where the store lies", mib);
+        doctor_add(doctor, FINDING_BAD, "room", "mintfs gc --max-size 100M",
+                   "%llu MiB left where the store is", mib);
     else if (room < LITTLE_ROOM_BYTES)
-        doctor_say(doctor, FINDING_HINT, "room", "mintfs gc --max-size 1G",
-                   "%llu MiB left where the store lies", mib);
+        doctor_add(doctor, FINDING_HINT, "room", "mintfs gc --max-size 1G",
+                   "%llu MiB left where the store is", mib);
     else if (status.f_files && status.f_favail < 1000)
-        doctor_say(doctor, FINDING_HINT, "room", NULL,
-                   "%llu MiB left where the store lies, but only %llu inodes", mib,
+        doctor_add(doctor, FINDING_HINT, "room", NULL,
+                   "%llu MiB left where the store is, but only %llu inodes", mib,
                    (unsigned long long)status.f_favail);
     else
-        doctor_say(doctor, FINDING_OK, "room", NULL, "%llu MiB left where the store lies", mib);
+        doctor_add(doctor, FINDING_OK, "room", NULL, "%llu MiB left where the store is", mib);
 }
 
-/* The nearest directory above that exists, in place. */
+/* Cuts the path to its nearest part that exists. */
 static void cut_to_existing(char *path)
 {
     struct stat status;
@@ -208,12 +209,12 @@ static void cut_to_existing(char *path)
 
 static void check_missing_store(struct doctor *doctor)
 {
-    char said[1024];
+    char output[1024];
     if (doctor->fix) {
-        if (ask_child(try_store, said, sizeof(said)))
-            doctor_say_fixed(doctor, "store", "%s was not there: made", doctor->store_path);
+        if (run_in_child(try_store, output, sizeof(output)))
+            doctor_add_fixed(doctor, "store", "%s was missing: created", doctor->store_path);
         else
-            doctor_say(doctor, FINDING_BAD, "store", NULL, "%s", first_line(said));
+            doctor_add(doctor, FINDING_BAD, "store", NULL, "%s", first_line(output));
         return;
     }
     AUTO_FREE char *above = strdup(doctor->store_path);
@@ -222,22 +223,22 @@ static void check_missing_store(struct doctor *doctor)
         return;
     cut_to_existing(above);
     if (access(above, W_OK | X_OK) == 0) {
-        doctor_say(doctor, FINDING_OK, "store", NULL,
-                   "%s is not there yet: the first build makes it", doctor->store_path);
+        doctor_add(doctor, FINDING_OK, "store", NULL,
+                   "%s does not exist yet: the first build creates it", doctor->store_path);
         check_room(doctor, above);
         return;
     }
-    doctor_say(doctor, FINDING_BAD, "store", command, "%s cannot be made (%s: %s)",
+    doctor_add(doctor, FINDING_BAD, "store", command, "%s cannot be created (%s: %s)",
                doctor->store_path, above, strerror(errno));
 }
 
-/* Whether it can be used. */
+/* Whether the store can be used. */
 static bool check_store(struct doctor *doctor)
 {
-    char said[1024];
+    char output[1024];
     AUTO_FREE char *command = another_store();
-    if (!ask_child(name_store, said, sizeof(said)) || store_path(&doctor->store_path) < 0) {
-        doctor_say(doctor, FINDING_BAD, "store", command, "%s", first_line(said));
+    if (!run_in_child(name_store, output, sizeof(output)) || store_path(&doctor->store_path) < 0) {
+        doctor_add(doctor, FINDING_BAD, "store", command, "%s", first_line(output));
         return false;
     }
     if (!store_is_there(doctor->store_path)) {
@@ -246,19 +247,20 @@ static bool check_store(struct doctor *doctor)
     }
     if (!check_modes(doctor))
         return false;
-    if (!ask_child(try_store, said, sizeof(said))) {
-        doctor_say(doctor, FINDING_BAD, "store", command, "%s", first_line(said));
+    if (!run_in_child(try_store, output, sizeof(output))) {
+        doctor_add(doctor, FINDING_BAD, "store", command, "%s", first_line(output));
         return false;
     }
     struct search search = {.path = doctor->store_path, .type = "?"};
     (void)!mountpoint_each(note_file_system, &search);
     if (is_remote(search.type))
-        doctor_say(doctor, FINDING_HINT, "store", command,
-                   "%s, yours alone, on %s: locks and writes of other machines are not seen here; "
-                   "if others use it, too, put it elsewhere with",
-                   doctor->store_path, search.type);
+        doctor_add(
+            doctor, FINDING_HINT, "store", command,
+            "%s, yours alone, on %s: locks and writes of other machines are not noticed here; "
+            "if other machines use it, too, use another place with",
+            doctor->store_path, search.type);
     else
-        doctor_say(doctor, FINDING_OK, "store", NULL, "%s, yours alone, on %s", doctor->store_path,
+        doctor_add(doctor, FINDING_OK, "store", NULL, "%s, yours alone, on %s", doctor->store_path,
                    search.type);
     doctor_check_owners(doctor);
     doctor_check_catalog(doctor);
@@ -275,23 +277,23 @@ static int check_dead_mount(const struct mountpoint_entry *entry, void *context)
     if (strcmp(entry->type, MOUNT_TYPE) != 0 || mountpoint_state(path) != MOUNT_STALE)
         return 0;
     if (doctor->fix && mountpoint_detach(path) == 0) {
-        doctor_say_fixed(doctor, "mounts", "a dead one lay at %s: taken away", path);
+        doctor_add_fixed(doctor, "mounts", "there was a dead mount at %s: unmounted", path);
         return 0;
     }
     AUTO_FREE char *command =
-        doctor_text(doctor->mounts_itself ? "umount -l '%s'" : "fusermount3 -uz '%s'", path);
-    /* No more than a hint: it is another store's, or the next mount there takes it away. */
-    doctor_say(doctor, FINDING_HINT, "mounts", command, "a dead one lies at %s: its daemon is gone",
-               path);
+        text_format(doctor->mounts_itself ? "umount -l '%s'" : "fusermount3 -uz '%s'", path);
+    /* Only a hint: it belongs to another store, or the next mount there removes it. */
+    doctor_add(doctor, FINDING_HINT, "mounts", command,
+               "there is a dead mount at %s: its daemon is gone", path);
     return 0;
 }
 
-/* Whether the mount's requests come through io_uring, for the one line about it. */
+/* Whether the mount uses io_uring, as the end of a message. */
 static const char *describe_requests(const char *mount_point)
 {
     json_t *status;
     if (daemon_read_status(mount_point, &status, NULL) < 0)
-        return "; it does not answer to you";
+        return "; it does not answer your requests";
     bool uring = json_is_true(json_object_get(json_object_get(status, "options"), "io_uring"));
     json_decref(status);
     return uring ? ", through io_uring" : ", without io_uring";
@@ -305,11 +307,11 @@ static void check_own_mount(struct doctor *doctor)
         return;
     doctor->mounted_at = strdup(found.mount_point);
     if (strcmp(found.version, MINTFS_VERSION) != 0)
-        doctor_say(doctor, FINDING_HINT, "mounts", "mintfs mount --replace",
+        doctor_add(doctor, FINDING_HINT, "mounts", "mintfs mount --replace",
                    "the store is served at %s by mintfs %s (process %d), and this is %s",
                    found.mount_point, found.version, found.pid, MINTFS_VERSION);
     else
-        doctor_say(doctor, FINDING_OK, "mounts", NULL, "the store is served at %s (process %d)%s",
+        doctor_add(doctor, FINDING_OK, "mounts", NULL, "the store is served at %s (process %d)%s",
                    found.mount_point, found.pid, describe_requests(found.mount_point));
 }
 
@@ -322,8 +324,8 @@ static void check_mount_place(struct doctor *doctor)
         return;
     if (in_tmp && lstat(path, &status) == 0 && mountpoint_state(path) == MOUNT_NONE &&
         (!S_ISDIR(status.st_mode) || status.st_uid != geteuid() || (status.st_mode & 077))) {
-        doctor_say(doctor, FINDING_BAD, "mounts", "export MINTFS_MOUNT=$(mktemp -d)",
-                   "the mount would lie at %s, which is not a directory of yours alone", path);
+        doctor_add(doctor, FINDING_BAD, "mounts", "export MINTFS_MOUNT=$(mktemp -d)",
+                   "the mount point would be %s, which is not a directory of yours alone", path);
         return;
     }
     AUTO_FREE char *above = strdup(path);
@@ -331,11 +333,12 @@ static void check_mount_place(struct doctor *doctor)
         return;
     cut_to_existing(above);
     if (strcmp(above, path) != 0 && access(above, W_OK | X_OK) < 0)
-        doctor_say(doctor, FINDING_HINT, "mounts", "export MINTFS_MOUNT=$(mktemp -d)",
-                   "the mount would lie at %s, which cannot be made (%s)", path, strerror(errno));
+        doctor_add(doctor, FINDING_HINT, "mounts", "export MINTFS_MOUNT=$(mktemp -d)",
+                   "the mount point would be %s, which cannot be created (%s)", path,
+                   strerror(errno));
     else
-        doctor_say(doctor, FINDING_OK, "mounts", NULL, "none of this store; it would lie at %s",
-                   path);
+        doctor_add(doctor, FINDING_OK, "mounts", NULL,
+                   "none of this store; the mount point would be %s", path);
 }
 
 static void check_mounts(struct doctor *doctor, bool store_is_good)
@@ -346,7 +349,7 @@ static void check_mounts(struct doctor *doctor, bool store_is_good)
     check_mount_place(doctor);
 }
 
-/* ---- what follows ---- */
+/* ---- the backend ---- */
 
 static int read_wish(void)
 {
@@ -360,45 +363,45 @@ static void check_backend_wish(struct doctor *doctor, enum backend_wish wish)
     static const char *const words[] = {
         [WISH_AUTO] = "auto", [WISH_FUSE] = "fuse", [WISH_COPY] = "copy"};
     const char *why = doctor->no_mount_why ? doctor->no_mount_why : "?";
-    doctor->wish = words[wish];
+    doctor->preference = words[wish];
     if (wish == WISH_COPY) {
-        doctor_say(doctor, FINDING_OK, check, NULL, "copies, since MINTFS_BACKEND says so");
+        doctor_add(doctor, FINDING_OK, check, NULL, "copies, since MINTFS_BACKEND asks for them");
     } else if (doctor->mounted_at) {
         doctor->fuse_from_bytes = 0;
-        doctor_say(doctor, FINDING_OK, check, NULL,
+        doctor_add(doctor, FINDING_OK, check, NULL,
                    "fuse: a new session is a view, since the store is mounted");
     } else if (doctor->can_mount && wish == WISH_FUSE) {
         doctor->fuse_from_bytes = 0;
-        doctor_say(doctor, FINDING_OK, check, NULL,
-                   "fuse, since MINTFS_BACKEND says so: the first session starts the mount");
+        doctor_add(doctor, FINDING_OK, check, NULL,
+                   "fuse, since MINTFS_BACKEND asks for it: the first session starts the mount");
     } else if (wish == WISH_FUSE) {
-        doctor_say(doctor, FINDING_BAD, check,
+        doctor_add(doctor, FINDING_BAD, check,
                    is_set("MINTFS_BACKEND") ? "unset MINTFS_BACKEND" : "export MINTFS_BACKEND=auto",
-                   "MINTFS_BACKEND asks for a mount, and none can be had (%s): no session can be "
-                   "made",
+                   "MINTFS_BACKEND asks for a mount, which is not possible (%s): no session can be "
+                   "created",
                    why);
     } else if (doctor->can_mount && backend_mount_pays_bytes() != UINT64_MAX) {
         doctor->fuse_from_bytes = backend_mount_pays_bytes() + 1;
-        doctor_say(doctor, FINDING_OK, check, NULL,
+        doctor_add(doctor, FINDING_OK, check, NULL,
                    "a template above %llu MiB gets a mount, smaller ones are copied, which is "
-                   "cheaper; after `mintfs mount` all sessions are views",
+                   "cheaper; after `mintfs mount` every session is a view",
                    (unsigned long long)(backend_mount_pays_bytes() >> 20));
     } else {
-        doctor_say(doctor, FINDING_OK, check, NULL, "copies, since no mount can be had here (%s)",
+        doctor_add(doctor, FINDING_OK, check, NULL, "copies, since no mount is possible here (%s)",
                    why);
     }
 }
 
 static void check_backend(struct doctor *doctor)
 {
-    char said[256];
+    char output[256];
     enum backend_wish wish;
     doctor->fuse_from_bytes = UINT64_MAX;
-    if (!ask_child(read_wish, said, sizeof(said)) || backend_read_wish(&wish) < 0) {
-        /* Else the user's file says it, and the message where. */
-        doctor_say(doctor, FINDING_BAD, "backend",
+    if (!run_in_child(read_wish, output, sizeof(output)) || backend_read_wish(&wish) < 0) {
+        /* If the variable is not set, the message names the line of the settings file. */
+        doctor_add(doctor, FINDING_BAD, "backend",
                    is_set("MINTFS_BACKEND") ? "unset MINTFS_BACKEND" : NULL, "%s",
-                   first_line(said));
+                   first_line(output));
         return;
     }
     check_backend_wish(doctor, wish);
