@@ -482,10 +482,10 @@ def test_it_is_said_which_backend_and_why(fuse, store, key):
     assert new("app") == (
         "copy", "the store is not mounted, and a copy of so small a template is cheaper"
     )  # fmt: skip
-    assert new("app", MINTFS_BACKEND="copy") == ("copy", "MINTFS_BACKEND says so")
+    assert new("app", MINTFS_BACKEND="copy") == ("copy", "MINTFS_BACKEND asks for copies")
     large = store.build("sh", "-c", 'head -c 9000000 /dev/zero >"$0"', "{out}", name="large")
     mounted = {"MINTFS_MOUNT": str(store.home / "mnt")}
-    assert new(large, MINTFS_BACKEND="copy") == ("copy", "MINTFS_BACKEND says so")
+    assert new(large, MINTFS_BACKEND="copy") == ("copy", "MINTFS_BACKEND asks for copies")
     assert new(large, **mounted) == ("fuse", "the store was not mounted: it is now")
     assert new("app", **mounted) == ("fuse", "the store is mounted")
     store.run("umount", env=mounted)

@@ -27,7 +27,7 @@ static int list_scratch(const char *path, void *context UNUSED)
 {
     char size[UNITS_TEXT_SIZE];
     output_line("scratch at %s: %s", path,
-                units_format_size(template_listing_disk_bytes(AT_FDCWD, path), size));
+                units_format_size(listing_disk_bytes(AT_FDCWD, path), size));
     return 0;
 }
 
@@ -42,7 +42,7 @@ static int list_kept(const struct kept_databases *kept, void *context UNUSED)
 static int list(const struct store *store)
 {
     AUTO_SERVE_FOUND struct serve_found found = {0};
-    AUTO_INVENTORY struct template_listing listing = {.templates = NULL};
+    AUTO_LISTING struct template_listing listing = {.templates = NULL};
     char size[UNITS_TEXT_SIZE];
     char templates[UNITS_TEXT_SIZE];
     char sessions[UNITS_TEXT_SIZE];
@@ -56,7 +56,7 @@ static int list(const struct store *store)
     output_line("store at %s: %s, %s, %s", store->path,
                 units_format_count(json_array_size(listing.templates), "template", templates),
                 units_format_count(json_array_size(listing.sessions), "session", sessions),
-                units_format_size(template_listing_disk_bytes(AT_FDCWD, store->path), size));
+                units_format_size(listing_disk_bytes(AT_FDCWD, store->path), size));
     for (size_t i = 0; i < json_array_size(listing.sessions); i++) {
         const json_t *row = json_array_get(listing.sessions, i);
         const char *path = json_string_value(json_object_get(row, "path"));

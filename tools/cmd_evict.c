@@ -19,7 +19,7 @@ static int is_used(const struct store *store, const struct strlist *keys)
     AUTO_SESSIONS struct session_table table = {0};
     int r = sessions_read(store, &table);
     for (size_t i = 0; r == 0 && i < table.count; i++)
-        r = strlist_contains(keys, table.rows[i].key);
+        r = strlist_contains(keys, table.items[i].key);
     return r;
 }
 

@@ -247,11 +247,11 @@ static int run(const struct arguments *arguments)
 {
     const struct ls_request *request = arguments->request;
     AUTO_STORE struct store *store = NULL;
-    AUTO_INVENTORY struct template_listing inventory = {.templates = NULL};
+    AUTO_LISTING struct template_listing listing = {.templates = NULL};
     struct foreign foreign = {.count = 0};
     int r = store_open_existing(&store);
     if (r >= 0)
-        r = template_listing_read(store, &inventory);
+        r = template_listing_read(store, &listing);
     if (r >= 0 && store)
         r = foreign_find(store, "", &foreign);
     if (r < 0)
@@ -259,16 +259,16 @@ static int run(const struct arguments *arguments)
     if (foreign.count)
         (void)foreign_log(store, &foreign);
     if (arguments->as_json)
-        return output_json(json_pack("{s:O, s:O}", "templates", inventory.templates, "sessions",
-                                     inventory.sessions));
-    if (json_array_size(inventory.templates))
-        r = print_templates(inventory.templates);
+        return output_json(
+            json_pack("{s:O, s:O}", "templates", listing.templates, "sessions", listing.sessions));
+    if (json_array_size(listing.templates))
+        r = print_templates(listing.templates);
     else if (store && !foreign.count)
         log_info("no templates in %s yet", store->path);
-    if (r == 0 && json_array_size(inventory.sessions)) {
+    if (r == 0 && json_array_size(listing.sessions)) {
         printf("\n");
-        bool each = request->all || json_array_size(inventory.sessions) <= SESSIONS_SHOWN_MAX;
-        r = each ? print_sessions(inventory.sessions) : print_session_counts(inventory.sessions);
+        bool each = request->all || json_array_size(listing.sessions) <= SESSIONS_SHOWN_MAX;
+        r = each ? print_sessions(listing.sessions) : print_session_counts(listing.sessions);
     }
     return r;
 }

@@ -30,7 +30,7 @@ static int print_rows_json(const struct session_table *table)
 {
     json_t *rows = json_array();
     for (size_t i = 0; rows && i < table->count; i++) {
-        const struct session_row *row = &table->rows[i];
+        const struct session_row *row = &table->items[i];
         (void)json_array_append_new(
             rows, json_pack("{s:s, s:s, s:o, s:s, s:o, s:o}", "id", row->id, "key", row->key,
                             "path", row->path ? json_text(row->path) : json_null(), "backend",
@@ -50,7 +50,7 @@ static int print_rows(const struct session_table *sessions)
     AUTO_TABLE struct columns *table = NULL;
     int r = columns_new(columns, ARRAY_LENGTH(columns), &table);
     for (size_t i = 0; r == 0 && i < sessions->count; i++) {
-        const struct session_row *row = &sessions->rows[i];
+        const struct session_row *row = &sessions->items[i];
         char key[SHOWN_KEY + 1];
         char bytes[UNITS_TEXT_SIZE] = "-";
         (void)snprintf(key, sizeof(key), "%.*s", SHOWN_KEY, row->key);

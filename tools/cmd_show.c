@@ -70,11 +70,11 @@ static json_t *files_of(const struct manifest *manifest)
     return array;
 }
 
-static json_t *sessions_of(const struct template_listing *inventory, const char *key)
+static json_t *sessions_of(const struct template_listing *listing, const char *key)
 {
     json_t *array = json_array();
-    for (size_t i = 0; array && i < json_array_size(inventory->sessions); i++) {
-        json_t *row = json_array_get(inventory->sessions, i);
+    for (size_t i = 0; array && i < json_array_size(listing->sessions); i++) {
+        json_t *row = json_array_get(listing->sessions, i);
         if (!strcmp(json_string_value(json_object_get(row, "key")), key))
             (void)json_array_append(array, row);
     }
@@ -85,7 +85,7 @@ static int describe(const struct store *store, const char *key, json_t **ret_jso
 {
     AUTO_FREE char *path = NULL;
     AUTO_MANIFEST struct manifest *manifest = NULL;
-    AUTO_INVENTORY struct template_listing inventory = {.templates = NULL};
+    AUTO_LISTING struct template_listing listing = {.templates = NULL};
     if (asprintf(&path, "%s/v1/templates/%s", store->path, key) < 0) {
         path = NULL;
         return -ENOMEM;
@@ -97,10 +97,10 @@ static int describe(const struct store *store, const char *key, json_t **ret_jso
     if (r == -ENOENT)
         return log_fail(EBADMSG, "%s/manifest.json: missing: the template is damaged", path);
     if (r == 0)
-        r = template_listing_read(store, &inventory);
+        r = template_listing_read(store, &listing);
     if (r < 0)
         return r;
-    const json_t *row = template_listing_find(&inventory, key);
+    const json_t *row = template_listing_find(&listing, key);
     if (!row)
         return log_fail(ENOENT, "template %.*s was evicted meanwhile", SHOWN_KEY, key);
     json_t *json = json_copy((json_t *)(uintptr_t)row);
@@ -115,7 +115,7 @@ static int describe(const struct store *store, const char *key, json_t **ret_jso
     (void)json_object_set_new(json, "inputs", inputs_of(manifest));
     (void)json_object_set_new(json, "files", files_of(manifest));
     (void)json_object_set_new(json, "warnings", list_of(manifest->warnings));
-    (void)json_object_set_new(json, "sessions", sessions_of(&inventory, key));
+    (void)json_object_set_new(json, "sessions", sessions_of(&listing, key));
     *ret_json = json;
     return 0;
 }

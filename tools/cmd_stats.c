@@ -101,19 +101,19 @@ static json_t *sum_up(const json_t *days)
     return total;
 }
 
-static json_t *now_of(const struct template_listing *inventory)
+static json_t *now_of(const struct template_listing *listing)
 {
     json_int_t bytes = 0;
     json_int_t own = 0;
-    for (size_t i = 0; i < json_array_size(inventory->templates); i++)
+    for (size_t i = 0; i < json_array_size(listing->templates); i++)
         bytes += json_integer_value(
-            json_object_get(json_array_get(inventory->templates, i), "size_bytes"));
-    for (size_t i = 0; i < json_array_size(inventory->sessions); i++)
-        own += json_integer_value(
-            json_object_get(json_array_get(inventory->sessions, i), "own_bytes"));
+            json_object_get(json_array_get(listing->templates, i), "size_bytes"));
+    for (size_t i = 0; i < json_array_size(listing->sessions); i++)
+        own +=
+            json_integer_value(json_object_get(json_array_get(listing->sessions, i), "own_bytes"));
     return json_pack("{s:I, s:I, s:I, s:I}", "templates",
-                     (json_int_t)json_array_size(inventory->templates), "bytes", bytes, "sessions",
-                     (json_int_t)json_array_size(inventory->sessions), "own_bytes", own);
+                     (json_int_t)json_array_size(listing->templates), "bytes", bytes, "sessions",
+                     (json_int_t)json_array_size(listing->sessions), "own_bytes", own);
 }
 
 /* ---- for people ---- */
@@ -183,17 +183,17 @@ static int print_text(const json_t *days, const json_t *total, const json_t *now
 static int run(const struct arguments *arguments)
 {
     AUTO_STORE struct store *store = NULL;
-    AUTO_INVENTORY struct template_listing inventory = {.templates = NULL};
+    AUTO_LISTING struct template_listing listing = {.templates = NULL};
     json_t *days = json_array();
     int r = days ? store_open_existing(&store) : -ENOMEM;
     if (r >= 0)
-        r = template_listing_read(store, &inventory);
+        r = template_listing_read(store, &listing);
     if (r == 0 && store)
         r = catalog_each_day(store->catalog, add_day, days);
     if (r == 0 && store)
         r = add_live(store, days);
     json_t *total = r == 0 ? sum_up(days) : NULL;
-    json_t *now = r == 0 ? now_of(&inventory) : NULL;
+    json_t *now = r == 0 ? now_of(&listing) : NULL;
     if (r == 0 && arguments->as_json)
         r = output_json(json_pack("{s:O, s:O, s:O}", "days", days, "total", total, "now", now));
     else if (r == 0)

@@ -13,7 +13,7 @@ static int run(const struct arguments *arguments)
     int r = place ? store_open(&store) : store_open_existing(&store);
     if (r < 0)
         return r;
-    return store ? daemon_take_away(store, place) : -ENOENT;
+    return store ? daemon_stop(store, place) : -ENOENT;
 }
 
 const struct command command_umount = {

@@ -13,24 +13,25 @@
 enum backend { BACKEND_FUSE, BACKEND_COPY };
 const char *backend_name(enum backend backend);
 
-/* What $MINTFS_BACKEND asks for; auto where it is not set. */
-enum backend_wish { WISH_AUTO, WISH_FUSE, WISH_COPY };
-/* -EINVAL (said) for another word. */
-MUST_CHECK int backend_read_wish(enum backend_wish *ret_wish);
+/* The setting MINTFS_BACKEND; auto if it is not set. */
+enum backend_preference { PREFER_AUTO, PREFER_FUSE, PREFER_COPY };
+/* -EINVAL (logged): it has another value. */
+MUST_CHECK int backend_read_preference(enum backend_preference *ret_wish);
 
 /*
- * The size from which a template is worth starting a mount for, where none is up: below it copies
- * are cheaper. UINT64_MAX where no mount can be had.
+ * Starting a mount is worth it for a template above this size; smaller ones are cheaper to copy.
+ * UINT64_MAX: no mount can be started.
  */
-uint64_t backend_mount_pays_bytes(void);
+uint64_t backend_mount_threshold_bytes(void);
 
 struct backend_choice {
     enum backend backend;
-    const char *why;
+    const char *why; /* a clause, static */
 };
 /*
- * For a session of the template KEY. The mount is started if that is what it takes; ret_found is
- * it, for BACKEND_FUSE. Errors are said: -EIO where MINTFS_BACKEND=fuse cannot be had.
+ * Chooses the backend for a session of the template KEY, and starts the mount if need be. ret_found
+ * is the mount, for BACKEND_FUSE. Errors are logged: -EIO the setting asks for a mount, which is
+ * impossible.
  */
 MUST_CHECK int backend_choose(const struct store *store, const char *key,
                               struct serve_found *ret_found, struct backend_choice *ret_choice);

@@ -60,7 +60,7 @@ static int unmount(const struct store *store)
     int r = serve_find(store, &found);
     if (r == 0)
         r = serve_find_dead(store, &found.mount_point);
-    return r <= 0 ? r : daemon_take_away(store, found.mount_point);
+    return r <= 0 ? r : daemon_stop(store, found.mount_point);
 }
 
 static int remove_copies(const struct store *store)
@@ -68,8 +68,8 @@ static int remove_copies(const struct store *store)
     AUTO_SESSIONS struct session_table table = {0};
     int r = sessions_read(store, &table);
     for (size_t i = 0; r == 0 && i < table.count; i++) {
-        if (table.rows[i].backend == BACKEND_COPY)
-            r = copies_remove(store, table.rows[i].key, table.rows[i].id);
+        if (table.items[i].backend == BACKEND_COPY)
+            r = copies_remove(store, table.items[i].key, table.items[i].id);
         r = r == -ENOENT ? 0 : r;
     }
     return r;

@@ -15,15 +15,16 @@
 #include "fs/base/log.h"
 #include "fs/base/process_search.h"
 #include "fs/base/spawn.h"
+#include "fs/base/text.h"
 #include "fs/mount/mount_users.h"
 #include "fs/mount/mountpoint.h"
 #include "fs/store/lock_names.h"
 #include "fs/store/settings.h"
 
 enum {
-    /* A daemon that nothing holds ends within this; only longer waits are worth a message. */
+    /* A daemon without open files ends within this time; only longer waits are worth a message. */
     PROMPT_END_MS = 500,
-    /* What it may take to store what was written, beyond the time for open files. */
+    /* How long it may take to store written data, beyond the time for open files. */
     END_MARGIN_SECONDS = 10,
 };
 
@@ -33,7 +34,7 @@ int daemon_lock_start(const struct store *store, struct lock *lock)
     return r < 0 ? log_errno(r, "cannot write to %s/v1/locks", store->path) : 0;
 }
 
-int daemon_say_unreachable(const struct store *store, const struct serve_found *found)
+int daemon_log_unreachable(const struct store *store, const struct serve_found *found)
 {
     return log_fail(EIO,
                     "the store %s is mounted at %s by process %d, but not where this process "
@@ -41,7 +42,7 @@ int daemon_say_unreachable(const struct store *store, const struct serve_found *
                     store->path, found->mount_point, found->pid);
 }
 
-/* A few hundred bytes a session; what is longer is no status of ours. */
+/* A status has a few hundred bytes per session; a longer file is not a status. */
 enum { STATUS_LIMIT_BYTES = 64 << 20, STATUS_BLOCK_BYTES = 1 << 16 };
 static const struct json_bounds status_bounds = {
     .values = 4 << 20, .objects = 400000, .arrays = 400000};
@@ -71,15 +72,13 @@ static int read_status_text(int fd, char **ret_text, size_t *ret_size)
 
 int daemon_read_status(const char *mount_point, json_t **ret_status, json_error_t *ret_error)
 {
-    AUTO_FREE char *path = NULL;
-    if (asprintf(&path, "%s" MOUNT_STATUS, mount_point) < 0) {
-        path = NULL;
+    AUTO_FREE char *path = text_format("%s" MOUNT_STATUS, mount_point);
+    if (!path)
         return -ENOMEM;
-    }
     AUTO_FD int fd = io_openat(AT_FDCWD, path, O_RDONLY, 0);
     if (fd < 0)
         return fd;
-    /* In blocks: json_loadfd() would ask the mount for each byte. */
+    /* In blocks, since json_loadfd() would read byte by byte. */
     AUTO_FREE char *text = NULL;
     size_t size = 0;
     int r = read_status_text(fd, &text, &size);
@@ -89,27 +88,25 @@ int daemon_read_status(const char *mount_point, json_t **ret_status, json_error_
     return *ret_status ? 0 : -EBADMSG;
 }
 
-/* Whether a process of that number, as we count them, is the daemon: it has the lock's file open. */
+/* Whether the process with this ID in our PID namespace is the daemon: it has the lock's file open. */
 static bool is_daemon(const struct store *store, int pid)
 {
     char directory[32];
-    AUTO_FREE char *lock = NULL;
-    if (asprintf(&lock, "%s/v1/locks/mount", store->path) < 0) {
-        lock = NULL;
+    AUTO_FREE char *lock = text_format("%s/v1/locks/mount", store->path);
+    if (!lock)
         return false;
-    }
     (void)snprintf(directory, sizeof(directory), "/proc/%d", pid);
     AUTO_FD int fd = io_openat(AT_FDCWD, directory, O_RDONLY | O_DIRECTORY, 0);
     return fd >= 0 && process_has_open(fd, lock);
 }
 
-/* A daemon whose mount is gone, from its own sight too, is about to end. */
+/* A daemon is about to end if its mount is gone in its own mount namespace, too. */
 static bool is_ending(const struct store *store, const struct serve_found *found)
 {
     return is_daemon(store, found->pid) && !mountpoint_is_seen_by(found->pid, found->mount_point);
 }
 
-/* Whether the process ends within that time. */
+/* Whether the process ends within this time. */
 static bool ends_within(int pidfd, int wait_ms)
 {
     struct pollfd poll_fd = {.fd = pidfd, .events = POLLIN};
@@ -121,8 +118,8 @@ static bool ends_within(int pidfd, int wait_ms)
 }
 
 /*
- * Waits for the end of a daemon whose mount is gone here; it is asked to end where it goes on for
- * other mount namespaces. -EBUSY where it does not end in the time that the message names.
+ * Waits for the end of a daemon whose mount is gone here. One that still serves other mount namespaces
+ * is sent SIGTERM. -EBUSY (logged): it has not ended in time.
  */
 static int await_end(const struct serve_found *found, int pidfd)
 {
@@ -130,7 +127,7 @@ static int await_end(const struct serve_found *found, int pidfd)
     if (ends_within(pidfd, PROMPT_END_MS)) {
         AUTO_FREE char *holders = mount_holders(found->device);
         if (holders)
-            log_info("%s: other mount namespaces keep a copy, which is dead now: %s",
+            log_info("%s: other mount namespaces keep a copy of the mount, which is dead now: %s",
                      found->mount_point, holders);
         return 0;
     }
@@ -143,13 +140,14 @@ static int await_end(const struct serve_found *found, int pidfd)
         log_warning("cannot ask process %d to end: %s", found->pid, strerror(errno));
     if (ends_within(pidfd, (int)wait_seconds * 1000))
         return 0;
-    return log_fail(EBUSY,
-                    "the daemon of %s (process %d) has not ended within %u s; what its sessions "
-                    "have not synced is lost with: kill -9 %d",
-                    found->mount_point, found->pid, wait_seconds, found->pid);
+    return log_fail(
+        EBUSY,
+        "the daemon of %s (process %d) has not ended within %u s; to end it, and lose what "
+        "its sessions have not synced: kill -9 %d",
+        found->mount_point, found->pid, wait_seconds, found->pid);
 }
 
-/* As daemon_find(), but a daemon that has not mounted yet, or no longer, is found as well. */
+/* As daemon_find(), without waiting: a daemon that has not mounted yet, or no longer, is found, too. */
 static int look(const struct store *store, struct serve_found *ret_found)
 {
     serve_found_fini(ret_found);
@@ -164,7 +162,7 @@ int daemon_find(const struct store *store, struct serve_found *ret_found)
     int r = look(store, ret_found);
     if (r != 0 || !ret_found->mount_point)
         return r;
-    /* One that is being started is ready once its starter has released the lock. */
+    /* A mount that is being started is ready as soon as its starter has released the lock. */
     AUTO_LOCK struct lock starting = LOCK_INIT;
     r = daemon_lock_start(store, &starting);
     if (r == 0)
@@ -172,7 +170,7 @@ int daemon_find(const struct store *store, struct serve_found *ret_found)
     if (r != 0 || !ret_found->mount_point)
         return r;
     AUTO_FD int pidfd = (int)syscall(SYS_pidfd_open, ret_found->pid, 0);
-    /* Where there is no such process, it has ended since, or is counted in another namespace. */
+    /* Without such a process it has ended meanwhile, or is in another PID namespace. */
     if (pidfd >= 0 && !is_ending(store, ret_found))
         return 0;
     lock_release(&starting);
@@ -194,7 +192,7 @@ int daemon_claim(const struct store *store, struct lock *starting, struct serve_
         AUTO_FD int pidfd = (int)syscall(SYS_pidfd_open, ret_found->pid, 0);
         if (r == 1 || pidfd < 0 || !is_ending(store, ret_found))
             return 1;
-        /* Others need not wait for it with us. */
+        /* Other processes need not wait for the lock meanwhile. */
         lock_release(starting);
         if (ends_within(pidfd, PROMPT_END_MS))
             continue;
@@ -218,17 +216,17 @@ int daemon_await(const struct store *store, struct serve_found *ret_found)
     return r < 0 ? r : look(store, ret_found);
 }
 
-/* A mount that cannot be seen from here goes with its daemon, which is asked to end. */
-static int end_unreachable(const struct store *store, const struct serve_found *found, int pidfd)
+/* A mount that cannot be seen from here ends with its daemon, which is sent SIGTERM. */
+static int stop_unreachable(const struct store *store, const struct serve_found *found, int pidfd)
 {
     bool is_it = pidfd >= 0 && is_daemon(store, found->pid);
     if (is_it && is_ending(store, found))
         return 0;
     if (!is_it || syscall(SYS_pidfd_send_signal, pidfd, SIGTERM, NULL, 0) < 0) {
-        /* It may have ended since, and another may have begun. */
+        /* It may have ended meanwhile, and another may have started. */
         AUTO_SERVE_FOUND struct serve_found now = {0};
         int r = serve_find(store, &now);
-        return r == 1 && now.pid == found->pid ? daemon_say_unreachable(store, found)
+        return r == 1 && now.pid == found->pid ? daemon_log_unreachable(store, found)
                                                : (r < 0 ? r : 0);
     }
     log_info("asked the daemon of %s (process %d) to end: its mount cannot be seen from here",
@@ -236,7 +234,7 @@ static int end_unreachable(const struct store *store, const struct serve_found *
     return 0;
 }
 
-/* Where to unmount, and the daemon if it is this store's. */
+/* The place to unmount, and the daemon if the store has one. */
 static int find_mount(const struct store *store, const char *typed, struct serve_found *ret_found,
                       char **ret_place)
 {
@@ -270,10 +268,10 @@ static int unmount(const char *place)
     case MOUNT_NONE:
         return log_fail(ENOENT, "nothing is mounted at %s", place);
     case MOUNT_FOREIGN:
-        return log_fail(ENOENT, "what is mounted at %s is not ours: left alone", place);
+        return log_fail(ENOENT, "the mount at %s is not one of mintfs: left alone", place);
     case MOUNT_STALE: {
         int r = mountpoint_detach(place);
-        return r < 0 ? log_errno(r, "cannot take the dead mount at %s away", place) : 0;
+        return r < 0 ? log_errno(r, "cannot unmount the dead mount at %s", place) : 0;
     }
     case MOUNT_OURS:
         break;
@@ -290,7 +288,7 @@ static int unmount(const char *place)
     return r < 0 ? log_errno(r, "cannot unmount %s", place) : 0;
 }
 
-int daemon_take_away(const struct store *store, const char *typed)
+int daemon_stop(const struct store *store, const char *typed)
 {
     AUTO_SERVE_FOUND struct serve_found found = {0};
     AUTO_FREE char *place = NULL;
@@ -298,12 +296,12 @@ int daemon_take_away(const struct store *store, const char *typed)
     if (r < 0)
         return r;
     bool has_daemon = place && found.mount_point && !strcmp(found.mount_point, place);
-    /* Opened first, then looked at: a daemon of another PID namespace has another number here, or one
-     * that is another process's, which is neither waited for nor asked to end. */
+    /* Opened first, then checked: the number of a daemon in another PID namespace may belong to another
+     * process here, which is neither awaited nor sent a signal. */
     AUTO_FD int pidfd = has_daemon ? (int)syscall(SYS_pidfd_open, found.pid, 0) : -1;
     if (pidfd >= 0 && !is_daemon(store, found.pid))
         (void)close(steal_fd(&pidfd));
-    r = has_daemon && mountpoint_state(place) == MOUNT_NONE ? end_unreachable(store, &found, pidfd)
+    r = has_daemon && mountpoint_state(place) == MOUNT_NONE ? stop_unreachable(store, &found, pidfd)
                                                             : unmount(place);
     return r == 0 && pidfd >= 0 ? await_end(&found, pidfd) : r;
 }
@@ -316,13 +314,13 @@ static int idle_option(char *ret_text, size_t size)
     int r = settings_get_number(SETTING_IDLE, &seconds);
     if (r < 0)
         return r;
-    /* 0: it never goes by itself. */
+    /* 0: it never ends by itself. */
     (void)snprintf(ret_text, size, "idle=%u", seconds > INT32_MAX ? 0 : (unsigned)seconds);
     return 0;
 }
 
-/* What a started mount says, for the case that it fails. It ends when the daemon has detached. */
-static void read_complaint(int fd, char *ret_text, size_t size)
+/* Reads the messages of a started mount, until the daemon closes its standard error. */
+static void read_messages(int fd, char *ret_text, size_t size)
 {
     size_t used = 0;
     ssize_t n;
@@ -334,9 +332,10 @@ static void read_complaint(int fd, char *ret_text, size_t size)
 
 /*
  * Runs `mintfs mount` of this program. 1 where the store is mounted then, by this process or another;
- * 0 where it cannot be mounted. The messages of the command are then printed, unless `quiet`.
+ * 0 where it cannot be mounted. Its messages are then printed, unless `logging` is
+ * DAEMON_LOG_NOTHING.
  */
-static int run_mount(char *option, bool quiet)
+static int run_mount(char *option, enum daemon_logging logging)
 {
     enum { STATUS_BUSY = 4 }; /* its exit status where the store is mounted already */
     int ends[2];
@@ -355,30 +354,31 @@ static int run_mount(char *option, bool quiet)
     posix_spawn_file_actions_destroy(&actions);
     if (error)
         return spawn_log_error(error, "mintfs mount");
-    char complaint[2048];
+    char messages[2048];
     (void)close(steal_fd(&write_end));
-    read_complaint(read_end, complaint, sizeof(complaint));
+    read_messages(read_end, messages, sizeof(messages));
     int status;
     while (waitpid(pid, &status, 0) < 0)
         if (errno != EINTR)
             return -errno;
     if (WIFEXITED(status) && (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == STATUS_BUSY))
         return 1;
-    (void)fputs(quiet ? "" : complaint, stderr);
+    (void)fputs(logging == DAEMON_LOG_NOTHING ? "" : messages, stderr);
     return 0;
 }
 
-int daemon_start(const struct store *store, bool quiet, struct serve_found *ret_found)
+int daemon_start(const struct store *store, enum daemon_logging logging,
+                 struct serve_found *ret_found)
 {
     /* Another process may unmount it before it is used. */
     enum { TRIES = 10 };
     char option[32];
     int r = idle_option(option, sizeof(option));
     for (int i = 0; r == 0 && i < TRIES; i++) {
-        r = run_mount(option, quiet);
+        r = run_mount(option, logging);
         if (r <= 0)
             return r;
-        /* Where another process was faster, its mount is as good. */
+        /* If another process was faster, its mount is used. */
         r = daemon_find(store, ret_found);
         if (ret_found->mount_point)
             break;

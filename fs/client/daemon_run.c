@@ -51,7 +51,7 @@ static int claim_store(struct run *run, const struct daemon_request *request)
         }
         /* The daemon may take a while to end; other processes need not wait for the lock meanwhile. */
         lock_release(&run->starting);
-        r = daemon_take_away(run->store, found.mount_point);
+        r = daemon_stop(run->store, found.mount_point);
         if (r < 0 && r != -ENOENT)
             return r;
         if (!request->place && !run->mount_point)

@@ -351,41 +351,41 @@ static void check_mounts(struct doctor *doctor, bool store_is_good)
 
 /* ---- the backend ---- */
 
-static int read_wish(void)
+static int read_preference(void)
 {
-    enum backend_wish wish;
-    return backend_read_wish(&wish);
+    enum backend_preference preference;
+    return backend_read_preference(&preference);
 }
 
-static void check_backend_wish(struct doctor *doctor, enum backend_wish wish)
+static void check_preference(struct doctor *doctor, enum backend_preference preference)
 {
     static const char check[] = "backend";
     static const char *const words[] = {
-        [WISH_AUTO] = "auto", [WISH_FUSE] = "fuse", [WISH_COPY] = "copy"};
+        [PREFER_AUTO] = "auto", [PREFER_FUSE] = "fuse", [PREFER_COPY] = "copy"};
     const char *why = doctor->no_mount_why ? doctor->no_mount_why : "?";
-    doctor->preference = words[wish];
-    if (wish == WISH_COPY) {
+    doctor->preference = words[preference];
+    if (preference == PREFER_COPY) {
         doctor_add(doctor, FINDING_OK, check, NULL, "copies, since MINTFS_BACKEND asks for them");
     } else if (doctor->mounted_at) {
         doctor->fuse_from_bytes = 0;
         doctor_add(doctor, FINDING_OK, check, NULL,
                    "fuse: a new session is a view, since the store is mounted");
-    } else if (doctor->can_mount && wish == WISH_FUSE) {
+    } else if (doctor->can_mount && preference == PREFER_FUSE) {
         doctor->fuse_from_bytes = 0;
         doctor_add(doctor, FINDING_OK, check, NULL,
                    "fuse, since MINTFS_BACKEND asks for it: the first session starts the mount");
-    } else if (wish == WISH_FUSE) {
+    } else if (preference == PREFER_FUSE) {
         doctor_add(doctor, FINDING_BAD, check,
                    is_set("MINTFS_BACKEND") ? "unset MINTFS_BACKEND" : "export MINTFS_BACKEND=auto",
                    "MINTFS_BACKEND asks for a mount, which is not possible (%s): no session can be "
                    "created",
                    why);
-    } else if (doctor->can_mount && backend_mount_pays_bytes() != UINT64_MAX) {
-        doctor->fuse_from_bytes = backend_mount_pays_bytes() + 1;
+    } else if (doctor->can_mount && backend_mount_threshold_bytes() != UINT64_MAX) {
+        doctor->fuse_from_bytes = backend_mount_threshold_bytes() + 1;
         doctor_add(doctor, FINDING_OK, check, NULL,
                    "a template above %llu MiB gets a mount, smaller ones are copied, which is "
                    "cheaper; after `mintfs mount` every session is a view",
-                   (unsigned long long)(backend_mount_pays_bytes() >> 20));
+                   (unsigned long long)(backend_mount_threshold_bytes() >> 20));
     } else {
         doctor_add(doctor, FINDING_OK, check, NULL, "copies, since no mount is possible here (%s)",
                    why);
@@ -395,16 +395,17 @@ static void check_backend_wish(struct doctor *doctor, enum backend_wish wish)
 static void check_backend(struct doctor *doctor)
 {
     char output[256];
-    enum backend_wish wish;
+    enum backend_preference preference;
     doctor->fuse_from_bytes = UINT64_MAX;
-    if (!run_in_child(read_wish, output, sizeof(output)) || backend_read_wish(&wish) < 0) {
+    if (!run_in_child(read_preference, output, sizeof(output)) ||
+        backend_read_preference(&preference) < 0) {
         /* If the variable is not set, the message names the line of the settings file. */
         doctor_add(doctor, FINDING_BAD, "backend",
                    is_set("MINTFS_BACKEND") ? "unset MINTFS_BACKEND" : NULL, "%s",
                    first_line(output));
         return;
     }
-    check_backend_wish(doctor, wish);
+    check_preference(doctor, preference);
 }
 
 void doctor_check_store(struct doctor *doctor)

@@ -17,7 +17,7 @@ enum { MARKER_LIMIT_BYTES = 1 << 20 };
 
 typedef int name_visitor(int fd, const char *name, void *context);
 
-/* Each name in the marker that is there, once; `text` is used up. */
+/* Visits each file that the marker's text names and that exists. Changes the text. */
 static int each_name(int fd, char *text, name_visitor *visit, void *context)
 {
     int r = 0;
@@ -33,7 +33,7 @@ static int each_name(int fd, char *text, name_visitor *visit, void *context)
     return r;
 }
 
-/* 1: a directory of them that is ours; 0: it is gone, or was never one. */
+/* 1: a directory with a marker, which belongs to this user; 0: there is none any more. */
 static int open_directory(int links_fd, const char *link, char ret_path[PATH_MAX], int *ret_fd,
                           char **ret_text)
 {
@@ -55,7 +55,7 @@ static int add_name(int fd, const char *name, void *context)
 {
     struct kept_databases *kept = context;
     kept->count++;
-    kept->bytes += template_listing_disk_bytes(fd, name);
+    kept->bytes += listing_disk_bytes(fd, name);
     return 0;
 }
 
@@ -94,7 +94,7 @@ static int remove_one(int links_fd, const char *link, unsigned char type UNUSED,
     int r = each_name(fd, text, remove_name, path);
     if (r == 0)
         r = io_unlinkat(fd, marker, 0);
-    /* What somebody else put there stays. */
+    /* Other files in the directory stay. */
     if (r == 0 && rmdir(path) < 0 && errno != ENOTEMPTY)
         log_info("%s stays: %s", path, strerror(errno));
     return r;

@@ -6,6 +6,7 @@
 #include "fs/base/lock.h"
 #include "fs/base/log.h"
 #include "fs/base/strlist.h"
+#include "fs/base/text.h"
 #include "fs/client/daemon_control.h"
 #include "fs/overlay/scratch.h"
 #include "fs/overlay/sessions_at_rest.h"
@@ -15,14 +16,12 @@ static void scratch_closep(struct scratch **scratch)
     scratch_close(*scratch);
 }
 
-/* A place of NULL is the store's own scratch, as for a mount without --scratch. */
+/* The options name no place for the store's own scratch, as for a mount without --scratch. */
 static int open_scratch(const struct store *store, const char *path, struct scratch **ret_scratch)
 {
-    AUTO_FREE char *own = NULL;
-    if (asprintf(&own, "%s/v1/sessions", store->path) < 0) {
-        own = NULL;
+    AUTO_FREE char *own = text_format("%s/v1/sessions", store->path);
+    if (!own)
         return -ENOMEM;
-    }
     const struct scratch_options options = {.place = strcmp(path, own) != 0 ? path : NULL};
     return scratch_open(store, &options, ret_scratch);
 }
@@ -42,24 +41,24 @@ int offline_sessions_remove(const struct store *store, const struct session_row 
     return r < 0 ? log_errno(r, "cannot remove the session %s", row->id) : 0;
 }
 
-/* ---- those that are over ---- */
+/* ---- ended leases ---- */
 
-struct over {
+struct ended {
     uint64_t serial;
     char key[SHA256_HEX_LENGTH + 1];
     char id[SESSION_ID_MAX + 1];
 };
 
-static bool find_over(const struct session *session, void *context)
+static bool find_ended(const struct session *session, void *context)
 {
-    struct over *over = context;
+    struct ended *ended = context;
     struct session_lease lease;
     session_get_lease((struct session *)(uintptr_t)session, &lease);
     if (!session_lease_is_over(&lease))
         return true;
-    over->serial = session_serial(session);
-    (void)snprintf(over->key, sizeof(over->key), "%s", session_key(session));
-    (void)snprintf(over->id, sizeof(over->id), "%s", session_id(session));
+    ended->serial = session_serial(session);
+    (void)snprintf(ended->key, sizeof(ended->key), "%s", session_key(session));
+    (void)snprintf(ended->id, sizeof(ended->id), "%s", session_id(session));
     return false;
 }
 
@@ -70,14 +69,14 @@ static int sweep_scratch(const struct store *store, const char *path)
     if (r < 0)
         return r;
     for (uint64_t seen = 0;;) {
-        struct over over = {.serial = 0};
-        scratch_each(scratch, seen, find_over, &over);
-        if (!over.serial)
+        struct ended ended = {.serial = 0};
+        scratch_each(scratch, seen, find_ended, &ended);
+        if (!ended.serial)
             return 0;
-        seen = over.serial;
-        r = scratch_session_end(scratch, over.key, over.id, over.serial);
+        seen = ended.serial;
+        r = scratch_session_end(scratch, ended.key, ended.id, ended.serial);
         if (r < 0)
-            return log_errno(r, "cannot remove the session %s", over.id);
+            return log_errno(r, "cannot remove the session %s", ended.id);
     }
 }
 

@@ -1,9 +1,9 @@
 /*
- * Sessions at rest: what lies in a scratch without a daemon, after an unmount or a kill, until the
- * next mount shows it again.
+ * Sessions at rest: stored in a scratch that no daemon serves, after an unmount or a kill. The next
+ * mount shows them again.
  *
- * Each function opens the scratch as a daemon does, for a moment; no mount starts meanwhile. Errors
- * are said.
+ * Each function opens the scratch for a moment, as a daemon does, and holds the start lock meanwhile.
+ * Errors are logged.
  */
 #ifndef MINTFS_CLIENT_OFFLINE_SESSIONS_H
 #define MINTFS_CLIENT_OFFLINE_SESSIONS_H
@@ -12,10 +12,10 @@
 #include "fs/client/sessions.h"
 #include "fs/store/store.h"
 
-/* Discards the session of that row, which has no path. -ENOENT: it is gone already. */
+/* Discards the session of a row without a path. -ENOENT: it is gone already. */
 MUST_CHECK int offline_sessions_remove(const struct store *store, const struct session_row *row);
 
-/* Discards those whose time is up, or whose owner's process is gone. */
+/* Discards the sessions whose leases have ended. */
 MUST_CHECK int offline_sessions_sweep(const struct store *store);
 
 #endif

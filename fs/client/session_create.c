@@ -7,6 +7,7 @@
 
 #include "fs/base/log.h"
 #include "fs/base/progress.h"
+#include "fs/base/text.h"
 #include "fs/client/copies.h"
 #include "fs/client/copies_list.h"
 #include "fs/client/daemon_control.h"
@@ -36,9 +37,7 @@ static int log_exists(const struct created_session *created)
 
 static char *mounted_path(const char *mount_point, const struct created_session *created)
 {
-    char *path;
-    return asprintf(&path, "%s/sessions/%s/%s", mount_point, created->key, created->id) < 0 ? NULL
-                                                                                            : path;
+    return text_format("%s/sessions/%s/%s", mount_point, created->key, created->id);
 }
 
 /* 1 where the store's mount shows a session of that ID. A mount out of reach has its own IDs. */

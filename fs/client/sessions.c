@@ -6,6 +6,8 @@
 #include <sys/random.h>
 
 #include "fs/base/log.h"
+#include "fs/base/text.h"
+#include "fs/base/vector.h"
 #include "fs/client/copies_list.h"
 #include "fs/client/daemon_control.h"
 #include "fs/overlay/scratch.h"
@@ -15,29 +17,22 @@
 void sessions_fini(struct session_table *table)
 {
     for (size_t i = 0; i < table->count; i++) {
-        free(table->rows[i].path);
-        free(table->rows[i].scratch);
+        free(table->items[i].path);
+        free(table->items[i].scratch);
     }
-    free(table->rows);
+    free(table->items);
     *table = (struct session_table){0};
 }
 
 /* Takes the row's path and scratch over. */
 static int add_row(struct session_table *table, const struct session_row *row)
 {
-    if (table->count == table->room) {
-        size_t room = table->room ? table->room * 2 : 16;
-        struct session_row *rows = realloc(table->rows, room * sizeof(*rows));
-        if (!rows) {
-            free(row->path);
-            free(row->scratch);
-            return -ENOMEM;
-        }
-        table->rows = rows;
-        table->room = room;
+    int r = vector_push(table, *row);
+    if (r < 0) {
+        free(row->path);
+        free(row->scratch);
     }
-    table->rows[table->count++] = *row;
-    return 0;
+    return r;
 }
 
 static int add_copy(const struct copy *copy, void *context)
@@ -61,9 +56,8 @@ static int add_mounted(struct session_table *table, const char *mount_point, con
     struct session_row row = {.backend = BACKEND_FUSE, .bytes = bytes, .open_files = open_files};
     (void)snprintf(row.key, sizeof(row.key), "%s", key);
     (void)snprintf(row.id, sizeof(row.id), "%s", id);
-    if (asprintf(&row.path, "%s/sessions/%s/%s", mount_point, key, id) < 0)
-        return -ENOMEM;
-    return add_row(table, &row);
+    row.path = text_format("%s/sessions/%s/%s", mount_point, key, id);
+    return row.path ? add_row(table, &row) : -ENOMEM;
 }
 
 static int add_at_rest(const struct session_at_rest *session, void *context)
@@ -80,7 +74,7 @@ static int read_mounted(const struct store *store, struct session_table *table)
     AUTO_SERVE_FOUND struct serve_found found = {0};
     int r = daemon_find(store, &found);
     if (r == 0 && found.mount_point)
-        log_warning("the mount at %s (process %d) is out of reach: its sessions are not listed",
+        log_warning("the mount at %s (process %d) cannot be reached: its sessions are not listed",
                     found.mount_point, found.pid);
     if (r <= 0)
         return r;
@@ -100,7 +94,8 @@ static int read_mounted(const struct store *store, struct session_table *table)
     for (size_t i = 0; r >= 0 && i < json_array_size(rows); i++)
         r = add_mounted(table, found.mount_point, json_array_get(rows, i));
     json_decref(status);
-    return r < 0 ? log_errno(r, "cannot make sense of %s" MOUNT_STATUS, found.mount_point) : 0;
+    return r < 0 ? log_errno(r, "cannot read the sessions in %s" MOUNT_STATUS, found.mount_point)
+                 : 0;
 }
 
 int sessions_read(const struct store *store, struct session_table *ret_table)
@@ -123,8 +118,8 @@ int sessions_read(const struct store *store, struct session_table *ret_table)
 static const struct session_row *find_path(const struct session_table *table, const char *path)
 {
     for (size_t i = 0; i < table->count; i++)
-        if (table->rows[i].path && !strcmp(table->rows[i].path, path))
-            return &table->rows[i];
+        if (table->items[i].path && !strcmp(table->items[i].path, path))
+            return &table->items[i];
     return NULL;
 }
 
@@ -133,7 +128,7 @@ static const struct session_row *find_former_path(const struct session_table *ta
                                                   const char *path)
 {
     for (size_t i = 0; i < table->count; i++) {
-        const struct session_row *row = &table->rows[i];
+        const struct session_row *row = &table->items[i];
         char tail[sizeof("/sessions/") + sizeof(row->key) + sizeof(row->id)];
         (void)snprintf(tail, sizeof(tail), "/sessions/%s/%s", row->key, row->id);
         size_t length = strlen(path);
@@ -143,7 +138,7 @@ static const struct session_row *find_former_path(const struct session_table *ta
     return NULL;
 }
 
-/* A path may have been typed through the link of a name, or by other links. */
+/* The path may contain the link of a name, or other links. */
 static const struct session_row *find_real_path(const struct session_table *table, const char *text)
 {
     const struct session_row *row = find_path(table, text);
@@ -156,15 +151,15 @@ static int find_id(const struct session_table *table, const char *key, const cha
 {
     const struct session_row *found = NULL;
     for (size_t i = 0; i < table->count; i++) {
-        const struct session_row *row = &table->rows[i];
+        const struct session_row *row = &table->items[i];
         if (strcmp(row->id, id) != 0 || (key && strcmp(row->key, key) != 0))
             continue;
         if (found && !strcmp(found->key, row->key))
             return log_fail(
-                ENOTUNIQ, "there are two sessions %.12s/%s: say the path of one: %s, %s", row->key,
+                ENOTUNIQ, "there are two sessions %.12s/%s: give the path of one: %s, %s", row->key,
                 id, found->path ? found->path : "(at rest)", row->path ? row->path : "(at rest)");
         if (found)
-            return log_fail(ENOTUNIQ, "several templates have a session %s: say KEY/%s", id, id);
+            return log_fail(ENOTUNIQ, "several templates have a session %s: give KEY/%s", id, id);
         found = row;
     }
     if (!found && key)
@@ -212,7 +207,7 @@ int sessions_make_id(const char *wanted, char ret_id[SESSION_ID_MAX + 1])
         return 0;
     }
     if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
-        return log_errno(errno, "cannot make up an ID");
+        return log_errno(errno, "cannot create an ID");
     (void)snprintf(ret_id, SESSION_ID_MAX + 1, "s-");
     for (size_t i = 0; i < sizeof(random); i++)
         (void)snprintf(ret_id + 2 + 2 * i, 3, "%02x", random[i]);
