@@ -36,7 +36,7 @@ def sealed(project, script, *more):
 def test_what_only_the_application_knows_is_a_warning(project, script):
     done = sealed(project, script)
     key = done.stdout.strip()
-    assert "warning: app.db: integrity_check could not judge table t: " in done.stderr
+    assert "warning: app.db: integrity_check could not check table t: " in done.stderr
     (warning,) = project.manifest(key)["warnings"]
     assert "mine" in warning
 
@@ -49,7 +49,7 @@ def test_a_table_that_cannot_be_judged_hides_no_other(project):
         "create table u(a check(a > 0)); pragma ignore_check_constraints=1;"
         "insert into t values(1); insert into u values(-1)')",
     )
-    assert "could not judge table t: unknown function: mine()" in done.stderr
+    assert "could not check table t: unknown function: mine()" in done.stderr
     assert "app.db: integrity_check: CHECK constraint failed in u" in done.stderr
 
 
@@ -92,7 +92,7 @@ def test_what_is_too_big_for_this_sqlite_is_a_warning(project):
         "db.executescript('create table t(a); insert into t values(1); pragma writable_schema=1')\n"
         "db.execute(\"update sqlite_schema set sql = 'CREATE TABLE t(a CHECK(length(zeroblob(2000000000 + a))))'\")",
     )
-    assert "warning: app.db: integrity_check could not judge table t: " in done.stderr
+    assert "warning: app.db: integrity_check could not check table t: " in done.stderr
     assert "too big" in done.stderr
 
 

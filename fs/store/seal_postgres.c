@@ -7,11 +7,12 @@
 #include "fs/base/dir.h"
 #include "fs/base/io.h"
 #include "fs/base/log.h"
+#include "fs/base/text.h"
 
 /*
  * The start of struct ControlFileData (src/include/catalog/pg_control.h), in the byte order of the
- * machine: system_identifier (8 bytes), pg_control_version, catalog_version_no, state (4 each). It
- * has been so since 8.0; the version is 100 times that of the release that changed the rest last.
+ * machine: system_identifier (8 bytes), pg_control_version, catalog_version_no, state (4 each). This
+ * has not changed since 8.0; the version is 100 times that of the last release that changed the rest.
  */
 enum { VERSION_AT = 8, STATE_AT = 16, START_BYTES = 20, VERSION_MIN = 800, VERSION_MAX = 9900 };
 
@@ -24,21 +25,18 @@ static const char *const states[] = {"starting up",   "shut down",         "shut
 
 static const char control[] = "global/pg_control";
 
-/* The data directory that the path is in, with a slash at its end; NULL: it is no such path. */
+/* The data directory whose control file this is, with a final slash; NULL: not a control file. */
 static char *directory_of(int files_fd, const char *path)
 {
     size_t length = strlen(path);
     size_t tail = sizeof(control) - 1;
-    AUTO_FREE char *directory = NULL;
-    AUTO_FREE char *version = NULL;
     if (length < tail || strcmp(path + length - tail, control) != 0 ||
         (length > tail && path[length - tail - 1] != '/'))
         return NULL;
-    directory = strndup(path, length - tail);
-    if (!directory || asprintf(&version, "%sPG_VERSION", directory) < 0) {
-        version = NULL;
+    AUTO_FREE char *directory = strndup(path, length - tail);
+    AUTO_FREE char *version = directory ? text_format("%sPG_VERSION", directory) : NULL;
+    if (!version)
         return NULL;
-    }
     AUTO_FD int fd = dir_open_beneath(files_fd, version, O_PATH);
     return fd < 0 ? NULL : steal_pointer(&directory);
 }
@@ -60,9 +58,10 @@ static int read_start(int files_fd, const char *path, uint32_t *ret_version, uin
 static int warn_unknown(const char *path, uint32_t version, struct strlist *warnings)
 {
     char *line = NULL;
-    if (asprintf(&line,
-                 "%s: version %u is not known, so nothing tells whether PostgreSQL was shut down",
-                 path, version) < 0)
+    line = text_format(
+        "%s: version %u is not known, so nothing tells whether PostgreSQL was shut down", path,
+        version);
+    if (!line)
         return -ENOMEM;
     log_warning("%s", line);
     return strlist_take(warnings, line);
@@ -78,14 +77,12 @@ static int refuse(const char *directory, const char *state)
                     directory, control, state, directory);
 }
 
-/* The server has ended; its number may be another process's in a session. */
+/* The server has ended; in a session another process may have its number. */
 static int remove_pid_file(int files_fd, const char *directory)
 {
-    AUTO_FREE char *path = NULL;
-    if (asprintf(&path, "%spostmaster.pid", directory) < 0) {
-        path = NULL;
+    AUTO_FREE char *path = text_format("%spostmaster.pid", directory);
+    if (!path)
         return -ENOMEM;
-    }
     int r = io_unlinkat(files_fd, path, 0);
     if (r == 0)
         log_info("%s is left out: the server that it names was shut down", path);

@@ -1,6 +1,7 @@
 /*
- * The builder's SQLite judges the database (invariant 7): ours may be older, and has none of the
- * application's functions and collations. So the pages alone decide, and the rest is a warning:
+ * What the builder's SQLite accepts is published (invariant 7): our SQLite may be older, and has none
+ * of the application's functions and collations. So only damaged pages are refused; anything else is
+ * a warning:
  *
  *   the file ends before its header or a root page says     refused
  *   a page, a cell, a pointer or the free list is damaged   refused
@@ -17,8 +18,8 @@
  *   an encrypted file                                       opaque
  *   a first page that is only in the journal or the WAL     recovered as any other
  *
- * sqlite_structure.c refuses, and does not use the schema; integrity_check warns, and does. Nothing
- * is decided by the text of a message.
+ * sqlite_structure.c refuses, and does not use the schema; integrity_check, which uses it, warns. No
+ * decision depends on the text of a message.
  */
 #include "fs/store/seal_sqlite.h"
 
@@ -32,13 +33,14 @@
 #include "fs/base/io.h"
 #include "fs/base/log.h"
 #include "fs/base/printable.h"
+#include "fs/base/text.h"
 #include "fs/store/sqlite_error.h"
 #include "fs/store/sqlite_header.h"
 #include "fs/store/sqlite_path.h"
 #include "fs/store/sqlite_recovery.h"
 #include "fs/store/sqlite_structure.h"
 
-enum { BUSY_TIMEOUT_MS = 3000, STEPS_PER_LOOK = 100000, WARNINGS_MAX = 10 };
+enum { BUSY_TIMEOUT_MS = 3000, STEPS_PER_CHECK = 100000, WARNINGS_MAX = 10 };
 struct check {
     sqlite3 *db;
     const char *path;
@@ -54,7 +56,7 @@ static bool has_magic(const unsigned char *header)
     return memcmp(header, SQLITE_MAGIC, sizeof(SQLITE_MAGIC)) == 0;
 }
 
-/* `size`: how many bytes there are; zeros follow. */
+/* `size` bytes were read; the others are zero. */
 static struct sqlite_header judge(const unsigned char header[SQLITE_FILE_HEADER_BYTES], size_t size)
 {
     static const char zeros[SQLITE_ZEROS_SIZE];
@@ -73,15 +75,15 @@ static struct sqlite_header judge(const unsigned char header[SQLITE_FILE_HEADER_
     result.version = writes > reads ? writes : reads;
     result.is_wal = reads == SQLITE_VERSION_WAL;
     /* The fractions that follow are the same in every format; garbage is a damaged database. */
-    bool is_other = result.version > SQLITE_VERSION_WAL && is_whole &&
-                    !memcmp(header + SQLITE_FRACTIONS_OFFSET, fractions, sizeof(fractions));
-    result.kind = is_other ? SQLITE_KIND_OF_OTHERS : SQLITE_KIND_DATABASE;
+    bool is_unknown = result.version > SQLITE_VERSION_WAL && is_whole &&
+                      !memcmp(header + SQLITE_FRACTIONS_OFFSET, fractions, sizeof(fractions));
+    result.kind = is_unknown ? SQLITE_KIND_UNKNOWN : SQLITE_KIND_DATABASE;
     return result;
 }
 
 /*
  * SQLite may write the first page of a new database last. Until then the journal or the log beside
- * it says that it is one, and whether it is encrypted.
+ * it shows that the file is a database, and whether it is encrypted.
  */
 static int judge_recovered(int dirfd, const char *path, struct sqlite_header *ret_header)
 {
@@ -97,31 +99,41 @@ static int judge_recovered(int dirfd, const char *path, struct sqlite_header *re
     return 0;
 }
 
-int seal_sqlite_detect(int dirfd, const char *path, struct sqlite_header *ret_header)
+static int read_header(int dirfd, const char *path, unsigned char header[SQLITE_FILE_HEADER_BYTES],
+                       struct sqlite_header *ret_header)
 {
-    unsigned char header[SQLITE_FILE_HEADER_BYTES] = {0};
     AUTO_FD int fd = dir_open_beneath(dirfd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-    ssize_t n = fd < 0 ? fd : io_pread(fd, header, sizeof(header), 0);
+    ssize_t n = fd < 0 ? fd : io_pread(fd, header, SQLITE_FILE_HEADER_BYTES, 0);
     if (n < 0)
         return (int)n;
-    if (!has_magic(header))
-        return judge_recovered(dirfd, path, ret_header);
     *ret_header = judge(header, (size_t)n);
     return 0;
 }
 
-static int look_for_signal(void *context UNUSED)
+int seal_sqlite_detect_written(int dirfd, const char *path, struct sqlite_header *ret_header)
+{
+    unsigned char header[SQLITE_FILE_HEADER_BYTES] = {0};
+    return read_header(dirfd, path, header, ret_header);
+}
+
+int seal_sqlite_detect(int dirfd, const char *path, struct sqlite_header *ret_header)
+{
+    unsigned char header[SQLITE_FILE_HEADER_BYTES] = {0};
+    int r = read_header(dirfd, path, header, ret_header);
+    return r == 0 && !has_magic(header) ? judge_recovered(dirfd, path, ret_header) : r;
+}
+
+static int check_for_signal(void *context UNUSED)
 {
     return interrupt_pending() != 0;
 }
 
-/* Logs what SQLite answered, or keeps it as the damage; returns the errno that fits. */
-static int answer(struct check *check, int code, const char *doing)
+/* Translates a code of SQLite into a negative errno: logged, or -EBADMSG with check->damage. */
+static int translate(struct check *check, int code, const char *doing)
 {
     const char *text = sqlite_error_text(check->db, code);
     if (sqlite_structure_is_damage(code)) {
-        if (asprintf(&check->damage, "%s: %s", doing, text) < 0)
-            check->damage = NULL;
+        check->damage = text_format("%s: %s", doing, text);
         return check->damage ? -EBADMSG : -ENOMEM;
     }
     switch (code & 0xff) {
@@ -131,7 +143,7 @@ static int answer(struct check *check, int code, const char *doing)
     case SQLITE_LOCKED:
         return log_fail(EBUSY,
                         "builder left %s while a process still uses it: the builder must "
-                        "end all that it starts",
+                        "end every process that it starts",
                         check->shown);
     case SQLITE_FULL:
         return log_fail(ENOSPC, "sealing %s: %s: the disk of the store is full", check->shown,
@@ -153,7 +165,7 @@ static int open_database(struct check *check, int flags)
     if (code == SQLITE_OK)
         code = sqlite3_busy_timeout(check->db, BUSY_TIMEOUT_MS);
     if (check->db)
-        sqlite3_progress_handler(check->db, STEPS_PER_LOOK, look_for_signal, NULL);
+        sqlite3_progress_handler(check->db, STEPS_PER_CHECK, check_for_signal, NULL);
     return code;
 }
 
@@ -166,7 +178,7 @@ static int close_database(struct check *check)
                : log_fail(EIO, "sealing %s: closing: %s", check->shown, sqlite3_errstr(code));
 }
 
-/* ---- the verdict ---- */
+/* ---- refusal ---- */
 
 static int run(const struct check *check, const char *sql)
 {
@@ -182,32 +194,31 @@ static int read_mode(const struct check *check, bool *ret_is_wal)
     return code;
 }
 
-/* 1: it is there and not empty, 0: not, or -ENOMEM. */
+/* 1: the log exists and is not empty; 0: it does not, or is. */
 static int has_log(const struct check *check)
 {
     AUTO_FREE char *path = NULL;
     struct stat status;
-    if (asprintf(&path, "%s" SQLITE_WAL_SUFFIX, check->path) < 0) {
-        path = NULL;
+    path = text_format("%s" SQLITE_WAL_SUFFIX, check->path);
+    if (!path)
         return -ENOMEM;
-    }
     return lstat(path, &status) == 0 && status.st_size > 0;
 }
 
-/* The files afterwards count, and not SQLite's codes, which may be about the schema. */
+/* Success is judged by the files, since SQLite's codes may be about the schema. */
 static int leave_wal(struct check *check)
 {
     bool is_wal = false;
-    /* With the first look at the schema a hot journal is played back, and a log is read. */
+    /* Reading the schema plays back a hot journal, or reads the log. */
     int code = run(check, "SELECT count(*) FROM main.sqlite_schema");
     if (code != SQLITE_OK)
-        return answer(check, code, "opening");
+        return translate(check, code, "opening");
     /* The mode may be on a first page that is only in the log. What prevents this checkpoint is
      * reported by the switch below. */
     (void)run(check, "PRAGMA main.wal_checkpoint");
     code = read_mode(check, &check->starts_in_wal);
     if (code != SQLITE_OK)
-        return answer(check, code, "opening");
+        return translate(check, code, "opening");
     int switched = run(check, "PRAGMA main.journal_mode=DELETE");
     code = read_mode(check, &is_wal);
     int log = has_log(check);
@@ -215,10 +226,10 @@ static int leave_wal(struct check *check)
         return log;
     if (code == SQLITE_OK && (is_wal || log))
         code = switched == SQLITE_OK ? SQLITE_BUSY : switched;
-    return code == SQLITE_OK ? 0 : answer(check, code, "leaving WAL mode");
+    return code == SQLITE_OK ? 0 : translate(check, code, "leaving WAL mode");
 }
 
-/* SQLite deletes a log beside an empty file unread. One page of zeros, and it applies the log. */
+/* SQLite deletes the log of an empty file without reading it, unless the file has a page of zeros. */
 static int keep_log_of_empty(const struct check *check)
 {
     unsigned char header[SQLITE_FILE_HEADER_BYTES];
@@ -243,11 +254,11 @@ static int check_structure(struct check *check)
     int code = open_database(check, SQLITE_OPEN_READWRITE);
     if (code == SQLITE_OK)
         code = sqlite_structure_allow(check->db);
-    r = code == SQLITE_OK ? leave_wal(check) : answer(check, code, "opening");
+    r = code == SQLITE_OK ? leave_wal(check) : translate(check, code, "opening");
     if (r == 0) {
         code = sqlite_structure_check(check->db, &check->damage);
         if (code != SQLITE_OK)
-            r = answer(check, code, "quick_check");
+            r = translate(check, code, "quick_check");
         else if (check->damage)
             r = -EBADMSG;
     }
@@ -259,10 +270,10 @@ static int check_structure(struct check *check)
 
 static int warn(const struct check *check, const char *about, const char *text)
 {
-    char *line = NULL;
-    if (asprintf(&line, "%s: %s%.400s", check->shown, about, text) < 0)
+    char *line = text_format("%s: %s%.400s", check->shown, about, text);
+    if (!line)
         return -ENOMEM;
-    /* A damaged schema's text may be no UTF-8, and the manifest is JSON. */
+    /* The text of a damaged schema may not be UTF-8, and the manifest is JSON. */
     printable_clean(line);
     if (strlist_contains(check->warnings, line)) {
         free(line);
@@ -272,8 +283,8 @@ static int warn(const struct check *check, const char *about, const char *text)
     return strlist_take(check->warnings, line);
 }
 
-/* What the schema says is the builder's own: it may use whatever SQLite has. Nothing is written, but
- * on a connection that is opened read-only SQLite knows no CHECK constraint. */
+/* The schema is the builder's own and may use any feature of SQLite. Nothing is written, but on a
+ * connection that is opened read-only SQLite does not check CHECK constraints. */
 static int prepare_reader(struct check *check)
 {
     static const struct {
@@ -290,15 +301,14 @@ static int prepare_reader(struct check *check)
     return code;
 }
 
-/* Objects that our SQLite cannot parse are left out, and the first of them is named. */
+/* Objects that our SQLite cannot parse are left out, with a warning about the first. */
 static int read_schema(struct check *check)
 {
     int r;
     int code = run(check, "SELECT count(*) FROM main.sqlite_schema");
     if (sqlite_structure_is_damage(code)) {
-        AUTO_FREE char *about = NULL;
-        if (asprintf(&about, "SQLite %s cannot read all of the schema: ", sqlite3_libversion()) < 0)
-            about = NULL;
+        AUTO_FREE char *about =
+            text_format("SQLite %s cannot read all of the schema: ", sqlite3_libversion());
         r = about ? warn(check, about, sqlite_error_text(check->db, code)) : -ENOMEM;
         if (r < 0)
             return r;
@@ -309,10 +319,10 @@ static int read_schema(struct check *check)
     }
     if (code == SQLITE_OK)
         code = run(check, "PRAGMA query_only=ON; PRAGMA temp_store=MEMORY");
-    return code == SQLITE_OK ? 0 : answer(check, code, "reading the schema");
+    return code == SQLITE_OK ? 0 : translate(check, code, "reading the schema");
 }
 
-/* Only tables that this connection could load. */
+/* Lists only the tables that this connection could load. */
 static int list_tables(struct check *check, struct strlist *tables)
 {
     sqlite3_stmt *statement = NULL;
@@ -331,12 +341,12 @@ static int list_tables(struct check *check, struct strlist *tables)
         r = name ? strlist_add(tables, name) : 0;
     }
     (void)sqlite3_finalize(statement);
-    return r == 0 && code != SQLITE_DONE ? answer(check, code, "reading the schema") : r;
+    return r == 0 && code != SQLITE_DONE ? translate(check, code, "reading the schema") : r;
 }
 
-/* Adds the answers of integrity_check as warnings, up to *left of them. 1: SQLite cannot judge
- * something, and its message says what. */
-static int add_answers(struct check *check, const char *sql, int *left)
+/* Adds the rows of integrity_check as warnings, up to *left of them. 1: it stopped at something that
+ * our SQLite cannot check, which its error message names. */
+static int add_findings(struct check *check, const char *sql, int *left)
 {
     sqlite3_stmt *statement = NULL;
     int code = sqlite3_prepare_v2(check->db, sql, -1, &statement, NULL);
@@ -352,11 +362,11 @@ static int add_answers(struct check *check, const char *sql, int *left)
         r = warn(check, "integrity_check: ", row);
         --*left;
     }
-    /* Too big is what the builder's SQLite may be compiled to take. */
+    /* The builder's SQLite may be compiled with a higher limit than SQLITE_TOOBIG reports. */
     if (r == 0 && (sqlite_structure_is_damage(code) || (code & 0xff) == SQLITE_TOOBIG))
         r = 1;
     else if (r == 0 && code != SQLITE_OK && code != SQLITE_DONE)
-        r = answer(check, code, "integrity_check");
+        r = translate(check, code, "integrity_check");
     (void)sqlite3_finalize(statement);
     return r;
 }
@@ -364,18 +374,16 @@ static int add_answers(struct check *check, const char *sql, int *left)
 static int check_table(struct check *check, const char *table, int *left)
 {
     char *sql = sqlite3_mprintf("PRAGMA main.integrity_check(%Q)", table);
-    int r = sql ? add_answers(check, sql, left) : -ENOMEM;
+    int r = sql ? add_findings(check, sql, left) : -ENOMEM;
     sqlite3_free(sql);
     if (r <= 0)
         return r;
-    AUTO_FREE char *about = NULL;
-    if (asprintf(&about, "integrity_check could not judge table %.100s: ", table) < 0)
-        about = NULL;
+    AUTO_FREE char *about = text_format("integrity_check could not check table %.100s: ", table);
     --*left;
     return about ? warn(check, about, sqlite3_errmsg(check->db)) : -ENOMEM;
 }
 
-/* So that one that cannot be judged does not hide the others. */
+/* A table that cannot be checked then does not hide the others. */
 static int check_each_table(struct check *check, int *left)
 {
     AUTO_STRLIST struct strlist tables = STRLIST_INIT;
@@ -386,21 +394,21 @@ static int check_each_table(struct check *check, int *left)
 }
 
 /*
- * The verdict is given before: nothing refuses here but a signal, memory and the disk. All at once
- * where that is possible, since SQLite looks at the whole schema for each table that it is asked
- * about.
+ * Only a signal and a lack of memory or disk space are errors here. All tables are checked at once if
+ * possible, since SQLite reads the whole schema for each table that it checks alone.
  */
 static int check_content(struct check *check)
 {
     int left = WARNINGS_MAX;
     int code = prepare_reader(check);
-    int r = code == SQLITE_OK ? read_schema(check) : answer(check, code, "opening");
+    int r = code == SQLITE_OK ? read_schema(check) : translate(check, code, "opening");
     if (r == 0)
-        r = check->is_schema_partial ? 1 : add_answers(check, "PRAGMA main.integrity_check", &left);
+        r = check->is_schema_partial ? 1
+                                     : add_findings(check, "PRAGMA main.integrity_check", &left);
     if (r == 1)
         r = check_each_table(check, &left);
     if (r == 0 && left == 0)
-        r = warn(check, "", "further answers of integrity_check are left out");
+        r = warn(check, "", "further findings of integrity_check are left out");
     if (r == -EBADMSG)
         r = warn(check, "integrity_check could not begin: ", check->damage);
     int closed = close_database(check);

@@ -1,5 +1,5 @@
 /*
- * One SQLite database made fit for a template. For seal_databases.c alone.
+ * Makes one SQLite database ready for a template.
  */
 #ifndef MINTFS_STORE_SEAL_SQLITE_H
 #define MINTFS_STORE_SEAL_SQLITE_H
@@ -10,9 +10,9 @@
 #include "fs/base/strlist.h"
 
 enum sqlite_kind {
-    SQLITE_KIND_NONE,      /* no database, or one that is encrypted: opaque bytes */
-    SQLITE_KIND_DATABASE,  /* SQLite reads it */
-    SQLITE_KIND_OF_OTHERS, /* a format version that SQLite does not know: opaque bytes */
+    SQLITE_KIND_NONE,     /* not a database, or an encrypted one: opaque bytes */
+    SQLITE_KIND_DATABASE, /* SQLite reads it */
+    SQLITE_KIND_UNKNOWN,  /* a format version that SQLite does not know: opaque bytes */
 };
 
 struct sqlite_header {
@@ -22,19 +22,22 @@ struct sqlite_header {
 };
 
 /*
- * Reads what kind of file `path`, below dirfd, is, or will be once SQLite has applied the journal or
- * the log beside it. One that begins as SQLite's do and goes on encrypted (SQLCipher's plaintext
- * header) is SQLITE_KIND_NONE. A negative errno is not logged.
+ * What kind of file `path`, below dirfd, is, or will be when SQLite has applied the journal or the
+ * log beside it. A file that is encrypted except for SQLite's magic (SQLCipher's plaintext header) is
+ * SQLITE_KIND_NONE. Errors are not logged.
  */
 MUST_CHECK int seal_sqlite_detect(int dirfd, const char *path, struct sqlite_header *ret_header);
 
+/* The same by the file's own header alone, for a file with no journal or log beside it. */
+MUST_CHECK int seal_sqlite_detect_written(int dirfd, const char *path,
+                                          struct sqlite_header *ret_header);
+
 /*
  * Recovers, checkpoints, switches to rollback mode and checks the database at this path of
- * sqlite_path_find(), which messages call `shown`. Rows and schema stay as they are; no trigger or
- * extension runs.
- * -EBADMSG: its structure is damaged, as *ret_damage says, which the caller logs and frees.
- * Whatever else SQLite finds, or cannot judge, is logged and added to `warnings`. -EBUSY and the
- * disk's errors are logged; -EINTR is not. `ret_starts_in_wal`: it was in WAL mode.
+ * sqlite_path_find(), which messages call `shown`. Rows and schema do not change; no trigger or
+ * extension runs. -EBADMSG: its structure is damaged, as *ret_damage describes, which the caller logs
+ * and frees. Anything else that SQLite finds, or cannot check, is logged and added to `warnings`.
+ * -EBUSY and the disk's errors are logged; -EINTR is not. *ret_starts_in_wal: it was in WAL mode.
  */
 MUST_CHECK int seal_sqlite(const char *path, const char *shown, struct strlist *warnings,
                            bool *ret_starts_in_wal, char **ret_damage);
