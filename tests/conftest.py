@@ -1,8 +1,8 @@
-"""Fixtures of the tests that cross the mount, the watchdog, and what becomes of skipped tests.
+"""Fixtures of the tests that use a mount, the watchdog, and the treatment of skipped tests.
 
-A test that asks for `mount` runs on the default mount; one marked `on_each_mount` on each of
-VARIANTS. What is in the store and on the mount then belongs to whoever the variant says, and so
-does the test: for another user than ours it runs in a fork, in a namespace of that user's.
+A test that uses the fixture `mount` runs on the default mount; if it is marked `on_each_mount`, it
+runs on each of VARIANTS. The user of the variant owns the store and the mount, and the test runs as
+that user: in a fork, inside the user's own mount namespace.
 """
 
 import faulthandler
@@ -20,14 +20,14 @@ from pathlib import Path
 
 import pytest
 
-pytest.register_assert_rewrite("support")  # their assertions tell as much as those of tests
+pytest.register_assert_rewrite("support")  # so that their failures are as detailed as those of tests
 
 from support import mounts, processes, users
 from support.basics import IS_ROOT, MINTFS, NO_SKIP, SANITIZED
 from support.checkouts import Project
 from support.stores import Store, binary_for_all, make_home
 
-# Tests that have not begun within so many seconds are skipped, the core last: for slow machines.
+# On slow machines, tests that have not started after this time are skipped. CORE is run first.
 BUDGET_SECONDS = float(os.environ.get("MINTFS_TEST_BUDGET") or "inf")
 BUDGET_IS_OVER = f"not begun within the {BUDGET_SECONDS:.0f} s left for tests (MINTFS_TEST_BUDGET)"
 CORE = (
@@ -115,7 +115,7 @@ def pytest_runtest_makereport(item, call):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem):
-    """A test of another user's runs as that user."""
+    """Runs a test as the user that its variant names."""
     store = pyfuncitem.funcargs.get("store")
     if not store or not store.namespace or "variant" not in pyfuncitem.fixturenames:
         return None
@@ -132,7 +132,7 @@ def pytest_pyfunc_call(pyfuncitem):
 
 
 class Overtime(BaseException):
-    """Not an Exception, so that no test catches it."""
+    """A BaseException, so that tests do not catch it."""
 
 
 def _raise_overtime(number, frame):
@@ -148,7 +148,7 @@ def _end_by_force(main_pid):
 
 @pytest.fixture(autouse=True)
 def watchdog():
-    """No test runs for ever: a call that waits for a daemon ends only with the daemon."""
+    """Ends a test that hangs: first by a signal, then by killing the daemons that it waits for."""
     before = signal.signal(signal.SIGALRM, _raise_overtime)
     timer = threading.Timer(TEST_SECONDS, _end_by_force, [os.getpid()])
     timer.daemon = True
@@ -160,7 +160,7 @@ def watchdog():
 
 @pytest.fixture(scope="session")
 def fuse():
-    """A test that asks for it is skipped where nothing can be mounted."""
+    """Skips the test where FUSE file systems cannot be mounted."""
     if not MINTFS.exists():
         pytest.fail(f"no binary to test at {MINTFS}: set MINTFS")
     try:
@@ -173,7 +173,7 @@ def fuse():
 
 @pytest.fixture
 def place():
-    """An empty directory with a short path that every user can look into."""
+    """An empty directory with a short path that every user can read."""
     path = Path(tempfile.mkdtemp(prefix="m-"))
     path.chmod(0o755)
     yield path
@@ -207,7 +207,7 @@ def store(place, variant):
 
 @pytest.fixture
 def start_mount(fuse, store, variant):
-    """start_mount(OPTION...): mounts the store as the variant says, at "mnt" beside it."""
+    """start_mount(OPTION...): mounts the store with the variant's options, at "mnt" beside it."""
 
     def start(*options) -> mounts.Mount:
         point = store.home / "mnt"
@@ -231,7 +231,7 @@ def start_mount(fuse, store, variant):
 
 @pytest.fixture
 def mount(start_mount):
-    """The store, mounted; in the end it goes as it must, unless the test stopped it itself."""
+    """The mounted store. Unless the test stops the daemon, the fixture does, and checks its end."""
     made = start_mount()
     yield made
     if made.process.returncode is None:
@@ -246,7 +246,7 @@ def key(store):
 
 @pytest.fixture
 def session(mount, key):
-    """A session of it."""
+    """A session of the template "app"."""
     path = mount.sessions / key / "one"
     if mount.store.namespace:
         mount.store.namespace.call(lambda: path.mkdir(0o700))
@@ -269,13 +269,13 @@ def copies(store):
 def project(tmp_path):
     made = Project(tmp_path / "checkout", tmp_path / "store", tmp_path / "runs")
     yield made
-    # A template that a test took by its own hands may be unwritable: let pytest remove it.
+    # A test may have copied a template, which is read-only; pytest must be able to remove it.
     subprocess.run(["chmod", "-R", "u+rwX", str(tmp_path)], check=False)
 
 
 @pytest.fixture
 def ordinary(place):
-    """A project of an ordinary user, who runs mintfs there, whoever runs the tests."""
+    """A project in which mintfs runs as an ordinary user, even if root runs the tests."""
     made = Project(place / "checkout", place / "store", place / "runs")
     if IS_ROOT:
         made.binary = shutil.copy(MINTFS, place / "mintfs")

@@ -29,7 +29,7 @@ def small_disk(place):
 
 
 @contextlib.contextmanager
-def mounted(store, *options, scratch=None, said=()):
+def mounted(store, *options, scratch=None, logged=()):
     made = mounts.Mount(store, store.home / "mnt", *options, scratch=scratch)
     try:
         yield made
@@ -40,7 +40,7 @@ def mounted(store, *options, scratch=None, said=()):
         mounts.unmount_lazily(made.point)
         raise
     if made.process.returncode is None:
-        made.stop(said=said)
+        made.stop(logged=logged)
 
 
 def connect(path, journal_mode, synchronous):
@@ -165,7 +165,7 @@ def test_limits_hold_over_a_restart(fuse, store):
     with mounted(store, "session_limit=1M") as mount:
         (mount.new(key, "one") / "file").write_bytes(bytes(MIB - 4096))
         mount.kill()
-    with mounted(store, "session_limit=1M", said=DEAD) as mount:
+    with mounted(store, "session_limit=1M", logged=DEAD) as mount:
         session = mount.sessions / key / "one"
         (session / "small").write_bytes(bytes(4096))
         with fails("ENOSPC"):

@@ -35,7 +35,7 @@ def point(store):
 
 def test_it_returns_when_it_answers(fuse, store, point, key):
     daemon = Daemon(store, point)
-    assert daemon.said.stderr == ""
+    assert daemon.output.stderr == ""
     assert sorted(os.listdir(point)) == [".mintfs", "sessions", "templates"]
     os.mkdir(point / "sessions" / key / "one")
     assert sha256(point / "sessions/app/one/app.db") == sha256(store.template(key))
@@ -320,7 +320,7 @@ def test_a_dead_mount_is_repaired(mount, store, key):
     with fails("ENOTCONN", "ECONNABORTED", "ECANCELED"):
         os.statvfs(mount.point)
     daemon = Daemon(store, mount.point)
-    assert "dead mount" in daemon.said.stderr and str(mount.point) in daemon.said.stderr
+    assert "dead mount" in daemon.output.stderr and str(mount.point) in daemon.output.stderr
     assert path.read_bytes() == b"kept"
     with contextlib.suppress(OSError):
         os.close(fd)
@@ -334,7 +334,7 @@ def test_umount_takes_a_dead_mount_away(mount, store):
     assert not mount.is_mounted()
     store.fail("umount", mount.point, status=3)
     daemon = Daemon(store, mount.point)
-    assert daemon.said.stderr == ""
+    assert daemon.output.stderr == ""
     daemon.stop()
 
 

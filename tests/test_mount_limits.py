@@ -95,7 +95,7 @@ def test_a_higher_hard_limit_gives_a_warning(fuse, store):
 
     daemon = Daemon(store, store.home / "mnt", preexec_fn=lower)
     if not may_raise_limits():
-        assert "4096 MiB, ulimit -v" in daemon.said.stderr
+        assert "4096 MiB, ulimit -v" in daemon.output.stderr
         assert limits_of(daemon.pid)[resource.RLIMIT_AS] == (size, size)
     daemon.stop()
 
@@ -122,7 +122,7 @@ def test_cpu_time_that_runs_out_ends_the_mount_in_order(mount, key):
     """SIGXCPU comes before the kernel's SIGKILL: what is open is served on for its time."""
     path = mount.new(key, "one") / "app.db"
     before = path.read_bytes()
-    mount.stop(signal.SIGXCPU, said=["used the CPU time .*ulimit -t"])
+    mount.stop(signal.SIGXCPU, logged=["used the CPU time .*ulimit -t"])
     again = Mount(mount.store, mount.point)
     assert path.read_bytes() == before
     again.stop()

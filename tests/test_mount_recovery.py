@@ -76,8 +76,8 @@ def test_a_template_that_cannot_be_read(store, key, session, harm):
     restore = HARMS[harm](store.path / "v1/templates" / key)
     try:
         daemon = Daemon(store, store.home / "mnt")
-        assert "is kept, but not shown: its template cannot be read" in daemon.said.stderr
-        assert "discarded" not in daemon.said.stderr
+        assert "is kept, but not shown: its template cannot be read" in daemon.output.stderr
+        assert "discarded" not in daemon.output.stderr
         daemon.stop()
     finally:
         restore()

@@ -173,7 +173,7 @@ def test_a_damaged_one_gives_neither_sessions_nor_bytes(mount, key, tmp_path):
     assert os.listdir(mount.sessions / restored) == []
     message = mount.store.fail("session", "new", restored, "one", status=5)
     assert "app.db: its content differs from the manifest" in message
-    mount.stop(said=(r"app\.db: its content differs from the manifest",))
+    mount.stop(logged=(r"app\.db: its content differs from the manifest",))
     subprocess.run(["chmod", "-R", "u+rwX", str(other.home)], check=True)
 
 

@@ -109,7 +109,7 @@ def test_after_its_time_it_goes_and_says_so(fuse, store, variant, key):
     fd = os.open(session / "app.db", os.O_RDWR)
     os.write(fd, b"not synced" * 10000)
     began = time.monotonic()
-    mount.stop(said=[rf"{mount.point} ends while in use by .*\({os.getpid()}\)"])
+    mount.stop(logged=[rf"{mount.point} ends while in use by .*\({os.getpid()}\)"])
     assert time.monotonic() - began >= 1
     with fails(*DEAD, "EIO"):
         os.pwrite(fd, b"lost", 0)
@@ -151,7 +151,7 @@ def test_a_copy_of_the_mount_in_another_namespace(fuse, store, place, key):
         with pytest.raises(OSError):
             other.call(lambda: os.statvfs(mount.point))
         daemon = Daemon(store, mount.point)
-        assert daemon.said.stderr == ""
+        assert daemon.output.stderr == ""
         daemon.stop()
     finally:
         other.close()

@@ -139,7 +139,7 @@ def test_owners_in_ids_outlive_a_restart(mount, store, key):
     eventually(lambda: os.listdir(again.sessions / key) == stays, "the end of the other")
     other.kill()
     eventually(lambda: os.listdir(again.sessions / key) == [], "the end of the last")
-    again.stop(said=("removed a dead mount",))
+    again.stop(logged=("removed a dead mount",))
 
 
 @pytest.mark.parametrize("backend", ["mount", "copies"])

@@ -130,7 +130,7 @@ def test_a_reset_outlives_a_kill(mount, store, key):
     again = mounts.Mount(store, mount.point)
     assert os.listdir(session) == ["app.db"]
     assert os.listdir(mount.sessions / key) == ["one"]
-    again.stop(said=DEAD)
+    again.stop(logged=DEAD)
 
 
 # ---- times and owners ----
@@ -221,7 +221,7 @@ def test_leftovers_are_listed_and_removed(mount, store, key):
     assert [row["id"] for row in sessions(store)] == ["left"]
     store.run("session", "rm", "left")
     assert sessions(store) == []
-    again.stop(said=DEAD)
+    again.stop(logged=DEAD)
 
 
 def test_a_session_is_not_shown_over_another_template(mount, store):
@@ -238,7 +238,7 @@ def test_a_session_is_not_shown_over_another_template(mount, store):
     again = mounts.Mount(store, mount.point)
     assert os.listdir(again.sessions / key) == []
     again.new(key, "one")
-    again.stop(said=(f"discarded the session one of template {key[:12]} .*: its template has been rebuilt",))
+    again.stop(logged=(f"discarded the session one of template {key[:12]} .*: its template has been rebuilt",))
     last = mounts.Mount(store, mount.point)
     assert os.listdir(last.sessions / key) == ["one"]
     last.stop()

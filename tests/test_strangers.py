@@ -49,7 +49,7 @@ def test_a_planted_file_of_a_template(fuse, store, key):
         with pytest.raises(OSError):
             (mount.new(key, "one") / "app.db").read_bytes()
     finally:
-        mount.stop(said=("app.db",))
+        mount.stop(logged=("app.db",))
 
 
 def test_the_store_is_not_within_the_mount(mount, key):
@@ -94,7 +94,7 @@ def test_a_damaged_template_costs_no_session(at_rest, key, version):
     mount = Mount(at_rest, at_rest.home / "mnt")
     fill = mount.new(other, "fill") / "fill"
     fill.write_bytes(b"x" * 1_000_000)
-    mount.stop(said=("is kept, but not shown: its template cannot be read", "manifest.json"))
+    mount.stop(logged=("is kept, but not shown: its template cannot be read", "manifest.json"))
     manifest.write_text(text)
     mount = Mount(at_rest, at_rest.home / "mnt")
     assert contents(mount, key) == {name: name * 5000 for name in ("one", "two", "three")}
@@ -126,7 +126,7 @@ def test_what_is_no_log_costs_one_session(at_rest, key, put):
     at_rest.run("gc")
     mount = Mount(at_rest, at_rest.home / "mnt")
     assert sorted(contents(mount, key)) == ["one", "three"]
-    mount.stop(said=("is damaged, or an older copy of itself: its session is lost",))
+    mount.stop(logged=("is damaged, or an older copy of itself: its session is lost",))
 
 
 def test_a_damaged_last_change_is_said(at_rest, key):
@@ -135,4 +135,4 @@ def test_a_damaged_last_change_is_said(at_rest, key):
     data[-12] ^= 0xFF
     log.write_bytes(data)
     mount = Mount(at_rest, at_rest.home / "mnt")
-    mount.stop(said=("the last change is damaged, and undone", "two has lost its last changes"))
+    mount.stop(logged=("the last change is damaged, and undone", "two has lost its last changes"))

@@ -32,7 +32,7 @@ def note(event: str, **what):
 def command(*words, check=True) -> str:
     done = subprocess.run(["mintfs", *words], capture_output=True, text=True)
     if check and done.returncode:
-        note("failed", words=words, said=done.stderr)
+        note("failed", words=words, stderr=done.stderr)
     return done.stdout.strip()
 
 
@@ -141,7 +141,7 @@ class Owners:
                 own(random.Random(seed), end)
                 sys.stdout.flush()
             except BaseException as error:
-                note("failed", words=["owner"], said=repr(error))
+                note("failed", words=["owner"], error=repr(error))
             finally:
                 mintfs._database.close_all()
                 os._exit(0)

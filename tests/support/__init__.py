@@ -1,1 +1,1 @@
-"""What the tests share that cross the mount: stores, mounts, users, databases to compare."""
+"""Helpers of the tests: stores, mounts, users, processes, databases."""

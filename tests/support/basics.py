@@ -1,4 +1,4 @@
-"""The binary under test, how thorough to be, and waiting for what must come."""
+"""The binary under test, how thorough the tests are, seeds, and waiting for conditions."""
 
 import contextlib
 import errno
@@ -18,36 +18,36 @@ SEED = int(os.environ.get("MINTFS_TEST_SEED") or random.randrange(1 << 30))
 IS_ROOT = os.geteuid() == 0
 needs_root = pytest.mark.skipif(not IS_ROOT, reason="only root mounts or gives away files")
 
-# Long enough for a slow machine under the sanitizers; nothing waits that long when all is well.
+# Long enough for a slow machine under the sanitizers. Tests that pass do not wait this long.
 PATIENCE_SECONDS = 240 if SANITIZED else 120
 
 
 def fewer(count: int) -> int:
-    """That many, or a tenth under the sanitizers."""
+    """`count`, or a tenth of it under the sanitizers."""
     return max(1, count // 10) if SANITIZED else count
 
 
 def seeded(*parts) -> random.Random:
-    """Random numbers that MINTFS_TEST_SEED brings back; the seed is printed."""
+    """A random number generator. Prints its seed, which MINTFS_TEST_SEED repeats."""
     seed = ":".join(map(str, (SEED, *parts)))
     print(f"MINTFS_TEST_SEED={SEED} ({seed})")
     return random.Random(seed)
 
 
 def eventually(condition, what: str = ""):
-    """Waits until the condition holds, and returns what it answered."""
+    """Waits until condition() is true, and returns its value."""
     end = time.monotonic() + PATIENCE_SECONDS
     while True:
         answer = condition()
         if answer:
             return answer
-        assert time.monotonic() < end, f"waited in vain: {what or condition}"
+        assert time.monotonic() < end, f"timed out waiting for {what or condition}"
         time.sleep(0.005)
 
 
 @contextlib.contextmanager
 def fails(*names: str):
-    """The block ends with an OSError of one of these names: EROFS, ..."""
+    """Asserts that the block raises OSError with one of these error names, such as EROFS."""
     try:
         yield
     except OSError as error:
@@ -65,7 +65,7 @@ def sha256(path) -> str:
 
 
 def disk_bytes(*paths) -> int:
-    """What files and trees take on disk, as du counts it."""
+    """The disk usage of files and directories, as du(1) counts it."""
     total = 0
     for path in map(Path, paths):
         for part in (path, *path.rglob("*")):
@@ -74,7 +74,7 @@ def disk_bytes(*paths) -> int:
 
 
 def is_alive(pid: int) -> bool:
-    """A zombie is dead."""
+    """Whether the process runs. A zombie does not."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):

@@ -1,4 +1,4 @@
-"""What commands say with --json, by command, and what the tests of the cache's care share."""
+"""The schema of each command's --json output, and helpers of the tests of gc, evict and others."""
 
 import contextlib
 import fcntl
@@ -150,7 +150,7 @@ SCHEMAS = {
 
 
 def read(store, schema, *args, **kwargs):
-    """Runs a command with --json; its answer, which is as documented."""
+    """Runs a command with --json, checks the output against its schema, and returns it."""
     at = 2 if args[0] == "session" else 1
     words = [*args[:at], "--json", *args[at:]]
     answer = json.loads(store.run(*words, **kwargs).stdout)
@@ -167,7 +167,7 @@ def row_of(store, key) -> dict:
 
 
 def in_terminal(store, *args, answer=None, env=None, columns=0) -> tuple:
-    """Runs a command in a terminal; its status and all that it wrote there."""
+    """Runs a command in a terminal; returns its exit status and everything that it printed."""
     main, other = pty.openpty()
     fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", 25, columns, 0, 0))
     process = subprocess.Popen(
@@ -194,7 +194,7 @@ def in_terminal(store, *args, answer=None, env=None, columns=0) -> tuple:
 
 
 def aged(store, count=6, size=1000, name=""):
-    """So many templates; the i-th was used i days before the 0-th, which was used just now."""
+    """Makes `count` templates. Template 0 was used just now, template i i days earlier."""
     store.run("ls")
     keys = [make_template(store.path, i, name=name, size=size) for i in range(count)]
     store.run("ls")

@@ -1,4 +1,4 @@
-"""Templates made by hand, many at a time, and JSON compared with what is documented."""
+"""Templates without a builder, for tests that need many, and checks of JSON against schemas."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ def fake_key(number: int) -> str:
 
 
 def make_template(store_path: Path, number: int, name="", size=100, created_ns=10**18) -> str:
-    """A published template of one opaque file app.db, as if brought from another machine."""
+    """Publishes a template of one opaque file app.db, as if copied from another machine."""
     key = fake_key(number)
     directory = store_path / "v1/templates" / key
     (directory / "files").mkdir(parents=True, mode=0o700)
@@ -53,8 +53,8 @@ TYPES = {"text": str, "number": int, "flag": bool, "list": list, "none": type(No
 
 
 def check_schema(value, schema, path="$"):
-    """`schema`: a name of TYPES ("text|none" for a choice), [schema of each item], or an object's
-    members, all of which must be there, and no others."""
+    """Asserts that a JSON value matches a schema: a name of TYPES ("text|none" allows both),
+    [schema of each item], or {member: schema} with exactly these members."""
     if isinstance(schema, str):
         wanted = tuple(TYPES[name] for name in schema.split("|"))
         ok = isinstance(value, wanted) and (bool in wanted or not isinstance(value, bool))

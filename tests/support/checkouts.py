@@ -1,4 +1,4 @@
-"""A checkout whose migrations mintfs builds a template from, for tests without a mount."""
+"""A checkout with migrations, from which mintfs builds templates; for tests without a mount."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from support.basics import MINTFS, is_alive
 
 KEY = re.compile(r"[0-9a-f]{64}\n")
 
-# create.sh FILE LOG [JOURNAL MODE [SECONDS]]: starting Python would cost more than the migrations.
+# create.sh FILE LOG [JOURNAL-MODE [SECONDS]]: a builder in sh, which starts faster than Python.
 CREATE = """\
 set -e
 echo run >>"$2"
@@ -20,7 +20,7 @@ echo run >>"$2"
     echo "pragma journal_mode=${3:-delete}; begin;"
     cat migrations/*.sql
     echo "commit;"
-} | sqlite3 -bail "$1" >"$2.said"
+} | sqlite3 -bail "$1" >"$2.out"
 echo to stdout
 echo to stderr >&2
 sleep "${4:-0}"
@@ -73,7 +73,7 @@ class Project:
         return subprocess.CompletedProcess(args, process.returncode, out, err)
 
     def make_store(self, **kwargs):
-        """One without templates, of which the catalog has heard."""
+        """Creates the store, with an empty catalog."""
         self.start("doctor", "--fix", **kwargs).communicate(timeout=1500)
         self.run("ls", **kwargs)
 
@@ -92,7 +92,7 @@ class Project:
         return done.stdout.strip()
 
     def fail(self, *args, status=125, **kwargs) -> str:
-        """Runs what must fail; returns its one message, with stdout empty."""
+        """Runs a command that must fail, with nothing on stdout; returns its one message."""
         done = self.run(*args, status=status, **kwargs)
         assert done.stdout == ""
         assert done.stderr.startswith("mintfs: "), done.stderr
@@ -128,6 +128,6 @@ def shell(script: str) -> list:
 
 
 def children_gone(project: Project) -> bool:
-    """Whether the processes that a builder noted in ../children have ended."""
+    """Whether the processes that a builder recorded in ../children have ended."""
     file = project.root.parent / "children"
     return not any(is_alive(int(pid)) for pid in file.read_text().split())

@@ -1,4 +1,4 @@
-"""SQLite databases: a workload to run on two of them, and what they hold."""
+"""SQLite databases: connections, a random workload, and dumps to compare."""
 
 import contextlib
 import sqlite3
@@ -6,7 +6,7 @@ import sqlite3
 
 @contextlib.contextmanager
 def connected(path, *pragmas, timeout=60, **kwargs):
-    """A connection in autocommit mode, closed in the end."""
+    """A connection in autocommit mode, which is closed at the end of the block."""
     db = sqlite3.connect(path, timeout=timeout, isolation_level=None, **kwargs)
     try:
         for pragma in pragmas:
@@ -30,7 +30,7 @@ def check(path):
 
 
 def dump(path) -> list:
-    """The schema and all rows, whatever the layout of pages."""
+    """The schema and all rows, in an order that does not depend on the layout of pages."""
     with connected(path) as db:
         schema = db.execute("select type, name, sql from sqlite_schema order by 1, 2").fetchall()
         tables = [name for kind, name, _ in schema if kind == "table"]
@@ -44,8 +44,8 @@ def pragma(db, name):
 
 def run_workload(path, journal_mode, mmap_size, blob_bytes, random):
     """
-    The same statements for the same random numbers: transactions, rollbacks, savepoints, growth,
-    deletes, a large blob, VACUUM, changes of the schema; with a second connection that reads.
+    Runs transactions, rollbacks, savepoints, inserts, deletes, a large blob, VACUUM and schema
+    changes, with a second connection that reads. Equal random numbers give equal statements.
     """
     with connected(path, f"mmap_size={mmap_size}") as db, connected(path) as reader:
         answered = pragma(db, f"journal_mode={journal_mode}")
@@ -74,5 +74,5 @@ def run_workload(path, journal_mode, mmap_size, blob_bytes, random):
         db.execute("drop table t0")
         if journal_mode == "WAL":
             db.execute("pragma wal_checkpoint(truncate)").fetchall()
-            db.execute("update w set t = 'behind the checkpoint' where id % 5 = 0")
+            db.execute("update w set t = 'after the checkpoint' where id % 5 = 0")
         db.execute("delete from w2 where n % 2 = 0")

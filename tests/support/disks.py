@@ -1,4 +1,4 @@
-"""Small disks, and how they are filled."""
+"""Small file systems, and ways to fill them."""
 
 import contextlib
 import os
@@ -11,13 +11,13 @@ import pytest
 from support.basics import IS_ROOT, fails
 
 
-# Containers have none: what wants an image is no test there, like what wants another kernel.
+# Containers often have no loop devices; tests that need one do not exist there.
 HAS_EXT4 = os.access("/dev/loop-control", os.W_OK) and shutil.which("mkfs.ext4") is not None
 
 
 @contextlib.contextmanager
 def mounted_disk(disk: Path, kind="tmpfs", size="3m", inodes=None):
-    """A file system of its own at `disk`, which is made; with so many inodes, if that is given."""
+    """A new file system, mounted at the new directory `disk`, with `inodes` inodes if given."""
     if not IS_ROOT:
         pytest.skip("only root can mount a small disk")
     disk.mkdir()
@@ -29,7 +29,7 @@ def mounted_disk(disk: Path, kind="tmpfs", size="3m", inodes=None):
     else:
         image = disk.with_name(f"{disk.name}.image")
         subprocess.run(["truncate", "-s", size, image], check=True)
-        # Blocks as on any disk of a size that people use.
+        # mkfs would choose smaller blocks than disks of an ordinary size have.
         few = ["-N", str(inodes)] if inodes else []
         subprocess.run([f"mkfs.{kind}", "-q", "-b", "4096", *few, image], check=True)
         subprocess.run(["mount", "-o", "loop", image, disk], check=True)
@@ -51,7 +51,7 @@ def fill_to_the_last_byte(disk: Path):
 
 
 def use_up_inodes(disk: Path):
-    """Every file that can be made is made; there is room for bytes still."""
+    """Creates files until no inode is free; there is still space for data."""
     fillers = disk / "fillers"
     fillers.mkdir(exist_ok=True)
     with fails("ENOSPC"):

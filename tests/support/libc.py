@@ -1,4 +1,4 @@
-"""System calls that this Python has no function for; errors are OSError."""
+"""System calls for which Python has no function. Errors raise OSError."""
 
 import ctypes
 import os
@@ -31,7 +31,7 @@ def fallocate(fd: int, mode: int, offset: int, length: int):
 
 
 def link_open_file(fd: int, path):
-    """Gives a file that has no name one, as open(2) says of O_TMPFILE."""
+    """Names a file that was opened with O_TMPFILE, as open(2) describes."""
     source = f"/proc/self/fd/{fd}".encode()
     _check(_libc.linkat(AT_FDCWD, source, AT_FDCWD, os.fsencode(path), AT_SYMLINK_FOLLOW), path)
 
@@ -61,7 +61,7 @@ class _Event(ctypes.Structure):
 
 
 class AsyncWrites:
-    """The kernel's AIO, which Python and the C library have no functions for."""
+    """Linux native AIO, for which neither Python nor the C library has functions."""
 
     WRITE = 1
     NUMBERS = {"x86_64": (206, 207, 208, 209), "aarch64": (0, 1, 4, 2)}
@@ -78,7 +78,7 @@ class AsyncWrites:
         _check(_libc.syscall(self.destroy, self.context))
 
     def write(self, fd: int, pieces) -> list:
-        """Submits all pieces (address, size, offset) at once; returns the results as they end."""
+        """Submits all pieces (address, size, offset) at once; returns results as they complete."""
         blocks = [_Iocb(opcode=self.WRITE, fd=fd, buffer=address, size=size, offset=offset)
                   for address, size, offset in pieces]
         pointers = (ctypes.POINTER(_Iocb) * len(blocks))(*map(ctypes.pointer, blocks))

@@ -1,4 +1,4 @@
-"""Random operations on a file of a session and on a plain one, which must stay equal."""
+"""Random operations on a file in a session and on a plain file, which must stay equal."""
 
 import mmap
 import os
@@ -10,7 +10,7 @@ SIZE_LIMIT = 1 << 21
 
 
 class Pair:
-    """The file under test and a plain one, with each operation done to both."""
+    """The file under test and a plain file. Each operation is applied to both."""
 
     def __init__(self, path, plain, random):
         self.paths = (path, plain)
@@ -44,7 +44,7 @@ class Pair:
         return answers[0]
 
     def _offset(self) -> int:
-        """Somewhere in the file or a little behind it, often at the edge of a page."""
+        """An offset in the file or a little after its end, often at a page boundary."""
         at = self.random.randrange(min(self.size + 3 * PAGE, SIZE_LIMIT))
         return at // PAGE * PAGE + self.random.choice((0, 0, -1, 1)) if at % 3 == 0 and at > PAGE else at
 
@@ -66,7 +66,7 @@ class Pair:
     def truncate(self):
         size = self.random.choice((0, self._offset(), self._offset(), self.size))
         self.log.append(("truncate", size))
-        self._close_maps()  # a mapping that is cut short is a SIGBUS on any file system
+        self._close_maps()  # access to a mapping beyond the end of its file raises SIGBUS
         self._both(lambda fd: os.ftruncate(fd, size))
 
     def punch(self):
@@ -88,7 +88,7 @@ class Pair:
         self._both(lambda fd: libc.fallocate(fd, mode, at, length))
 
     def map(self):
-        """Writes and reads through shared mappings, which stay for a while."""
+        """Writes and reads through shared mappings, which are kept for some steps."""
         if self.size == 0:
             return
         if not self.maps or len(self.maps[0]) > self.size or self.random.random() < 0.2:

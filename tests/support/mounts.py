@@ -1,4 +1,4 @@
-"""A mount of a store, run in the foreground, and what it must leave behind: nothing."""
+"""Mounts of a store, and checks that a daemon that ended left nothing."""
 
 import contextlib
 import fcntl
@@ -15,17 +15,17 @@ from support.stores import Store
 
 ENABLE_URING = Path("/sys/module/fuse/parameters/enable_uring")
 
-# Daemons of this test, for the watchdog of conftest.py: one that hangs takes its users along.
+# The daemons of this test, which the watchdog in conftest.py kills if the test hangs.
 live_daemons = set()
 
 
 class NoUring(Exception):
-    """Requests do not come through io_uring here."""
+    """io_uring is not available for FUSE here."""
 
 
 @contextlib.contextmanager
 def uring_enabled():
-    """The kernel offers io_uring to mounts made meanwhile; one test at a time, all workers told."""
+    """The kernel offers io_uring to mounts made in the block, which one test at a time enters."""
     with open(ENABLE_URING, "r+") as parameter:
         fcntl.flock(parameter, fcntl.LOCK_EX)
         before = parameter.read()
@@ -39,26 +39,26 @@ def uring_enabled():
 
 
 def mount_lines(point, mountinfo=None) -> list:
-    """What /proc/self/mountinfo says of that mount point."""
+    """The lines of /proc/self/mountinfo for this mount point."""
     text = mountinfo or Path("/proc/self/mountinfo").read_text()
     shown = re.sub(r"[ \t\n\\]", lambda m: f"\\{ord(m.group()):03o}", str(point))
     return [line for line in text.splitlines() if line.split(" ")[4] == shown]
 
 
 def points_below(path) -> list:
-    """Mount points there, outer ones first."""
+    """The mount points below the path, outer ones first."""
     lines = Path("/proc/self/mountinfo").read_text().splitlines()
     points = [re.sub(r"\\(\d{3})", lambda m: chr(int(m[1], 8)), line.split(" ")[4]) for line in lines]
     return [Path(point) for point in points if point.startswith(f"{path}/")]
 
 
 def unmount_lazily(point: Path):
-    """For what a test leaves on purpose, such as the mount of a daemon that was killed."""
+    """Removes a mount that a test leaves on purpose, such as that of a killed daemon."""
     subprocess.run(["umount", "-l", str(point)], check=True)
 
 
 class Mount:
-    """`mintfs mount -f`: what it says is kept, and each line of it must have been expected."""
+    """A running `mintfs mount -f`. Every line that it logs must be expected by the test."""
 
     def __init__(self, store: Store, point: Path, *options: str, scratch: Path = None):
         self.store, self.point = store, point
@@ -68,21 +68,21 @@ class Mount:
         self.pid = self.process.pid
         live_daemons.add(self.pid)
         try:
-            said = self._answer(len(f"{point}\n"))
-            assert said == f"{point}\n", (said, self.process.poll(), self._stderr())
+            line = self._read_stdout(len(f"{point}\n"))
+            assert line == f"{point}\n", (line, self.process.poll(), self._stderr())
         except BaseException:
             self.process.kill()
             self.process.wait()
             live_daemons.discard(self.pid)
             raise
 
-    def _answer(self, length: int) -> str:
+    def _read_stdout(self, length: int) -> str:
         ready, _, _ = select.select([self.process.stdout], [], [], PATIENCE_SECONDS)
-        assert ready, "the mount never answered"
+        assert ready, "the mount printed nothing"
         return self.process.stdout.read(length)
 
     def _stderr(self) -> str:
-        return self.process.stderr.read() if self.process.poll() is not None else "(it runs)"
+        return self.process.stderr.read() if self.process.poll() is not None else "(still running)"
 
     @property
     def templates(self) -> Path:
@@ -96,7 +96,7 @@ class Mount:
         return json.loads((self.point / ".mintfs/status.json").read_text())
 
     def new(self, template: str, session: str) -> Path:
-        """A session, made as any program makes one."""
+        """Creates a session with mkdir, as any program can."""
         path = self.sessions / template / session
         path.mkdir(mode=0o700)
         return path
@@ -109,17 +109,18 @@ class Mount:
         return self.process.poll() is None
 
     def wait_for_uring(self):
-        """Until requests come through io_uring, as the status tells by having come that way."""
+        """Waits until the status reports io_uring; the first requests use /dev/fuse."""
         read = (lambda: self.store.namespace.call(self.status)) if self.store.namespace else (
             self.status
         )
         for _ in range(20):
             if read()["options"]["io_uring"]:
                 return
-        raise NoUring("neither io_uring nor a hint why: kernel or libfuse is without it")
+        raise NoUring("no request used io_uring: the kernel or libfuse lacks it")
 
-    def ended(self, status=0, said=()):
-        """Waits for its end, which must leave nothing; `said`: patterns of its lines on stderr."""
+    def ended(self, status=0, logged=()):
+        """Waits for the daemon to end. It must leave nothing, and must have logged lines that match
+        the patterns `logged`, and no others."""
         try:
             out, err = self.process.communicate(timeout=PATIENCE_SECONDS)
         except subprocess.TimeoutExpired:
@@ -129,19 +130,19 @@ class Mount:
             live_daemons.discard(self.pid)
         assert (self.process.returncode, out) == (status, ""), (self.process.returncode, out, err)
         lines = err.splitlines()
-        unexpected = [line for line in lines if not any(re.search(p, line) for p in said)]
+        unexpected = [line for line in lines if not any(re.search(p, line) for p in logged)]
         assert unexpected == []
-        for pattern in said:
-            assert re.search(pattern, err), f"it did not say {pattern!r}: {err!r}"
+        for pattern in logged:
+            assert re.search(pattern, err), f"it did not log {pattern!r}: {err!r}"
         assert not self.is_mounted()
         assert self.store.leftovers() == []
 
-    def stop(self, number=signal.SIGTERM, status=0, said=()):
+    def stop(self, number=signal.SIGTERM, status=0, logged=()):
         self.process.send_signal(number)
-        self.ended(status, said)
+        self.ended(status, logged)
 
     def kill(self):
-        """SIGKILL: the mount stays, dead, and nothing on stderr tells of trouble before."""
+        """Sends SIGKILL: the dead mount stays. Checks that the daemon had logged nothing."""
         self.process.kill()
         _, err = self.process.communicate()
         live_daemons.discard(self.pid)
@@ -149,12 +150,12 @@ class Mount:
 
 
 class Daemon:
-    """`mintfs mount` without -f, found by its status: it is no child of ours."""
+    """A daemon that `mintfs mount` started in the background; its status file has its PID."""
 
     def __init__(self, store: Store, point: Path, *words: str, **kwargs):
         self.store, self.point = store, point
-        self.said = store.run("mount", *words, point, **kwargs)
-        assert self.said.stdout == f"{point}\n"
+        self.output = store.run("mount", *words, point, **kwargs)
+        assert self.output.stdout == f"{point}\n"
         self.pid = json.loads((point / ".mintfs/status.json").read_text())["pid"]
         live_daemons.add(self.pid)
 

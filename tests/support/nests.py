@@ -1,14 +1,14 @@
-"""A PID namespace of its own, as a container has: processes there have other numbers than here."""
+"""PID namespaces, as containers have: processes inside have other PIDs than outside."""
 
 import shlex
 import subprocess
 
 
 class Nest:
-    """A shell in one, that runs what it is told. It ends with all that it started."""
+    """A shell in its own PID namespace. All processes that it started end with it."""
 
     def __init__(self, mount_proc=True, rootless=False, environment=None):
-        """rootless: as an ordinary user can, in a user namespace in which it is root."""
+        """rootless: in a user namespace in which it is root, as an ordinary user can."""
         words = ["--mount-proc"] if mount_proc else []
         words += ["--user", "--map-root-user"] if rootless else []
         self.shell = subprocess.Popen(
@@ -20,17 +20,17 @@ class Nest:
         )
 
     def ask(self, *words) -> str:
-        """Runs a command, or one line of shell; what it prints, in one line."""
+        """Runs a command, or one line of shell; returns the one line that it prints."""
         line = shlex.join(map(str, words)) if len(words) > 1 else words[0]
         self.shell.stdin.write(f"{line}; echo\n")
         self.shell.stdin.flush()
-        said = self.shell.stdout.readline().rstrip("\n")
-        if said:
+        answer = self.shell.stdout.readline().rstrip("\n")
+        if answer:
             assert self.shell.stdout.readline() == "\n"
-        return said
+        return answer
 
     def sleeper(self) -> int:
-        """A process there, by its number there."""
+        """Starts a process inside; returns its PID as seen inside."""
         return int(self.ask("sleep 1000 >/dev/null & echo $!"))
 
     def close(self):

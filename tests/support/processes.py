@@ -1,4 +1,4 @@
-"""Parts of a test that must be a process of their own: forks that can be talked to."""
+"""Parts of a test that need their own process: forks with a connection to the test."""
 
 import ctypes
 import multiprocessing
@@ -13,13 +13,13 @@ PR_SET_PDEATHSIG = 1
 
 
 class Failed(AssertionError):
-    """What failed in a fork, with the traceback from there as its text."""
+    """A failure in a fork; its text is the traceback from there."""
 
 
 class Child:
     """
-    A fork that calls function(connection). What it sends by connection.send() comes here by
-    receive(), and the other way round; end() returns its answer, or raises what it raised.
+    A fork that calls function(connection). receive() returns what the function passes to
+    connection.send(), and the other way round. end() returns its value, or raises its error.
     """
 
     def __init__(self, function):
@@ -33,7 +33,7 @@ class Child:
         other.close()
 
     def receive(self):
-        assert self.connection.poll(PATIENCE_SECONDS), "the child says nothing"
+        assert self.connection.poll(PATIENCE_SECONDS), "the child sent nothing"
         kind, *what = self._message()
         if kind == "sent":
             return what[0]
@@ -44,7 +44,7 @@ class Child:
         self.connection.send(what)
 
     def end(self, patience=None):
-        """patience: None to wait for as long as it takes."""
+        """patience: seconds to wait, None for no limit."""
         try:
             while True:
                 assert self.connection.poll(patience), "the child does not end"
@@ -72,7 +72,7 @@ class Child:
             return self.connection.recv()
         except EOFError:
             status = self._reap()
-            raise Failed(f"the child ended with {status} and said nothing") from None
+            raise Failed(f"the child ended with {status} and sent nothing") from None
 
     def _reap(self) -> int:
         pid, self.pid = self.pid, 0
@@ -80,7 +80,7 @@ class Child:
 
 
 class _Talk:
-    """The child's end."""
+    """The child's end of the connection."""
 
     def __init__(self, connection):
         self._connection = connection
@@ -109,17 +109,17 @@ def _run(function, connection):
 
 
 def sleeper() -> Child:
-    """A process to own sessions."""
+    """A process that waits until it is killed or told to end; it can own sessions."""
     child = Child(lambda talk: (talk.send(), talk.receive())[0])
     child.receive()
     return child
 
 
 def die_with_parent():
-    """To be said again after a change of user, which forgets it."""
+    """Must be called again after a change of user, which clears the setting."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def call_in_fork(function):
-    """Runs it in a child of ours; returns its answer, or raises what it raised."""
+    """Calls function() in a fork; returns its value, or raises its error."""
     return Child(lambda _: function()).end()

@@ -14,7 +14,7 @@ OVERLAYS = dict.fromkeys(("shop", "shop-python", "shop-cached"), "shop-usual")
 
 
 def files(folder: Path) -> dict:
-    """The files below it by their names, without what runs have made."""
+    """{path: content} of the files in the folder, without those that test runs create."""
     found = {}
     for directory, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if name not in MADE]
@@ -25,7 +25,7 @@ def files(folder: Path) -> dict:
 
 
 def assemble(project: str, path: Path) -> Path:
-    """A checkout of the project at `path`, where nothing is yet."""
+    """Writes a checkout of the project to `path`, which does not exist yet."""
     ignore = shutil.ignore_patterns(*MADE)
     for part in filter(None, (OVERLAYS.get(project), project)):
         shutil.copytree(PROJECTS / part, path, ignore=ignore, dirs_exist_ok=True)
@@ -33,19 +33,19 @@ def assemble(project: str, path: Path) -> Path:
 
 
 def contents(project: str) -> dict:
-    """What assemble() would write, by name."""
+    """{path: content} of the files that assemble() would write."""
     base = OVERLAYS.get(project)
     return {**(files(PROJECTS / base) if base else {}), **files(PROJECTS / project)}
 
 
 def lines_changed(old: bytes, new: bytes) -> tuple:
-    """How many lines are put in, and how many taken out."""
+    """How many lines are added, and how many are removed."""
     lines = list(difflib.ndiff(old.decode().splitlines(), new.decode().splitlines()))
     return sum(line.startswith("+ ") for line in lines), sum(line.startswith("- ") for line in lines)
 
 
 def differences(project: str, base: str = "shop-usual") -> dict:
-    """{name: (lines put in, lines taken out)} of the files that differ from the base."""
+    """{path: (lines added, lines removed)} of the files that differ from the base."""
     old, new = contents(base), contents(project)
     return {
         name: lines_changed(old.get(name, b""), new.get(name, b""))

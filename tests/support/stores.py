@@ -1,4 +1,4 @@
-"""A store of its own, with templates in it."""
+"""A store for one test, and templates for it."""
 
 import contextlib
 import functools
@@ -35,7 +35,7 @@ def _app_db(tables: int, rows: int, page_size: int, journal_mode: str) -> bytes:
 
 
 def clean_environment(home: Path) -> dict:
-    """Ours without what would lead to the store, mount and settings of whoever runs the tests."""
+    """Our environment without variables that point to the store or settings of the tests' user."""
     env = {k: v for k, v in os.environ.items() if not k.startswith(("MINTFS", "XDG_"))}
     return {**env, "HOME": str(home), "LC_ALL": "C.UTF-8"}
 
@@ -61,7 +61,7 @@ class Store:
         )
 
     def run(self, *args, status=0, **kwargs) -> subprocess.CompletedProcess:
-        """Runs mintfs; it ends with that status, or the test fails."""
+        """Runs mintfs, and asserts its exit status."""
         process = self.start(*args, **kwargs)
         try:
             out, err = process.communicate(timeout=PATIENCE_SECONDS)
@@ -73,14 +73,14 @@ class Store:
         return subprocess.CompletedProcess(args, process.returncode, out, err)
 
     def fail(self, *args, status, **kwargs) -> str:
-        """Runs what must fail with that status; returns its message, with stdout empty."""
+        """Runs a command that must fail, with nothing on stdout; returns its message."""
         done = self.run(*args, status=status, **kwargs)
         assert done.stdout == "", done.stdout
         assert done.stderr.startswith("mintfs: "), done.stderr
         return done.stderr
 
     def build(self, *builder, name="app", options=()) -> str:
-        """Makes a template by that builder, and returns its key."""
+        """Builds a template with this builder; returns its key."""
         named = ["-n", name] if name else []
         done = self.run("build", *named, *options, "--", *builder)
         return done.stdout.strip()
@@ -88,7 +88,7 @@ class Store:
     def build_app(
         self, name="app", tables=4, rows=50, page_size=4096, journal_mode="delete", salt=""
     ) -> str:
-        """A template of one SQLite database, app.db: made once, the builder copies it."""
+        """Builds a template of one SQLite database, app.db; returns its key."""
         made = self.home / f"{tables}-{rows}-{page_size}-{journal_mode}.db"
         if not made.exists():
             made.write_bytes(_app_db(tables, rows, page_size, journal_mode))
@@ -96,18 +96,18 @@ class Store:
         return self.build("cp", made, "{out}", name=name, options=options)
 
     def build_tree(self, script: str, name="tree") -> str:
-        """A template of what a shell script makes in its working directory."""
+        """Builds a template of the files that a shell script creates in its working directory."""
         return self.build("sh", "-ec", 'cd "$0"; ' + script, "{dir}", name=name)
 
     def template(self, key: str, file="app.db") -> Path:
-        """The file as it lies in the store."""
+        """The path of a template's file in the store."""
         return self.path / "v1/templates" / key / "files" / file
 
     def scratch(self) -> Path:
         return self.path / "v1/sessions"
 
     def leftovers(self) -> list:
-        """What a command or daemon that ended must have taken away."""
+        """Files that commands and daemons must have removed when they ended."""
         found = []
         for folder in ("building", "locks"):
             found += (self.path / "v1" / folder).glob("*")
@@ -117,7 +117,7 @@ class Store:
 
 
 def make_home(parent: Path, uid: int) -> Path:
-    """A directory that this user has for himself, with a copy of the binary if he needs one."""
+    """Creates a home directory that this user owns."""
     home = parent / "home"
     home.mkdir(mode=0o755)
     if uid != os.geteuid():
@@ -126,7 +126,7 @@ def make_home(parent: Path, uid: int) -> Path:
 
 
 def binary_for_all(home: Path) -> Path:
-    """The binary under test where every user can run it: a copy, if its place is private."""
+    """The path of a binary that every user can run: a copy if MINTFS is in a private directory."""
     if all(place.stat().st_mode & 0o001 for place in (MINTFS, *MINTFS.parents)):
         return MINTFS
     copy = home / "mintfs"

@@ -1,8 +1,8 @@
-"""Being somebody else: a private mount namespace, and an ordinary user in it.
+"""Running as another user, in a private mount namespace.
 
-/dev/fuse may be root's alone (mode 0600): in the namespace a node that all may open lies over it.
-A namespace is a process that holds it; a command gets in through nsenter(1) and setpriv(1), a
-Python function through a fork.
+Where only root may open /dev/fuse (mode 0600), a node that everybody may open is mounted over it in
+the namespace. A process keeps the namespace alive. Commands enter it with nsenter(1) and
+setpriv(1), Python functions in a fork.
 """
 
 import ctypes
@@ -13,19 +13,19 @@ from pathlib import Path
 from support.basics import IS_ROOT
 from support.processes import call_in_fork, die_with_parent
 
-NOBODY = 65534  # fusermount3 asks for a name: one that each machine has
-SOMEBODY = 54321  # another user, of no name
+NOBODY = 65534  # fusermount3 needs a user with a name; this one exists on every machine
+SOMEBODY = 54321  # another user, without a name
 CLONE_NEWNS = 0x00020000
 
 FUSE_FOR_ALL = (
     'test -e "$HOME/fuse" || mknod -m 666 "$HOME/fuse" c 10 229 && mount --bind "$HOME/fuse" /dev/fuse'
 )
 
-# The namespace and user that this process took on in a fork.
+# The (namespace, user) of this process, if it is a fork inside a namespace.
 _inside = None
 
 
-# A namespace begins with a copy of each mount there is, which would outlive the unmounting of it.
+# A new namespace has copies of all mounts, which would keep other tests' daemons alive.
 NO_COPIES = """
 grep -- ' - fuse.mintfs ' /proc/self/mountinfo | while read -r _ _ _ _ point _; do
     umount -l "$(printf %b "$point")"
@@ -48,8 +48,8 @@ class Namespace:
             stdout=subprocess.PIPE,
             text=True,
         )
-        said = self.holder.stdout.readline()
-        if said != "ready\n":
+        line = self.holder.stdout.readline()
+        if line != "ready\n":
             self.close()
             raise AssertionError(f"no private mount namespace: {setup}")
 
@@ -59,7 +59,7 @@ class Namespace:
         self.holder.wait()
 
     def prefix(self, uid=None) -> list:
-        """What to put before a command so that it runs inside; nothing where we are inside."""
+        """The words before a command that make it run inside; none if this process is inside."""
         uid = self.uid if uid is None else uid
         if _inside == (self, uid):
             return []
@@ -71,7 +71,7 @@ class Namespace:
         return Path(f"/proc/{pid}/mountinfo").read_text()
 
     def call(self, function, uid=None):
-        """Runs a function inside, in a fork; returns its answer, or raises as it did."""
+        """Calls function() inside, in a fork; returns its value, or raises its error."""
         uid = self.uid if uid is None else uid
         return call_in_fork(lambda: (self._enter(uid), function())[1])
 
@@ -101,6 +101,6 @@ def become(uid: int):
 
 
 def call_as(uid: int, function):
-    """As another user, in our own namespace."""
+    """Calls function() as another user, in a fork, in the current namespace."""
     assert IS_ROOT or uid == os.geteuid()
     return call_in_fork(lambda: (become(uid), function())[1])
