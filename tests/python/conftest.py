@@ -11,7 +11,7 @@ sys.path.insert(0, str(PACKAGE))
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "on_ways(*names): of mount, copy and none only these")
+    config.addinivalue_line("markers", "on_ways(*names): run only in these ways of mount, copy and none")
 
 
 def pytest_generate_tests(metafunc):
@@ -22,7 +22,7 @@ def pytest_generate_tests(metafunc):
 
 @pytest.fixture
 def way(request, place):
-    """Each of them; in the end nothing is left of what was made."""
+    """Each way of having a database; checks that no session is left at the end."""
     if request.param == "mount":
         request.getfixturevalue("mount")
     store = request.getfixturevalue("store")
@@ -38,13 +38,13 @@ def project(place):
 
 @pytest.fixture
 def orders(project):
-    """The project's tests import what they need as orders; its conftest.py makes it found."""
+    """Adds the module orders to the project, and an empty conftest.py so that tests find it."""
     project.write(orders=ORDERS, conftest="")
 
 
 @pytest.fixture
 def here(way, project, monkeypatch):
-    """This very process works that way, in the project's directory."""
+    """Makes this process work in that way, in the project's directory."""
     for name in [name for name in way.env if name.startswith(("MINTFS", "PYTHONPATH", "TMPDIR"))]:
         monkeypatch.setenv(name, way.env[name])
     for name in ("MINTFS_RUN", "MINTFS_TEMPLATE", "MINTFS_STARTED", "PYTEST_XDIST_TESTRUNUID"):

@@ -62,14 +62,14 @@ def features(project):
     return environment
 
 
-def test_scenarios_and_features(way, project, features):
-    """With the environment.py of the README."""
+def test_each_scenario_or_feature_gets_its_own_database(way, project, features):
+    """With the environment.py of the documentation."""
     said = way.run("-m", "behave", cwd=project.path).stdout
     assert "4 scenarios passed, 0 failed, 0 skipped" in said
     assert project.runs() == 1
 
 
-def test_another_name_and_template(way, project, features):
+def test_the_fixture_takes_a_template_and_a_name(way, project, features):
     way.script("import mintfs; print(mintfs.template(salt='other'))", cwd=project.path)
     features.write_text(
         """

@@ -1,4 +1,4 @@
-"""Finding the command, and doing without it."""
+"""Finding and running the mintfs command."""
 
 import _thread
 import io
@@ -17,7 +17,7 @@ from .ways import Way
 
 @pytest.fixture
 def program(place):
-    """Writes a program called mintfs; returns its directory."""
+    """Writes a program named mintfs; returns its directory."""
 
     def write(text: str):
         path = place / "bin/mintfs"
@@ -31,14 +31,14 @@ def program(place):
 
 @pytest.fixture
 def fresh(monkeypatch):
-    """Nothing is known yet, nor is it kept."""
+    """Forgets what is known about the command, before and after the test."""
     monkeypatch.setattr(_command, "_known", {})
     monkeypatch.setattr(_settings, "_fixed", None)
     monkeypatch.setattr(_settings, "fixed", _settings.known)
     monkeypatch.delenv("MINTFS_BINARY", raising=False)
 
 
-def test_on_path_or_named(fresh, monkeypatch, store):
+def test_the_command_is_named_or_on_path(fresh, monkeypatch, store):
     with monkeypatch.context() as patch:
         patch.setenv("PATH", str(store.binary.parent))
         assert _command.find() == (str(store.binary), "")
@@ -60,8 +60,8 @@ def test_on_path_or_named(fresh, monkeypatch, store):
         ("#!/bin/sh\necho another tool\n", "it is not mintfs"),
     ],
 )
-def test_one_that_cannot_be_run(fresh, monkeypatch, program, text, reason):
-    """On PATH it counts as none; named, it is an error."""
+def test_a_command_that_cannot_run_is_missing_or_an_error(fresh, monkeypatch, program, text, reason):
+    """On PATH it is treated as missing; if it is named, it is an error."""
     path = program(text)
     monkeypatch.setenv("PATH", f"{path.parent}:/usr/bin:/bin")
     assert _command.find() == (None, f"{path}: {reason}")
@@ -72,13 +72,13 @@ def test_one_that_cannot_be_run(fresh, monkeypatch, program, text, reason):
         mintfs.template()
 
 
-def test_one_that_is_not_there(fresh, monkeypatch):
+def test_a_named_command_that_does_not_exist_is_an_error(fresh, monkeypatch):
     monkeypatch.setenv("MINTFS_BINARY", "/nonexistent/mintfs")
     with pytest.raises(mintfs.Error, match="MINTFS_BINARY is /nonexistent/mintfs: no such program"):
         mintfs.database("x")
 
 
-def test_statuses(fresh, monkeypatch, program):
+def test_each_status_raises_its_error(fresh, monkeypatch, program):
     path = program(
         '#!/bin/sh\n[ "$1" != --version ] || exec echo mintfs 1\n'
         'echo "noise" >&2; echo "mintfs: it is $1" >&2; exit "$1"\n'
@@ -102,8 +102,8 @@ def test_statuses(fresh, monkeypatch, program):
         )
 
 
-def test_a_command_that_a_signal_ends(fresh, monkeypatch, program):
-    """It is not the builder that failed."""
+def test_a_killed_command_is_not_a_failed_builder(fresh, monkeypatch, program):
+    """The error is an Error, not BuilderFailed."""
     path = program(
         '#!/bin/sh\n[ "$1" != --version ] || exec echo mintfs 1\necho "mintfs: a hint" >&2; kill -9 $$\n'
     )
@@ -114,7 +114,7 @@ def test_a_command_that_a_signal_ends(fresh, monkeypatch, program):
         assert type(caught.value) is mintfs.Error and caught.value.status == -9
 
 
-def test_messages():
+def test_the_error_is_the_commands_last_message():
     assert _command.message_of("a\nmintfs: one\nb\nmintfs: two\n") == "two"
     assert _command.message_of("a\nb\n\n") == "b"
     assert _command.message_of("") == "the command failed without a message"
@@ -126,7 +126,7 @@ def test_without_standard_error_messages_are_dropped(monkeypatch, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_what_a_command_prints_is_passed_on_line_by_line(capsys):
+def test_standard_error_is_passed_on_line_by_line(capsys):
     said, done = [], _thread.allocate_lock()
     done.acquire()
     _command._tee(io.BytesIO(b"one\nno \xff text\n"), said, done)
@@ -143,7 +143,7 @@ def test_an_interrupt_waits_for_the_end_of_the_block():
     assert reached and signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_a_thread_that_gets_no_interrupts_runs_the_block():
+def test_interrupts_are_left_alone_in_other_threads():
     reached = []
 
     def run():
@@ -157,14 +157,14 @@ def test_a_thread_that_gets_no_interrupts_runs_the_block():
 
 
 @pytest.mark.on_ways("mount", "copy")
-def test_mintfs_itself_fails(here):
+def test_a_failure_of_mintfs_is_not_one_of_the_builder(here):
     with pytest.raises(mintfs.Error, match=r"input nothing/\* matches no file in") as caught:
         mintfs.template(inputs="nothing/*", builder="true")
     assert not isinstance(caught.value, mintfs.BuilderFailed) and caught.value.status == 125
 
 
-def test_a_builder_that_leaves_a_process(here, place):
-    """It keeps standard error open; nobody waits for it."""
+def test_processes_that_a_builder_leaves_are_not_waited_for(here, place):
+    """Even if they keep standard error open."""
     script = 'sleep 600 & echo $! >"$1"; : >"$0"'
     pid = place / "pid"
     before = time.monotonic()
@@ -177,7 +177,7 @@ def test_a_builder_that_leaves_a_process(here, place):
 
 
 def test_an_interrupt_ends_the_builder(way, place):
-    """Sent to this process alone; a terminal would send it to all."""
+    """Sent to this process alone; a terminal would send it to all processes."""
     builder = [
         "sh",
         "-c",
@@ -191,7 +191,7 @@ def test_an_interrupt_ends_the_builder(way, place):
     eventually(lambda: not is_alive(pid))
 
 
-def test_a_mount_was_asked_for(place, store):
+def test_without_the_command_a_required_mount_is_an_error(place, store):
     way = Way("none", store, place / "tmp")
     done = way.run(
         "-c",

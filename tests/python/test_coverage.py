@@ -1,4 +1,4 @@
-"""How much of the package these tests reach. They run once more, under coverage."""
+"""How much of the package these tests reach: they run again, under coverage."""
 
 import os
 import re
@@ -34,7 +34,7 @@ fail_under = {LEAST_PERCENT}
 
 
 def test_coverage(fuse, place):
-    """Of all processes: each starts coverage when it finds this sitecustomize.py."""
+    """Includes all processes: each starts coverage when it finds this sitecustomize.py."""
     settings, early = place / "settings", place / "early"
     early.mkdir()
     (early / "sitecustomize.py").write_text("import coverage\ncoverage.process_startup()\n")

@@ -1,4 +1,4 @@
-"""mintfs.template(), mintfs.database() and their like, in each way."""
+"""mintfs.template(), database(), sealed() and memory(), in each way."""
 
 import os
 import pickle
@@ -41,8 +41,8 @@ def test_a_template_is_built_once(here, project, capfd):
 
 
 @pytest.mark.parametrize("word", ["python", "python3"])
-def test_an_interpreter_of_another_name(here, project, monkeypatch, word):
-    """Debian has no python, and a python3.13 may be beside a python3 that is an earlier one."""
+def test_a_builder_gets_this_interpreter_whatever_its_name(here, project, monkeypatch, word):
+    """Debian has no `python`, and python3.13 may be in the directory of an earlier python3."""
     programs = project.path / "programs"
     programs.mkdir()
     for name in ("python", "python3"):
@@ -57,7 +57,7 @@ def test_an_interpreter_of_another_name(here, project, monkeypatch, word):
     mintfs.template(builder=["sh", "-c", 'test -z "$MINTFS_PYTHON" && echo >"$0"', "{out}"])
 
 
-def test_the_words_of_build(here, project, monkeypatch):
+def test_template_takes_the_arguments_of_build(here, project, monkeypatch):
     builder = ["python3", project.path / "create_db.py", "{out}"]
     keys = [
         mintfs.template(inputs=["migrations"], builder=builder),
@@ -79,7 +79,7 @@ def test_the_words_of_build(here, project, monkeypatch):
         assert db.path().name == "other.db"
 
 
-def test_another_root_and_a_file_of_its_own(here, project, monkeypatch, place):
+def test_root_and_file_are_honoured(here, project, monkeypatch, place):
     monkeypatch.chdir(place)
     key = mintfs.template(root=project.path, to="build/app.db")
     order(project.path / "build/app.db")
@@ -88,7 +88,7 @@ def test_another_root_and_a_file_of_its_own(here, project, monkeypatch, place):
     assert project.runs() == 1
 
 
-def test_the_environment_names_the_template(here, project, monkeypatch):
+def test_the_environment_can_name_the_template(here, project, monkeypatch):
     key = mintfs.template(salt="other")
     monkeypatch.setenv("MINTFS_TEMPLATE", key)
     assert mintfs.template() == key != mintfs.template("app")
@@ -106,7 +106,7 @@ def test_the_environment_names_the_template(here, project, monkeypatch):
         (": >other.db", None, None),
     ],
 )
-def test_builders_that_fail(here, script, status, message, capfd):
+def test_a_failed_builder_raises_its_error(here, script, status, message, capfd):
     builder = ["sh", "-c", 'echo "I am here" >&2; cd "$0"; ' + script, "{dir}"]
     if message is None:
         assert mintfs.template(builder=builder)
@@ -121,18 +121,18 @@ def test_builders_that_fail(here, script, status, message, capfd):
 
 
 @pytest.mark.parametrize("word, status", [("no-such-program", 127), ("./create_db.py", 126)])
-def test_builders_that_cannot_be_run(here, word, status):
+def test_a_builder_that_cannot_be_run_raises_126_or_127(here, word, status):
     with pytest.raises(mintfs.BuilderFailed, match=word) as caught:
         mintfs.template(builder=[word, "{out}"])
     assert caught.value.status == status
 
 
-def test_a_builder_without_words(here):
+def test_an_empty_builder_is_a_usage_error(here):
     with pytest.raises(mintfs.UsageError, match="no words"):
         mintfs.template(builder="  ")
 
 
-def test_a_builder_that_asks_for_its_own_template(here, project):
+def test_a_builder_cannot_ask_for_its_own_template(here, project):
     code = "import mintfs; mintfs.template()"
     (project.path / "mintfs.conf").write_text(f"[app]\nbuilder = python3 -c '{code}'\n")
     with pytest.raises(mintfs.BuilderFailed) as caught:
@@ -140,12 +140,12 @@ def test_a_builder_that_asks_for_its_own_template(here, project):
     assert "very template that it makes" in caught.value.output
 
 
-def test_what_is_no_database_to_sqlite(here):
+def test_a_damaged_database_is_refused(here):
     with pytest.raises(mintfs.Error, match="app.db"):
         mintfs.template(builder=["sh", "-c", 'printf "SQLite format 3\\0rubbish" >"$0"', "{out}"])
 
 
-def test_no_mintfs_conf(here, project):
+def test_a_missing_mintfs_conf_is_an_error(here, project):
     (project.path / "mintfs.conf").unlink()
     with pytest.raises(mintfs.Error, match="no mintfs.conf|mintfs.conf"):
         mintfs.template()
@@ -196,7 +196,7 @@ def test_reset_keeps_the_path(here):
 
 @pytest.mark.parametrize("mode", ["delete", "wal"])
 def test_a_handle_that_is_left_open_keeps_the_old_files(here, mode):
-    """What the README says is seen then."""
+    """As the documentation describes."""
     with mintfs.database() as db:
         order(db.path())
         left = sqlite3.connect(db.path())
@@ -216,7 +216,7 @@ def test_a_handle_that_is_left_open_keeps_the_old_files(here, mode):
     assert not db.directory.exists()
 
 
-def test_a_session_that_somebody_else_removed(here):
+def test_a_session_removed_by_others_can_be_closed(here):
     db = mintfs.database()
     remove = ["rmdir"] if here.name == "mount" else ["rm", "-r"]
     subprocess.run([*remove, db.directory], check=True)
@@ -226,8 +226,8 @@ def test_a_session_that_somebody_else_removed(here):
 
 
 @pytest.mark.on_ways("mount")
-def test_a_mount_that_refuses(here, monkeypatch, capfd):
-    """What cannot be done through the mount is left to the command, and nothing half done stays."""
+def test_the_command_does_what_the_mount_refuses(here, monkeypatch, capfd):
+    """If the mount refuses a call, the command takes over, and no partial session remains."""
     key = mintfs.template()
     mintfs.database(key).close()
 
@@ -249,7 +249,7 @@ def test_a_mount_that_refuses(here, monkeypatch, capfd):
             assert len(here.sessions()) == 1
 
 
-def test_several_databases(here, project):
+def test_several_databases_need_a_name(here, project):
     (project.path / "two.py").write_text(
         CREATE_DB + "open(sys.argv[1][:-6] + 'notes', 'w').close()\n"
         "sqlite3.connect(sys.argv[1][:-6] + 'log.db').execute('CREATE TABLE log(a)')\n"
@@ -275,14 +275,14 @@ def test_several_databases(here, project):
                 db.path(bad)
 
 
-def test_files_that_are_not_sqlites(here):
-    """An encrypted database is one all the same, if it is the only file."""
+def test_an_encrypted_database_is_the_only_file(here):
+    """path() and url mean it although SQLite does not recognize it."""
     key = mintfs.template(builder=["sh", "-c", 'echo secret >"$0"', "{out}"])
     with mintfs.database(key) as db:
         assert db.path().read_text() == "secret\n"
 
 
-def test_trees_links_and_wal(here, project):
+def test_directories_links_and_wal_mode_are_kept(here, project):
     (project.path / "wal.py").write_text(
         "import os, sqlite3, sys\n"
         "os.makedirs('deep', exist_ok=True); os.symlink('deep/app.db', 'link.db')\n"
@@ -310,7 +310,7 @@ def test_trees_links_and_wal(here, project):
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
-def test_unknown_templates(here):
+def test_an_unknown_template_is_not_found(here):
     mintfs.template()
     for unknown in ("0" * 64, "nobody"):
         with pytest.raises(mintfs.NotFound, match=unknown):
@@ -319,7 +319,7 @@ def test_unknown_templates(here):
             mintfs.sealed(unknown)
 
 
-def test_sealed(here):
+def test_sealed_databases_are_the_templates_own_files(here):
     key = mintfs.template()
     files = mintfs.sealed(key)
     assert files.databases() == ("app.db",)
@@ -339,14 +339,14 @@ def rows_of_uri(uri) -> int:
         return connection.execute("SELECT count(*) FROM goods").fetchone()[0]
 
 
-def test_memory(here):
+def test_memory_is_a_copy_in_memory(here):
     with closing(mintfs.memory(timeout=1)) as one, closing(mintfs.memory("app")) as two:
         one.execute("DELETE FROM goods")
         assert one.execute("SELECT count(*) FROM goods").fetchone() == (0,)
         assert two.execute("SELECT count(*) FROM goods").fetchone() == (2,)
 
 
-def test_memory_of_one_of_several(here, project):
+def test_memory_takes_the_name_of_one_of_several(here, project):
     (project.path / "two.py").write_text(
         CREATE_DB + "sqlite3.connect(sys.argv[1][:-6] + 'log.db').execute('CREATE TABLE log(a)')\n"
     )
@@ -358,8 +358,8 @@ def test_memory_of_one_of_several(here, project):
 
 
 @pytest.mark.on_ways("mount", "copy")
-def test_a_store_that_the_builders_environment_names(here, place):
-    """What was built there is taken from there."""
+def test_a_template_is_found_in_the_store_where_it_was_built(here, place):
+    """Even if that is not the store of this process."""
     other = {**os.environ, "MINTFS_STORE": str(place / "other"), "MINTFS_BACKEND": "copy"}
     key = mintfs.template(environ=other)
     assert (place / "other/v1/templates" / key).is_dir()
@@ -368,7 +368,7 @@ def test_a_store_that_the_builders_environment_names(here, place):
 
 
 @pytest.mark.on_ways("none")
-def test_what_a_test_made_read_only_or_took_away(here):
+def test_read_only_or_missing_files_are_removed(here):
     with mintfs.database() as db:
         closed = db.directory / "closed"
         closed.mkdir()
@@ -391,8 +391,8 @@ def test_urls_are_text(here):
 # ---- processes ----
 
 
-def test_threads(here):
-    """Each its own, at the same time."""
+def test_threads_have_databases_of_their_own(here):
+    """At the same time."""
     key, failures = mintfs.template(), []
 
     def work():
@@ -412,14 +412,14 @@ def test_threads(here):
     assert failures == []
 
 
-def test_what_is_not_closed_goes_with_the_process(way, project):
+def test_open_databases_are_removed_with_the_process(way, project):
     said = way.script(
         "import mintfs; print(*(mintfs.database().directory for _ in range(3)))", cwd=project.path
     )
     assert len(said.split()) == 3
 
 
-def test_forks_leave_each_others_alone(way, project):
+def test_forks_leave_each_others_databases_alone(way, project):
     way.script(
         """
 import os, mintfs
@@ -437,7 +437,7 @@ assert not mine.directory.exists()
     )
 
 
-def test_a_name_means_what_it_meant_first(here, project):
+def test_a_name_keeps_its_first_meaning(here, project):
     first = mintfs.template()
     with mintfs.database("app") as db:
         assert db.key == first

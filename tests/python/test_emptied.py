@@ -19,7 +19,7 @@ def renew(directory):
     os.makedirs(directory)
 
 
-def test_a_directory_that_was_made_again_is_empty(here):
+def test_a_directory_that_is_made_again_is_empty(here):
     with mintfs.database() as db:
         for _ in range(3):
             renew(db.directory)
@@ -34,7 +34,7 @@ def test_a_directory_that_was_made_again_is_empty(here):
     assert not db.directory.exists()
 
 
-def test_an_application_that_makes_its_database_there(here):
+def test_an_application_can_create_its_database_there(here):
     with mintfs.database() as db:
         path = db.path()
         renew(db.directory)
@@ -47,8 +47,8 @@ def test_an_application_that_makes_its_database_there(here):
     assert not db.directory.exists()
 
 
-def test_other_commands_meanwhile(here, project):
-    """They sweep what has lost its owner, or its directory."""
+def test_commands_that_sweep_leave_it_alone(here, project):
+    """They remove only sessions that have lost their owner or their directory."""
     with mintfs.database() as db:
         shutil.rmtree(db.directory)
         here.script("import mintfs; mintfs.database().close()", cwd=project.path)
@@ -58,7 +58,7 @@ def test_other_commands_meanwhile(here, project):
     assert not db.directory.exists()
 
 
-def test_one_that_is_only_removed(here):
+def test_a_removed_directory_cannot_be_reset_but_closed(here):
     db = mintfs.database()
     shutil.rmtree(db.directory)
     with pytest.raises(mintfs.Error):
@@ -69,8 +69,8 @@ def test_one_that_is_only_removed(here):
 
 
 @pytest.mark.on_ways("copy", "none")
-def test_one_whose_place_is_taken(here, project):
-    """By a file, or by a link, whose target is nobody's to remove."""
+def test_a_file_or_link_in_its_place_is_removed(here, project):
+    """The target of a link is not removed."""
     precious = project.path / "precious"
     precious.mkdir()
     for take in (Path.touch, lambda path: path.symlink_to(precious)):
@@ -81,7 +81,7 @@ def test_one_whose_place_is_taken(here, project):
         assert precious.is_dir()
 
 
-def test_a_template_of_many_directories(here):
+def test_a_template_with_directories_is_empty_too(here):
     script = 'cd "$0" && mkdir -p a/b/c d && echo 1 >a/b/c/1 && echo 2 >d/2 && ln -s d e'
     key = mintfs.template(builder=["sh", "-c", script, "{dir}"])
     with mintfs.database(key) as db:
@@ -92,8 +92,8 @@ def test_a_template_of_many_directories(here):
         assert (db.directory / "e/2").read_text() == "2\n"
 
 
-def test_in_a_process_that_ends(way, project):
-    """Nobody closes it: it goes with its owner, though its directory is another."""
+def test_it_is_removed_with_its_owner(way, project):
+    """Although it was not closed, and its directory is a new one."""
     way.script(
         """
 import os, shutil, mintfs
@@ -106,8 +106,8 @@ shutil.rmtree(db.directory); os.makedirs(db.directory)
 
 
 @pytest.mark.on_ways("mount")
-def test_the_sticky_bit_says_so(here):
-    """A session that is made by a plain mkdir has the template's files each time."""
+def test_without_the_sticky_bit_it_has_the_templates_files(here):
+    """A session that is made by plain mkdir has them each time."""
     key = mintfs.template()
     with mintfs.database(key) as db:
         sessions = db.directory.parent
@@ -129,7 +129,7 @@ def test_the_sticky_bit_says_so(here):
 
 
 @pytest.mark.on_ways("mount")
-def test_only_so_many_are_remembered(here):
+def test_a_limited_number_is_remembered(here):
     with mintfs.database() as db:
         sessions = db.directory.parent
     names = [f"s{n}" for n in range(100)]

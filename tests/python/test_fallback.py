@@ -1,4 +1,4 @@
-"""Without the mintfs command: once per test run, shared, and gone with it."""
+"""Without the mintfs command: templates are built once per test run, shared in it, and removed."""
 
 import os
 import shutil
@@ -28,7 +28,7 @@ def is_below(directory, db) -> bool:
     return Path(directory) in db.directory.parents
 
 
-def test_it_is_said_once(way, project):
+def test_the_warning_is_printed_once(way, project):
     done = way.run(
         "-c",
         "import mintfs, subprocess, sys\n"
@@ -44,8 +44,8 @@ def test_it_is_said_once(way, project):
     assert project.runs() == 1
 
 
-def test_processes_that_ask_at_once_build_once(way, project):
-    """The run is the parent's, in whose environment it stands."""
+def test_processes_that_ask_at_the_same_time_build_once(way, project):
+    """They belong to the run of their parent, which is in the environment."""
     way.run(
         "-c",
         f"""
@@ -92,8 +92,8 @@ if os.fork() == 0:
     way.script("import mintfs; mintfs.template()", cwd=project.path)
 
 
-def test_workers_whose_parent_knows_nothing(way, project):
-    """PYTEST_XDIST_TESTRUNUID tells that they belong together."""
+def test_xdist_workers_share_a_run_without_their_parent(way, project):
+    """They recognize one another by PYTEST_XDIST_TESTRUNUID."""
     env = {"PYTEST_XDIST_TESTRUNUID": "0123abcd"}
     script = "import sys, mintfs; mintfs.database(); print('ready', flush=True); sys.stdin.read()"
     first = way.start("-c", script, cwd=project.path, env=env)
@@ -113,7 +113,7 @@ def test_workers_whose_parent_knows_nothing(way, project):
     assert project.runs() == 2
 
 
-def test_a_killed_run_goes_with_the_next(way, project):
+def test_a_killed_run_is_removed_by_the_next(way, project):
     process = way.start(
         "-c",
         "import mintfs, time; mintfs.database(); print(1, flush=True); time.sleep(600)",
@@ -130,7 +130,7 @@ def test_a_killed_run_goes_with_the_next(way, project):
     assert not killed.exists() and not memory.exists()
 
 
-def test_a_killed_builder_leaves_the_next_one_free(way, project):
+def test_a_killed_builder_does_not_block_the_next(way, project):
     (project.path / "create_db.py").write_text(
         "import os, pathlib, signal, sqlite3, sys\n"
         "if not pathlib.Path('second').exists():\n"
@@ -152,7 +152,7 @@ def test_a_killed_builder_leaves_the_next_one_free(way, project):
     )
 
 
-def test_one_that_was_cleaned_away_begins_anew(here, project):
+def test_a_run_that_was_removed_begins_again(here, project):
     mintfs.template()
     shutil.rmtree(_test_run.base())
     mintfs.template()
@@ -161,7 +161,7 @@ def test_one_that_was_cleaned_away_begins_anew(here, project):
     _test_run.leave()
 
 
-def test_one_name_in_two_temporary_directories(here, place, monkeypatch):
+def test_runs_in_two_temporary_directories_are_separate(here, place, monkeypatch):
     """The environment passes the run's name on, but a child with its own TMPDIR is another run."""
     with mintfs.database() as db:
         (place / "elsewhere").mkdir()
@@ -171,7 +171,7 @@ def test_one_name_in_two_temporary_directories(here, place, monkeypatch):
         assert db.path().exists()
 
 
-def test_a_place_that_others_made(here):
+def test_a_base_directory_of_others_is_refused(here):
     not_private = "is not private to this user"
     _test_run.base().mkdir(mode=0o777)
     _test_run.base().chmod(0o777)
@@ -184,13 +184,13 @@ def test_a_place_that_others_made(here):
     _test_run.base().unlink()
 
 
-def test_a_name_that_is_none(here, monkeypatch):
-    """What stands in the environment leads nowhere else."""
+def test_a_bad_run_name_is_ignored(here, monkeypatch):
+    """The variable cannot lead to another directory."""
     monkeypatch.setenv("MINTFS_RUN", "../../etc")
     assert _test_run.current().directory.parent == _test_run.base()
 
 
-def test_where_copies_lie(here, monkeypatch):
+def test_copies_are_in_memory_if_there_is_room(here, monkeypatch):
     with mintfs.database() as db:
         in_memory = os.path.ismount(_test_run.SHARED_MEMORY) and os.access(_test_run.SHARED_MEMORY, os.W_OK)
         assert is_below(_test_run.SHARED_MEMORY, db) == in_memory
@@ -203,7 +203,7 @@ def test_where_copies_lie(here, monkeypatch):
         assert is_below(_test_run.current().directory, db)
 
 
-def test_memory_that_is_somebody_elses(here, monkeypatch):
+def test_memory_of_another_user_is_not_used(here, monkeypatch):
     run, base = _test_run.current(), _test_run.base()
     mintfs.template()
     monkeypatch.setattr(_fallback, "_has_room", lambda place, size: True)
@@ -222,8 +222,7 @@ def test_templates_are_read_only(here):
         assert db.path().stat().st_mode & stat.S_IWUSR
 
 
-def test_a_disk_that_is_full(here, monkeypatch):
-    """Half a copy is none."""
+def test_a_full_disk_leaves_no_partial_copy(here, monkeypatch):
     mintfs.template()
 
     def full(source, to):
@@ -239,8 +238,8 @@ def test_a_disk_that_is_full(here, monkeypatch):
     mintfs.database().close()
 
 
-def test_interpreters(here, project, monkeypatch):
-    """The first on PATH, by whichever name; where there is none by either, the one that runs."""
+def test_python_is_the_first_interpreter_on_path(here, project, monkeypatch):
+    """By either name; if PATH has none, it is the interpreter that runs the tests."""
     monkeypatch.setenv("PATH", "/nonexistent")
     monkeypatch.setattr(sys, "executable", os.path.realpath(sys.executable))
     for word in ("python", "python3"):
@@ -256,7 +255,7 @@ def test_interpreters(here, project, monkeypatch):
     assert project.runs() == 4
 
 
-def test_wal_is_kept(here):
+def test_wal_mode_is_kept(here):
     script = (
         "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); "
         "db.execute('PRAGMA journal_mode = wal'); db.execute('CREATE TABLE t(a)')"
@@ -270,14 +269,14 @@ def test_wal_is_kept(here):
     assert mintfs.memory(key).execute("SELECT * FROM t").fetchall() == []
 
 
-def test_names_do_not_lead_out(here):
+def test_names_cannot_leave_the_run(here):
     mintfs.template()
     for name in ("..", "../names/app", "."):
         with pytest.raises(mintfs.NotFound):
             mintfs.database(name)
 
 
-def test_closing_says_what_it_could_not(here, monkeypatch, capfd):
+def test_a_failed_close_prints_a_message(here, monkeypatch, capfd):
     database = mintfs.database()
 
     def refuse(self, session):

@@ -29,7 +29,7 @@ def order(texts: dict) -> list:
     ]
 
 
-def test_no_module_imports_itself_by_way_of_others():
+def test_imports_form_no_cycle():
     texts = {name: path.read_text(encoding="utf-8") for name, path in MODULES.items()}
     assert sorted(order(texts)) == sorted(MODULES)
     texts["_locks"] += "\nfrom . import _settings\n"

@@ -1,4 +1,4 @@
-"""Which mintfs.conf is in force, and what a name means: in pytest, in scripts, in each way."""
+"""Which mintfs.conf is in force, and what a name means, in pytest and in scripts."""
 
 import os
 import pwd
@@ -78,7 +78,7 @@ def test_shared(mintfs_db_session):
 
 @pytest.fixture
 def monorepo(project):
-    """Three packages, one within another; pytest's settings and a mintfs.conf at the root."""
+    """Three packages, one within another, with pytest's settings and a mintfs.conf at the root."""
     for where in ("a", "b", "b/inner"):
         write_test(add_package(project, where), Path(where).name)
     (project.path / "tests").mkdir()
@@ -95,7 +95,7 @@ def test_the_nearest_above_the_test_wins(way, monorepo, order):
     assert "4 built" in done.stdout
 
 
-def test_whatever_directory_pytest_is_called_in(way, monorepo):
+def test_the_directory_that_pytest_is_called_in_does_not_matter(way, monorepo):
     words = ["-m", "pytest", "-q", "-p", "mintfs.pytest_plugin", "-p", "no:cacheprovider"]
     for where, passed in (("b", 12), ("b/inner", 6), ("tests", 6)):
         done = way.run(*words, cwd=monorepo.path / where)
@@ -107,14 +107,14 @@ def test_workers_run_tests_of_several_packages(way, monorepo):
     assert counts(done) == {"passed": 4 * 6}, done.stdout
 
 
-def test_without_one_at_the_root(way, monorepo):
+def test_a_mintfs_conf_at_the_root_is_not_needed(way, monorepo):
     (monorepo.path / "mintfs.conf").unlink()
     shutil.rmtree(monorepo.path / "tests")
     assert counts(way.pytest(monorepo, "-q")) == {"passed": 3 * 6}
 
 
-def test_an_override_wins_over_a_nearer_file(way, monorepo):
-    """A conftest.py counts for all below it; a nearer one counts more."""
+def test_an_override_takes_precedence_over_a_nearer_file(way, monorepo):
+    """A conftest.py is valid for all tests below it, unless a nearer one overrides it."""
     for where, salt in ((".", "root"), ("b/inner", "inner")):
         (monorepo.path / where / "conftest.py").write_text(
             f"""
@@ -134,7 +134,7 @@ def salted():
     assert counts(done) == {"passed": 4}, done.stdout
 
 
-def test_fixtures_of_a_package_look_from_their_own_file(way, monorepo):
+def test_fixtures_search_from_their_own_file(way, monorepo):
     fixture = """
 import mintfs, pytest
 @pytest.fixture
@@ -154,8 +154,8 @@ def test_it(outer, of_b):
     assert counts(done) == {"passed": 2}, done.stdout
 
 
-def test_beside_pytests_root(way, monorepo, place):
-    """--rootdir is somewhere else altogether."""
+def test_tests_outside_pytests_root_find_their_file(way, monorepo, place):
+    """--rootdir is another directory."""
     (place / "elsewhere").mkdir()
     words = ["-m", "pytest", "-q", "-p", "mintfs.pytest_plugin", "-p", "no:cacheprovider"]
     done = way.run(*words, "--rootdir", place / "elsewhere", monorepo.path / "a", cwd=place)
@@ -166,7 +166,7 @@ def test_beside_pytests_root(way, monorepo, place):
 
 
 def test_a_name_is_what_its_section_builds_now(way, project):
-    """Not what was built under it before the last edit; settled once in a process."""
+    """Not what was built under it before the last edit. It is resolved once in a process."""
     script = """
 import sqlite3, mintfs
 with mintfs.database("app") as db:
@@ -196,7 +196,7 @@ def test_inputs_are_checked_once_in_a_process(here, project, place, monkeypatch)
     assert words.count("build") == 2  # for the name, and for none
 
 
-def test_two_checkouts_with_one_name(way, project, place):
+def test_two_checkouts_can_use_the_same_name(way, project, place):
     other = Project(place / "worktree/project")
     (other.path / "migrations/2.sql").write_text("ALTER TABLE orders RENAME TO people;")
     script = """
@@ -212,7 +212,7 @@ with mintfs.database("app") as db:
 
 
 @pytest.mark.on_ways("mount", "copy")
-def test_elsewhere_it_is_the_last_build_and_that_is_said(way, project, place):
+def test_elsewhere_a_name_is_the_last_build_with_a_message(way, project, place):
     way.script("import mintfs; mintfs.template()", cwd=project.path)
     script = "import mintfs; mintfs.database('app').close(); mintfs.database('app').close()"
     done = way.run("-c", script, cwd=place)
@@ -220,8 +220,8 @@ def test_elsewhere_it_is_the_last_build_and_that_is_said(way, project, place):
     assert len(said) == 1 and "the last template built under that name" in said[0]
 
 
-def test_a_name_that_this_process_gave(here, project, monkeypatch, place):
-    """Another checkout may have built under it meanwhile."""
+def test_a_name_given_by_this_process_keeps_its_template(here, project, monkeypatch, place):
+    """Even if another checkout has built under that name meanwhile."""
     (project.path / "mintfs.conf").unlink()
     words = {"builder": "python3 create_db.py {out}", "inputs": "migrations", "root": project.path}
     key = mintfs.template("mugs", salt="1", **words)
@@ -233,8 +233,8 @@ def test_a_name_that_this_process_gave(here, project, monkeypatch, place):
         assert db.key == key
 
 
-def test_a_file_that_makes_no_sense(here, project):
-    """It may have had that section: no older template is taken instead."""
+def test_a_broken_file_is_an_error(here, project):
+    """It may have the section, so no older template is used instead."""
     mintfs.template("app", builder="python3 create_db.py {out}")
     (project.path / "mintfs.conf").write_text("[app\n")
     with pytest.raises(mintfs.Error, match=r"mintfs.conf:1: a section is \[NAME\]"):
@@ -245,7 +245,7 @@ def test_a_file_that_makes_no_sense(here, project):
 
 
 @pytest.mark.on_ways("none")
-def test_the_search_ends(here, project, place, monkeypatch):
+def test_the_search_ends_at_repositories_and_home(here, project, place, monkeypatch):
     deep = project.path / "x/y"
     deep.mkdir(parents=True)
     start = _stdlib.Path(str(deep))
@@ -283,7 +283,7 @@ def test_another_users_file_is_refused(way, project):
     assert project.runs() == 1
 
 
-def test_from_below(way, project):
+def test_the_file_is_found_from_below(way, project):
     """The builder runs where the file is."""
     (project.path / "deep/er").mkdir(parents=True)
     way.script("import mintfs; mintfs.database().close()", cwd=project.path / "deep/er")
@@ -291,7 +291,7 @@ def test_from_below(way, project):
     assert project.runs() == (2 if way.name == "none" else 1)
 
 
-def test_a_root_above_the_file(way, project):
+def test_root_can_be_above_the_file(way, project):
     package = add_package(project, "package")
     conf = package / "mintfs.conf"
     conf.write_text("root = ..\n" + conf.read_text().replace("migrations", "../migrations"))
@@ -306,8 +306,8 @@ with mintfs.database("package") as db:
 # ---- files that are no databases ----
 
 
-def test_a_template_without_sqlite(here, project):
-    """The command says that it has none, and so does the package, briefly."""
+def test_a_template_without_sqlite_needs_a_file_name(here, project):
+    """The error is short although there are many files."""
     script = 'i=0; while [ $i -lt 1000 ]; do echo >"$0/file-$i"; i=$((i+1)); done'
     key = mintfs.template(builder=["sh", "-c", script, "{dir}"])
     with mintfs.database(key) as db:
@@ -321,7 +321,7 @@ def test_a_template_without_sqlite(here, project):
             db.path("file-1000")
 
 
-def test_many_databases(here, project):
+def test_errors_do_not_list_thousands_of_databases(here, project):
     (project.path / "many.py").write_text(
         CREATE_DB
         + "for i in range(100):\n"
@@ -334,7 +334,7 @@ def test_many_databases(here, project):
             db.path()
 
 
-def test_the_file_that_was_asked_for(here):
+def test_the_file_asked_for_is_the_database(here):
     """An encrypted database beside other files."""
     script = 'echo secret >"$0"; echo more >"$0.txt"'
     key = mintfs.template(builder=["sh", "-c", script, "{out}"], file="crypt.db")
@@ -344,7 +344,7 @@ def test_the_file_that_was_asked_for(here):
 
 
 @pytest.mark.parametrize("environ", [{}, {"HOME": "relative"}])
-def test_without_a_home_the_user_has_that_of_the_system(monkeypatch, environ):
+def test_without_home_the_systems_user_data_is_used(monkeypatch, environ):
     monkeypatch.setattr(_settings, "known", lambda: SimpleNamespace(environ=environ))
     assert str(_conf_in_force._home()) == pwd.getpwuid(os.geteuid()).pw_dir
     # A user without an entry, as in containers.
@@ -352,7 +352,7 @@ def test_without_a_home_the_user_has_that_of_the_system(monkeypatch, environ):
     assert _conf_in_force._home() is None
 
 
-def test_a_directory_that_is_not_there_is_not_everybodys(place):
+def test_a_missing_directory_is_not_shared(place):
     assert not _conf_in_force._is_shared(place / "missing")
     assert not _conf_in_force._is_shared(place)
     place.chmod(0o1777)

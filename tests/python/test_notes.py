@@ -10,7 +10,7 @@ FOLDERS = ["notes", "zwei Wörter #1 100%25 & 数据", "what?"]
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_both_suites_on_one_template(way, place, folder):
+def test_both_suites_use_one_template(way, place, folder):
     checkout = place / folder
     shutil.copytree(PROJECTS / "notes", checkout, ignore=shutil.ignore_patterns(*MADE))
     way.temporary = way.store.home / f"tmp {folder}"  # where copies lie, and so their URLs

@@ -53,7 +53,7 @@ def nox(way, project, *words, **kwargs):
     return done.stdout + done.stderr
 
 
-def test_sessions_with_interpreters_of_their_own(way, project):
+def test_sessions_with_several_interpreters_share_a_template(way, project):
     project.write(noxfile=NOXFILE, test_it=TEST)
     outer = {"MINTFS_TEMPLATE": "0" * 64}  # of whoever called nox
     cold = nox(way, project, "-s", "unit_tests", "slow_tests", env=outer)
@@ -72,7 +72,7 @@ def test_sessions_with_interpreters_of_their_own(way, project):
     assert project.runs() == (2 if way.name == "none" else 1)
 
 
-def test_other_templates_and_failures(way, project):
+def test_a_session_can_use_another_template_or_fail(way, project):
     project.write(noxfile=NOXFILE, test_it=TEST)
     (project.path / "mintfs.conf").unlink()
     nox(way, project, "-s", "other_template")
@@ -84,7 +84,7 @@ def test_other_templates_and_failures(way, project):
     assert "mintfs.conf" in said and "Traceback" not in said
 
 
-def test_the_readmes_noxfile(way, project):
+def test_the_documented_noxfile_works(way, project):
     project.write(noxfile=blocks()["noxfile.py"], test_it=TEST)
     env = {"PYTEST_PLUGINS": "mintfs.pytest_plugin", "PATH": f"{interpreter()}:/usr/bin:/bin"}
     assert "1 passed" in nox(way, project, env=env)
@@ -98,7 +98,7 @@ def interpreter() -> str:
 
 
 @pytest.mark.on_ways("copy")
-def test_the_environment_is_the_sessions(way, project):
+def test_the_builder_gets_the_sessions_environment(way, project):
     project.write(
         noxfile="""
 import os, mintfs.nox, nox

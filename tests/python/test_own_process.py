@@ -1,4 +1,4 @@
-"""Tests that change the process they run in: databases are made, reset and removed all the same."""
+"""Tests that change their own process: databases are still made, reset and removed."""
 
 import os
 import subprocess
@@ -144,8 +144,8 @@ def test_memory(changed, mintfs_memory):
 """
 
 
-def test_whatever_a_test_changes(way, project):
-    """Before its database is made, or after; nothing is left of it."""
+def test_databases_work_whatever_a_test_changes(way, project):
+    """Before its database is made, or after it; and no database remains."""
     project.write(patches=PATCHES, conftest=CONFTEST, test_it=TESTS)
     done = way.pytest(project, "-q")
     assert counts(done) == {"passed": 4 * 15}, done.stdout
@@ -155,8 +155,8 @@ def test_whatever_a_test_changes(way, project):
 @pytest.mark.parametrize(
     "change", ["clear_environment", "change_path", "processes", "files", "current_directory"]
 )
-def test_the_very_first_test_changes_it(way, project, change):
-    """Nothing has been built, and nothing asked of the command, when the fixture is set up."""
+def test_databases_work_if_the_first_test_changes_things(way, project, change):
+    """When the fixture is set up, nothing has been built, and the command has not been run."""
     project.write(patches=PATCHES, conftest=CONFTEST, test_it=TESTS)
     done = way.pytest(project, "-q", f"test_it.py::test_before[{change}]")
     assert counts(done) == {"passed": 1}, done.stdout
@@ -169,7 +169,7 @@ PYTEST_SURVIVES = (
 )  # fmt: skip
 
 
-def test_a_failed_test_that_changed_it_is_kept(way, project):
+def test_the_database_of_a_failed_test_that_changed_things_is_kept(way, project):
     project.write(
         patches=PATCHES,
         conftest=CONFTEST,
@@ -192,8 +192,8 @@ def test_the_other_way_round(mintfs_db, changed):
         subprocess.run([sys.executable, "-c", check, f"{place}/app.db"], check=True)
 
 
-def test_a_database_without_pytest(way, project):
-    """What was found at the first use is kept until the process ends."""
+def test_settings_stay_fixed_without_pytest(way, project):
+    """From the first use until the process ends."""
     project.write(patches=PATCHES)
     way.script(
         """
@@ -214,7 +214,7 @@ left = mintfs.database()
     assert project.runs() == 1
 
 
-def test_other_workers_and_processes(way, project):
+def test_workers_and_child_processes_have_databases(way, project):
     """With pytest-xdist, in forks, and under multiprocessing."""
     project.write(
         patches=PATCHES,
@@ -261,8 +261,8 @@ def test_fork(monkeypatch, mintfs_db):
 
 
 @pytest.mark.on_ways("copy")
-def test_a_relative_store_is_that_of_the_first_use(way, project, place):
-    """Below the directory where pytest or the script was started, wherever the project is."""
+def test_a_relative_store_is_relative_to_the_first_directory(way, project, place):
+    """The directory where pytest or the script was started, not that of the project."""
     project.write(
         test_it="""
 import os, mintfs
@@ -297,7 +297,7 @@ def test_chdir(tmp_path, monkeypatch, mintfs_database):
 # ---- fake file systems and clocks ----
 
 
-def test_pyfakefs(way, project):
+def test_pyfakefs_does_not_reach_databases(way, project):
     pytest.importorskip("pyfakefs")
     project.write(
         test_it="""
@@ -339,7 +339,7 @@ def test_real_again(mintfs_db):
     assert counts(done) == {"passed": 1}
 
 
-def test_frozen_time(way, project):
+def test_freezegun_does_not_reach_databases(way, project):
     pytest.importorskip("freezegun")
     project.write(
         test_it="""
@@ -367,8 +367,8 @@ def test_around(frozen, mintfs_db):
     assert "1 built" in done.stdout
 
 
-def test_a_fork_while_another_thread_is_in_the_package(way, project):
-    """That thread does not exist in the child, which must not wait for it."""
+def test_a_fork_does_not_wait_for_other_threads(way, project):
+    """Another thread may hold a lock of the package, and does not exist in the child."""
     way.script(
         """
 import os, signal, threading, mintfs
@@ -388,7 +388,7 @@ for module in (_owner, _test_run, _settings):
     )
 
 
-def test_a_fork_while_another_thread_has_a_lock_between_processes(here, project):
+def test_a_fork_does_not_keep_the_lock_of_another_thread(here, project):
     path = project.path / "lock"
     ends = os.pipe()
     with _locks.held(path):
@@ -406,8 +406,8 @@ def test_a_fork_while_another_thread_has_a_lock_between_processes(here, project)
 
 
 @pytest.mark.on_ways("mount")
-def test_an_interrupt_between_the_directory_and_its_owner(here, monkeypatch):
-    """pytest-timeout raises it anywhere. A session without an owner would stay for a day."""
+def test_an_interrupt_leaves_no_session_without_an_owner(here, monkeypatch):
+    """pytest-timeout may interrupt anywhere. A session without an owner would stay for a day."""
     key = mintfs.template()
     mintfs.database(key).close()
 

@@ -1,4 +1,4 @@
-"""Whose a database is, and that others notice its end: also in another container."""
+"""The owner of a database, whose end others notice, also in another container."""
 
 import os
 import subprocess
@@ -64,8 +64,8 @@ def test_the_lock_does_not_last_in_forks(way, project):
     process.communicate()
 
 
-def test_nothing_is_left_of_the_lock(way, project):
-    """But for the directory in the store that tells that there were copies."""
+def test_the_lock_file_is_removed(way, project):
+    """Only the directory of copies in the store stays."""
     process = start(way, project, HOLD + "other = mintfs.database('app'); database.close()\n")
     out, _ = process.communicate()
     assert process.returncode == 0
@@ -89,8 +89,8 @@ exec {binary} "$@"
         ("--owner=", 1, "cannot look into this PID namespace", "--ttl=24h"),
     ],
 )
-def test_what_the_command_refuses_is_left_out(way, project, refused, status, message, then):
-    """It may be an earlier version, or a mount's daemon may not see this process."""
+def test_options_that_the_command_refuses_are_left_out(way, project, refused, status, message, then):
+    """The command may be an earlier version, or the daemon may not see this process."""
     command = project.path / "mintfs"
     command.write_text(
         COMMAND.format(refused=refused, status=status, message=message, binary=way.store.binary)
@@ -106,7 +106,7 @@ def test_what_the_command_refuses_is_left_out(way, project, refused, status, mes
     assert then in new and refused not in new
 
 
-def test_other_failures_are_raised_as_they_were(way, project):
+def test_other_failures_are_raised_unchanged(way, project):
     command = project.path / "mintfs"
     command.write_text(
         COMMAND.format(refused="new", status=1, message="it is broken", binary=way.store.binary)
@@ -127,7 +127,7 @@ except mintfs.Error as error:
 
 @pytest.mark.on_ways("none")
 def test_a_run_without_the_command_outlives_closed_descriptors(way, project):
-    """Another test run, which sweeps, does not take it for dead; its end leaves nothing."""
+    """Another test run does not remove it as dead, and it leaves nothing when it ends."""
     script = 'import mintfs, os, sys\nd = mintfs.template("app") and mintfs.database("app")\nprint(d.path(), flush=True)\n'
     process = start(way, project, script + CLOSE_ALL + "more = open('conftest.py', 'w')\n" + WAIT + "d.reset()\n")
     path = process.stdout.readline().strip()

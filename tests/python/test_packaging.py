@@ -1,4 +1,4 @@
-"""The package as such: its version, types, and the wheel."""
+"""The package itself: its version, types, and wheel."""
 
 import ast
 import os
@@ -26,8 +26,8 @@ def test_the_command_and_the_package_have_the_same_version():
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: path.stem)
-def test_python_3_9_can_read_it(module):
-    """And nothing that is newer than 3.9 is imported or called, as far as a text can tell."""
+def test_modules_are_valid_python_3_9(module):
+    """And they import only modules that Python 3.9 has."""
     text = module.read_text(encoding="utf-8")
     tree = ast.parse(text, feature_version=(3, 9))
     for node in ast.walk(tree):
@@ -57,7 +57,7 @@ FRAMEWORKS = {
 
 
 @pytest.mark.parametrize("platform", ["linux", "win32"])
-def test_types(platform, place):
+def test_types_are_correct(platform, place):
     words = ["--strict", "--python-version", "3.9", "--platform", platform]
     done = subprocess.run(
         [sys.executable, "-m", "mypy", *words, "--cache-dir", place, "mintfs"],
@@ -70,7 +70,7 @@ def test_types(platform, place):
 
 
 def test_importing_never_fails(place):
-    """No command, no home, nothing writable, no frameworks: and nothing is written or run."""
+    """Without a command, a home, anything writable or frameworks. It writes and runs nothing."""
     script = "import sys, mintfs; print(mintfs.__version__, 'pytest' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, {str(PACKAGE)!r}); {script}"],
@@ -83,8 +83,8 @@ def test_importing_never_fails(place):
     assert list(place.iterdir()) == []
 
 
-def test_the_wheel(place):
-    """Built without a network, installed into an environment of its own, found by pytest."""
+def test_the_wheel_installs_and_pytest_finds_it(place):
+    """It is built without a network and installed into a virtual environment."""
     source = shutil.copytree(
         PACKAGE, place / "source", ignore=shutil.ignore_patterns("__pycache__")
     )

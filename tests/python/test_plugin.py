@@ -1,4 +1,4 @@
-"""The pytest plugin, in each way: runs of pytest on small projects."""
+"""The pytest plugin: runs pytest on small projects, in each way."""
 
 import re
 
@@ -12,7 +12,7 @@ from .ways import counts, last_line
 pytestmark = pytest.mark.usefixtures("orders")
 
 
-def test_each_test_has_its_own(way, project):
+def test_each_test_has_its_own_database(way, project):
     project.write(
         test_it="""
 import os
@@ -73,13 +73,13 @@ def test_memory_again(mintfs_memory):
         assert project.runs() == 1
 
 
-def test_who_does_not_use_it_hears_nothing(way, project):
+def test_a_run_without_databases_prints_nothing(way, project):
     project.write(test_it="def test_it(): pass\n")
     assert "mintfs" not in way.pytest(project).stdout.replace("plugins: mintfs", "")
     assert project.runs() == 0
 
 
-def test_an_override(way, project):
+def test_conftest_can_override_the_template(way, project):
     project.write(
         conftest="""
 import mintfs, pytest
@@ -98,7 +98,7 @@ def test_it(mintfs_db_session, mintfs_database, mintfs_template):
     assert counts(way.pytest(project, "-q")) == {"passed": 1}
 
 
-def test_a_section_by_name(way, project):
+def test_pytests_settings_can_name_a_section(way, project):
     conf = project.path / "mintfs.conf"
     conf.write_text(conf.read_text() + "[other]\nbuilder = sh -c ': >\"$0\"' {out}\n")
     project.write(test_it="def test_it(mintfs_db): assert mintfs_db.stat().st_size == 0\n")
@@ -107,8 +107,8 @@ def test_a_section_by_name(way, project):
     assert "mintfs.conf has several templates, say which: app, other" in done.stdout
 
 
-def test_from_another_directory(way, project, place):
-    """mintfs.conf is looked for where pytest's settings are, else where it was called."""
+def test_pytest_can_be_called_from_another_directory(way, project, place):
+    """mintfs.conf is searched for where pytest's settings are, else where pytest was called."""
     project.write(test_it="def test_it(mintfs_db): assert mintfs_db.exists()\n")
     (project.path / "pytest.ini").write_text("[pytest]\n")
     words = ["-m", "pytest", "-q", "-p", "mintfs.pytest_plugin", "-p", "no:cacheprovider"]
@@ -117,7 +117,7 @@ def test_from_another_directory(way, project, place):
     assert "1 passed" in other_root.stdout
 
 
-def test_from_nothing(way, project):
+def test_marked_tests_start_from_nothing(way, project):
     (project.path / "mintfs.conf").unlink()  # nothing is asked of it
     project.write(
         test_it="""
@@ -153,7 +153,7 @@ class TestAll:
     assert counts(done) == {"passed": 4} and last_line(done.stdout) is None
 
 
-def test_errors_are_the_commands_own(way, project):
+def test_errors_are_the_commands_messages(way, project):
     (project.path / "create_db.py").write_text("import sys; sys.exit('no such table: mugs')")
     project.write(test_it="def test_it(mintfs_db): pass\n")
     done = way.pytest(project, "-q", status=1)
@@ -161,7 +161,7 @@ def test_errors_are_the_commands_own(way, project):
     assert "no such table: mugs" in done.stdout
 
 
-def test_several_databases(way, project):
+def test_several_databases_are_listed(way, project):
     with (project.path / "create_db.py").open("a") as file:
         file.write("sqlite3.connect(sys.argv[1] + '.other').execute('CREATE TABLE t(a)')\n")
     project.write(
@@ -182,8 +182,8 @@ def test_which_of_the_class(mintfs_db_class): pass
 # ---- others' pytest ----
 
 
-def test_pytest_within_pytest(way, project):
-    """As plugins test themselves: the inner run leaves the outer's databases alone."""
+def test_pytest_can_run_within_a_test(way, project):
+    """As the tests of plugins do. The inner run leaves the databases of the outer one alone."""
     project.write(
         conftest="pytest_plugins = ['pytester']\n",
         test_it="""
@@ -220,7 +220,7 @@ def mintfs_template(request):
 """
 
 
-def test_a_template_with_parameters(way, project):
+def test_the_template_can_have_parameters(way, project):
     project.write(
         conftest=PARAMETERS.format(how="params=['a', 'b']"),
         test_it="""
@@ -255,7 +255,7 @@ def test_nothing(mintfs_db):
     assert counts(done) == {"passed": 8}, done.stdout
 
 
-def test_a_template_for_one_test(way, project):
+def test_one_test_can_have_another_template(way, project):
     project.write(
         test_it="""
 import mintfs, pytest
@@ -285,8 +285,7 @@ def test_it(mintfs_database):
 
 
 @pytest.mark.on_ways("copy")
-def test_a_template_that_is_evicted_meanwhile(way, project):
-    """The last line does without it."""
+def test_the_summary_leaves_an_evicted_template_out(way, project):
     project.write(
         test_it="""
 import os, subprocess, mintfs
@@ -300,7 +299,7 @@ def test_it():
 
 
 @pytest.mark.on_ways("copy")
-def test_a_command_that_is_named_wrongly(way, project):
+def test_a_wrong_command_fails_only_the_tests_that_use_it(way, project):
     project.write(test_it="def test_it(mintfs_db): pass\n", test_other="def test_it(): pass\n")
     env = {"MINTFS_BINARY": "/nonexistent"}
     done = way.pytest(project, "-q", status=1, env=env)
@@ -309,8 +308,8 @@ def test_a_command_that_is_named_wrongly(way, project):
 
 
 @pytest.mark.on_ways("mount")
-def test_no_process_for_each_test(way, project, place):
-    """On a mount the command runs once to build and once to ask, and at the end for the summary."""
+def test_on_a_mount_tests_start_no_processes(way, project, place):
+    """The command runs once to build, once for the first session, and for the summary."""
     calls = place / "calls"
     program = place / "mintfs"
     program.write_text(f'#!/bin/sh\necho "$@" >>{calls}\nexec {way.env["MINTFS_BINARY"]} "$@"\n')
@@ -330,8 +329,8 @@ def test_it(mintfs_database, n):
 
 
 @pytest.mark.on_ways("mount")
-def test_the_mount_goes_and_comes_meanwhile(way, project, mount):
-    """What is open no more is unmounted in a test; the next asks the command again."""
+def test_the_store_can_be_unmounted_and_mounted_between_tests(way, project, mount):
+    """After a test has unmounted the store, the next one asks the command again."""
     project.write(
         test_it="""
 import os, subprocess

@@ -109,7 +109,7 @@ def items(path) -> list:
 
 
 @pytest.mark.parametrize("workers", [[], ["-n", "2"]], ids=["alone", "xdist"])
-def test_the_databases_of_failed_tests(way, project, workers):
+def test_the_databases_of_failed_tests_are_kept(way, project, workers):
     project.write(test_it=FAILING)
     report = project.path / "junit.xml"
     words = ["-q", "--tb=no", "--mintfs-keep-failed", f"--junitxml={report}", *workers]
@@ -154,7 +154,7 @@ def test_the_databases_of_failed_tests(way, project, workers):
     assert os.listdir(kept(again)["test_fails"]) == ["app.db"]
 
 
-def test_several_of_one_test(way, project):
+def test_several_databases_of_one_test_are_kept(way, project):
     project.write(
         test_it="""
 from orders import order
@@ -171,7 +171,7 @@ def test_it(mintfs_db, mintfs_db_module):
 
 
 @pytest.mark.on_ways("copy")
-def test_with_the_cache_plugin_and_its_setting(way, project):
+def test_they_are_kept_in_pytests_cache_directory(way, project):
     project.write(test_it="def test_it(mintfs_db): assert 0\n")
     words = ["-m", "pytest", "-q", "-p", "mintfs.pytest_plugin", "--mintfs-keep-failed"]
     done = way.run(*words, "-o", "cache_dir=elsewhere", cwd=project.path, status=1)

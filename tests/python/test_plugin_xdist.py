@@ -1,4 +1,4 @@
-"""Many tests, pytest-xdist and runs that are killed, in each way."""
+"""Many tests, pytest-xdist, and killed runs, in each way."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("orders")
 MANY = 500
 
 
-def test_five_hundred_tests_that_write(way, project):
+def test_five_hundred_tests_write_in_parallel(way, project):
     project.write(
         test_many=f"""
 import pytest
@@ -33,7 +33,7 @@ def test_it(mintfs_db, n):
     assert f" 1 built, {MANY} databases " in last_line(done.stdout)
 
 
-def test_killed_in_the_middle(way, project):
+def test_a_killed_run_leaves_nothing(way, project):
     project.write(
         test_it="""
 import os, time
@@ -64,8 +64,8 @@ def test_too(mintfs_db, mintfs_db_session):
         way.pytest(project)
 
 
-def test_killed_amid_five_hundred(way, project):
-    """The controller alone: its workers lose their pipe, and end with what they have."""
+def test_a_killed_controller_leaves_nothing(way, project):
+    """Only the controller is killed: its workers lose their pipe, and end."""
     project.write(
         test_many=f"""
 import os
@@ -95,7 +95,7 @@ def test_it(mintfs_db, n):
         assert way.sessions() == [], "the next run did not sweep"
 
 
-def test_a_worker_that_crashes(way, project):
+def test_a_crashed_worker_leaves_nothing(way, project):
     project.write(
         test_it="""
 import os

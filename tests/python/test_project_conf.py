@@ -1,4 +1,4 @@
-"""mintfs.conf as this package reads it, and as the command does."""
+"""mintfs.conf as this package reads it, compared with the command."""
 
 import json
 
@@ -40,7 +40,7 @@ builder = sh -c ': >"$0"; true # not a comment'
 """
 
 
-def test_a_section(command, place, monkeypatch):
+def test_a_section_means_the_same_to_the_command(command, place, monkeypatch):
     (place / "mintfs.conf").write_text(GOOD)
     for name in ("one", "two words", "more", "again"):
         (place / f"{name}.sql").write_text("x")
@@ -57,8 +57,8 @@ def test_a_section(command, place, monkeypatch):
     assert spec.lists["env"] == ["SEED"] and shown["environment"] == ["SEED=7"]
 
 
-def test_placeholders(command, place):
-    """What each kind of builder gets, from the command and from this package."""
+def test_placeholders_mean_the_same_to_the_command(command, place):
+    """The words that a builder gets from the command and from this package."""
     words = [
         "{out}", "x{out}.bak", "${out}", "#{dir}", "{out}=1", "const {out}=1", "{{out}}",
         "{{dir}}{dir}", "{{out}", "${{out}}",
@@ -92,7 +92,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("text", BAD)
-def test_what_makes_no_sense(command, place, text):
+def test_broken_files_get_the_commands_message(command, place, text):
     (place / "mintfs.conf").write_text(text)
     with pytest.raises(mintfs.Error) as of_the_command:
         mintfs.template()
@@ -102,7 +102,7 @@ def test_what_makes_no_sense(command, place, text):
     assert BAD[text] in str(ours.value)
 
 
-def test_other_refusals(command, place):
+def test_missing_files_and_sections_are_errors(command, place):
     with pytest.raises(mintfs.Error, match="no mintfs.conf in"):
         _project_conf.read(place, None)
     (place / "mintfs.conf").write_text("[app]\nbuilder = x\n")
@@ -116,7 +116,7 @@ def test_other_refusals(command, place):
         _project_conf.read(place, None)
 
 
-def test_words():
+def test_lines_are_split_into_words():
     assert _project_conf.split_words("  a  'b c' d\\ e ") == ["a", "b c", "d e"]
     assert _project_conf.split_words("") == []
     assert _project_conf.split_words("\"\\n\" '\\'") == ["\\n", "\\"]

@@ -40,7 +40,7 @@ PAGES = [PACKAGE / "README.md", PACKAGE.parents[1] / "docs/python.md"]
 
 
 def blocks() -> dict:
-    """The blocks of code, by the names in the comments above them."""
+    """The blocks of code by the names in the comments above them."""
     text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
     found = re.findall(r"<!-- (\S+) -->\n```\w+\n(.*?)```", text, re.DOTALL)
     assert len(dict(found)) == len(found) == len(re.findall(r"^```\w+$", text, re.MULTILINE))
@@ -49,7 +49,7 @@ def blocks() -> dict:
 
 @pytest.fixture
 def project(project):
-    """A checkout of what is shown, without the parts that have folders of their own."""
+    """A checkout with the blocks, except those that have their own directories."""
     for name, text in blocks().items():
         path = project.path / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -57,25 +57,25 @@ def project(project):
     return project
 
 
-def test_pytest(way, project):
+def test_the_pytest_example_works(way, project):
     said = way.pytest(project, "-q", "test_ten_lines.py", "test_from_nothing.py").stdout
     assert "2 passed" in said and project.runs() == 2
 
 
-def test_an_override(way, project):
+def test_the_override_works(way, project):
     shutil.copy(project.path / "override/conftest.py", project.path)
     (project.path / "mintfs.conf").unlink()
     assert "1 passed" in way.pytest(project, "-q", "test_ten_lines.py").stdout
 
 
-def test_without_pytest(way, project):
+def test_the_plain_example_works(way, project):
     lines = way.run("plain.py", cwd=project.path).stdout.splitlines()
     assert len(lines) == 3 and lines[1] == f"sqlite:///{lines[0]}"
     assert lines[2] == f"{lines[1]} {lines[0]}"
 
 
 @pytest.mark.parametrize("pool", ["QueuePool", "NullPool", "SingletonThreadPool"])
-def test_engines_and_pools(way, project, pool):
+def test_the_engine_examples_work(way, project, pool):
     for file in (project.path / "engine").iterdir():
         shutil.move(file, project.path / file.name)
     project.write(application=APPLICATION.format(pool=pool), test_engine=TEST_ENGINE)
@@ -93,8 +93,8 @@ def test_engines_and_pools(way, project, pool):
 
 
 @pytest.mark.on_ways("mount")
-def test_any_language(way, project):
-    """The shell example, with MNT set as its comment says."""
+def test_the_shell_example_works(way, project):
+    """With MNT set as its comment says."""
     way.script("import mintfs; mintfs.template()", cwd=project.path)
     point = way.store.home / "mnt"
     done = subprocess.run(

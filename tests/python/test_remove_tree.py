@@ -1,4 +1,4 @@
-"""Removing a directory in which a test has left files that the system will not remove at once."""
+"""Removing directories with files that the system refuses to remove at first."""
 
 import errno
 import os
@@ -19,7 +19,7 @@ def tree(place):
 
 
 def refuse_once(monkeypatch, name, number):
-    """The first call of this function fails, as one does on a read-only file or directory."""
+    """Makes the first call of this function fail, as on a read-only file or directory."""
     real, refused = getattr(_remove_tree.os, name), []
 
     def call(path, *args, **options):
@@ -33,7 +33,7 @@ def refuse_once(monkeypatch, name, number):
 
 
 @pytest.mark.parametrize("name", ["unlink", "rmdir", "open", "scandir"])
-def test_what_is_refused_at_first_is_removed(tree, monkeypatch, name):
+def test_read_only_files_and_directories_are_removed(tree, monkeypatch, name):
     refused = refuse_once(monkeypatch, name, errno.EACCES)
     _remove_tree.remove_tree(tree)
     assert refused and not tree.exists()
@@ -47,7 +47,7 @@ def test_any_other_error_is_raised(tree, monkeypatch, name):
         _remove_tree.remove_tree(tree)
 
 
-def test_what_has_gone_meanwhile_is_no_error(tree, monkeypatch):
+def test_a_vanished_file_is_not_an_error(tree, monkeypatch):
     real = _remove_tree.os.unlink
 
     def call(path, *args, **options):
@@ -61,7 +61,7 @@ def test_what_has_gone_meanwhile_is_no_error(tree, monkeypatch):
 
 
 @pytest.mark.parametrize("make", [os.symlink, os.link])
-def test_a_file_or_a_link_in_its_place_is_removed_itself(place, make):
+def test_a_file_or_link_itself_is_removed(place, make):
     target = place / "target"
     target.write_text("x")
     make(target, place / "tree")

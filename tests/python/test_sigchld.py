@@ -1,4 +1,4 @@
-"""Tests that ignore SIGCHLD, or wait for every child: failures are noticed all the same."""
+"""Tests that ignore SIGCHLD or wait for every child: failures are still noticed."""
 
 import os
 import signal
@@ -69,13 +69,13 @@ mintfs.template("app2", builder=["sh", "-c", 'python3 -c "$1" && : >"$0"', "{{ou
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_who_changes_what_becomes_of_children(way, project, change):
+def test_failures_are_noticed_if_a_test_changes_sigchld(way, project, change):
     said = way.run("-c", SCRIPT.format(change=CHANGES[change]), cwd=project.path)
     assert "Traceback" not in said.stderr, said.stderr
 
 
-def test_what_started_the_tests_ignores_it(way, project):
-    """As a shell's trap '' CHLD, or a daemon that starts jobs."""
+def test_failures_are_noticed_if_the_parent_ignores_sigchld(way, project):
+    """Such as a shell's trap '' CHLD, or a daemon that starts jobs."""
     (project.path / "script.py").write_text(SCRIPT.format(change=""))
     done = subprocess.run(
         [sys.executable, "script.py"],
@@ -89,8 +89,8 @@ def test_what_started_the_tests_ignores_it(way, project):
     assert done.returncode == 0, done.stderr
 
 
-def test_standard_descriptors_are_closed(way, project):
-    """The pipe is then given their numbers."""
+def test_failures_are_noticed_with_closed_descriptors(way, project):
+    """The pipe then gets the numbers of standard descriptors."""
     script = """
 import os, mintfs
 from mintfs import _database
@@ -111,7 +111,7 @@ os._exit(40 + status)
 
 @pytest.fixture
 def command(place, monkeypatch):
-    """A program that passes for the mintfs command; it reports its status as that text says."""
+    """A program that looks like the mintfs command, with this script as its body."""
 
     def make(text: str, version: str = REPORT_DONE):
         path = place / "mintfs"
@@ -127,7 +127,7 @@ def command(place, monkeypatch):
     return make
 
 
-def test_a_command_that_reports_nothing(command):
+def test_a_command_that_reports_nothing_was_killed(command):
     """One that has reported for --version was killed, if waitpid() says 0; others may be earlier
     versions."""
     command("echo done")
@@ -139,7 +139,7 @@ def test_a_command_that_reports_nothing(command):
     assert _command.run(["ls"]) == "done\n"
 
 
-def test_the_report_counts_where_waitpid_says_nothing(command):
+def test_the_reported_status_counts(command):
     command('echo "mintfs: gone" >&2; echo 3 >&"$MINTFS_STATUS_FD"')
     with pytest.raises(mintfs.NotFound, match="^gone$") as caught:
         _command.run(["ls"])
@@ -147,7 +147,7 @@ def test_the_report_counts_where_waitpid_says_nothing(command):
 
 
 @pytest.mark.parametrize("answer", ["", "{", "[]", "1"])
-def test_answers_that_make_no_sense(command, answer):
+def test_unexpected_output_is_an_error(command, answer):
     command(f"printf %s '{answer}'; {REPORT_DONE}")
     with pytest.raises(mintfs.Error, match="unexpected output of mintfs show"):
         _command.run_json(["show"])
@@ -155,8 +155,8 @@ def test_answers_that_make_no_sense(command, answer):
         _command.build([], "/", {})
 
 
-def test_the_parent_of_a_builder(place):
-    """It gives the program the environment, the signals and the descriptors that it would have."""
+def test_the_builders_parent_changes_nothing_for_it(place):
+    """Its environment, signals and descriptors are those that it would have without it."""
     script = "env | sort; ls -l /proc/self/fd | cut -d' ' -f1,9; grep ^Sig[BI] /proc/self/status"
     direct = ["/bin/sh", "-c", script]
     env = {"PATH": os.environ["PATH"], "LANG": "C", "A": "1"}
@@ -174,7 +174,7 @@ def test_the_parent_of_a_builder(place):
     assert (status, said) == (0, expected.stdout.decode())
 
 
-def test_sigterm_is_handed_on_to_the_builder(place):
+def test_sigterm_is_forwarded_to_the_builder(place):
     script = 'trap "echo terminated; exit 9" TERM; echo $$ >pid; while :; do sleep 0.05; done'
     child = _child_process.Child(
         _child_process.with_parent(["/bin/sh", "-c", script], {}), str(place), dict(os.environ)

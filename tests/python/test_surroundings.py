@@ -1,4 +1,4 @@
-"""Odd users, homes and checkouts, in each way."""
+"""Unusual users, homes and checkouts, in each way."""
 
 import os
 import re
@@ -41,7 +41,7 @@ def project(project):
 
 
 def passes(way, project, **env):
-    """Variables that are None are taken away."""
+    """Variables that are None are removed."""
     kept = dict(way.env)
     for name, value in env.items():
         way.env.pop(name, None)
@@ -58,13 +58,13 @@ def passes(way, project, **env):
 BACKEND_WORDS = {"mount": "on a mount", "copy": "copied", "none": "without the command"}
 
 
-def test_without_home_and_runtime_directory(way, project):
+def test_databases_work_without_home(way, project):
     passes(way, project, HOME=None, XDG_RUNTIME_DIR=None)
     passes(way, project, HOME="/nonexistent", XDG_RUNTIME_DIR="/nonexistent")
 
 
 @pytest.mark.on_ways("copy")
-def test_a_store_in_the_cache_directory(way, project, place):
+def test_the_store_is_in_xdg_cache_home(way, project, place):
     passes(way, project, MINTFS_STORE=None, HOME=None, XDG_CACHE_HOME=place / "cache")
     assert (place / "cache/mintfs/v1/templates").is_dir()
     passes(way, project, MINTFS_STORE=None, HOME=place / "me")
@@ -72,8 +72,8 @@ def test_a_store_in_the_cache_directory(way, project, place):
 
 
 @pytest.mark.skipif(not IS_ROOT, reason="only root has another's home")
-def test_a_home_of_another_user(way, project, place):
-    """As in the jobs of containers."""
+def test_databases_work_in_another_users_home(way, project, place):
+    """As in CI jobs in containers."""
     home = place / "theirs"
     home.mkdir()
     os.chown(home, users.NOBODY, users.NOBODY)
@@ -81,7 +81,7 @@ def test_a_home_of_another_user(way, project, place):
 
 
 @pytest.mark.on_ways("copy", "none")
-def test_umask(way, project):
+def test_databases_work_with_any_umask(way, project):
     words = "umask 077 && exec " + sys.executable + ' "$@"'
     script = """
 import os, stat, mintfs
@@ -101,8 +101,8 @@ with mintfs.database(mintfs.template(to="build/placed.db")) as db:
     passes(way, project)
 
 
-def test_two_checkouts_at_once(way, project, place):
-    """Of different schema, on one store."""
+def test_two_checkouts_run_at_the_same_time(way, project, place):
+    """With different schemas, on one store."""
     test = """
 import sqlite3
 import pytest
@@ -131,8 +131,8 @@ def test_it(mintfs_db, n):
 
 @pytest.mark.parametrize("name", BACKENDS)
 @pytest.mark.skipif(not IS_ROOT, reason="an ordinary user runs all of these")
-def test_an_ordinary_user_in_a_read_only_checkout(fuse, place, name):
-    """Root's checkout, in which the user may read; what failed is kept elsewhere."""
+def test_databases_work_in_a_read_only_checkout(fuse, place, name):
+    """It belongs to root, and the user may only read it; failed databases are kept elsewhere."""
     home = make_home(place, users.NOBODY)
     namespace = users.Namespace(home)
     try:
@@ -161,8 +161,8 @@ def test_an_ordinary_user_in_a_read_only_checkout(fuse, place, name):
 
 @pytest.mark.skipif(not IS_ROOT, reason="only root can put another home in place of his own")
 @pytest.mark.on_ways("copy")
-def test_the_home_of_the_user_data_base(way, project):
-    """HOME unset, and nothing else said: a home of its own lies over the real one meanwhile."""
+def test_without_home_the_user_database_is_used(way, project):
+    """With HOME and MINTFS_STORE unset. A tmpfs covers the real home meanwhile."""
     home = os.path.expanduser("~root")
     script = (
         f'mount -t tmpfs none {home} && cd "$0" && "$@" && ls {home}/.cache/mintfs/v1/templates'
@@ -171,7 +171,7 @@ def test_the_home_of_the_user_data_base(way, project):
         del way.env[name]
     words = ["-m", "pytest", "-q", "-p", "mintfs.pytest_plugin", "-p", "no:cacheprovider"]
     if str(PACKAGE).startswith(home + "/") or str(way.store.binary).startswith(home + "/"):
-        pytest.xfail("the package itself lies in this home")
+        pytest.xfail("the package itself is in this home")
     done = subprocess.run(
         ["unshare", "-m", "sh", "-ec", script, project.path, sys.executable, *words],
         env=way.env,

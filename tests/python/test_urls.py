@@ -1,4 +1,4 @@
-"""A database's path, whatever is in it, as an URL that SQLAlchemy and SQLite take."""
+"""Any path becomes a URL that SQLAlchemy and SQLite accept."""
 
 import asyncio
 import os
@@ -33,7 +33,7 @@ ODD = [
 
 @pytest.fixture(params=ODD)
 def path(request, place):
-    """A database in a directory of that name, with that name."""
+    """A database of that name in a directory of that name."""
     directory = place / request.param
     directory.mkdir()
     path = directory / f"{request.param}.db"
@@ -58,14 +58,14 @@ async def goods_async(engine) -> int:
         await engine.dispose()
 
 
-def test_sqlalchemy(path):
+def test_sqlalchemy_opens_the_url(path):
     assert goods(create_engine(_urls.sqlalchemy_url(path))) == 2
     for options in ({"mode": "ro"}, {"mode": "ro", "immutable": True}, {"timeout": 5}):
         assert goods(create_engine(_urls.sqlalchemy_url(path, **options))) == 2
     assert sorted(os.listdir(path.parent)) == [path.name]
 
 
-def test_aiosqlite(path):
+def test_aiosqlite_opens_the_url(path):
     for options in ({}, {"mode": "ro"}):
         url = _urls.sqlalchemy_url(path, "aiosqlite", **options)
         assert asyncio.run(goods_async(create_async_engine(url))) == 2
@@ -79,7 +79,7 @@ def test_options_reach_sqlite(path):
     engine.dispose()
 
 
-def test_uris(path):
+def test_sqlite_opens_the_uri(path):
     for options in ({}, {"mode": "ro", "immutable": 1}):
         with closing(sqlite3.connect(_urls.file_uri(path, **options), uri=True)) as connection:
             assert connection.execute("SELECT count(*) FROM goods").fetchone() == (2,)
@@ -88,20 +88,20 @@ def test_uris(path):
         assert connection.execute("SELECT count(*) FROM it.goods").fetchone() == (2,)
 
 
-def test_only_what_needs_it_is_a_uri():
+def test_plain_paths_stay_plain_urls():
     assert _urls.sqlalchemy_url(Path("/a b#c%d/ü.db")) == "sqlite:////a b#c%d/ü.db"
     assert _urls.sqlalchemy_url(Path("/a?/b.db")) == "sqlite:///file:/a%3F/b.db?uri=true"
 
 
-def test_windows():
+def test_windows_paths_become_urls():
     path = PureWindowsPath("C:\\Users\\me\\two words#1.db")
     assert _urls.sqlalchemy_url(path) == "sqlite:///C:/Users/me/two words#1.db"
     assert _urls.file_uri(path, mode="ro") == "file:///C:/Users/me/two%20words%231.db?mode=ro"
 
 
 @pytest.mark.parametrize("name", [name for name in ODD if name.isprintable()])
-def test_databases_in_odd_places(fuse, place, name):
-    """Store, mount, checkout and temporary directory: each below a directory of that name."""
+def test_databases_work_in_directories_with_odd_names(fuse, place, name):
+    """Store, mount, checkout and temporary directory are all below such a directory."""
     home = place / name
     home.mkdir()
     store = Store(home)

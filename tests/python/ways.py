@@ -52,7 +52,7 @@ def rows(path):
 
 @dataclass
 class Project:
-    """A checkout with a migration, and a builder that notes its runs."""
+    """A checkout with a migration, and a builder that records its runs."""
 
     path: Path
 
@@ -147,12 +147,12 @@ class Way:
 
 
 def counts(done) -> dict:
-    """{"passed": 3, ...} of the last line."""
+    """{"passed": 3, ...}, from the last line."""
     found = re.findall(r"(\d+) (passed|failed|errors?|skipped)", done.stdout.splitlines()[-1])
     return {what: int(number) for number, what in found}
 
 
 def last_line(text: str, start: str = "mintfs: ") -> Optional[str]:
-    """The last one that starts so."""
+    """The last line with this beginning."""
     lines = [line for line in text.splitlines() if line.startswith(start)]
     return lines[-1] if lines else None
