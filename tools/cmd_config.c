@@ -1,15 +1,16 @@
 /*
- * mintfs config: each setting, its value, and where that comes from; or one value, as it is.
+ * mintfs config: prints each setting, its value, and where that is set; or one value alone.
  *
  * With --json: {"file", "settings": [{"name", "value", "from": "default"|"file"|"variable",
- * "where", "variable", "meaning"}...]}; "where" is FILE:LINE or the variable, or null. A value that
- * nobody can make sense of is null, said, and makes the status 1.
+ * "where", "variable", "meaning"}...]}; "where" is FILE:LINE or the variable, or null. An
+ * invalid value is null, is reported on stderr, and makes the exit status 1.
  */
 #include <stdio.h>
 #include <string.h>
 
 #include "fs/base/json_text.h"
 #include "fs/base/log.h"
+#include "fs/base/text.h"
 #include "fs/mount/mountpoint.h"
 #include "fs/store/settings.h"
 #include "fs/store/store.h"
@@ -18,8 +19,8 @@
 #include "tools/command.h"
 #include "tools/output.h"
 
-/* What the default comes to, where that depends on the machine. */
-static char *computed(enum setting setting)
+/* The default of a setting whose default depends on the machine. */
+static char *compute_default(enum setting setting)
 {
     char *path = NULL;
     bool in_tmp;
@@ -33,19 +34,18 @@ static int describe(enum setting setting, json_t *rows)
     static const char *const origins[] = {
         [ORIGIN_DEFAULT] = "default", [ORIGIN_FILE] = "file", [ORIGIN_VARIABLE] = "variable"};
     struct setting_value value;
-    AUTO_FREE char *where = NULL;
     int r = settings_get(setting, &value);
-    /* It is said; the others are shown all the same. */
+    /* The error was logged; the other settings are printed all the same. */
     if (r < 0)
         value = (struct setting_value){.origin = ORIGIN_VARIABLE};
-    AUTO_FREE char *made_up = r < 0 || value.text ? NULL : computed(setting);
-    if (value.origin == ORIGIN_FILE && asprintf(&where, "%s:%d", settings_path(), value.line) < 0)
-        where = NULL;
+    AUTO_FREE char *default_text = r < 0 || value.text ? NULL : compute_default(setting);
+    AUTO_FREE char *where =
+        value.origin == ORIGIN_FILE ? text_format("%s:%d", settings_path(), value.line) : NULL;
     json_t *row =
         json_pack("{s:s, s:o, s:s, s:o, s:s, s:s}", "name", settings_name(setting), "value",
-                  value.text ? json_text(value.text)
-                  : made_up  ? json_text(made_up)
-                             : json_null(),
+                  value.text     ? json_text(value.text)
+                  : default_text ? json_text(default_text)
+                                 : json_null(),
                   "from", origins[value.origin], "where",
                   value.origin == ORIGIN_FILE       ? json_text(where ? where : "")
                   : value.origin == ORIGIN_VARIABLE ? json_string(settings_variable(setting))
@@ -54,7 +54,7 @@ static int describe(enum setting setting, json_t *rows)
     return json_array_append_new(rows, row) < 0 ? log_errno(ENOMEM, "config") : r;
 }
 
-/* All of them; -EINVAL where one is not as it should be, which is said. */
+/* Describes all settings; -EINVAL if one is invalid, which was logged. */
 static int describe_all(json_t *rows)
 {
     const struct strlist *faults = settings_take_faults();
@@ -105,11 +105,12 @@ static int print_value(const struct arguments *arguments)
         if (strcmp(name, settings_name((enum setting)i)) != 0)
             continue;
         int r = settings_get((enum setting)i, &value);
-        AUTO_FREE char *made_up = r < 0 || value.text ? NULL : computed((enum setting)i);
-        if (r == 0 && !value.text && !made_up)
+        AUTO_FREE char *default_text =
+            r < 0 || value.text ? NULL : compute_default((enum setting)i);
+        if (r == 0 && !value.text && !default_text)
             r = -ENOENT; /* logged */
         if (r == 0)
-            printf("%s\n", value.text ? value.text : made_up);
+            printf("%s\n", value.text ? value.text : default_text);
         return r;
     }
     return usage_error(arguments,
@@ -142,7 +143,7 @@ static int run(const struct arguments *arguments)
 const struct command command_config = {
     .name = "config",
     .synopsis = "[SETTING | --json]",
-    .summary = "show each setting and where it comes from",
+    .summary = "show each setting and where it is set",
     .run = run,
     .operands_max = 1,
     .operands_error = "wants one SETTING, or --json",

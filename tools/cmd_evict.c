@@ -9,6 +9,7 @@
 #include "fs/client/used_keys.h"
 #include "fs/store/gc_evict.h"
 #include "fs/store/named.h"
+#include "fs/store/names.h"
 #include "fs/store/store_open.h"
 #include "tools/command.h"
 #include "tools/output.h"
@@ -31,9 +32,9 @@ static int print_fates(const struct strlist *keys, const enum gc_fate *fates)
         if (fates[i] == GC_EVICTED)
             printf("%s\n", keys->items[i]);
         else if (fates[i] == GC_GONE)
-            r = log_fail(ENOENT, "template %.*s is gone already", SHOWN_KEY, keys->items[i]);
+            r = log_fail(ENOENT, "template %.*s is gone already", SHORT_KEY_LENGTH, keys->items[i]);
         else
-            r = log_fail(EBUSY, "template %.*s stays: %s", SHOWN_KEY, keys->items[i],
+            r = log_fail(EBUSY, "template %.*s stays: %s", SHORT_KEY_LENGTH, keys->items[i],
                          gc_policy_describe(fates[i]));
         if (first_error == 0)
             first_error = r;
@@ -73,5 +74,5 @@ const struct command command_evict = {
     .run = run,
     .operands_min = 1,
     .operands_max = OPERANDS_ANY,
-    .operands_error = "wants the KEY or NAME of a template; mintfs gc goes by use",
+    .operands_error = "wants the KEY or NAME of a template; mintfs gc evicts by use",
 };

@@ -1,5 +1,5 @@
 /*
- * mintfs explain: whether a build would be a hit, and if not, why.
+ * mintfs explain: prints whether a build would be a hit, and if not, why.
  *
  * With --json: {"key", "name", "hit", "nearest": KEY or null, "differences": [{"kind":
  * "input"|"variable"|"argument"|"salt"|"file", "change": "added"|"removed"|"changed",
@@ -14,6 +14,7 @@
 #include "fs/base/units.h"
 #include "fs/store/catalog_reconcile.h"
 #include "fs/store/explain.h"
+#include "fs/store/names.h"
 #include "fs/store/store_open.h"
 #include "fs/store/template.h"
 #include "tools/command.h"
@@ -42,12 +43,12 @@ static void print_text(const struct build_spec *spec, const struct key *key, boo
     printf("miss: %s\n", key->hex);
     if (!explanation->nearest[0]) {
         if (spec->name)
-            printf("there is no template of the name %s\n", spec->name);
+            printf("there is no template with the name %s\n", spec->name);
         else
             printf("there is no template in the store\n");
         return;
     }
-    printf("nearest: %.*s, made %s ago\n", SHOWN_KEY, explanation->nearest,
+    printf("nearest: %.*s, made %s ago\n", SHORT_KEY_LENGTH, explanation->nearest,
            units_format_age(explanation->created_ns, age));
     for (size_t i = 0; i < explanation->count; i++) {
         const struct difference *item = &explanation->items[i];

@@ -58,9 +58,9 @@ static void add_template(const struct catalog_row *row, enum gc_fate fate, void 
         return;
     }
     if (!evicted)
-        log_info("kept %.*s: %s", SHOWN_KEY, row->key, gc_policy_describe(fate));
+        log_info("kept %.*s: %s", SHORT_KEY_LENGTH, row->key, gc_policy_describe(fate));
     else
-        output_line("%.*s  %s  %s  last used %s ago", SHOWN_KEY, row->key,
+        output_line("%.*s  %s  %s  last used %s ago", SHORT_KEY_LENGTH, row->key,
                     row->names[0]   ? row->names
                     : row->label[0] ? row->label
                                     : "-",

@@ -1,8 +1,8 @@
 /*
- * mintfs ls: the templates in the store, the one used last first, and the sessions: each, or where
- * there are many, how many of each template.
+ * mintfs ls: lists the templates in the store, the last used first, and the sessions; if there are
+ * many, only their number for each template.
  *
- * With --json: {"templates": [...], "sessions": [...]}, as fs/client/listing.h says.
+ * With --json: {"templates": [...], "sessions": [...]}, as in fs/client/listing.h.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -12,13 +12,14 @@
 #include "fs/base/units.h"
 #include "fs/client/listing.h"
 #include "fs/store/foreign.h"
+#include "fs/store/names.h"
 #include "fs/store/store.h"
 #include "fs/store/store_open.h"
 #include "tools/columns.h"
 #include "tools/command.h"
 #include "tools/output.h"
 
-/* More are counted instead, unless -a is given. */
+/* If there are more, they are counted, unless --all is given. */
 enum { SESSIONS_SHOWN_MAX = 20 };
 
 struct ls_request {
@@ -36,7 +37,7 @@ static const char *text(const json_t *row, const char *member)
     return value ? value : "-";
 }
 
-/* Its names, else in brackets the one that it had at its build. */
+/* Its names, or else the name at its build, in parentheses. */
 static char *name_of(const json_t *row)
 {
     AUTO_FREE char *joined = NULL;
@@ -56,7 +57,7 @@ static char *name_of(const json_t *row)
 
 static int add_template(struct columns *table, const json_t *row)
 {
-    char key[SHOWN_KEY + 1];
+    char key[SHORT_KEY_LENGTH + 1];
     char size[UNITS_TEXT_SIZE];
     char shared[UNITS_TEXT_SIZE];
     char own[UNITS_TEXT_SIZE];
@@ -115,7 +116,7 @@ static int print_templates(const json_t *rows)
 
 static int add_session(struct columns *table, const json_t *row)
 {
-    char key[SHOWN_KEY + 1];
+    char key[SHORT_KEY_LENGTH + 1];
     char shared[UNITS_TEXT_SIZE] = "-";
     char own[UNITS_TEXT_SIZE] = "-";
     char open[UNITS_TEXT_SIZE] = "-";
@@ -169,7 +170,7 @@ static int compare_groups(const void *a, const void *b)
     return order ? order : strcmp(left->state, right->state);
 }
 
-/* One group a row at first, then those that are alike are put together. */
+/* Makes a group of each row, and then merges groups of the same template and state. */
 static size_t group_sessions(const json_t *rows, struct session_group *groups)
 {
     size_t count = json_array_size(rows);
@@ -201,7 +202,7 @@ static size_t group_sessions(const json_t *rows, struct session_group *groups)
 
 static int add_group(struct columns *table, const struct session_group *group)
 {
-    char key[SHOWN_KEY + 1];
+    char key[SHORT_KEY_LENGTH + 1];
     char count[UNITS_TEXT_SIZE];
     char shared[UNITS_TEXT_SIZE];
     char own[UNITS_TEXT_SIZE];

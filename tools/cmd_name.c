@@ -1,5 +1,5 @@
 /*
- * mintfs name: what names stand for: listed, set, taken away.
+ * mintfs name: lists, sets and removes names of templates.
  *
  * `--json`: {"names": [{"name", "key"}...]}.
  */
@@ -29,12 +29,12 @@ static int add_json(const char *name, const char *key, void *context)
 
 static int add_row(const char *name, const char *key, void *context)
 {
-    char short_key[SHOWN_KEY + 1];
+    char short_key[SHORT_KEY_LENGTH + 1];
     (void)snprintf(short_key, sizeof(short_key), "%s", key);
     return columns_add(context, (const char *const[]){name, short_key});
 }
 
-/* `store`: NULL where there is none. */
+/* `store` is NULL if there is none. */
 static int list(const struct store *store, const struct arguments *arguments)
 {
     static const struct column columns[] = {{.title = "NAME", .cut = true}, {.title = "KEY"}};
@@ -59,10 +59,7 @@ static int set(const struct store *store, const char *name, const char *text)
 {
     char key[SHA256_HEX_LENGTH + 1];
     if (!name_is_valid(name))
-        return log_fail(EINVAL,
-                        "\"%s\" is no name: 1 to 64 of [A-Za-z0-9._-], no leading dot, not all "
-                        "hexadecimal digits from four on",
-                        name);
+        return log_fail(EINVAL, "\"%s\" is no name: " NAME_RULES, name);
     int r = named_resolve(store, text, key);
     return r < 0 ? r : catalog_name(store->catalog, name, key);
 }

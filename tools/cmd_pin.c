@@ -1,5 +1,5 @@
 /*
- * mintfs pin and unpin: templates that gc leaves alone, and evict too.
+ * mintfs pin and unpin: protect templates from gc and evict.
  */
 #include "fs/base/log.h"
 #include "fs/store/catalog_pin.h"
@@ -23,7 +23,9 @@ static int set_one(const struct store *store, const char *text, pin_function *se
     r = catalog_reconcile(store->catalog);
     if (r == 0)
         r = set(store->catalog, key);
-    return r == -ENOENT ? log_fail(ENOENT, "template %.12s is gone, or damaged", key) : r;
+    return r == -ENOENT
+               ? log_fail(ENOENT, "template %.12s does not exist any more, or is damaged", key)
+               : r;
 }
 
 static int set_all(const struct arguments *arguments, pin_function *set)

@@ -1,9 +1,8 @@
 /*
- * mintfs session: lists, resets and removes writable copies of a template, on the store's mount or,
- * where there is none, plain copies; `new` is in cmd_session_new.c.
+ * mintfs session: lists, resets and removes sessions on every backend; `new` is in cmd_session_new.c.
  *
  * `ls --json`: {"sessions": [{"id", "key", "path", "backend": "fuse"|"copy", "bytes",
- * "open_files"}...]}, the last two null for copies, and the path too for those at rest.
+ * "open_files"}...]}, the last two null for copies; for sessions at rest the path, too.
  */
 #include <inttypes.h>
 #include <jansson.h>
@@ -14,6 +13,7 @@
 #include "fs/base/units.h"
 #include "fs/client/backend.h"
 #include "fs/client/session_change.h"
+#include "fs/store/names.h"
 #include "fs/store/store_open.h"
 #include "tools/columns.h"
 #include "tools/command.h"
@@ -51,9 +51,9 @@ static int print_rows(const struct session_table *sessions)
     int r = columns_new(columns, ARRAY_LENGTH(columns), &table);
     for (size_t i = 0; r == 0 && i < sessions->count; i++) {
         const struct session_row *row = &sessions->items[i];
-        char key[SHOWN_KEY + 1];
+        char key[SHORT_KEY_LENGTH + 1];
         char bytes[UNITS_TEXT_SIZE] = "-";
-        (void)snprintf(key, sizeof(key), "%.*s", SHOWN_KEY, row->key);
+        (void)snprintf(key, sizeof(key), "%.*s", SHORT_KEY_LENGTH, row->key);
         if (row->bytes >= 0)
             (void)snprintf(bytes, sizeof(bytes), "%" PRId64, row->bytes);
         const char *cells[] = {row->id, key, backend_name(row->backend), bytes,

@@ -1,6 +1,5 @@
 /*
- * mintfs session new: a session on the store's mount or, where there is none, a plain copy; with its
- * lease. Prints its path, or the URL of its database.
+ * mintfs session new: creates a session. Prints its path, or the URL of its database.
  *
  * `--json`: {"path", "key", "id", "backend", "why"}, and with --owner-lock "owner_lock" for a copy
  * whose owner is to hold a lock (fs/client/copy_lease.h).
@@ -12,6 +11,7 @@
 #include <string.h>
 
 #include "fs/base/json_text.h"
+#include "fs/base/text.h"
 #include "fs/base/units.h"
 #include "fs/client/session_create.h"
 #include "fs/store/store_open.h"
@@ -19,8 +19,8 @@
 #include "tools/output.h"
 
 /*
- * SQLAlchemy takes everything up to "?" as the path, as it is; a path that has one goes as a
- * file: URI, percent-encoded (https://www.sqlite.org/uri.html).
+ * SQLAlchemy takes everything up to "?" as the path, without decoding it. A path with "?" is written as
+ * a file: URI, percent-encoded (https://www.sqlite.org/uri.html).
  */
 static void print_url(const char *directory, const char *file)
 {
@@ -28,11 +28,9 @@ static void print_url(const char *directory, const char *file)
         printf("sqlite:///%s/%s\n", directory, file);
         return;
     }
-    AUTO_FREE char *path = NULL;
-    if (asprintf(&path, "%s/%s", directory, file) < 0) {
-        path = NULL;
+    AUTO_FREE char *path = text_format("%s/%s", directory, file);
+    if (!path)
         return;
-    }
     fputs("sqlite:///file:", stdout);
     for (const char *c = path; *c; c++)
         if (isalnum((unsigned char)*c) || strchr("/._-~", *c))

@@ -1,7 +1,7 @@
 /*
- * mintfs show: everything about one template.
+ * mintfs show: prints everything about one template.
  *
- * With --json: the template as fs/client/listing.h says, with "path", "salt" (or null), "arguments",
+ * With --json: the template as in fs/client/listing.h, with "path", "salt" (or null), "arguments",
  * "environment", "inputs": [{"path", "sha256"}...], "files": [{"path", "type":
  * "file"|"directory"|"link", "mode", "size_bytes", "sha256", "target", "sqlite", "wal"}...] and
  * "warnings" besides; its "sessions" are rows.
@@ -14,10 +14,12 @@
 #include "fs/base/io.h"
 #include "fs/base/json_text.h"
 #include "fs/base/log.h"
+#include "fs/base/text.h"
 #include "fs/base/units.h"
 #include "fs/client/listing.h"
 #include "fs/store/manifest_file.h"
 #include "fs/store/named.h"
+#include "fs/store/names.h"
 #include "fs/store/store_open.h"
 #include "tools/command.h"
 #include "tools/output.h"
@@ -83,13 +85,11 @@ static json_t *sessions_of(const struct template_listing *listing, const char *k
 
 static int describe(const struct store *store, const char *key, json_t **ret_json)
 {
-    AUTO_FREE char *path = NULL;
     AUTO_MANIFEST struct manifest *manifest = NULL;
     AUTO_LISTING struct template_listing listing = {.templates = NULL};
-    if (asprintf(&path, "%s/v1/templates/%s", store->path, key) < 0) {
-        path = NULL;
+    AUTO_FREE char *path = text_format("%s/v1/templates/%s", store->path, key);
+    if (!path)
         return -ENOMEM;
-    }
     AUTO_FD int fd = io_openat(store->templates_fd, key, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
     if (fd < 0)
         return log_errno(fd, "%s", path);
@@ -102,7 +102,7 @@ static int describe(const struct store *store, const char *key, json_t **ret_jso
         return r;
     const json_t *row = template_listing_find(&listing, key);
     if (!row)
-        return log_fail(ENOENT, "template %.*s was evicted meanwhile", SHOWN_KEY, key);
+        return log_fail(ENOENT, "template %.*s was evicted meanwhile", SHORT_KEY_LENGTH, key);
     json_t *json = json_copy((json_t *)(uintptr_t)row);
     if (!json)
         return -ENOMEM;
@@ -130,13 +130,11 @@ static int64_t number(const json_t *json, const char *member)
 static void print_field(const char *title, const char *value)
 {
     enum { INDENT = 11 };
-    AUTO_FREE char *line = NULL;
-    if (asprintf(&line, "%s%s%*s%s", title, *title ? ":" : " ", INDENT - 1 - (int)strlen(title), "",
-                 value) < 0) {
-        line = NULL;
+    AUTO_FREE char *line = text_format("%s%s%*s%s", title, *title ? ":" : " ",
+                                       INDENT - 1 - (int)strlen(title), "", value);
+    if (!line)
         return;
-    }
-    /* The blanks behind the title stay together: output_wrapped() breaks at single ones. */
+    /* The spaces after the title stay together: output_wrapped() breaks at single ones. */
     output_wrapped(line, INDENT);
 }
 
@@ -171,13 +169,11 @@ static void print_inputs(const json_t *inputs)
 {
     for (size_t i = 0; i < json_array_size(inputs); i++) {
         const json_t *input = json_array_get(inputs, i);
-        AUTO_FREE char *line = NULL;
-        if (asprintf(&line, "%.*s %s", SHOWN_KEY,
-                     json_string_value(json_object_get(input, "sha256")),
-                     json_string_value(json_object_get(input, "path"))) < 0) {
-            line = NULL;
+        AUTO_FREE char *line = text_format("%.*s %s", SHORT_KEY_LENGTH,
+                                           json_string_value(json_object_get(input, "sha256")),
+                                           json_string_value(json_object_get(input, "path")));
+        if (!line)
             return;
-        }
         print_field(i ? "" : "inputs", line);
     }
 }
@@ -187,18 +183,17 @@ static void print_files(const json_t *files)
     for (size_t i = 0; i < json_array_size(files); i++) {
         const json_t *file = json_array_get(files, i);
         char size[UNITS_TEXT_SIZE];
-        AUTO_FREE char *line = NULL;
         const char *type = json_string_value(json_object_get(file, "type"));
         bool is_file = !strcmp(type, "file");
-        if (asprintf(&line, "%s %s %s%s", json_string_value(json_object_get(file, "mode")),
-                     is_file ? units_format_size((uint64_t)number(file, "size_bytes"), size) : type,
-                     json_string_value(json_object_get(file, "path")),
-                     json_is_true(json_object_get(file, "wal"))      ? " (SQLite, WAL)"
-                     : json_is_true(json_object_get(file, "sqlite")) ? " (SQLite)"
-                                                                     : "") < 0) {
-            line = NULL;
+        AUTO_FREE char *line = text_format(
+            "%s %s %s%s", json_string_value(json_object_get(file, "mode")),
+            is_file ? units_format_size((uint64_t)number(file, "size_bytes"), size) : type,
+            json_string_value(json_object_get(file, "path")),
+            json_is_true(json_object_get(file, "wal"))      ? " (SQLite, WAL)"
+            : json_is_true(json_object_get(file, "sqlite")) ? " (SQLite)"
+                                                            : "");
+        if (!line)
             return;
-        }
         print_field(i ? "" : "files", line);
     }
 }

@@ -1,5 +1,5 @@
 /*
- * mintfs stats: what the cache was good for, by day and in all.
+ * mintfs stats: prints what the cache saved, by day and in all.
  *
  * With --json: {"days": [{"day": "YYYY-MM-DD", SUMS}...], "total": {SUMS}, "now": {"templates",
  * "bytes", "sessions", "own_bytes"}}, where SUMS are "hits", "misses", "builds", "build_time_ns",
@@ -47,7 +47,7 @@ static void add_number(json_t *json, const char *member, json_int_t number)
         json, member, json_integer(json_integer_value(json_object_get(json, member)) + number));
 }
 
-/* Today's row, which is the last, made if there is none. */
+/* Today's row, which is the last; added if it is missing. */
 static json_t *find_today(json_t *days)
 {
     char today[16];
@@ -64,7 +64,7 @@ static json_t *find_today(json_t *days)
     return json_array_append_new(days, row) < 0 ? NULL : row;
 }
 
-/* What the running daemon has not told the catalog yet. */
+/* Adds the counts that the running daemon has not written to the catalog yet. */
 static int add_live(const struct store *store, json_t *days)
 {
     AUTO_SERVE_FOUND struct serve_found found = {0};

@@ -18,6 +18,7 @@
 #include "fs/client/used_keys.h"
 #include "fs/store/check.h"
 #include "fs/store/named.h"
+#include "fs/store/names.h"
 #include "fs/store/reproduce.h"
 #include "fs/store/store_open.h"
 #include "tools/command.h"
@@ -44,10 +45,10 @@ static void verifying_fini(struct verifying *verifying)
 static void log_damaged(const struct verifying *verifying, const struct check_finding *finding)
 {
     if (finding->is_repaired)
-        log_info("template %.*s is evicted: the next build makes it again", SHOWN_KEY,
+        log_info("template %.*s is evicted: the next build makes it again", SHORT_KEY_LENGTH,
                  finding->key);
     else if (verifying->request->repair)
-        log_error("template %.*s stays damaged: %s", SHOWN_KEY, finding->key,
+        log_error("template %.*s stays damaged: %s", SHORT_KEY_LENGTH, finding->key,
                   gc_policy_describe(finding->fate));
 }
 
@@ -59,20 +60,20 @@ static void log_finding(const struct verifying *verifying, const struct check_fi
         log_damaged(verifying, finding);
         break;
     case CHECK_UNKNOWN:
-        log_info("the catalog has no row for %.*s%s", SHOWN_KEY, finding->key,
+        log_info("the catalog has no row for %.*s%s", SHORT_KEY_LENGTH, finding->key,
                  done ? ": entered" : "");
         break;
     case CHECK_GONE:
-        log_info("the catalog has a row for %.*s, which does not exist%s", SHOWN_KEY, finding->key,
-                 done ? ": removed" : "");
-        break;
-    case CHECK_NAME:
-        log_info("the name %s is that of %.*s, which does not exist%s", finding->what, SHOWN_KEY,
+        log_info("the catalog has a row for %.*s, which does not exist%s", SHORT_KEY_LENGTH,
                  finding->key, done ? ": removed" : "");
         break;
+    case CHECK_NAME:
+        log_info("the name %s is that of %.*s, which does not exist%s", finding->what,
+                 SHORT_KEY_LENGTH, finding->key, done ? ": removed" : "");
+        break;
     case CHECK_STALE:
-        log_info("the catalog's row for %.*s differs from its manifest or its pin%s", SHOWN_KEY,
-                 finding->key, done ? ": repaired" : "");
+        log_info("the catalog's row for %.*s differs from its manifest or its pin%s",
+                 SHORT_KEY_LENGTH, finding->key, done ? ": repaired" : "");
         break;
     case CHECK_LEFTOVER:
         log_info("a leftover in %s/v1/building: %s%s", verifying->store->path, finding->what,
@@ -168,10 +169,10 @@ static int rebuild(struct verifying *verifying)
     if (verifying->arguments->as_json)
         r = output_json(json_pack("{s:s, s:O}", "key", key, "differences", differences));
     else if (lines.count == 0)
-        log_info("built again, %.*s is the same", SHOWN_KEY, key);
+        log_info("built again, %.*s is the same", SHORT_KEY_LENGTH, key);
     json_decref(differences);
     if (r == 0 && lines.count)
-        return log_fail(EBADMSG, "the builder of %.*s is not deterministic", SHOWN_KEY, key);
+        return log_fail(EBADMSG, "the builder of %.*s is not deterministic", SHORT_KEY_LENGTH, key);
     return r;
 }
 
@@ -180,9 +181,11 @@ static int run(const struct arguments *arguments)
     const struct verify_request *request = arguments->request;
     unsigned operands = arguments->operand_count;
     if (request->rebuild && (request->all || request->repair || operands))
-        return usage_error(arguments, "--rebuild goes alone, or with --json");
+        return usage_error(arguments,
+                           "--rebuild takes no other option than --json, and no operand");
     if (request->all && operands)
-        return usage_error(arguments, "--all leaves nothing to name: %s", arguments->operands[0]);
+        return usage_error(arguments, "--all checks every template, so none can be named: %s",
+                           arguments->operands[0]);
     AUTO_STORE struct store *store = NULL;
     CLEANUP(verifying_fini)
     struct verifying verifying = {

@@ -94,7 +94,7 @@ static unsigned total_width(const struct columns *table, const struct layout *la
     return total;
 }
 
-/* What can be won by cutting. */
+/* By how much the table can be cut. */
 static unsigned slack(const struct columns *table, const struct layout *layout)
 {
     unsigned sum = 0;
@@ -131,7 +131,7 @@ static void fit(const struct columns *table, struct layout *layout, unsigned col
     }
 }
 
-/* Where the character behind the first `width` begins. */
+/* The offset of the character after the first `width`. */
 static size_t offset_of(const char *text, unsigned width)
 {
     size_t i = 0;
@@ -180,7 +180,7 @@ static bool may_color(void)
     return isatty(STDOUT_FILENO) && !(off && *off) && kind && strcmp(kind, "dumb") != 0;
 }
 
-/* Where no row fits a line: a row is a paragraph, and a cell a line of it. */
+/* If rows do not fit in a line: each row as a paragraph, with one cell per line. */
 static void print_records(const struct columns *table)
 {
     unsigned indent = 0;

@@ -1,7 +1,8 @@
 /*
- * A subcommand of `mintfs`: what it is called, which options and operands it takes, and the function
- * that runs it. Each is in a file of its own, tools/cmd_NAME.c, which parses no further than by its
- * table, makes one call into fs/client or fs/store, and prints. Results alone go to stdout.
+ * A subcommand of `mintfs`: its name, its options and operands, and the function that runs it.
+ *
+ * Each is a file, tools/cmd_NAME.c, which makes one call into fs/client or fs/store and prints. Only
+ * results are written to stdout.
  */
 #ifndef MINTFS_TOOLS_COMMAND_H
 #define MINTFS_TOOLS_COMMAND_H
@@ -53,7 +54,7 @@ struct command_option {
 
 struct command;
 
-/* What a command line says. */
+/* A command line after it was read by the command's table. */
 struct arguments {
     const struct command *command;
     const struct command *group; /* whose action the command is, or NULL */

@@ -1,10 +1,12 @@
 #include "tools/output.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "fs/base/log.h"
+#include "fs/base/text.h"
 #include "fs/base/wrap.h"
 
 enum { PROSE_MAX = 80 };
@@ -13,7 +15,7 @@ int output_json(json_t *json)
 {
     if (!json)
         return log_errno(ENOMEM, "JSON");
-    /* The same text, and nothing that a terminal would act on. */
+    /* On a terminal without characters that it might interpret; the meaning is the same. */
     size_t ascii = isatty(STDOUT_FILENO) ? JSON_ENSURE_ASCII : 0;
     (void)json_dumpf(json, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER | ascii);
     json_decref(json);
@@ -37,16 +39,14 @@ void output_wrapped(const char *text, unsigned indent)
 void output_line(const char *format, ...)
 {
     enum { INDENT = 2 };
-    AUTO_FREE char *text = NULL;
     va_list arguments;
     va_start(arguments, format);
-    if (vasprintf(&text, format, arguments) < 0)
-        text = NULL;
+    AUTO_FREE char *text = text_vformat(format, arguments);
     va_end(arguments);
     output_wrapped(text ? text : "", INDENT);
 }
 
-/* The lines from here that are indented alike, as one; *ret_rest is what follows. */
+/* Joins the lines from here on that have this indentation; *ret_rest is the text after them. */
 static char *join_lines(const char *text, size_t indent, const char **ret_rest)
 {
     char *joined = NULL;

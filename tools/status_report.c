@@ -12,7 +12,7 @@
 
 static const char variable[] = "MINTFS_STATUS_FD";
 
-/* A number that was handed down too far may be that of any file by now, but hardly of a pipe. */
+/* If the variable was inherited by mistake, the number may be that of any file, but hardly of a pipe. */
 static int find_pipe(const char *text)
 {
     uint64_t fd;
@@ -36,6 +36,6 @@ void status_report(int fd, int status)
 {
     if (fd < 0)
         return;
-    (void)signal(SIGPIPE, SIG_IGN); /* it may be that nobody reads it any more */
+    (void)signal(SIGPIPE, SIG_IGN); /* the reader may be gone */
     (void)dprintf(fd, "%d\n", status);
 }
