@@ -109,13 +109,7 @@ def find_cycle(uses):
     return next((cycle for module in sorted(uses) if (cycle := visit(module))), [])
 
 
-# Those that still have one; to be empty.
-WITH_CYCLES = []
-
-
-@pytest.mark.parametrize("layer", [
-    pytest.param(layer, marks=pytest.mark.xfail(strict=True) if layer in WITH_CYCLES else [])
-    for layer in LAYERS])
+@pytest.mark.parametrize("layer", LAYERS)
 def test_modules_within_a_layer_form_no_cycle(layer):
     uses = uses_between_modules(layer)
     cycle = find_cycle(uses)
