@@ -362,7 +362,7 @@ def test_to_what_is_no_file(project):
     (project.root / "null").symlink_to("/dev/null")
     for place in ("/dev/null", "null"):
         message = project.fail("build", "--to", place, "--", *project.builder())
-        assert "is there, and no file" in message
+        assert "exists and is not a regular file" in message
     assert project.runs() == 0 and Path("/dev/null").is_char_device()
     assert (project.root / "null").is_symlink()
 
@@ -378,7 +378,7 @@ def test_a_builder_places_another_template_into_its_own(project):
     message = project.fail(
         "build", "--to", project.store / "v1/building/x", "--", *project.builder(), env=store
     )
-    assert "lies in the store" in message
+    assert "is in the store" in message
 
 
 def test_to_a_bad_place(project):
@@ -391,5 +391,5 @@ def test_to_a_bad_place(project):
     message = project.fail(
         "build", "--to", "x", "--", *shell("echo > $MINTFS_DIR/a; echo > $MINTFS_DIR/b")
     )
-    assert "the template holds no file app.db" in message
+    assert "the template has no file app.db" in message
     assert not (project.root / "x").exists()

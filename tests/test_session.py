@@ -102,7 +102,7 @@ def test_a_section_that_nobody_has_built(backend, place):
     os.chmod(place, 0o777)
     for _ in range(2):
         assert open(backend.new("two", cwd=place) + "/app.db").read() == "two\n"
-    assert "say which: one, two" in backend.fail("session", "new", status=2, cwd=place)
+    assert "name one: one, two" in backend.fail("session", "new", status=2, cwd=place)
     assert "has no [three]" in backend.fail("session", "new", "three", status=3, cwd=place)
 
 

@@ -20,7 +20,7 @@ struct sweep {
 
 void build_leftovers_log(const struct store *store, const char *work, int error)
 {
-    /* What another user's process left may be his alone to remove. */
+    /* Only that user may be able to remove what another user's process left. */
     if (error == -EACCES || error == -EPERM)
         log_warning("cannot remove %s/v1/building/%s: %s; remove it with: sudo rm -rf "
                     "'%s/v1/building/%s'",
@@ -47,7 +47,7 @@ static int sweep_work(int building_fd, const char *name, unsigned char type UNUS
     if (!sweep->held_key || strcmp(key, sweep->held_key) != 0) {
         lock_name_for_build(key, lock_name);
         int r = lock_take(&lock, sweep->store->locks_fd, lock_name, LOCK_EXCLUSIVE, LOCK_TRY);
-        /* A builder locks before it makes its directory: what is not locked by now stays so. */
+        /* The lock is taken before the directory is made: without a holder now, it has none. */
         if (lock_lacks_room(r))
             r = lock_holder(sweep->store->locks_fd, lock_name, holder, sizeof(holder)) == 0 ? 0 : r;
         if (r < 0)
@@ -59,7 +59,7 @@ static int sweep_work(int building_fd, const char *name, unsigned char type UNUS
     return 0;
 }
 
-/* Who is killed leaves his lock's file, which taking and releasing it removes. */
+/* A killed process leaves its lock's file; taking and releasing the lock removes the file. */
 static int sweep_lock(int locks_fd, const char *name, unsigned char type UNUSED, void *context)
 {
     const struct sweep *sweep = context;

@@ -2,7 +2,7 @@
  * Leftovers of builds whose process is gone: directories in building/ and locks.
  *
  *     building/KEY.RANDOM   unpublished work, or a damaged template that was put aside
- *     locks/build-KEY       held as long as KEY is built; who holds it may touch building/KEY.*
+ *     locks/build-KEY       the holder may create and remove building/KEY.*
  */
 #ifndef MINTFS_STORE_BUILD_LEFTOVERS_H
 #define MINTFS_STORE_BUILD_LEFTOVERS_H
@@ -11,8 +11,8 @@
 #include "fs/store/store.h"
 
 /*
- * Removes leftovers of all keys that nobody builds, and of `held_key`, whose lock the caller holds
- * (or NULL). What has another name is left alone. What cannot be removed is a warning.
+ * Removes the leftovers of all keys that no process is building, and those of `held_key` (or NULL),
+ * whose lock the caller holds. Files with other names are left alone. A failure is a warning.
  */
 void build_leftovers_sweep(const struct store *store, const char *held_key);
 

@@ -75,10 +75,7 @@ int build_spec_set_root(struct build_spec *spec, const char *path)
 int build_spec_check(const struct build_spec *spec)
 {
     if (spec->name && !name_is_valid(spec->name))
-        return log_fail(EINVAL,
-                        "\"%s\" cannot be a name: 1 to 64 of [A-Za-z0-9._-], no leading "
-                        "dot, and not only hexadecimal digits from four on",
-                        spec->name);
+        return log_fail(EINVAL, "\"%s\" cannot be a name: " NAME_RULES, spec->name);
     if (!manifest_path_is_valid(build_spec_file(spec)))
         return log_fail(EINVAL,
                         "--file %s: must be a relative path inside the template, such as "
@@ -91,7 +88,7 @@ int build_spec_check(const struct build_spec *spec)
                             "read from the environment",
                             spec->env.items[i]);
     if (spec->builder.count == 0 || !spec->builder.items[0][0])
-        return log_fail(EINVAL, "no builder: put the command that makes the database behind --, "
+        return log_fail(EINVAL, "no builder: put the command that makes the database after --, "
                                 "or into mintfs.conf");
     return 0;
 }

@@ -1,6 +1,6 @@
 /*
- * What a template is made from, as asked for: inputs, environment, builder. Filled from the
- * command line or from a section of mintfs.conf (fs/store/project_conf.h), the same for `key`, `build`,
+ * What a template is to be built from: inputs, environment, builder. Filled from the command line or
+ * from a section of mintfs.conf (fs/store/project_conf.h), in the same way for `key`, `build`,
  * `explain` and `session new`.
  */
 #ifndef MINTFS_STORE_BUILD_SPEC_H
@@ -12,8 +12,8 @@
 #include "fs/base/strlist.h"
 
 struct build_spec {
-    char *root;              /* absolute, without symbolic links; NULL: not settled yet */
-    char *root_as_typed;     /* absolute, as the user spells it, for arguments that spell it so */
+    char *root;              /* absolute, without symbolic links; NULL: not set yet */
+    char *root_as_typed;     /* absolute, as the user typed it, for arguments that begin with it */
     char *base;              /* what inputs are relative to, below root; NULL: root itself */
     char *directory;         /* absolute: where the builder runs; NULL: the current directory */
     struct strlist inputs;   /* paths and patterns, relative to base, or absolute inside root */
@@ -22,8 +22,8 @@ struct build_spec {
     struct strlist builder;  /* program and arguments */
     char *salt;              /* or NULL */
     char *file;              /* or NULL: SPEC_DEFAULT_FILE */
-    char *as;                /* what counts in place of the arguments, or NULL */
-    char *name;              /* the label, or NULL */
+    char *as;                /* replaces the arguments in the key; or NULL */
+    char *name;              /* or NULL */
 };
 
 #define SPEC_DEFAULT_FILE "app.db"
@@ -34,14 +34,14 @@ void build_spec_free(struct build_spec *spec);
 void build_spec_freep(struct build_spec **spec);
 #define AUTO_SPEC CLEANUP(build_spec_freep)
 
-/* The file that people mean: spec->file or the default. */
+/* The template's database: spec->file or the default. */
 const char *build_spec_file(const struct build_spec *spec);
 
-/* Settles the root: `path` relative to the current directory, or NULL for that directory itself.
- * Errors are said. */
+/* Sets the root: `path`, relative to the current directory, or NULL for that directory itself.
+ * Errors are logged. */
 MUST_CHECK int build_spec_set_root(struct build_spec *spec, const char *path);
 
-/* Checks names, file and builder, once all is filled in. -EINVAL, said. */
+/* Checks the name, the file, the variables and the builder. -EINVAL, logged. */
 MUST_CHECK int build_spec_check(const struct build_spec *spec);
 
 #endif

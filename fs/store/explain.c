@@ -8,9 +8,10 @@
 #include "fs/base/io.h"
 #include "fs/base/log.h"
 #include "fs/store/manifest_file.h"
+#include "fs/store/names.h"
 
-/* So many manifests are read at most: those of the templates used last. */
-enum { CANDIDATES_MAX = 50, SHORT_KEY = 12, NAMED_MAX = 2 };
+/* CANDIDATES_MAX: how many manifests are read, those of the templates used last. */
+enum { CANDIDATES_MAX = 50, NAMED_MAX = 2 };
 
 void explanation_fini(struct explanation *explanation)
 {
@@ -122,7 +123,7 @@ int explain_against(const struct build_spec *spec, const struct key *key,
     const char *old_salt = manifest->salt ? manifest->salt : "";
     if (r == 0 && strcmp(salt, old_salt) != 0)
         r = add(&made, "salt", "changed", salt, SIZE_MAX >> 1);
-    /* The manifest's file may be another than the one that counts, where nobody asked for it. */
+    /* Without --file the manifest's file may differ from the one in its key, so it is compared last. */
     if (r == 0 && made.count == 0 && strcmp(key->hex, manifest->key) != 0)
         r = add(&made, "file", "changed", build_spec_file(spec), SIZE_MAX >> 1);
     if (r < 0) {
@@ -187,7 +188,7 @@ int explain(const struct store *store, const struct build_spec *spec, const stru
             struct explanation *ret_explanation)
 {
     struct search search = {.store = store, .spec = spec, .key = key};
-    /* One that came from another machine counts as well. */
+    /* First enters the templates that came from another machine. */
     int r = catalog_reconcile(store->catalog);
     if (r == 0)
         r = catalog_each(store->catalog, compare_with, &search);
@@ -199,7 +200,6 @@ int explain(const struct store *store, const struct build_spec *spec, const stru
     return 0;
 }
 
-/* The first few of a kind and change by name, the rest as a number. */
 char *explanation_line(const struct explanation *explanation)
 {
     char *line = NULL;
@@ -224,14 +224,14 @@ char *explanation_line(const struct explanation *explanation)
 void explain_miss(const struct store *store, const struct build_spec *spec, const struct key *key)
 {
     AUTO_EXPLANATION struct explanation explanation = {.items = NULL};
-    /* The catalog's own trouble has been said, and is none of a build's. */
+    /* A failure of the catalog has been logged, and does not stop the build. */
     if (explain(store, spec, key, &explanation) < 0)
         return;
     const char *name = spec->name ? spec->name : "";
     const char *colon = spec->name ? ": " : "";
     AUTO_FREE char *line = explanation.nearest[0] ? explanation_line(&explanation) : NULL;
     if (line)
-        log_info("%s%snot cached; against %.*s: %s", name, colon, SHORT_KEY, explanation.nearest,
+        log_info("%s%snot cached; against %" PRI_KEY ": %s", name, colon, explanation.nearest,
                  line);
     else
         log_info("%s%snot cached; there is no template %s yet", name, colon,

@@ -1,5 +1,5 @@
 /*
- * Why a template is not there: what its key is made of, against the nearest template of that name.
+ * Why a template is missing: how its key's parts differ from the nearest template of that name.
  */
 #ifndef MINTFS_STORE_EXPLAIN_H
 #define MINTFS_STORE_EXPLAIN_H
@@ -16,7 +16,7 @@
 
 struct difference {
     const char *kind;   /* "input", "variable", "argument", "salt", "file" */
-    const char *change; /* "added", "removed", "changed": from the nearest to what is asked for */
+    const char *change; /* "added", "removed", "changed": from the nearest to the wanted one */
     char *what;         /* owned: the input's path, the variable's name, the argument */
 };
 
@@ -28,24 +28,25 @@ struct explanation {
 };
 
 /*
- * Compares with the templates that have, or had at their build, the spec's name (without one: with
- * all), as far as they were used lately; the nearest has the fewest differences. The values of
- * variables are never told.
+ * Compares with the templates that have the spec's name or had it when they were built (without a
+ * name: with all), but only with those used last; the nearest is the one with the fewest
+ * differences. The values of variables are not part of the result.
  */
 MUST_CHECK int explain(const struct store *store, const struct build_spec *spec,
                        const struct key *key, struct explanation *ret_explanation);
 void explanation_fini(struct explanation *explanation);
 #define AUTO_EXPLANATION CLEANUP(explanation_fini)
 
-/* How a spec and its key differ from a manifest. */
+/* How the parts of a spec's key differ from a manifest. */
 MUST_CHECK int explain_against(const struct build_spec *spec, const struct key *key,
                                const struct manifest *manifest,
                                struct explanation *ret_explanation);
 
-/* One line for people: "input a.sql changed, 2 inputs added". NULL when out of memory. */
+/* A line for a message: "input a.sql changed, input b.sql added and 3 more". NULL when out of
+ * memory; the caller frees it. */
 char *explanation_line(const struct explanation *explanation);
 
-/* Says in one line why a build is needed; for build.c. */
+/* Logs in one line why a build is needed. */
 void explain_miss(const struct store *store, const struct build_spec *spec, const struct key *key);
 
 #endif

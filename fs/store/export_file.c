@@ -9,6 +9,7 @@
 #include "fs/base/dir.h"
 #include "fs/base/io.h"
 #include "fs/base/log.h"
+#include "fs/base/text.h"
 #include "fs/store/sqlite_header.h"
 
 enum { CHUNK_BYTES = 256 << 10 };
@@ -24,19 +25,17 @@ static bool is_below(const char *path, const char *directory)
     return !strncmp(path, directory, length) && (path[length] == '/' || path[length] == '\0');
 }
 
-/* Only publishing writes into the store; a builder, which may build on another template, writes
- * into its own directory. */
-static bool lies_in_store(const struct store *store, const char *path)
+/* Only publishing writes into the store; but a builder, which may start from another template, may
+ * write into its own directory. */
+static bool is_in_store(const struct store *store, const char *path)
 {
     const char *own = getenv("MINTFS_DIR");
     AUTO_FREE char *copy = strdup(path);
-    AUTO_FREE char *building = NULL;
-    if (asprintf(&building, "%s/v1/building", store->path) < 0) {
-        building = NULL;
+    AUTO_FREE char *building = text_format("%s/v1/building", store->path);
+    if (!building)
         return true;
-    }
     bool is_builder = own && is_below(own, building) && strcmp(own, building) != 0;
-    /* Directories that are missing still will be made: the first that is there tells. */
+    /* Missing directories will be created in the nearest one that exists. */
     for (char *at = copy ? dirname(copy) : NULL; at; at = dirname(at)) {
         AUTO_FREE char *real = realpath(at, NULL);
         if (real)
@@ -53,18 +52,18 @@ int export_check(const struct store *store, const char *path)
     size_t length = strlen(path);
     if (length == 0)
         return log_fail(EINVAL, "--to: the path is empty");
-    bool is_there = stat(path, &status) == 0;
-    if (path[length - 1] == '/' || (is_there && S_ISDIR(status.st_mode)))
+    bool exists = stat(path, &status) == 0;
+    if (path[length - 1] == '/' || (exists && S_ISDIR(status.st_mode)))
         return log_fail(EISDIR, "--to %s: is a directory; name the file", path);
-    /* A link to a file is replaced; one to a device is as good as the device. */
-    if (is_there && !S_ISREG(status.st_mode))
-        return log_fail(EINVAL, "--to %s: is there, and no file; name a file", path);
-    if (lies_in_store(store, path))
-        return log_fail(EINVAL, "--to %s: lies in the store; name a place outside of it", path);
+    /* A link to a file is replaced; a link to a device is refused as the device is. */
+    if (exists && !S_ISREG(status.st_mode))
+        return log_fail(EINVAL, "--to %s: exists and is not a regular file; name a file", path);
+    if (is_in_store(store, path))
+        return log_fail(EINVAL, "--to %s: is in the store; name a path outside of it", path);
     return 0;
 }
 
-/* Whether the file at hand has just the bytes that placing would give it. */
+/* Whether the file already has exactly the content that the copy would have. */
 static bool has_content(int fd, int template_fd, const struct manifest_entry *entry)
 {
     struct stat status;
@@ -101,7 +100,7 @@ static int remove_side_files(int dirfd, const char *name)
     return 0;
 }
 
-/* Those of `from` become those of `to`. */
+/* Renames the side files of `from` to those of `to`. */
 static int move_side_files(int dirfd, const char *from, const char *to)
 {
     char old[NAME_MAX + 1];
@@ -126,8 +125,8 @@ static bool has_side_files(int dirfd, const char *name)
 }
 
 /*
- * An old file's write-ahead log holds what it has lost without it, and would be taken for the new
- * one's: it steps aside first, and comes back where the new file cannot come.
+ * SQLite would take the old file's write-ahead log for the new file's, so it is renamed first. It has
+ * transactions that the old file lacks, so it is renamed back if the new file cannot be placed.
  */
 static int replace(int dirfd, const char *beside, const char *name)
 {
@@ -137,15 +136,15 @@ static int replace(int dirfd, const char *beside, const char *name)
     if (r == 0)
         return remove_side_files(dirfd, beside);
     if (move_side_files(dirfd, beside, name) < 0)
-        log_warning("side files of %s stay behind as %s-*", name, beside);
+        log_warning("the side files of %s are left as %s-*", name, beside);
     return r;
 }
 
-/* Fills a new file `beside` and renames it to `name`; nothing of it stays where that fails. */
+/* Fills a new file `beside` and renames it to `name`; if that fails, it is removed. */
 static int copy_and_rename(int dirfd, const char *beside, const char *name, int template_fd,
                            const struct manifest_entry *entry)
 {
-    /* Without a name until it is whole, where the file system can: a kill then leaves nothing. */
+    /* O_TMPFILE, where the file system has it, leaves nothing if this process is killed. */
     AUTO_FD int fd = io_openat(dirfd, ".", O_RDWR | O_TMPFILE, 0666);
     bool nameless = fd >= 0;
     if (!nameless)
@@ -169,8 +168,8 @@ static int copy_and_rename(int dirfd, const char *beside, const char *name, int 
 static int place_in(int dirfd, const char *name, int template_fd,
                     const struct manifest_entry *entry)
 {
-    AUTO_FD int there = io_openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
-    if (there >= 0 && !has_side_files(dirfd, name) && has_content(there, template_fd, entry))
+    AUTO_FD int old = io_openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+    if (old >= 0 && !has_side_files(dirfd, name) && has_content(old, template_fd, entry))
         return 0;
     AUTO_FREE char *beside = NULL;
     int r = dir_name_beside(name, "mintfs-", &beside);
@@ -183,8 +182,8 @@ int export_file(const struct template *template, const char *path)
     const struct manifest_entry *entry = manifest_find(template->manifest, file);
     if (!entry || entry->type != ENTRY_FILE)
         return log_fail(ENODATA,
-                        "--to %s: the template holds no file %s; --file says which one is "
-                        "meant",
+                        "--to %s: the template has no file %s; name its database with "
+                        "--file",
                         path, file);
     AUTO_FD int template_fd = template_open_file(template, file);
     if (template_fd < 0)

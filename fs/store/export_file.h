@@ -1,5 +1,5 @@
 /*
- * A template's file placed as an ordinary file, for programs that want it at a path of their own.
+ * Copies a template's file to an ordinary path (--to), for programs that need it there.
  */
 #ifndef MINTFS_STORE_EXPORT_FILE_H
 #define MINTFS_STORE_EXPORT_FILE_H
@@ -8,17 +8,17 @@
 #include "fs/store/template.h"
 
 /*
- * Puts a copy of the template's file (manifest->file) at PATH, whole or not at all: copied beside,
- * synced, renamed. It starts in the journal mode that the builder left, can be written, and
- * directories on the way are made. What is there with the same content is left as it is; else it is
- * replaced, and side files of an SQLite database that lay there are removed first, since they would
- * be played into the new one. Errors are said.
+ * Copies the template's file (manifest->file) to PATH atomically: the copy is made beside it, synced
+ * and renamed. It has the journal mode that the builder left, and can be written; missing
+ * directories are created. A file with the same content is not touched. Another one is replaced, and
+ * the side files of an SQLite database there are removed, since SQLite would apply them to the new
+ * one. Errors are logged.
  */
 MUST_CHECK int export_file(const struct template *template, const char *path);
 
 /*
- * What can be known before a long build: PATH is not empty, no directory (-EISDIR), nothing but a
- * regular file or a symbolic link, which is replaced itself, and not in the store (-EINVAL).
+ * Checks PATH before a long build; errors are logged. -EISDIR: a directory. -EINVAL: empty, inside
+ * the store, or something other than a regular file or a symbolic link to one, which is replaced.
  */
 MUST_CHECK int export_check(const struct store *store, const char *path);
 

@@ -6,6 +6,7 @@
 
 #include "fs/base/dir.h"
 #include "fs/base/log.h"
+#include "fs/store/names.h"
 
 static bool is_denied(const struct store *store, const char *key, const char *part, int mode)
 {
@@ -59,21 +60,22 @@ int foreign_find(const struct store *store, const char *prefix, struct foreign *
 
 int foreign_log(const struct store *store, const struct foreign *foreign)
 {
-    enum { SHORT_KEY = 12 };
     char others[48] = "";
     if (foreign->count > 1)
         (void)snprintf(others, sizeof(others), " and %zu more", foreign->count - 1);
     return log_fail(EACCES,
-                    "template %.*s%s in %s/v1/templates belong%s to user %u and cannot be read by "
-                    "you (%u); take over what is there with: sudo chown -R %u:%u '%s/v1/templates'",
-                    SHORT_KEY, foreign->key, others, store->path, others[0] ? "" : "s",
-                    foreign->uid, geteuid(), geteuid(), getegid(), store->path);
+                    "template %" PRI_KEY
+                    "%s in %s/v1/templates belong%s to user %u and cannot be read by "
+                    "you (%u); take it over with: sudo chown -R %u:%u '%s/v1/templates'",
+                    foreign->key, others, store->path, others[0] ? "" : "s", foreign->uid,
+                    geteuid(), geteuid(), getegid(), store->path);
 }
 
 int foreign_log_path(const char *path, uid_t uid, const char *template_path)
 {
-    return log_fail(EACCES,
-                    "%s belongs to user %u, and you (%u) may not do that; take it over with: sudo "
-                    "chown -R %u:%u '%s'",
-                    path, uid, geteuid(), geteuid(), getegid(), template_path);
+    return log_fail(
+        EACCES,
+        "%s belongs to user %u, and you (%u) may not change it; take it over with: sudo "
+        "chown -R %u:%u '%s'",
+        path, uid, geteuid(), geteuid(), getegid(), template_path);
 }

@@ -9,7 +9,7 @@
 #include "fs/base/log.h"
 #include "fs/base/process_search.h"
 
-/* A file system without these locks has a store all the same, and a clean that excludes nobody. */
+/* On a file system without these locks a store works as well; there, clean excludes nobody. */
 static int lock(int fd, int operation)
 {
     int r = flock(fd, operation) < 0 ? -errno : 0;
@@ -38,7 +38,7 @@ int in_use_share(int fd, const char *path)
     return r < 0 ? log_errno(r, "cannot lock the store %s", path) : check_current(fd, path);
 }
 
-/* ---- alone ---- */
+/* ---- the exclusive lock ---- */
 
 static void note_alarm(int signal UNUSED)
 {
@@ -50,7 +50,7 @@ static struct itimerval each_ms(int ms)
     return (struct itimerval){.it_interval = interval, .it_value = interval};
 }
 
-/* -EWOULDBLOCK where it is not to be had in time. */
+/* -EWOULDBLOCK if others hold it for longer than that. */
 static int lock_in_time(int fd)
 {
     enum { TICK_MS = 100 };
@@ -61,7 +61,7 @@ static int lock_in_time(int fd)
     if (sigaction(SIGALRM, &wanted, &before) < 0)
         return -errno;
     int r = setitimer(ITIMER_REAL, &timer, NULL) < 0 ? -errno : -EINTR;
-    /* A signal that comes before the call is lost: the next one ends it. */
+    /* A timer signal that arrives before flock() waits is lost; the next one ends the wait. */
     for (int i = 0; r == -EINTR && i < IN_USE_WAIT_SECONDS * 1000 / TICK_MS; i++)
         r = lock(fd, LOCK_EX);
     (void)setitimer(ITIMER_REAL, &none, NULL);

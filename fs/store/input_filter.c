@@ -84,8 +84,8 @@ static int compile_excludes(struct input_filter *filter)
                     ? input_filter_compile(spec, text, &filter->excludes[i])
                     : glob_compile(text[0] == '/' ? text + 1 : text, &filter->excludes[i]);
         if (r == -EINVAL)
-            return log_fail(
-                r, "--exclude %s: not a valid pattern, or one that leads outside the root", text);
+            return log_fail(r, "--exclude %s: this pattern is not valid, or leads outside the root",
+                            text);
         if (r < 0)
             return r;
         filter->exclude_count++;

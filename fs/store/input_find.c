@@ -325,7 +325,7 @@ static int take_input(struct walk *walk)
         r = below_base ? input_filter_compile(walk->spec, walk->input, &glob)
                        : glob_compile(path, &glob);
         if (r == -EINVAL)
-            return log_fail(r, "input %s: not a valid pattern", walk->input);
+            return log_fail(r, "input %s: this pattern is not valid", walk->input);
         if (r == 0)
             r = start_pattern(walk, &glob);
     } else {

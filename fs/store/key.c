@@ -1,9 +1,9 @@
 /*
- * What a key is the SHA-256 of. It never changes without another first line: golden vectors in
- * tests/unit/test_store_key.c hold it.
+ * A key is the SHA-256 of these lines. They never change without another first line: the golden
+ * vectors in tests/unit/test_store_key.c check that.
  *
  *     mintfs-key-1 LF
- *     "salt " TEXT                 if there is one; an empty salt is not none
+ *     "salt " TEXT                 if there is one; an empty salt is one
  *     "file " TEXT
  *     "as " TEXT                   with --as; else
  *     "place " TEXT                the builder's directory relative to the root, if it is below it
@@ -12,19 +12,19 @@
  *     "input " TEXT                the path, then its content's digest: "sha256 " 64 digits LF;
  *                                  by path
  *
- * TEXT is the length in bytes (decimal), ":", the bytes, LF; so no two lists of fields give the
- * same bytes. Everything is sorted as bytes; no locale takes part.
+ * TEXT is the length in bytes (decimal), ":", the bytes, LF, so that different fields never give the
+ * same bytes. Everything is sorted as bytes, whatever the locale.
  *
- * An argument that is a path below the root counts by its relative path, also behind the first
- * "=" ("--config=/checkout/alembic.ini"); the program by its last part. Relative arguments count
- * as typed: they mean what they mean in the directory where they are typed, which is the "place".
+ * An argument that is a path below the root counts by its relative path, also after the first "="
+ * ("--config=/checkout/alembic.ini"); the program by its last part. Relative arguments count as
+ * typed: they are relative to the builder's directory, which is the "place".
  */
 #include "fs/store/key.h"
 
-#include <stdarg.h>
 #include <string.h>
 
 #include "fs/base/log.h"
+#include "fs/base/text.h"
 #include "fs/store/rootpath.h"
 
 static int add_raw(struct sha256 *hash, const char *text)
@@ -63,13 +63,13 @@ static bool mentions(const char *text, const char *path)
     return false;
 }
 
-/* Whether the text names the checkout's place somewhere inside, as in "sqlite:////home/me/x.db". */
+/* Whether the text contains the path of the checkout, as in "sqlite:////home/me/x.db". */
 static bool mentions_root(const struct build_spec *spec, const char *text)
 {
     return mentions(text, spec->root) || mentions(text, spec->root_as_typed);
 }
 
-/* One argument as it counts; a path that ties the key to a place is warned of. */
+/* Adds an argument as it counts; a path that gives another checkout another key is a warning. */
 static int add_argument(struct strlist *arguments, const struct build_spec *spec,
                         const char *argument)
 {
@@ -77,8 +77,8 @@ static int add_argument(struct strlist *arguments, const struct build_spec *spec
     const char *path = argument[0] == '/' ? argument : equals ? equals + 1 : "";
     if (path[0] != '/') {
         if (mentions_root(spec, argument))
-            log_warning("the builder's argument \"%s\" names the place of this checkout: another "
-                        "one has another key; --as TEXT says what counts instead",
+            log_warning("the builder's argument \"%s\" contains the path of this checkout: "
+                        "another one has another key; --as TEXT replaces the arguments in the key",
                         argument);
         return strlist_add(arguments, argument);
     }
@@ -88,14 +88,12 @@ static int add_argument(struct strlist *arguments, const struct build_spec *spec
         return r;
     if (!relative) {
         log_warning("the builder's argument \"%s\" is a path outside the root: it counts as typed, "
-                    "so another place has another key; --as TEXT says what counts instead",
+                    "so another path has another key; --as TEXT replaces the arguments in the key",
                     argument);
         return strlist_add(arguments, argument);
     }
-    char *counted = NULL;
-    if (asprintf(&counted, "%.*s%s", (int)(path - argument), argument, relative) < 0)
-        return -ENOMEM;
-    return strlist_take(arguments, counted);
+    return strlist_take(arguments,
+                        text_format("%.*s%s", (int)(path - argument), argument, relative));
 }
 
 static int count_arguments(const struct build_spec *spec, struct strlist *arguments)
@@ -136,9 +134,7 @@ static int add_environment(struct sha256 *hash, const struct build_spec *spec,
     strlist_sort(&names);
     for (size_t i = 0; r == 0 && i < names.count; i++) {
         const char *value = getenv(names.items[i]);
-        char *text = NULL;
-        if (asprintf(&text, "%s%s%s", names.items[i], value ? "=" : "", value ? value : "") < 0)
-            return -ENOMEM;
+        char *text = text_format("%s%s%s", names.items[i], value ? "=" : "", value ? value : "");
         r = strlist_take(environment, text);
         if (r == 0)
             r = add_field(hash, value ? "set" : "unset", text);

@@ -13,13 +13,13 @@
 struct key {
     char hex[SHA256_HEX_LENGTH + 1];
     struct input_list inputs;
-    struct strlist arguments;   /* as they count */
+    struct strlist arguments;   /* as they count in the key */
     struct strlist environment; /* "NAME=value", or "NAME" if unset; sorted */
 };
 
 /*
- * Reads the inputs and the environment and computes the key. Arguments that tie it to this
- * machine are named in a warning. Errors are said.
+ * Reads the inputs and the environment and computes the key. A warning names each argument that
+ * gives other machines another key. Errors are logged.
  */
 MUST_CHECK int key_compute(const struct build_spec *spec, struct key *ret_key);
 void key_fini(struct key *key);

@@ -9,8 +9,8 @@ enum { HOPS_MAX = 40, STEPS_MIN = 1 << 16, STEPS_PER_ENTRY = 64 };
 
 struct walk {
     const struct manifest *manifest;
-    size_t steps_left;   /* over all walks of a manifest: hostile links could take for ever */
-    char at[PATH_MAX];   /* the directory that was reached, without links; "" is the root */
+    size_t steps_left;   /* over all walks: hostile links could take for ever */
+    char at[PATH_MAX];   /* the current directory, without links; "" is the root */
     char rest[PATH_MAX]; /* what is still to walk */
 };
 
@@ -36,7 +36,7 @@ static int go_up(struct walk *walk)
     return 0;
 }
 
-/* Cuts the first part off walk->rest; false: nothing is left. */
+/* Removes the first part from walk->rest; false: nothing is left, or *ret_error is set. */
 static bool take_part(struct walk *walk, char part[NAME_MAX + 1], int *ret_error)
 {
     const char *begin = walk->rest + strspn(walk->rest, "/");
@@ -51,7 +51,7 @@ static bool take_part(struct walk *walk, char part[NAME_MAX + 1], int *ret_error
     return length > 0;
 }
 
-/* Steps onto the entry NAME of walk->at. */
+/* Goes to the entry NAME of walk->at. */
 static int step(struct walk *walk, const char *name, unsigned *hops,
                 const struct manifest_entry **entry)
 {
@@ -71,8 +71,8 @@ static int step(struct walk *walk, const char *name, unsigned *hops,
 }
 
 /*
- * Walks along the path as the kernel does. -EXDEV: it leads out; -ENOENT, -ENOTDIR, -ELOOP: it
- * leads nowhere; -ENAMETOOLONG, -E2BIG: that cannot be told. *ret_entry is where it ends.
+ * Follows the path as the kernel does. -EXDEV: it leads out; -ENOENT, -ENOTDIR, -ELOOP: it leads
+ * nowhere; -ENAMETOOLONG, -E2BIG: unknown. *ret_entry is the entry at its end.
  */
 static int walk_along(struct walk *walk, const char *path, const struct manifest_entry **ret_entry)
 {

@@ -1,8 +1,8 @@
 /*
- * Where a template's symbolic links lead, by way of each other.
+ * Where a template's symbolic links lead, through other links.
  *
- * The text of one link does not tell: with `here -> .`, the link `out -> here/../x` leads out of the
- * tree. The manifest names every directory and link, so no file system is asked.
+ * The text of one link is not enough: with `here -> .`, the link `out -> here/../x` leads out of the
+ * tree. The manifest lists every directory and link, so the file system is not needed.
  */
 #ifndef MINTFS_STORE_LINKS_H
 #define MINTFS_STORE_LINKS_H
@@ -11,15 +11,15 @@
 #include "fs/store/manifest.h"
 
 /*
- * The first link that leads out of the template, or whose way is too long to tell; NULL: none does.
- * One that leads nowhere stays inside. Entries must be sorted.
+ * The first link that leads out of the template, or that is too long to follow; NULL: there is none.
+ * A link that leads nowhere stays inside.
  */
 const struct manifest_entry *links_find_escape(const struct manifest *manifest);
 
-/* Logs the link that leads out, if there is one, with the template's path: -EBADMSG, or 0. */
+/* -EBADMSG, logged with the template's path, if a link leads out of the template. */
 MUST_CHECK int links_check(const struct manifest *manifest, const char *shown_path);
 
-/* The entry that the path names once all links on its way are followed; NULL: none. */
+/* The entry at that path after all links in it are followed; NULL: there is none. */
 const struct manifest_entry *links_resolve(const struct manifest *manifest, const char *path);
 
 #endif

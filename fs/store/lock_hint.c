@@ -7,6 +7,7 @@
 #include "fs/base/glob.h"
 #include "fs/base/io.h"
 #include "fs/base/log.h"
+#include "fs/base/text.h"
 #include "fs/store/rootpath.h"
 
 enum { DIRECTORIES_MAX = 100 };
@@ -101,12 +102,9 @@ static int look_at(int dirfd, const char *name, unsigned char type, void *contex
     if (!is_lock_file(name) || is_excluded(search->spec, name) ||
         (type == DT_UNKNOWN ? faccessat(dirfd, name, R_OK, 0) < 0 : type == DT_DIR))
         return 0;
-    if (asprintf(&search->found, "%s%s%s", at_root ? "" : search->directory, at_root ? "" : "/",
-                 name) < 0) {
-        search->found = NULL;
-        return -ENOMEM;
-    }
-    return 1;
+    search->found =
+        text_format("%s%s%s", at_root ? "" : search->directory, at_root ? "" : "/", name);
+    return search->found ? 1 : -ENOMEM;
 }
 
 void lock_hint(const struct build_spec *spec, const struct key *key)

@@ -1,7 +1,7 @@
 /*
- * A hint for what people forget among the inputs: the lock file. Migrations come from dependencies as
- * well (Django's own, a library's), and the key knows of an upgrade only if a file that says which
- * version is installed is an input.
+ * A hint about an input that people forget: the lock file. Dependencies have migrations as well
+ * (Django's own, a library's), and an upgrade changes the key only if a file with the installed
+ * versions is an input.
  */
 #ifndef MINTFS_STORE_LOCK_HINT_H
 #define MINTFS_STORE_LOCK_HINT_H
@@ -10,9 +10,8 @@
 #include "fs/store/key.h"
 
 /*
- * Logs one hint where a lock file is in the root, in the builder's directory or in a directory above
- * an input, and no lock file at all is among the inputs. One that an exclude matches was left out
- * on purpose. To be called before a builder runs: a hit needs no hint.
+ * Logs a hint if no input is a lock file, but the root, the builder's directory or a directory above
+ * an input has one. A lock file that an exclude matches was left out on purpose.
  */
 void lock_hint(const struct build_spec *spec, const struct key *key);
 

@@ -10,14 +10,12 @@
 #include "fs/store/project_conf.h"
 #include "fs/store/template.h"
 
-enum { SHORT_KEY = 12 };
-
 int named_section(const char *text, struct build_spec **ret_spec)
 {
     return name_is_valid(text) ? project_conf_look(text, ret_spec) : 0;
 }
 
-/* 1: the key that a section says, 0: another template's. */
+/* 1: the key is that of a section; 0: it is that of a template in the store. */
 static int find(const struct store *store, const char *text, char ret_key[SHA256_HEX_LENGTH + 1])
 {
     AUTO_SPEC struct build_spec *spec = NULL;
@@ -34,8 +32,8 @@ static int find(const struct store *store, const char *text, char ret_key[SHA256
     r = template_resolve(store, text, ret_key);
     if (r == 0 && name_is_valid(text))
         log_info("%s: no " CONF_FILE " here has a section [%s]: this is the last template built "
-                 "under that name (%.*s)",
-                 text, text, SHORT_KEY, ret_key);
+                 "under that name (%" PRI_KEY ")",
+                 text, text, ret_key);
     return r;
 }
 
@@ -62,11 +60,13 @@ int named_resolve(const struct store *store, const char *text, char ret_key[SHA2
         return foreign_log(store, &foreign);
     if (template_key_of_name(store, text, last) < 0)
         return log_fail(ENOENT,
-                        "%s: what " CONF_FILE " describes now (%.*s) is not built; type: mintfs "
+                        "%s: what " CONF_FILE " describes now (%" PRI_KEY
+                        ") is not built; type: mintfs "
                         "build %s",
-                        text, SHORT_KEY, key, text);
+                        text, key, text);
     return log_fail(ENOENT,
-                    "%s: what " CONF_FILE " describes now (%.*s) is not built; type: mintfs build "
-                    "%s. The last template built under that name is %.*s",
-                    text, SHORT_KEY, key, text, SHORT_KEY, last);
+                    "%s: what " CONF_FILE " describes now (%" PRI_KEY
+                    ") is not built; type: mintfs build "
+                    "%s. The last template built under that name is %" PRI_KEY,
+                    text, key, text, last);
 }

@@ -9,7 +9,7 @@ static bool begins_with(const char *text, const char *beginning)
     return !strncmp(text, beginning, strlen(beginning));
 }
 
-/* Whether the placeholder at `at`, behind the byte `before`, is a variable of some language. */
+/* Whether the placeholder at `at`, which follows the byte `before`, is a variable of a language. */
 static bool is_variable(const char *at, char before)
 {
     return before == '$' || before == '#' ||

@@ -1,12 +1,12 @@
 /*
  * {out} and {dir} in a builder's arguments: the file to make, and the directory that it is in.
  *
- *     {out}               the path, wherever it is in an argument
- *     ${out}, #{out}      left as it is: a variable of a shell, of Ruby
- *     " {out}="           left as it is: JavaScript's `const {out}=...`
- *     {{out}}             {out}, for all other cases
+ *     {out}               becomes the path, anywhere in an argument
+ *     ${out}, #{out}      unchanged: a variable in a shell or in Ruby
+ *     " {out}="           unchanged: JavaScript's `const {out}=...`
+ *     {{out}}             becomes {out}, for all other cases
  *
- * The same holds for {dir}. A key is computed before any of this.
+ * The same holds for {dir}. The key is computed from the arguments as they were before.
  */
 #ifndef MINTFS_STORE_PLACEHOLDER_H
 #define MINTFS_STORE_PLACEHOLDER_H
@@ -20,8 +20,8 @@ struct placeholders {
     const char *dir;
 };
 
-/* The argument, filled in; owned by the caller, NULL when out of memory. Sets *has_out to true where
- * {out} was filled in, and else leaves it alone. */
+/* The argument with its placeholders filled in; the caller frees it, NULL when out of memory. Sets
+ * *has_out if {out} was filled in, and does not clear it. */
 MUST_CHECK char *placeholders_fill(const struct placeholders *places, const char *argument,
                                    bool *has_out);
 

@@ -6,6 +6,7 @@
 
 #include "fs/base/log.h"
 #include "fs/base/shell_words.h"
+#include "fs/base/text.h"
 #include "fs/store/names.h"
 #include "fs/store/rootpath.h"
 #include "fs/store/template.h"
@@ -13,13 +14,13 @@
 struct parser {
     const char *shown;       /* the file, for messages */
     const char *wanted;      /* the section, or NULL */
-    struct build_spec *spec; /* what is filled: the wanted section, or the first */
+    struct build_spec *spec; /* of the wanted section, or of the first */
     struct strlist sections;
-    char *section;  /* where we are, or NULL before the first */
-    char *key;      /* whose value an indented line goes on with, or NULL */
+    char *section;  /* the current one, or NULL before the first */
+    char *key;      /* the key that an indented line continues, or NULL */
     char *root;     /* of the whole file, or NULL */
     char *own_root; /* of the section that goes into spec, or NULL */
-    bool taken;     /* this section goes into spec */
+    bool taken;     /* the current section goes into spec */
     bool found;
     unsigned line;
 };
@@ -38,11 +39,9 @@ static int fault(const struct parser *parser, const char *format, ...) PRINTF_LI
 
 static int fault(const struct parser *parser, const char *format, ...)
 {
-    AUTO_FREE char *text = NULL;
     va_list arguments;
     va_start(arguments, format);
-    if (vasprintf(&text, format, arguments) < 0)
-        text = NULL;
+    AUTO_FREE char *text = text_vformat(format, arguments);
     va_end(arguments);
     return log_fail(EINVAL, "%s:%u: %s", parser->shown, parser->line, text ? text : "error");
 }
@@ -64,12 +63,9 @@ static int begin_section(struct parser *parser, char *text)
     *end = '\0';
     const char *name = trim(text + 1);
     if (!name_is_valid(name))
-        return fault(parser,
-                     "[%s]: a name is 1 to 64 of [A-Za-z0-9._-], no leading dot, and not "
-                     "only hexadecimal digits from four on",
-                     name);
+        return fault(parser, "[%s]: a name is " NAME_RULES, name);
     if (strlist_contains(&parser->sections, name))
-        return fault(parser, "[%s] stands twice", name);
+        return fault(parser, "there are two sections [%s]", name);
     int r = strlist_add(&parser->sections, name);
     if (r < 0)
         return r;
@@ -95,12 +91,11 @@ static int set_once(const struct parser *parser, char **place, const char *value
     return *place ? 0 : -ENOMEM;
 }
 
-/* Adds a value to parser->key; sections that are not wanted are checked all the same. */
+/* Adds a value to parser->key. Sections that are not wanted are checked as well. */
 static int add_value(struct parser *parser, const char *value)
 {
-    struct build_spec *scratch = parser->taken ? NULL : build_spec_new();
-    AUTO_SPEC struct build_spec *dropped = scratch;
-    struct build_spec *spec = parser->taken ? parser->spec : dropped;
+    AUTO_SPEC struct build_spec *unwanted = parser->taken ? NULL : build_spec_new();
+    struct build_spec *spec = parser->taken ? parser->spec : unwanted;
     const char *key = parser->key;
     if (!spec)
         return -ENOMEM;
@@ -187,15 +182,15 @@ static int log_missing(const struct parser *parser)
     if (parser->sections.count == 0)
         return log_fail(EINVAL, "%s: no [NAME] section in it", parser->shown);
     if (!parser->wanted)
-        return log_fail(EINVAL, "%s has several templates, say which: %s", parser->shown,
+        return log_fail(EINVAL, "%s has several templates; name one: %s", parser->shown,
                         list ? list : "");
     return log_fail(ENOENT, "%s has no [%s]; there is: %s", parser->shown, parser->wanted,
                     list ? list : "");
 }
 
-/* Settles root, base and directory. */
-static int settle_places(struct parser *parser, const struct project_conf_found *found,
-                         const char *root_flag)
+/* Sets root, base and directory. */
+static int set_places(struct parser *parser, const struct project_conf_found *found,
+                      const char *root_flag)
 {
     struct build_spec *spec = parser->spec;
     const char *wanted = parser->own_root ? parser->own_root : parser->root;
@@ -203,10 +198,9 @@ static int settle_places(struct parser *parser, const struct project_conf_found 
     if (found->directory && !(spec->directory = strdup(found->directory)))
         return -ENOMEM;
     if (found->directory && wanted && wanted[0] != '/') {
-        if (asprintf(&joined, "%s/%s", found->directory, wanted) < 0) {
-            joined = NULL;
+        joined = text_format("%s/%s", found->directory, wanted);
+        if (!joined)
             return -ENOMEM;
-        }
         wanted = joined;
     }
     wanted = root_flag ? root_flag : wanted;
@@ -236,7 +230,7 @@ static int read_section(const struct project_conf_found *found,
         return r;
     if (!parser->found || (!request->section && parser->sections.count > 1))
         return 0;
-    r = settle_places(parser, found, request->root);
+    r = set_places(parser, found, request->root);
     if (r == 0 && parser->spec->builder.count == 0)
         return log_fail(EINVAL, "%s: [%s] names no builder", parser->shown, parser->spec->name);
     return r < 0 ? r : 1;
@@ -248,8 +242,8 @@ int project_conf_read(const struct project_conf_request *request, struct build_s
     int r = project_conf_find(&found);
     if (r == 0 && request->section)
         return log_fail(ENOENT,
-                        "no " CONF_FILE " here that could say what \"%s\" is; a builder "
-                        "goes behind --",
+                        "no " CONF_FILE " here that describes \"%s\"; a builder "
+                        "goes after --",
                         request->section);
     if (r == 0)
         return log_fail(ENOENT, "no builder after --, and no " CONF_FILE

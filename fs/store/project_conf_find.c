@@ -10,6 +10,7 @@
 #include "fs/base/home.h"
 #include "fs/base/io.h"
 #include "fs/base/log.h"
+#include "fs/base/text.h"
 #include "fs/base/units.h"
 #include "fs/store/settings.h"
 
@@ -22,9 +23,9 @@ void project_conf_found_fini(struct project_conf_found *found)
     free(found->text);
 }
 
-/* ---- whose file it is ---- */
+/* ---- the file's owner ---- */
 
-/* Whether one of the directories, with colons between them, is this one or above it. */
+/* Whether a list of directories, separated by colons, has this one or one above it. */
 static bool lists(const char *directories, const char *directory)
 {
     while (*directories) {
@@ -57,24 +58,24 @@ static int check_owner(const char *path, const char *directory, uid_t owner)
     int r = settings_get(SETTING_TRUST, &trusted);
     if (r < 0 || (trusted.text && lists(trusted.text, directory)))
         return r;
-    return log_fail(EPERM,
-                    "%s belongs to user %u, not to you (%u), and is not used; if you trust what is "
-                    "in %s, type: export MINTFS_TRUST='%s'",
-                    path, owner, geteuid(), directory, directory);
+    return log_fail(
+        EPERM,
+        "%s belongs to user %u, not to you (%u), and is not used; if you trust the files "
+        "in %s, type: export MINTFS_TRUST='%s'",
+        path, owner, geteuid(), directory, directory);
 }
 
-/* ---- reading it ---- */
+/* ---- reading ---- */
 
-/* 1: read; 0: there is none, or it is the user's settings. */
+/* 1: read; 0: there is no such file, or it is the user's settings. */
 static int read_one(const char *directory, const char *shown, char **ret_text)
 {
-    AUTO_FREE char *path = NULL;
     struct stat status;
     size_t size = 0;
-    if (asprintf(&path, "%s/" CONF_FILE, strcmp(directory, "/") != 0 ? directory : "") < 0) {
-        path = NULL;
+    AUTO_FREE char *path =
+        text_format("%s/" CONF_FILE, strcmp(directory, "/") != 0 ? directory : "");
+    if (!path)
         return log_errno(ENOMEM, "%s", shown);
-    }
     if (lstat(path, &status) < 0)
         return errno == ENOENT || errno == ENOTDIR || errno == EACCES
                    ? 0
@@ -84,7 +85,7 @@ static int read_one(const char *directory, const char *shown, char **ret_text)
     int r = check_owner(path, directory, status.st_uid);
     if (r < 0)
         return r;
-    /* A symbolic link is fine: what it leads to is looked at as well. */
+    /* A symbolic link is fine: the owner of its target is checked as well. */
     AUTO_FREE char *real = realpath(path, NULL);
     if (!real && errno == ENOENT)
         return log_fail(ENOENT, "%s: a symbolic link that leads nowhere", shown);
@@ -110,42 +111,38 @@ static int read_one(const char *directory, const char *shown, char **ret_text)
     return 1;
 }
 
-/* ---- the way up ---- */
+/* ---- the search ---- */
 
-/* Whether the search ends here: above are other projects' files, or other people's. */
+/* Whether the search ends here: files above belong to other projects or users. */
 static bool is_end(const char *directory, const char *home)
 {
     static const char *const marks[] = {".git", ".hg", ".jj", ".svn", ".bzr", "_darcs"};
     if (!strcmp(directory, "/") || (home && here_is_same(directory, home)))
         return true;
     for (size_t i = 0; i < ARRAY_LENGTH(marks); i++) {
-        AUTO_FREE char *mark = NULL;
-        if (asprintf(&mark, "%s/%s", directory, marks[i]) < 0) {
-            mark = NULL;
-            return true;
-        }
-        if (access(mark, F_OK) == 0)
+        AUTO_FREE char *mark = text_format("%s/%s", directory, marks[i]);
+        if (!mark || access(mark, F_OK) == 0)
             return true;
     }
     return false;
 }
 
-/* /tmp and its like, where anybody may leave a file. */
-static bool is_everybodys(const char *directory)
+/* Whether any user may create a file there, as in /tmp. */
+static bool is_public(const char *directory)
 {
     struct stat status;
     return stat(directory, &status) == 0 && (status.st_mode & S_ISVTX) &&
            (status.st_mode & S_IWOTH);
 }
 
-/* Cuts the last part off an absolute path. */
+/* Removes the last part of an absolute path. */
 static void go_up(char *path)
 {
     char *slash = strrchr(path, '/');
     slash[slash == path] = '\0';
 }
 
-/* `levels` above the current directory: as the shell would show it, where that is the same. */
+/* The directory `levels` above the current one: as the shell would show it, if that is the same. */
 static char *show_above(const char *real, unsigned levels)
 {
     AUTO_FREE char *shown = here_path();
@@ -177,11 +174,10 @@ int project_conf_find(struct project_conf_found *ret_found)
 {
     AUTO_FREE char *directory = getcwd(NULL, 0);
     AUTO_FREE char *home = home_directory();
-    /* One that was removed has no file in it. */
+    /* A current directory that was removed has no file in it. */
     if (!directory || directory[0] != '/')
         return 0;
-    for (unsigned levels = 0; levels == 0 || !is_everybodys(directory);
-         levels++, go_up(directory)) {
+    for (unsigned levels = 0; levels == 0 || !is_public(directory); levels++, go_up(directory)) {
         AUTO_CONF_FOUND struct project_conf_found found = {.shown = show_conf(levels)};
         if (!found.shown)
             return log_errno(ENOMEM, CONF_FILE);

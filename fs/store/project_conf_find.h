@@ -1,13 +1,14 @@
 /*
- * Which mintfs.conf is in force: the nearest one, from the current directory upwards. The search ends
- * at the root of a repository (a directory with .git, .hg, .jj, .svn, .bzr or _darcs in it), at the home
- * directory, or else at the file system's root. It ends before a directory that is everybody's, as
- * /tmp: what is there is no project's, and must not stop the work of others below it.
+ * Finds the mintfs.conf in force: the nearest one, from the current directory upwards. The search
+ * ends at the root of a repository (a directory with .git, .hg, .jj, .svn, .bzr or _darcs in it), at
+ * the home directory, or else at the root of the file system. It ends before a directory that all
+ * users can write to, such as /tmp: a file there belongs to no project, and must not disturb the
+ * projects of other users below it.
  *
- * Its builder is run, so it must not be a trap that somebody else has laid in a directory above: a
- * file, or a symbolic link, that belongs to another user than root and oneself (under sudo also the
- * user who called it) is refused, unless the setting `trust` (MINTFS_TRUST) lists its directory or one
- * above it. The user's own settings, which have the same name, are passed by.
+ * mintfs runs the builder in the file, which must therefore not be another user's trap. A file or
+ * symbolic link is refused if it belongs to anyone but root and this user (under sudo, also the user
+ * who called it), unless the setting `trust` (MINTFS_TRUST) lists its directory or one above it. The
+ * user's settings, a file of the same name, are skipped.
  */
 #ifndef MINTFS_STORE_PROJECT_CONF_FIND_H
 #define MINTFS_STORE_PROJECT_CONF_FIND_H
@@ -17,12 +18,12 @@
 #define CONF_FILE "mintfs.conf"
 
 struct project_conf_found {
-    char *directory; /* absolute, as the shell would show it; NULL: the current directory */
+    char *directory; /* absolute, as the shell would show it; NULL: the current one */
     char *shown;     /* for messages: "mintfs.conf", "../mintfs.conf" */
-    char *text;      /* what is in it */
+    char *text;      /* its content */
 };
 
-/* 1: found and read, 0: none is in force. Errors are logged: -EPERM another user's. */
+/* 1: found and read; 0: none is in force. Errors are logged: -EPERM it is another user's. */
 MUST_CHECK int project_conf_find(struct project_conf_found *ret_found);
 void project_conf_found_fini(struct project_conf_found *found);
 #define AUTO_CONF_FOUND CLEANUP(project_conf_found_fini)

@@ -9,6 +9,7 @@
 #include "fs/base/home.h"
 #include "fs/base/log.h"
 #include "fs/base/strlist.h"
+#include "fs/base/text.h"
 #include "fs/base/units.h"
 
 enum { FILE_LIMIT_BYTES = 1 << 16 };
@@ -22,28 +23,28 @@ static const struct {
     enum kind kind;
     const char *meaning;
 } settings[SETTING_COUNT] = {
-    [SETTING_STORE] = {"store", "MINTFS_STORE", NULL, KIND_PATH, "where templates are kept"},
+    [SETTING_STORE] = {"store", "MINTFS_STORE", NULL, KIND_PATH, "where templates are stored"},
     [SETTING_MOUNT] = {"mount", "MINTFS_MOUNT", NULL, KIND_PATH, "where the store is mounted"},
     [SETTING_BACKEND] = {"backend", "MINTFS_BACKEND", "auto", KIND_BACKEND,
                          "sessions on a mount or as copies: auto, fuse, copy"},
     [SETTING_IDLE] = {"idle", "MINTFS_IDLE", "10m", KIND_TIME,
-                      "a mount that session new started goes after so long"},
+                      "a mount that session new started ends when unused for so long"},
     [SETTING_MAX_SIZE] = {"max-size", "MINTFS_MAX_SIZE", "5G", KIND_SIZE,
-                          "of all templates; held after each build"},
+                          "limit for all templates, enforced after each build"},
     [SETTING_MAX_AGE] = {"max-age", "MINTFS_MAX_AGE", "30d", KIND_TIME,
-                         "since a template's last use; held after each build"},
+                         "limit since a template's last use, enforced after each build"},
     [SETTING_KEEP] = {"keep", "MINTFS_KEEP", "0", KIND_NUMBER,
-                      "so many of each name stay, whatever the limits say"},
+                      "how many of each name are kept, whatever the limits"},
     [SETTING_TRUST] = {"trust", "MINTFS_TRUST", "", KIND_PATH,
-                       "directories whose mintfs.conf may be another user's; colons between them"},
+                       "directories whose mintfs.conf may be another user's, separated by colons"},
 };
 
 static struct {
     bool is_read;
     int result; /* of reading it: -ENOMEM */
     char *path;
-    struct strlist faults; /* what is wrong in it, each with its line */
-    bool are_faults_taken; /* or said */
+    struct strlist faults; /* in the file, each with its line */
+    bool are_faults_taken; /* or logged */
     bool is_refused;       /* for its faults */
     char *values[SETTING_COUNT];
     int lines[SETTING_COUNT];
@@ -114,13 +115,10 @@ static int check(enum setting setting, const char *text)
 static char *find_path(void)
 {
     const char *config = getenv("XDG_CONFIG_HOME");
-    char *path = NULL;
     if (config && config[0] == '/')
-        return asprintf(&path, "%s/mintfs/mintfs.conf", config) < 0 ? NULL : path;
+        return text_format("%s/mintfs/mintfs.conf", config);
     AUTO_FREE char *home = home_directory();
-    if (!home)
-        return NULL;
-    return asprintf(&path, "%s/.config/mintfs/mintfs.conf", home) < 0 ? NULL : path;
+    return home ? text_format("%s/.config/mintfs/mintfs.conf", home) : NULL;
 }
 
 static char *trim(char *text)
@@ -138,24 +136,21 @@ static int note_fault(const char *format, ...) PRINTF_LIKE(1, 2);
 
 static int note_fault(const char *format, ...)
 {
-    AUTO_FREE char *text = NULL;
     va_list arguments;
     va_start(arguments, format);
-    if (vasprintf(&text, format, arguments) < 0)
-        text = NULL;
+    char *text = text_vformat(format, arguments);
     va_end(arguments);
-    return text ? strlist_add(&file.faults, text) : -ENOMEM;
+    return strlist_take(&file.faults, text);
 }
 
-/* A copy, with the home directory in place of a leading ~/: no shell has read this file. NULL: there
- * is none. */
+/* A copy with the home directory in place of a leading ~/, since no shell has expanded it. NULL: there
+ * is no home directory. */
 static char *expand(enum kind kind, const char *value)
 {
-    char *path = NULL;
     if (kind != KIND_PATH || (strcmp(value, "~") != 0 && strncmp(value, "~/", 2) != 0))
         return strdup(value);
     AUTO_FREE char *home = home_directory();
-    return home && asprintf(&path, "%s%s", home, value + 1) >= 0 ? path : NULL;
+    return home ? text_format("%s%s", home, value + 1) : NULL;
 }
 
 static int take_value(enum setting setting, const char *value, int number)
@@ -168,8 +163,8 @@ static int take_value(enum setting setting, const char *value, int number)
     AUTO_FREE char *copy = expand(kind, value);
     if (!copy || (kind == KIND_PATH && *copy == '~'))
         return note_fault(
-            "%s:%d: %s is \"%s\", and nothing says what ~ is there: write the path out", file.path,
-            number, name, value);
+            "%s:%d: %s is \"%s\", but there is no home directory for ~: write the path out",
+            file.path, number, name, value);
     free(file.values[setting]);
     file.values[setting] = steal_pointer(&copy);
     file.lines[setting] = number;
@@ -233,7 +228,7 @@ const struct strlist *settings_take_faults(void)
     return &file.faults;
 }
 
-/* Said once, all of them: whoever mends the file then need not come back for the next. */
+/* Logs all of them, once, so that the user can correct the file in one go. */
 static int check_faults(void)
 {
     AUTO_UNLOCK UNUSED pthread_mutex_t *held = mutex_hold(&mutex);
@@ -261,7 +256,7 @@ int settings_get(enum setting setting, struct setting_value *ret_value)
     const char *variable = getenv(settings[setting].variable);
     if (variable && *variable) {
         if (check(setting, variable) < 0)
-            return log_fail(EINVAL, "%s is \"%s\", not %s: unset the variable, or set it anew",
+            return log_fail(EINVAL, "%s is \"%s\", not %s: unset the variable, or correct it",
                             settings[setting].variable, variable,
                             wanted_of(settings[setting].kind));
         *ret_value = (struct setting_value){.text = variable, .origin = ORIGIN_VARIABLE};

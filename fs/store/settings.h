@@ -1,6 +1,6 @@
 /*
- * Settings of a user: a flag of the command line over a MINTFS_* variable over the user's file over
- * the default. Flags are the commands' business; the rest is here.
+ * A user's settings. In order of precedence: a flag on the command line, a MINTFS_* variable, the
+ * user's file, the default. Commands read the flags; the rest is here.
  *
  * The user's file is $XDG_CONFIG_HOME/mintfs/mintfs.conf, else ~/.config/mintfs/mintfs.conf, with
  * lines NAME = VALUE:
@@ -9,8 +9,8 @@
  *     max-size = 20G
  *     max-age  = 90d
  *
- * A path may begin with ~/, the home directory. The file is read with the first question, once. An
- * empty variable counts as unset.
+ * A path may begin with ~/, the home directory. The file is read once, when a setting is first asked
+ * for. An empty variable counts as unset.
  */
 #ifndef MINTFS_STORE_SETTINGS_H
 #define MINTFS_STORE_SETTINGS_H
@@ -45,20 +45,20 @@ const char *settings_name(enum setting setting);     /* "max-size" */
 const char *settings_variable(enum setting setting); /* "MINTFS_MAX_SIZE" */
 const char *settings_meaning(enum setting setting);  /* one line for people */
 
-/* Errors are said, with file and line, or with the variable: -EINVAL. A file with a fault is refused,
- * whatever is asked for. */
+/* -EINVAL, logged with file and line, or with the variable. A file with a fault is refused, whichever
+ * setting is asked for. */
 MUST_CHECK int settings_get(enum setting setting, struct setting_value *ret_value);
 
-/* What is wrong in the user's file, each with file and line; it is for the caller to say that, and
- * settings_get() answers with what is good in the file. To be called before that. */
+/* The faults in the user's file, each with file and line, for a caller that reports them itself. To be
+ * called before settings_get(), which then ignores the faulty lines. */
 const struct strlist *settings_take_faults(void);
 
-/* The path of the user's file, whether or not it is there; NULL where there is no home. */
+/* The path of the user's file, whether or not it exists; NULL without a home directory. */
 const char *settings_path(void);
 
-/* Sizes in bytes, times in seconds, numbers; `none` in words is UINT64_MAX. */
+/* A size in bytes, a time in seconds or a number; the value `none` is UINT64_MAX. */
 MUST_CHECK int settings_get_number(enum setting setting, uint64_t *ret_number);
-/* The same for a text from the command line; -EINVAL, said, with `what` (the flag) in front. */
+/* The same for a text from the command line; -EINVAL, logged with `what`, the flag. */
 MUST_CHECK int settings_parse_number(enum setting setting, const char *what, const char *text,
                                      uint64_t *ret_number);
 

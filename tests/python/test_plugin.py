@@ -104,7 +104,7 @@ def test_pytests_settings_can_name_a_section(way, project):
     project.write(test_it="def test_it(mintfs_db): assert mintfs_db.stat().st_size == 0\n")
     assert counts(way.pytest(project, "-q", "-o", "mintfs_template=other")) == {"passed": 1}
     done = way.pytest(project, "-q", status=1)
-    assert "mintfs.conf has several templates, say which: app, other" in done.stdout
+    assert "mintfs.conf has several templates; name one: app, other" in done.stdout
 
 
 def test_pytest_can_be_called_from_another_directory(way, project, place):

@@ -82,12 +82,12 @@ BAD = {
     "root = ..\nroot = .\n[app]\nbuilder = x\n": 'mintfs.conf:2: "root" has one value',
     "[app\n": "mintfs.conf:1: a section is [NAME] and nothing else",
     "[app] more\n": "mintfs.conf:1: a section is [NAME] and nothing else",
-    "[app]\n[app]\n": "mintfs.conf:2: [app] stands twice",
+    "[app]\n[app]\n": "mintfs.conf:2: there are two sections [app]",
     "[app]\nsalt = 1\nsalt = 2\n": 'mintfs.conf:3: "salt" has one value',
     "[app]\ninputs = 1\n": 'mintfs.conf:2: unknown key "inputs"',
     "[app]\nbuilder = sh 'x\n": "mintfs.conf:2: a quote is not closed",
     "[app]\ninput = x\n": "[app] names no builder",
-    "[a]\nbuilder = x\n[b]\nbuilder = x\n": "mintfs.conf has several templates, say which: a, b",
+    "[a]\nbuilder = x\n[b]\nbuilder = x\n": "mintfs.conf has several templates; name one: a, b",
 }
 
 

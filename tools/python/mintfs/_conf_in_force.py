@@ -56,7 +56,7 @@ def check_owner(directory: Path) -> None:
             continue
         raise Error(
             f"{path} belongs to user {owner}, not to you ({os.geteuid()}), and is not used; if you "
-            f"trust what is in {directory}, type: export {TRUST_VARIABLE}='{directory}'"
+            f"trust the files in {directory}, type: export {TRUST_VARIABLE}='{directory}'"
         )
 
 

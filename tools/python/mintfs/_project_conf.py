@@ -119,7 +119,7 @@ def _begin(sections: Dict[str, Spec], text: str, number: int) -> Spec:
     if not text.endswith("]") or not name or "]" in name:
         raise _fault(number, "a section is [NAME] and nothing else")
     if name in sections:
-        raise _fault(number, f"[{name}] stands twice")
+        raise _fault(number, f"there are two sections [{name}]")
     sections[name] = Spec(name)
     return sections[name]
 
@@ -147,7 +147,7 @@ def _choose(found: Dict[str, Spec], name: Optional[str]) -> Spec:
     if not found:
         raise Error(f"{FILE}: no [NAME] section in it")
     if name is None and len(found) > 1:
-        raise Error(f"{FILE} has several templates, say which: {listed}")
+        raise Error(f"{FILE} has several templates; name one: {listed}")
     spec = found.get(name) if name is not None else next(iter(found.values()))
     if spec is None:
         raise Error(f"{FILE} has no [{name}]; there is: {listed}")
