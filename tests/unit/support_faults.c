@@ -167,7 +167,7 @@ static bool fail_at(struct world *world, const struct scene *scene, unsigned lon
     AUTO_FREE char *said_then = stderr_captured();
     /* A table that cannot grow is one of the faults. */
     if (r != 0 && r != -error && r != -ENOMEM)
-        support_fail(__FILE__, __LINE__, "%d, and it said: %s", r, said_then);
+        support_fail(__FILE__, __LINE__, "%d, and it logged: %s", r, said_then);
     AUTO_FREE char *now = describe(world, "s");
     if (r == 0 || scene->changes_nothing)
         check_text(now, r == 0 ? expected->after : expected->before);
@@ -175,15 +175,15 @@ static bool fail_at(struct world *world, const struct scene *scene, unsigned lon
         check_text(now, expected->before);
     AUTO_FREE char *bystander = describe(world, "b");
     if (strcmp(bystander, expected->bystander) != 0)
-        support_fail(__FILE__, __LINE__, "another session suffered; it said: %s", said_then);
+        support_fail(__FILE__, __LINE__, "another session suffered; it logged: %s", said_then);
 
     uint64_t bytes = stored_bytes(world);
-    /* What is there is there after a restart too, and nothing is said of damage. */
+    /* The same exists after a restart, and no damage is logged. */
     fault_close(world);
     stderr_capture();
     fault_open(world);
-    AUTO_FREE char *said = stderr_captured();
-    check_text(said, "");
+    AUTO_FREE char *logged = stderr_captured();
+    check_text(logged, "");
     AUTO_FREE char *then = describe(world, "s");
     bool was_in_doubt = scene->may_be_in_doubt && sticky && !strcmp(then, expected->after);
     if (!was_in_doubt) {

@@ -21,11 +21,11 @@ struct world {
 
 struct scene {
     const char *name;
-    /* What is there before; the session "s" is made already. */
+    /* Creates what exists before; the session "s" already exists. */
     void (*prepare)(struct world *world);
     /* The call that is to fail. */
     int (*act)(struct world *world);
-    /* A failure may come when a part is done: what is there then is neither old nor new. */
+    /* A call may fail when it is partly done: the result is then neither old nor new. */
     bool may_stop_halfway;
     /* It is the same afterwards, whatever happens. */
     bool changes_nothing;
@@ -43,7 +43,7 @@ void fault_discard(struct world *world);
 
 /* Writes to "large", below 40000 bytes. */
 int write_large(struct world *world, size_t size, uint64_t offset);
-/* Each second block is stored already: what is overwritten in place comes last. */
+/* Every second block is already stored: what is overwritten in place is written last. */
 void store_some(struct world *world);
 
 #endif

@@ -10,7 +10,7 @@
 #include "fs/overlay/changelog_record.h"
 #include "fs/overlay/changelog_replay.h"
 
-/* ---- what a log tells, as text ---- */
+/* ---- the records of a log as text ---- */
 
 int tell_header(const struct session_header *header, void *context)
 {
@@ -196,7 +196,7 @@ void add_some(struct frame *frame)
     frame_add_unlink(frame, 1, "12345678");
 }
 
-/* A log of FRAMES frames; returns where each begins, and the size behind them. */
+/* A log of FRAMES frames; returns where each begins, and the size after them. */
 static void make_log(const struct place *place, const char *name, uint64_t ret_at[FRAMES + 1])
 {
     struct changelog *log = NULL;

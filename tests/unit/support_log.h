@@ -1,5 +1,5 @@
 /*
- * What the tests of change logs share: a log to begin with, and what a log tells, as text.
+ * What the tests of change logs share: a sample log, and the records of a log as text.
  */
 #ifndef MINTFS_TESTS_SUPPORT_LOG_H
 #define MINTFS_TESTS_SUPPORT_LOG_H
@@ -9,7 +9,7 @@
 #include "fs/overlay/changelog.h"
 #include "fs/overlay/changelog_record.h"
 
-/* What a visitor was told, a line a record. */
+/* The records that a visitor got, one per line. */
 struct story {
     FILE *stream;
     char *text;
@@ -21,7 +21,7 @@ void story_fini(struct story *story);
 #define AUTO_STORY CLEANUP(story_fini)
 bool same_story(const struct story *a, const struct story *b);
 
-/* Each tells its record to the story that is the context. */
+/* Each adds its record to the story that is the context. */
 int tell_header(const struct session_header *header, void *context);
 int tell_template(const struct template_record *record, void *context);
 int tell_identity(const struct identity_record *record, void *context);
@@ -48,7 +48,7 @@ void add_some(struct frame *frame);
 
 enum { FRAMES = 5 };
 
-/* The log's bytes, and what a reader is told after each of its frames. */
+/* The log's bytes, and its records up to each of its frames. */
 struct sample_log {
     uint64_t at[FRAMES + 1];
     char *bytes;

@@ -29,17 +29,17 @@ void world_reopen(struct world *world)
     world->scratch = scratch_of(world->place);
 }
 
-char *world_open_said(struct world *world)
+char *world_open_logged(struct world *world)
 {
     stderr_capture();
     world->scratch = scratch_of(world->place);
     return stderr_captured();
 }
 
-char *world_reopen_said(struct world *world)
+char *world_reopen_logged(struct world *world)
 {
     scratch_close(world->scratch);
-    return world_open_said(world);
+    return world_open_logged(world);
 }
 
 void world_rebuild_template(const struct world *world, bool otherwise)

@@ -19,10 +19,10 @@ struct world {
 
 void world_begin(struct world *world, struct place *place);
 void world_reopen(struct world *world);
-/* Opens it, again or after scratch_close(); returns the text that was said. */
-char *world_open_said(struct world *world);
-char *world_reopen_said(struct world *world);
-/* Its template, built anew while no scratch is open; otherwise: with another byte in d/g. */
+/* Opens it, again or after scratch_close(); returns the text that was logged. */
+char *world_open_logged(struct world *world);
+char *world_reopen_logged(struct world *world);
+/* Builds its template again while no scratch is open; `otherwise`: with another byte in d/g. */
 void world_rebuild_template(const struct world *world, bool otherwise);
 void world_end(struct world *world);
 
@@ -30,7 +30,7 @@ bool has_session(const struct world *world, const char *id);
 uint64_t serial_of(const struct world *world, const char *id);
 /* As in its log's header. */
 uint64_t owner_of(const struct world *world, const char *id);
-/* The IDs in the order of a listing, a space behind each. */
+/* The IDs in the order of a listing, each followed by a space. */
 void check_listing(const struct world *world, const char *expected);
 /* A session with the mark in `large`, and a file of that name. */
 void make_marked(const struct world *world, const char *id, const char *mark);

@@ -83,7 +83,7 @@ struct listed {
 struct listing {
     struct listed entries[256];
     unsigned count;
-    unsigned limit; /* stop behind so many */
+    unsigned limit; /* stop after this many */
 };
 
 static bool list_entry(const char *name, uint64_t ino, mode_t type, uint64_t cookie, void *context)

@@ -49,12 +49,12 @@ struct world {
 void tree_begin(struct world *world, struct place *place, struct rng *rng);
 /* Gives all references back; the session and the model stay. */
 void tree_close(struct world *world);
-/* Checks that what the session took is given back to the last block. */
+/* Checks that the session has released every block that it took. */
 void tree_end(struct world *world);
 
 /* The same thing on both sides? fd is of the model, opened with O_PATH. */
 void tree_check_same(struct world *world, struct node *node, int fd);
-/* Both trees, whole; notes their paths, and checks what the handles hold. */
+/* Compares both trees, notes their paths, and checks the open handles. */
 void tree_check(struct world *world);
 /* A path for later calls to begin from. */
 void tree_note(struct world *world, const char *path);

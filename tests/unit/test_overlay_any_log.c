@@ -1,5 +1,6 @@
 /*
- * Recovery of logs with anything in them whose sums are right: refused, or a session that works.
+ * Covers session_replay, changelog_replay and scratch_recover: logs with random records and correct
+ * checksums are either refused or give a session that works.
  */
 #include "tests/unit/support_scratch.h"
 
@@ -115,7 +116,10 @@ static int copy_of(int sessions_fd, const char *name, int dirfd)
     return to;
 }
 
-/* Recovers a log of these bytes, and uses what comes of it. Returns what recovery said. */
+/*
+ * Recovers a log of these bytes, and uses the session, if there is one. Returns the result of
+ * recovery.
+ */
 static int try_log(const struct place *place, struct lower *lower, const char *boot_id,
                    const char *bytes, size_t size, struct rng *rng)
 {
@@ -222,7 +226,7 @@ static void run_fuzz(struct rng *rng, void *context)
     }
 }
 
-static void test_any_log(void **state)
+static void test_a_log_with_correct_checksums_works_or_is_refused(void **state)
 {
     struct world world;
     world_begin(&world, *state);
@@ -245,7 +249,7 @@ static void test_any_log(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_any_log),
+        TEST(test_a_log_with_correct_checksums_works_or_is_refused),
     };
     return cmocka_run_group_tests_name("overlay-any-log", tests, NULL, NULL);
 }

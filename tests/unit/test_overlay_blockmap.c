@@ -39,7 +39,7 @@ static bool continues(block_t first, block_t block, uint32_t distance)
     return first >= BLOCK_LIMIT ? block == first : block == first + distance;
 }
 
-/* Where a random operation lies: within a window. */
+/* A random range within a window. */
 static void pick(const struct model *model, struct rng *rng, fileblock_t *ret_at,
                  uint32_t *ret_count)
 {
@@ -169,7 +169,7 @@ static void run_model(struct rng *rng, void *context UNUSED)
     free(model);
 }
 
-static void test_against_a_model(void **state UNUSED)
+static void test_a_map_behaves_like_an_array(void **state UNUSED)
 {
     support_each_seed(12, run_model, NULL);
 }
@@ -182,7 +182,7 @@ static void see_nothing(fileblock_t at UNUSED, uint32_t count UNUSED, block_t bl
 
 /* Sixteen TiB of nothing must not take the time of sixteen TiB: this is far too slow block by
  * block, and leaf by leaf. */
-static void test_large_and_empty(void **state UNUSED)
+static void test_absent_runs_of_any_length_are_found(void **state UNUSED)
 {
     struct blockmap map = {0};
     block_t block;
@@ -211,8 +211,8 @@ static void test_large_and_empty(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_against_a_model),
-        TEST(test_large_and_empty),
+        TEST(test_a_map_behaves_like_an_array),
+        TEST(test_absent_runs_of_any_length_are_found),
     };
     return cmocka_run_group_tests_name("overlay-blockmap", tests, NULL, NULL);
 }

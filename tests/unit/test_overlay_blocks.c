@@ -152,14 +152,14 @@ static void run_model(struct rng *rng, void *context)
     blocks_free(model.blocks);
 }
 
-static void test_against_a_model(void **state)
+static void test_blocks_behave_like_a_set(void **state)
 {
     support_each_seed(10, run_model, *state);
 }
 
 /* ---- trim ---- */
 
-static void test_trim_gives_storage_back(void **state)
+static void test_a_trim_returns_storage(void **state)
 {
     struct blocks *blocks = blocks_of(*state);
     CHECK(!blocks_wants_trim(blocks));
@@ -203,7 +203,7 @@ static void test_trim_gives_storage_back(void **state)
     blocks_free(blocks);
 }
 
-static void test_trim_that_fails_loses_nothing(void **state)
+static void test_a_trim_that_fails_loses_nothing(void **state)
 {
     struct blocks *blocks = blocks_of(*state);
     block_t first;
@@ -227,7 +227,7 @@ static void test_trim_that_fails_loses_nothing(void **state)
 }
 
 /* Scattered blocks are punched one by one: only as long as there is time, and long runs first. */
-static void test_trim_is_bounded(void **state)
+static void test_a_trim_ends_with_its_budget(void **state)
 {
     struct blocks *blocks = blocks_of(*state);
     enum { COUNT = 1000, SCATTERED_END = 500, RUN = 400 };
@@ -259,9 +259,9 @@ static void test_trim_is_bounded(void **state)
     blocks_free(blocks);
 }
 
-/* ---- what a former daemon left ---- */
+/* ---- blocks of an earlier daemon ---- */
 
-static void test_claims(void **state)
+static void test_a_claim_takes_all_blocks_or_none(void **state)
 {
     const struct place *place = *state;
     struct blocks *blocks = blocks_of(place);
@@ -301,8 +301,8 @@ static void test_claims(void **state)
     blocks_free(blocks);
 }
 
-/* A file that somebody made long costs no more than what is claimed of it. */
-static void test_a_tail_that_nobody_claims(void **state)
+/* A file that was extended costs no more than the blocks that are claimed in it. */
+static void test_a_large_unclaimed_tail_costs_nothing(void **state)
 {
     const struct place *place = *state;
     struct blocks *blocks = blocks_of(place);
@@ -330,7 +330,7 @@ static void test_a_tail_that_nobody_claims(void **state)
     CHECK_EQ(stored_bytes(blocks), 0);
     blocks_free(blocks);
 
-    /* What has storage there goes as well. */
+    /* Storage there is released as well. */
     blocks = blocks_of(place);
     write_block(blocks, 1 << 20);
     struct block_tag tag = tag_of(8);
@@ -404,7 +404,7 @@ static void *work(void *context)
     return NULL;
 }
 
-static void test_threads(void **state)
+static void test_threads_never_get_the_same_block(void **state)
 {
     struct shared *shared = calloc(1, sizeof(*shared));
     CHECK(shared);
@@ -437,8 +437,11 @@ static void *trim_on(void *context)
     return NULL;
 }
 
-/* What a trim holds while it punches is nobody's, and is not counted as if it were. */
-static void test_a_trim_is_not_counted(void **state)
+/*
+ * Blocks that a trim holds while it punches them belong to no session, and are not counted as
+ * taken.
+ */
+static void test_blocks_that_a_trim_borrows_are_not_counted(void **state)
 {
     struct trimmer trimmer = {.blocks = blocks_of(*state)};
     block_t kept;
@@ -462,14 +465,14 @@ static void test_a_trim_is_not_counted(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_against_a_model),
-        TEST(test_trim_gives_storage_back),
-        TEST(test_trim_that_fails_loses_nothing),
-        TEST(test_trim_is_bounded),
-        TEST(test_claims),
-        TEST(test_a_tail_that_nobody_claims),
-        TEST(test_threads),
-        TEST(test_a_trim_is_not_counted),
+        TEST(test_blocks_behave_like_a_set),
+        TEST(test_a_trim_returns_storage),
+        TEST(test_a_trim_that_fails_loses_nothing),
+        TEST(test_a_trim_ends_with_its_budget),
+        TEST(test_a_claim_takes_all_blocks_or_none),
+        TEST(test_a_large_unclaimed_tail_costs_nothing),
+        TEST(test_threads_never_get_the_same_block),
+        TEST(test_blocks_that_a_trim_borrows_are_not_counted),
     };
     return cmocka_run_group_tests_name("overlay-blocks", tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 /*
- * The bytes of a session's files against plain files: random calls on both, with recovery and
- * compaction at random moments.
+ * Covers file_io, file_store, file_content, fallocate and attributes: random calls on files of a session
+ * and on plain files, with recovery and compaction at random moments.
  *
  * MINTFS_TEST_SEED=N runs one seed, and MINTFS_TEST_TRACE=1 prints each call.
  */
@@ -199,7 +199,7 @@ static void call_open(struct world *world, struct file *file)
     (void)world;
 }
 
-/* ---- the session goes and comes ---- */
+/* ---- closing, killing and recovering ---- */
 
 static void find_files(struct world *world)
 {
@@ -320,7 +320,7 @@ static void run_file(struct rng *rng, void *context)
     end_world(&world);
 }
 
-static void test_against_plain_files(void **state)
+static void test_files_behave_like_plain_files(void **state)
 {
     support_each_seed(20, run_file, *state);
 }
@@ -328,7 +328,7 @@ static void test_against_plain_files(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_against_plain_files),
+        TEST(test_files_behave_like_plain_files),
     };
     return cmocka_run_group_tests_name("overlay-bytes", tests, NULL, NULL);
 }

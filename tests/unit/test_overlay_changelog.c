@@ -1,5 +1,5 @@
 /*
- * Writing change logs: what goes in comes out, and a failed append leaves nothing.
+ * What is written to a change log is read back, and a failed append leaves nothing.
  */
 #include "tests/unit/support_log.h"
 
@@ -10,7 +10,7 @@
 #include "fs/overlay/changelog.h"
 #include "fs/overlay/changelog_record.h"
 
-static void test_round_trip(void **state)
+static void test_records_are_read_as_written(void **state)
 {
     const struct place *place = *state;
     struct sample_log sample;
@@ -55,7 +55,7 @@ static void test_round_trip(void **state)
 }
 
 /* The tail is cut off before the next frame is written. */
-static void test_append_behind_a_torn_tail(void **state)
+static void test_an_append_overwrites_a_torn_tail(void **state)
 {
     const struct place *place = *state;
     struct sample_log sample;
@@ -97,7 +97,7 @@ static void append_part(const struct place *place, struct changelog *log, const 
     frame_init(&frame);
     for (int i = 0; i < 40; i++)
         frame_add_unlink(&frame, 1, "too-much");
-    /* The first call of an append writes, and the second cuts what it wrote of it. */
+    /* The first call of an append writes, and the second cuts off what the first one wrote. */
     io_fault_arm(1, ENOSPC, cut_fails);
     CHECK_EQ(changelog_append(log, &frame), -ENOSPC);
     io_fault_arm(0, 0, false);
@@ -108,7 +108,7 @@ static void append_part(const struct place *place, struct changelog *log, const 
     CHECK_EQ(io_pwrite(fd, frame.data, frame.size - 8, status.st_size), 0);
 }
 
-static void test_append_after_a_failed_one(void **state)
+static void test_an_append_overwrites_a_failed_one(void **state)
 {
     const struct place *place = *state;
     for (int cut_fails = 0; cut_fails < 2; cut_fails++) {
@@ -134,7 +134,7 @@ static void test_append_after_a_failed_one(void **state)
     }
 }
 
-static void test_each_call_fails(void **state)
+static void test_a_failed_call_leaves_the_log_whole(void **state)
 {
     const struct place *place = *state;
     for (int sticky = 0; sticky < 2; sticky++) {
@@ -175,7 +175,7 @@ static void test_each_call_fails(void **state)
 }
 
 /* Many logs that idle must not take a descriptor each; a rest is nothing that an append sees. */
-static void test_rest(void **state)
+static void test_idle_logs_are_closed(void **state)
 {
     const struct place *place = *state;
     enum { LOGS = 600 };
@@ -213,11 +213,11 @@ static void test_rest(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_round_trip),
-        TEST(test_append_behind_a_torn_tail),
-        TEST(test_append_after_a_failed_one),
-        TEST(test_each_call_fails),
-        TEST(test_rest),
+        TEST(test_records_are_read_as_written),
+        TEST(test_an_append_overwrites_a_torn_tail),
+        TEST(test_an_append_overwrites_a_failed_one),
+        TEST(test_a_failed_call_leaves_the_log_whole),
+        TEST(test_idle_logs_are_closed),
     };
     return cmocka_run_group_tests_name("overlay-changelog", tests, NULL, NULL);
 }

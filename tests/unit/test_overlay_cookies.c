@@ -1,6 +1,6 @@
 /*
- * The order of a listing while names come and go, against a model: what readers may see, and what
- * happens when the cookies are used up.
+ * The order of a listing while names are added and removed, compared with a model: which names readers
+ * may see, and what happens when the cookies are used up.
  */
 #include "tests/unit/support.h"
 
@@ -59,7 +59,7 @@ static void read_on(struct model *model, struct reader *reader)
         size_t number = (size_t)(entry - model->entries);
         CHECK(entry->cookie.value > reader->position);
         CHECK(!reader->seen[number]);
-        /* Only before its first entry can a reader be shown what is newer than itself. */
+        /* A reader can see names that are newer than itself only before its first entry. */
         if (reader->position > COOKIE_PARENT)
             CHECK(entry->since < reader->begun);
         reader->seen[number] = true;
@@ -150,7 +150,7 @@ static void test_used_up_cookies_are_given_out_again(void **state UNUSED)
     support_each_seed(20, run_short_of_room, NULL);
 }
 
-static void test_no_room_is_an_error(void **state UNUSED)
+static void test_too_many_entries_are_an_error(void **state UNUSED)
 {
     struct cookies cookies;
     struct cookie two[2];
@@ -180,7 +180,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_readers_see_each_name_once_and_no_new_ones),
         cmocka_unit_test(test_used_up_cookies_are_given_out_again),
-        cmocka_unit_test(test_no_room_is_an_error),
+        cmocka_unit_test(test_too_many_entries_are_an_error),
         cmocka_unit_test(test_all_cookies_fit_in_31_bits),
     };
     return cmocka_run_group_tests_name("overlay-cookies", tests, NULL, NULL);

@@ -1,6 +1,6 @@
 /*
- * Names in a session: what the random test in test_overlay_tree.c may not come upon, each by itself;
- * and listings that are read piece by piece.
+ * Names in a session: single cases that the random test in test_overlay_tree.c may miss, and listings that
+ * are read piece by piece.
  */
 #include "tests/unit/support.h"
 
@@ -56,7 +56,7 @@ static void small_end(struct small *small)
     scratch_close(small->scratch);
 }
 
-/* What stands at a path: its inode number and link count, or 0. */
+/* The inode number of the node at a path, after checking its link count; 0 if there is none. */
 static uint64_t ino_at(const struct small *small, const char *path, nlink_t expected_links)
 {
     int error = 0;
@@ -106,8 +106,10 @@ static void test_exchanged_directories_come_back(void **state)
     small_end(&small);
 }
 
-/* Things that were moved out of template directories which are gone by now, at different depths. */
-static void test_moved_out_of_what_is_gone(void **state)
+/*
+ * Nodes that were moved, at different depths, out of template directories that are removed later.
+ */
+static void test_nodes_moved_out_of_a_removed_directory_are_recovered(void **state)
 {
     struct small small;
     small_begin(&small, *state);
@@ -137,15 +139,15 @@ static void test_moved_out_of_what_is_gone(void **state)
             CHECK_EQ(session_rewrite_log(node_session(small.root)), 0);
         small_reopen(&small);
     }
-    /* The last name gone, nothing is left of it. */
+    /* Nothing is left after the last name is removed. */
     remove_path(&small, "", "file", false);
     CHECK_EQ(session_bytes(node_session(small.root)), 0);
     support_context("%s", "");
     small_end(&small);
 }
 
-/* A file without names is gone for good, as linkat(2) has it; else its records would mix. */
-static void test_no_way_back(void **state)
+/* A file without names cannot get one again, as with linkat(2); otherwise its records would mix. */
+static void test_a_removed_node_cannot_be_linked_again(void **state)
 {
     struct small small;
     small_begin(&small, *state);
@@ -179,7 +181,7 @@ static void check_owner(const struct small *small, const char *path, uid_t uid, 
 }
 
 /* The template's files are the maker's, whether they were looked at before or not. */
-static void test_owner_of_template_files(void **state)
+static void test_template_files_belong_to_the_user_of_the_session(void **state)
 {
     struct small small;
     small_begin(&small, *state);
@@ -197,7 +199,7 @@ static void test_owner_of_template_files(void **state)
     small_end(&small);
 }
 
-static void test_odd_names(void **state)
+static void test_unusual_names_work_and_long_ones_are_refused(void **state)
 {
     struct small small;
     small_begin(&small, *state);
@@ -356,7 +358,7 @@ static void run_reading(struct rng *rng, void *context)
     scratch_close(scratch);
 }
 
-static void test_reading_piece_by_piece(void **state)
+static void test_a_listing_can_be_read_piece_by_piece(void **state)
 {
     support_each_seed(10, run_reading, *state);
 }
@@ -379,7 +381,7 @@ static bool copy_entry(const char *name, uint64_t ino UNUSED, mode_t type UNUSED
     return true;
 }
 
-static void test_renaming_all_that_is_read_ends(void **state)
+static void test_renaming_each_name_that_is_read_ends(void **state)
 {
     struct small small;
     small_begin(&small, *state);
@@ -431,12 +433,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_exchanged_directories_come_back),
-        TEST(test_moved_out_of_what_is_gone),
-        TEST(test_no_way_back),
-        TEST(test_owner_of_template_files),
-        TEST(test_odd_names),
-        TEST(test_reading_piece_by_piece),
-        TEST(test_renaming_all_that_is_read_ends),
+        TEST(test_nodes_moved_out_of_a_removed_directory_are_recovered),
+        TEST(test_a_removed_node_cannot_be_linked_again),
+        TEST(test_template_files_belong_to_the_user_of_the_session),
+        TEST(test_unusual_names_work_and_long_ones_are_refused),
+        TEST(test_a_listing_can_be_read_piece_by_piece),
+        TEST(test_renaming_each_name_that_is_read_ends),
         TEST(test_a_listing_survives_used_up_cookies),
     };
     return cmocka_run_group_tests_name("overlay-names", tests, NULL, NULL);

@@ -1,7 +1,7 @@
 /*
- * The damage drill: sessions work, the scratch is closed or its daemon "killed", its files are
- * damaged in some way, and it is opened again. Then no session shows the bytes of another, and none
- * whose files were left alone is gone. MINTFS_TEST_SEEDS=N runs more rounds (20 a seed);
+ * The damage drill, over all of fs/overlay: sessions work, the scratch is closed or its daemon
+ * "killed", its files are damaged in some way, and it is opened again. Then no session shows the
+ * bytes of another, and each session whose files were not damaged still exists. MINTFS_TEST_SEEDS=N runs more rounds (20 a seed);
  * scripts/damage-drill does the same with real mounts.
  */
 #include "tests/unit/support_scratch.h"
@@ -24,7 +24,7 @@ enum {
     FILE_BYTES_MAX = 16 << 20,
 };
 
-/* All that is written is made of units that say whose they are. */
+/* Everything that is written consists of units that name their owner. */
 struct unit {
     uint64_t magic;
     uint64_t owner;
@@ -114,7 +114,7 @@ struct drill {
     struct snapshot snapshots[SNAPSHOTS];
     struct snapshot now;
     bool hurt_storage;   /* blocks or owners, in this round */
-    char hurt_logs[256]; /* the names of those that were, a space behind each */
+    char hurt_logs[256]; /* the names of damaged logs, each followed by a space */
 };
 
 static struct kept_file *pick(struct rng *rng, struct snapshot *snapshot, bool log)
@@ -174,7 +174,7 @@ static void replay(struct drill *drill, const char *name, int fd)
     struct snapshot *old = &drill->snapshots[rng_below(drill->rng, SNAPSHOTS)];
     if (!old->count)
         return;
-    /* The same file as it was, or any log that was there, be its session gone. */
+    /* An earlier copy of the same file, or of any log, even if its session was discarded. */
     struct kept_file *kept = pick(drill->rng, old, true);
     for (size_t i = 0; rng_chance(drill->rng, 50) && i < old->count; i++)
         if (!strcmp(old->files[i].name, name))
@@ -288,7 +288,7 @@ static void work(struct drill *drill, unsigned steps)
     }
 }
 
-/* ---- what is seen ---- */
+/* ---- checking ---- */
 
 struct seen {
     uint64_t serial;
@@ -357,7 +357,7 @@ static const struct seen *find_seen(const struct sight *sight, uint64_t serial)
     return NULL;
 }
 
-/* Those whose files nobody touched are as they were. */
+/* Sessions whose files were not damaged are unchanged. */
 static void check_the_innocent(const struct drill *drill, const struct sight *before,
                                const struct sight *after)
 {
@@ -413,7 +413,7 @@ static void run_round(struct drill *drill)
         take_snapshot(world, &drill->snapshots[rng_below(rng, SNAPSHOTS)]);
     for (uint64_t i = rng_below(rng, 4); i > 0; i--)
         damage(drill);
-    free(world_open_said(world));
+    free(world_open_logged(world));
     stderr_capture();
     look(world, &after);
     tidy(world);
@@ -421,7 +421,7 @@ static void run_round(struct drill *drill)
     check_the_innocent(drill, &before, &after);
 }
 
-/* So that a seed alone does what it did among others. */
+/* So that one seed alone does the same as in a run of many. */
 static void begin_again(struct drill *drill)
 {
     int fd = drill->world.place->store->sessions_fd;
@@ -431,7 +431,7 @@ static void begin_again(struct drill *drill)
     CHECK_EQ(dir_each(drill->world.logs_fd, remove_log, NULL), 0);
     put_file(fd, "blocks", "", 0);
     put_file(fd, "owners", "", 0);
-    free(world_open_said(&drill->world));
+    free(world_open_logged(&drill->world));
 }
 
 static void run_drill(struct rng *rng, void *context)
@@ -443,7 +443,7 @@ static void run_drill(struct rng *rng, void *context)
         run_round(drill);
 }
 
-static void test_damage(void **state)
+static void test_no_session_shows_the_bytes_of_another_after_damage(void **state)
 {
     static struct drill drill;
     world_begin(&drill.world, *state);
@@ -457,7 +457,7 @@ static void test_damage(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_damage),
+        TEST(test_no_session_shows_the_bytes_of_another_after_damage),
     };
     return cmocka_run_group_tests_name("overlay-drill", tests, NULL, NULL);
 }

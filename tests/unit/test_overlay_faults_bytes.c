@@ -1,5 +1,6 @@
 /*
- * Every Nth call fails while bytes are read, written and given back; see support_faults.h.
+ * Covers file_io, file_store, fallocate and attributes: every Nth call fails while bytes are read, written
+ * and released; see support_faults.h.
  */
 #include "tests/unit/support_faults.h"
 
@@ -130,8 +131,8 @@ static void test_bytes(void **state)
 }
 
 /*
- * A write that stops halfway has each block old or new; and it can stop halfway only behind its
- * record, since what it overwrites in place comes last.
+ * After a write that stops halfway each block is old or new. It can stop halfway only after its
+ * record, since blocks are overwritten in place last.
  */
 static void test_half_a_write(void **state)
 {

@@ -1,6 +1,6 @@
 /*
- * Single cases of a session's files: the first header of a database in WAL mode, what truncation and
- * holes leave, what is refused, the largest file, and what one page costs.
+ * Single cases of a session's files: the header of a database in WAL mode, truncation and holes, what is
+ * refused, the largest file, and the cost of one page.
  */
 #include "tests/unit/support.h"
 
@@ -34,8 +34,10 @@ static void small_end(struct small *small)
     scratch_close(small->scratch);
 }
 
-/* The versions at 18 and 19 of an SQLite header say WAL, until the program says otherwise. */
-static void test_starts_in_wal(void **state)
+/*
+ * The versions at 18 and 19 of an SQLite header are those of WAL, until the program changes them.
+ */
+static void test_a_database_starts_in_wal_mode(void **state)
 {
     struct small small;
     small_begin(&small, *state);
@@ -85,8 +87,8 @@ static void test_starts_in_wal(void **state)
     small_end(&small);
 }
 
-/* What was cut off once never comes back, by whatever way the file grows again. */
-static void test_what_is_cut_off_stays_away(void **state)
+/* Bytes that were cut off never reappear, however the file grows again. */
+static void test_bytes_that_were_cut_off_do_not_reappear(void **state)
 {
     struct small small;
     small_begin(&small, *state);
@@ -124,7 +126,7 @@ static void test_what_is_cut_off_stays_away(void **state)
 }
 
 /* Zeros over the template's bytes cost nothing, but for the hole's ends; also after a restart. */
-static void test_holes(void **state)
+static void test_holes_read_as_zeros(void **state)
 {
     struct small small;
     small_begin(&small, *state);
@@ -148,7 +150,7 @@ static void test_holes(void **state)
     small_end(&small);
 }
 
-static void test_what_is_refused(void **state)
+static void test_invalid_ranges_are_refused(void **state)
 {
     struct small small;
     small_begin(&small, *state);
@@ -172,8 +174,8 @@ static void test_what_is_refused(void **state)
     small_end(&small);
 }
 
-/* Nothing takes the time or the memory of what is not there. */
-static void test_the_largest_file(void **state)
+/* Holes cost neither time nor memory. */
+static void test_a_file_can_be_as_large_as_the_limit(void **state)
 {
     struct small small;
     small_begin(&small, *state);
@@ -224,11 +226,11 @@ static void test_one_page_costs_one_block(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_starts_in_wal),
-        TEST(test_what_is_cut_off_stays_away),
-        TEST(test_holes),
-        TEST(test_what_is_refused),
-        TEST(test_the_largest_file),
+        TEST(test_a_database_starts_in_wal_mode),
+        TEST(test_bytes_that_were_cut_off_do_not_reappear),
+        TEST(test_holes_read_as_zeros),
+        TEST(test_invalid_ranges_are_refused),
+        TEST(test_a_file_can_be_as_large_as_the_limit),
         TEST(test_one_page_costs_one_block),
     };
     return cmocka_run_group_tests_name("overlay-file", tests, NULL, NULL);

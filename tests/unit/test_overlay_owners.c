@@ -1,6 +1,6 @@
 /*
- * Logs that name blocks which are not their session's any more, and storage that is not what was
- * written: see also test_overlay_drill.c.
+ * Covers owners, blocks and session_replay: logs that name blocks of other sessions, and damaged storage.
+ * See also test_overlay_drill.c.
  */
 #include "tests/unit/support_scratch.h"
 
@@ -15,7 +15,7 @@
  * An old copy of a log names blocks that were given to another session since. It is the damaged one,
  * whichever comes first, and the other keeps its bytes.
  */
-static void test_an_old_log_is_put_back(void **state)
+static void test_an_old_log_claims_no_blocks_of_others(void **state)
 {
     static const char *const orders[][2] = {{"old", "other"}, {"other", "old"}};
     for (size_t i = 0; i < ARRAY_LENGTH(orders); i++) {
@@ -43,8 +43,8 @@ static void test_an_old_log_is_put_back(void **state)
         CHECK_EQ(stored_bytes(&world), 4096);
         scratch_close(world.scratch);
         CHECK_EQ(dir_write_file(world.logs_fd, name, bytes, size, 0600), 0);
-        AUTO_FREE char *said = world_open_said(&world);
-        CHECK(strstr(said, name) && strstr(said, "an older copy of itself"));
+        AUTO_FREE char *logged = world_open_logged(&world);
+        CHECK(strstr(logged, name) && strstr(logged, "an older copy of itself"));
         check_listing(&world, "other ");
         root = session_found(world.scratch, world.key, "other");
         node = node_there(root, "theirs");
@@ -57,7 +57,7 @@ static void test_an_old_log_is_put_back(void **state)
 }
 
 /* What the storage file has lost, or has of another, is an error for its readers. */
-static void test_damaged_storage(void **state)
+static void test_damaged_storage_is_reported_and_not_read(void **state)
 {
     struct world world;
     world_begin(&world, *state);
@@ -68,8 +68,8 @@ static void test_damaged_storage(void **state)
     char other[BLOCK_SIZE_BYTES];
     CHECK_EQ(io_pread_exact(fd, other, sizeof(other), BLOCK_SIZE_BYTES), 0);
     CHECK_EQ(io_pwrite(fd, other, sizeof(other), 0), 0);
-    AUTO_FREE char *said = world_open_said(&world);
-    CHECK(!strcmp(said, ""));
+    AUTO_FREE char *logged = world_open_logged(&world);
+    CHECK(!strcmp(logged, ""));
     check_marked(&world, "b", "mark-b");
     struct node *root = session_found(world.scratch, world.key, "a");
     struct node *node = node_there(root, "large");
@@ -93,7 +93,7 @@ static void test_damaged_storage(void **state)
 }
 
 /* The table of owners: of a later version it is refused, cut it takes its sessions with it. */
-static void test_a_damaged_table(void **state)
+static void test_a_damaged_table_is_survived(void **state)
 {
     struct world world;
     world_begin(&world, *state);
@@ -111,17 +111,17 @@ static void test_a_damaged_table(void **state)
     stderr_capture();
     CHECK_EQ(scratch_open(world.place->store, &(struct scratch_options){0}, &refused),
              -EPROTONOSUPPORT);
-    AUTO_FREE char *said = stderr_captured();
-    CHECK(strstr(said, "owners was written by a later mintfs"));
-    /* A header that is merely damaged harms nobody. */
+    AUTO_FREE char *logged = stderr_captured();
+    CHECK(strstr(logged, "owners was written by a later mintfs"));
+    /* A damaged header alone does no harm. */
     later[1]++;
     CHECK_EQ(io_pwrite(fd, later, sizeof(later), 0), 0);
-    AUTO_FREE char *said_then = world_open_said(&world);
+    AUTO_FREE char *said_then = world_open_logged(&world);
     CHECK(strstr(said_then, "lost its header"));
     check_marked(&world, "a", "mark-a");
     scratch_close(world.scratch);
     CHECK_EQ(io_ftruncate(fd, 30), 0);
-    AUTO_FREE char *said_at_last = world_open_said(&world);
+    AUTO_FREE char *said_at_last = world_open_logged(&world);
     CHECK(strstr(said_at_last, "damaged"));
     check_listing(&world, "empty ");
     world_end(&world);
@@ -130,9 +130,9 @@ static void test_a_damaged_table(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_an_old_log_is_put_back),
-        TEST(test_damaged_storage),
-        TEST(test_a_damaged_table),
+        TEST(test_an_old_log_claims_no_blocks_of_others),
+        TEST(test_damaged_storage_is_reported_and_not_read),
+        TEST(test_a_damaged_table_is_survived),
     };
     return cmocka_run_group_tests_name("overlay-owners", tests, NULL, NULL);
 }

@@ -11,7 +11,7 @@ static size_t picked(struct prefetch *prefetch)
     return count;
 }
 
-static void test_what_two_sessions_ask_for_is_expected(void **state UNUSED)
+static void test_a_block_that_two_sessions_read_is_expected(void **state UNUSED)
 {
     struct prefetch *prefetch = prefetch_new();
     assert_int_equal(picked(prefetch), 0);
@@ -45,12 +45,12 @@ static void test_a_promise_ends(void **state UNUSED)
     assert_true(second > first);
     for (int i = 0; i < 10; i++)
         assert_int_equal(picked(prefetch), 0);
-    prefetch_note(prefetch, 5, 1); /* forgotten by now: it begins anew */
+    prefetch_note(prefetch, 5, 1); /* forgotten by now: it starts again */
     assert_int_equal(picked(prefetch), 0);
     prefetch_free(prefetch);
 }
 
-static void test_scans_and_crowds_are_no_hint(void **state UNUSED)
+static void test_scans_and_too_many_blocks_are_ignored(void **state UNUSED)
 {
     struct prefetch *prefetch = prefetch_new();
     for (int i = 0; i < 3; i++) {
@@ -78,9 +78,9 @@ static void test_nothing_is_known_without_memory(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_what_two_sessions_ask_for_is_expected),
+        cmocka_unit_test(test_a_block_that_two_sessions_read_is_expected),
         cmocka_unit_test(test_a_promise_ends),
-        cmocka_unit_test(test_scans_and_crowds_are_no_hint),
+        cmocka_unit_test(test_scans_and_too_many_blocks_are_ignored),
         cmocka_unit_test(test_nothing_is_known_without_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,6 @@
 /*
- * No room: files under a session's limit, and on a full disk. A call that fails for want of room
- * leaves its file as it was, and what goes makes room again.
+ * Covers extents, file_store and session_log: a session's limit, and a full disk. A call that fails for
+ * lack of space leaves its file unchanged, and removals free space again.
  */
 #include "tests/unit/support.h"
 
@@ -17,7 +17,7 @@ static const struct sample samples[] = {
     {.path = "empty", .type = ENTRY_FILE, .mode = 0644},
 };
 
-/* A file and what must be in it: calls that fail for want of room leave it as it was. */
+/* A file and its expected content: calls that fail for lack of space leave it unchanged. */
 struct mirrored {
     struct node *node;
     char *bytes; /* LARGE of them */
@@ -78,7 +78,7 @@ static void run_limited(struct rng *rng, void *context)
         CHECK(session_bytes(node_session(root)) <= (uint64_t)LIMIT_BLOCKS * 4096);
     }
     CHECK(failed > 0);
-    /* What goes makes room, and the limit holds after a restart. */
+    /* Removals free space, and the limit holds after a restart. */
     CHECK_EQ(file_truncate(file.node, 0), 0);
     file.size = 0;
     memset(file.bytes, 0, LARGE);
@@ -94,7 +94,7 @@ static void run_limited(struct rng *rng, void *context)
     scratch_close(scratch);
 }
 
-static void test_limit_of_a_session(void **state)
+static void test_a_write_past_the_limit_leaves_the_file_unchanged(void **state)
 {
     support_each_seed(5, run_limited, *state);
 }
@@ -129,7 +129,7 @@ static void fill_disk(void *context)
         for (int i = 0; i < 150; i++)
             failed += !mirrored_write(i % 4 ? &file : &bystander, &rng, -ENOSPC);
         CHECK(failed > 20);
-        /* Names can go on a full disk, and what they take with them makes room again. */
+        /* Names can be removed on a full disk, which frees the space of their files. */
         CHECK_EQ(session_unlink(root, "wal"), 0);
         node_unref(root, 1);
         mirrored_end(&file);
@@ -155,7 +155,7 @@ static void fill_disk(void *context)
     store_close(place->store);
 }
 
-static void test_full_disk(void **state)
+static void test_removals_work_on_a_full_disk(void **state)
 {
     support_skip_or_check(support_in_child(fill_disk, *state),
                           "not allowed to mount: neither root nor a user name space");
@@ -164,8 +164,8 @@ static void test_full_disk(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_limit_of_a_session),
-        TEST(test_full_disk),
+        TEST(test_a_write_past_the_limit_leaves_the_file_unchanged),
+        TEST(test_removals_work_on_a_full_disk),
     };
     return cmocka_run_group_tests_name("overlay-room", tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
 /*
- * Who looks for a session at rest reads the roster, and the logs only where it cannot be relied on.
+ * Covers roster and sessions_at_rest: commands read the roster, and the logs only if it is not valid.
  */
 #include "tests/unit/support_scratch.h"
 
@@ -91,7 +91,7 @@ static void change(const struct world *world, const char *from, const char *to)
 }
 
 /* Then the logs tell: of a killed daemon, of one by hand, and of damage. */
-static void test_a_roster_that_is_wrong(void **state)
+static void test_an_invalid_roster_is_ignored(void **state)
 {
     struct world world;
     world_begin(&world, *state);
@@ -125,7 +125,7 @@ static void test_a_roster_that_is_wrong(void **state)
 }
 
 /* A log that was cut between two frames looks whole; the roster knows better. */
-static void test_a_log_that_was_cut_is_reported(void **state)
+static void test_a_truncated_log_is_reported(void **state)
 {
     struct world world;
     world_begin(&world, *state);
@@ -140,11 +140,11 @@ static void test_a_log_that_was_cut_is_reported(void **state)
     scratch_close(world.scratch);
     AUTO_FD int fd = openat(world.logs_fd, name, O_WRONLY | O_CLOEXEC);
     CHECK_EQ(io_ftruncate(fd, status.st_size), 0);
-    AUTO_FREE char *said = world_open_said(&world);
-    CHECK(strstr(said, name) && strstr(said, "the session cut has lost its last changes"));
-    CHECK_EQ(strchr(said, '\n') - said, (long)strlen(said) - 1);
-    AUTO_FREE char *said_again = world_reopen_said(&world);
-    CHECK(!strcmp(said_again, ""));
+    AUTO_FREE char *logged = world_open_logged(&world);
+    CHECK(strstr(logged, name) && strstr(logged, "the session cut has lost its last changes"));
+    CHECK_EQ(strchr(logged, '\n') - logged, (long)strlen(logged) - 1);
+    AUTO_FREE char *logged_again = world_reopen_logged(&world);
+    CHECK(!strcmp(logged_again, ""));
     check_marked(&world, "whole", "mark-whole");
     world_end(&world);
 }
@@ -153,8 +153,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_many_sessions_cost_as_much_as_one),
-        TEST(test_a_roster_that_is_wrong),
-        TEST(test_a_log_that_was_cut_is_reported),
+        TEST(test_an_invalid_roster_is_ignored),
+        TEST(test_a_truncated_log_is_reported),
     };
     return cmocka_run_group_tests_name("overlay-roster", tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
 /*
- * A scratch and its sessions: over close and open, a kill, two daemons.
+ * A scratch and its sessions: closing and opening, a kill, two daemons.
  */
 #include "tests/unit/support_scratch.h"
 
@@ -15,7 +15,7 @@
 
 /* ---- one daemon at a time ---- */
 
-static void test_two_opens(void **state)
+static void test_a_second_daemon_is_refused(void **state)
 {
     struct world world;
     world_begin(&world, *state);
@@ -23,18 +23,18 @@ static void test_two_opens(void **state)
     struct scratch *second = NULL;
     stderr_capture();
     int r = scratch_open(world.place->store, &(struct scratch_options){0}, &second);
-    AUTO_FREE char *said = stderr_captured();
+    AUTO_FREE char *logged = stderr_captured();
     char pid[16];
     (void)snprintf(pid, sizeof(pid), "%d", (int)getpid());
     CHECK_EQ(r, -EWOULDBLOCK);
-    CHECK(strstr(said, scratch_path(world.scratch)) && strstr(said, pid));
+    CHECK(strstr(logged, scratch_path(world.scratch)) && strstr(logged, pid));
     check_marked(&world, "a", "mark-a");
     world_reopen(&world);
     check_marked(&world, "a", "mark-a");
     world_end(&world);
 }
 
-static void test_places_that_are_refused(void **state)
+static void test_unsafe_places_are_refused(void **state)
 {
     struct place *place = *state;
     struct world world;
@@ -76,7 +76,7 @@ static void test_places_that_are_refused(void **state)
     world_end(&world);
 }
 
-static void test_ids(void **state)
+static void test_invalid_and_duplicate_ids_are_refused(void **state)
 {
     struct world world;
     world_begin(&world, *state);
@@ -105,7 +105,7 @@ static void test_ids(void **state)
 
 /* ---- sessions come and go ---- */
 
-static void test_over_close_and_open(void **state)
+static void test_sessions_survive_close_and_open(void **state)
 {
     struct world world;
     world_begin(&world, *state);
@@ -115,8 +115,8 @@ static void test_over_close_and_open(void **state)
     uint64_t serials[] = {serial_of(&world, "z"), serial_of(&world, "a"), serial_of(&world, "m")};
     check_listing(&world, "z a m ");
     for (int round = 0; round < 2; round++) {
-        AUTO_FREE char *said = world_reopen_said(&world);
-        CHECK(!strcmp(said, ""));
+        AUTO_FREE char *logged = world_reopen_logged(&world);
+        CHECK(!strcmp(logged, ""));
         check_listing(&world, "z a m ");
         check_marked(&world, "z", "mark-z");
         check_marked(&world, "a", "mark-a");
@@ -161,7 +161,7 @@ static void test_serials_are_never_used_again(void **state)
 }
 
 /* What is open lives on without a name, and gives its blocks back with the last reference. */
-static void test_discard_while_in_use(void **state)
+static void test_open_files_survive_a_discard(void **state)
 {
     struct world world;
     world_begin(&world, *state);
@@ -240,7 +240,7 @@ static void test_reset_keeps_the_id(void **state)
 }
 
 /* Sessions that idle take no descriptor each, whether they were made or recovered. */
-static void test_many_sessions(void **state)
+static void test_many_sessions_need_few_descriptors(void **state)
 {
     struct world world;
     world_begin(&world, *state);
@@ -287,7 +287,7 @@ struct victim {
     int told[2]; /* a pipe: numbers of writes that are done */
 };
 
-/* In a process of its own: writes, names, truncations, and tells of each when it is done. */
+/* In a process of its own: writes, names, truncations; reports each when it is done. */
 static void be_a_victim(void *context)
 {
     const struct victim *victim = context;
@@ -312,7 +312,7 @@ static void be_a_victim(void *context)
     }
 }
 
-/* Which of the two names is there, or 0. */
+/* Which of the two names exists, or 0. */
 static uint32_t find_mark(struct node *root, uint32_t number)
 {
     for (uint32_t i = number; i <= number + 1; i++) {
@@ -344,7 +344,7 @@ static uint32_t kill_one(const struct victim *victim, uint32_t after)
     int status = 0;
     CHECK_EQ(waitpid(child, &status, 0), child);
     CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
-    /* What it had told before it died. */
+    /* What it had reported before it died. */
     CHECK_EQ(fcntl(victim->told[0], F_SETFL, O_NONBLOCK), 0);
     while (read(victim->told[0], &number, sizeof(number)) == sizeof(number))
         continue;
@@ -352,7 +352,7 @@ static uint32_t kill_one(const struct victim *victim, uint32_t after)
     return number;
 }
 
-static void test_killed(void **state)
+static void test_sessions_survive_a_kill(void **state)
 {
     struct world world;
     world_begin(&world, *state);
@@ -385,8 +385,8 @@ static void test_killed(void **state)
 
         stderr_capture();
         world.scratch = scratch_of(world.place);
-        AUTO_FREE char *said = stderr_captured();
-        CHECK(!strcmp(said, ""));
+        AUTO_FREE char *logged = stderr_captured();
+        CHECK(!strcmp(logged, ""));
         root = session_found(world.scratch, world.key, "s");
         struct node *node = node_there(root, "file");
         ssize_t length = file_read(node, there, KILLED_BYTES, 0);
@@ -417,8 +417,8 @@ static void test_killed(void **state)
     world_end(&world);
 }
 
-/* Its log tells of blocks behind what is left of the storage. */
-static void test_a_large_file_that_is_gone(void **state)
+/* Its log names blocks past the end of the remaining storage. */
+static void test_a_large_removed_file_is_trimmed(void **state)
 {
     enum { SIZE = 9 << 20 };
     struct world world;
@@ -432,14 +432,14 @@ static void test_a_large_file_that_is_gone(void **state)
     CHECK_EQ(session_unlink(root, "large-one"), 0);
     node_unref(root, 1);
     CHECK_EQ(stored_bytes(&world), 0);
-    AUTO_FREE char *said = world_reopen_said(&world);
-    CHECK(!strcmp(said, ""));
+    AUTO_FREE char *logged = world_reopen_logged(&world);
+    CHECK(!strcmp(logged, ""));
     check_listing(&world, "one ");
     world_end(&world);
 }
 
 /* Sessions are made and renamed while any allocation of a table's fails: each works or is refused. */
-static void test_without_memory_for_tables(void **state)
+static void test_without_memory_nothing_is_half_listed(void **state)
 {
     enum { COUNT = 400 };
     struct world world;
@@ -470,8 +470,8 @@ static void test_without_memory_for_tables(void **state)
         } while (r < 0);
     }
     CHECK(refused > COUNT);
-    AUTO_FREE char *said = world_reopen_said(&world);
-    CHECK(!strcmp(said, ""));
+    AUTO_FREE char *logged = world_reopen_logged(&world);
+    CHECK(!strcmp(logged, ""));
     for (int i = 0; i < COUNT; i++) {
         (void)snprintf(id, sizeof(id), "s%d", i);
         (void)snprintf(renamed, sizeof(renamed), "r%d", i);
@@ -485,17 +485,17 @@ static void test_without_memory_for_tables(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_two_opens),
-        TEST(test_places_that_are_refused),
-        TEST(test_ids),
-        TEST(test_over_close_and_open),
+        TEST(test_a_second_daemon_is_refused),
+        TEST(test_unsafe_places_are_refused),
+        TEST(test_invalid_and_duplicate_ids_are_refused),
+        TEST(test_sessions_survive_close_and_open),
         TEST(test_serials_are_never_used_again),
-        TEST(test_discard_while_in_use),
+        TEST(test_open_files_survive_a_discard),
         TEST(test_reset_keeps_the_id),
-        TEST(test_many_sessions),
-        TEST(test_a_large_file_that_is_gone),
-        TEST(test_without_memory_for_tables),
-        TEST(test_killed),
+        TEST(test_many_sessions_need_few_descriptors),
+        TEST(test_a_large_removed_file_is_trimmed),
+        TEST(test_without_memory_nothing_is_half_listed),
+        TEST(test_sessions_survive_a_kill),
     };
     return cmocka_run_group_tests_name("overlay-scratch", tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 /*
- * Many threads on one template, and in one session. To be run under ThreadSanitizer: scripts/tsan.
+ * Covers all of fs/overlay with many threads, on one template and in one session. To be run under
+ * ThreadSanitizer: scripts/tsan.
  */
 #include "tests/unit/support_scratch.h"
 
@@ -98,7 +99,7 @@ static void test_threads_on_one_template(void **state)
         free(workers[i].bytes);
     }
     CHECK_EQ(stored_bytes(&world), 0);
-    /* And the template is what it was. */
+    /* And the template is unchanged. */
     struct node *root = session_made(world.scratch, world.key, "after");
     struct node *node = node_there(root, "large");
     file_check(node, pristine, LARGE);
@@ -237,8 +238,8 @@ static void test_threads_in_one_session(void **state)
     }
     for (unsigned i = 0; i < CROWD; i++)
         CHECK_EQ(pthread_join(threads[i], NULL), 0);
-    AUTO_FREE char *said = world_reopen_said(&world);
-    CHECK(!strcmp(said, ""));
+    AUTO_FREE char *logged = world_reopen_logged(&world);
+    CHECK(!strcmp(logged, ""));
     if (has_session(&world, "s"))
         discard(&world, "s");
     CHECK_EQ(stored_bytes(&world), 0);

@@ -1,6 +1,6 @@
 /*
- * A session's tree against a real directory: random calls on both, their errors and the trees
- * compared, with recovery and compaction at random moments.
+ * Covers dirops, node and directory: random calls on a session and on a real directory, whose errors and
+ * trees are compared, with recovery and compaction at random moments.
  *
  * MINTFS_TEST_SEED=N runs one seed, and MINTFS_TEST_TRACE=1 prints each call.
  */
@@ -76,7 +76,7 @@ static struct where pick(struct world *world)
     unsigned handle = (unsigned)rng_below(world->rng, HANDLES);
     if (rng_chance(world->rng, 3) && world->handles[handle].node &&
         node_is_directory(world->handles[handle].node)) {
-        /* A directory that may be gone, as somebody's working directory. */
+        /* A directory that may be removed, as a working directory can be. */
         where.node = world->handles[handle].node;
         node_ref(where.node);
         where.fd = fcntl(world->handles[handle].fd, F_DUPFD_CLOEXEC, 0);
@@ -193,7 +193,7 @@ static void do_link(struct world *world)
     int theirs = errno_of(linkat(from.fd, from.name, to.fd, to.name, 0));
     trace(world, ours, "link %s %s", from.path, to.path);
     CHECK((ours == 0) == (theirs == 0));
-    /* Which of several reasons is said first is the kernel's business. */
+    /* Which of several reasons is logged first is the kernel's business. */
     if (ours != -EEXIST && theirs != -EEXIST && ours != -ENOENT && theirs != -ENOENT)
         CHECK_EQ(ours, theirs);
     if (ours == 0)
@@ -367,7 +367,7 @@ static void do_use_handle(struct world *world)
     tree_check_same(world, handle->node, handle->fd);
 }
 
-/* ---- the session goes and comes ---- */
+/* ---- closing, killing and recovering ---- */
 
 static void reopen(struct world *world)
 {
@@ -380,9 +380,9 @@ static void reopen(struct world *world)
     stderr_capture();
     scratch_close(world->scratch);
     world->scratch = scratch_of(world->place);
-    AUTO_FREE char *said = stderr_captured();
-    if (*said)
-        support_fail(__FILE__, __LINE__, "it said: %s", said);
+    AUTO_FREE char *logged = stderr_captured();
+    if (*logged)
+        support_fail(__FILE__, __LINE__, "it logged: %s", logged);
     world->root = session_found(world->scratch, world->key, "s");
     CHECK_EQ(session_serial(node_session(world->root)), serial);
     CHECK_EQ(session_bytes(node_session(world->root)), bytes);
@@ -475,7 +475,7 @@ static void run_tree(struct rng *rng, void *context)
     free(world);
 }
 
-static void test_against_a_directory(void **state)
+static void test_a_session_behaves_like_a_directory(void **state)
 {
     support_each_seed(20, run_tree, *state);
 }
@@ -484,7 +484,7 @@ int main(void)
 {
     (void)umask(0);
     const struct CMUnitTest tests[] = {
-        TEST(test_against_a_directory),
+        TEST(test_a_session_behaves_like_a_directory),
     };
     return cmocka_run_group_tests_name("overlay-tree", tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 /*
- * Logs that tell of no session, or of a wrong one: other boots and templates, damage, and lies.
+ * Covers session_replay and scratch_recover: logs without a session or with a wrong one, that is of other
+ * boots, other templates, older versions, damaged or forged.
  */
 #include "tests/unit/support_scratch.h"
 
@@ -47,7 +48,7 @@ static bool has_log(const struct world *world, const char *name)
     return fstatat(world->logs_fd, name, &status, 0) == 0;
 }
 
-static void test_another_boot(void **state)
+static void test_sessions_of_another_boot_are_discarded(void **state)
 {
     struct world world;
     world_begin(&world, *state);
@@ -55,16 +56,16 @@ static void test_another_boot(void **state)
     struct session_header header = header_for(&world, 1000, "gone");
     header.boot_id[0] = header.boot_id[0] == 'f' ? '0' : 'f';
     write_log(&world, 1000, &header, NULL, 0);
-    AUTO_FREE char *said = world_reopen_said(&world);
-    CHECK(strstr(said, "00000000000003e8") && strstr(said, "rebooted since"));
-    CHECK_EQ(strchr(said, '\n') - said, (long)strlen(said) - 1);
+    AUTO_FREE char *logged = world_reopen_logged(&world);
+    CHECK(strstr(logged, "00000000000003e8") && strstr(logged, "rebooted since"));
+    CHECK_EQ(strchr(logged, '\n') - logged, (long)strlen(logged) - 1);
     CHECK(!has_log(&world, "00000000000003e8"));
     check_listing(&world, "stays ");
     check_marked(&world, "stays", "mark");
     world_end(&world);
 }
 
-static void test_a_template_that_is_gone(void **state)
+static void test_sessions_of_an_evicted_template_are_discarded(void **state)
 {
     struct world world;
     world_begin(&world, *state);
@@ -72,8 +73,8 @@ static void test_a_template_that_is_gone(void **state)
     struct session_header header = header_for(&world, 1000, "gone");
     memset(header.key, 'e', SHA256_HEX_LENGTH);
     write_log(&world, 1000, &header, NULL, 0);
-    AUTO_FREE char *said = world_reopen_said(&world);
-    CHECK(strstr(said, "00000000000003e8") && strstr(said, "template is gone"));
+    AUTO_FREE char *logged = world_reopen_logged(&world);
+    CHECK(strstr(logged, "00000000000003e8") && strstr(logged, "template is gone"));
     check_listing(&world, "stays ");
     world_end(&world);
 }
@@ -145,27 +146,27 @@ static void write_second_log(const struct world *world, uint64_t serial, const c
     write_old_log(world, name, 2);
 }
 
-/* One that is made anew under its key may not be the same: a session would be a mixture. */
-static void test_a_template_that_was_rebuilt(void **state)
+/* A template that is built again under its key may differ: a session on it would be a mixture. */
+static void test_sessions_of_a_rebuilt_template_are_discarded(void **state)
 {
     struct world world;
     world_begin(&world, *state);
     make_marked(&world, "one", "mark");
     scratch_close(world.scratch);
     world_rebuild_template(&world, false);
-    AUTO_FREE char *said = world_open_said(&world);
-    CHECK(!strcmp(said, ""));
+    AUTO_FREE char *logged = world_open_logged(&world);
+    CHECK(!strcmp(logged, ""));
     check_marked(&world, "one", "mark");
-    /* The ID that it has now is said. */
+    /* The ID that it has now is logged. */
     CHECK_EQ(scratch_session_rename(world.scratch, world.key, "one", "two", RENAME_NOREPLACE), 0);
     scratch_close(world.scratch);
     world_rebuild_template(&world, true);
-    AUTO_FREE char *said_then = world_open_said(&world);
+    AUTO_FREE char *said_then = world_open_logged(&world);
     CHECK(strstr(said_then, "session two of") && strstr(said_then, "rebuilt since"));
     check_listing(&world, "");
     CHECK_EQ(stored_bytes(&world), 0);
-    AUTO_FREE char *said_again = world_reopen_said(&world);
-    CHECK(!strcmp(said_again, ""));
+    AUTO_FREE char *logged_again = world_reopen_logged(&world);
+    CHECK(!strcmp(logged_again, ""));
     world_end(&world);
 }
 
@@ -190,7 +191,7 @@ static void forget_files(const struct world *world)
 }
 
 /* It is read, its blocks get their tags, and it is rewritten at once. */
-static void test_logs_of_before(void **state)
+static void test_logs_of_older_versions_are_rewritten(void **state)
 {
     for (int version = 1; version <= 2; version++) {
         struct world world;
@@ -205,28 +206,28 @@ static void test_logs_of_before(void **state)
         write_old_log(&world, name, version);
         write_old_log(&world, other, version);
         forget_files(&world);
-        AUTO_FREE char *said = world_open_said(&world);
-        CHECK(!strcmp(said, ""));
+        AUTO_FREE char *logged = world_open_logged(&world);
+        CHECK(!strcmp(logged, ""));
         check_marked(&world, "one", "mark");
         check_marked(&world, "two", "mark-two");
         size_t size;
         AUTO_FREE char *bytes = read_log(&world, name, &size);
         CHECK_EQ(memcmp(bytes, "mfl3", 4), 0);
         make_marked(&world, "three", "mark-three");
-        AUTO_FREE char *said_again = world_reopen_said(&world);
-        CHECK(!strcmp(said_again, ""));
+        AUTO_FREE char *logged_again = world_reopen_logged(&world);
+        CHECK(!strcmp(logged_again, ""));
         check_marked(&world, "one", "mark");
         check_marked(&world, "two", "mark-two");
         scratch_close(world.scratch);
         world_rebuild_template(&world, true);
-        AUTO_FREE char *said_then = world_open_said(&world);
+        AUTO_FREE char *said_then = world_open_logged(&world);
         CHECK(strstr(said_then, "session one of") && strstr(said_then, "rebuilt since"));
         world_end(&world);
     }
 }
 
-/* Of two old logs that name one block nobody knows which is right: neither is shown. */
-static void test_logs_of_before_that_disagree(void **state)
+/* If two old logs name the same block, it is not known which is right: neither session is shown. */
+static void test_old_logs_that_share_a_block_are_put_aside(void **state)
 {
     struct world world;
     world_begin(&world, *state);
@@ -245,22 +246,24 @@ static void test_logs_of_before_that_disagree(void **state)
     log_name(twin, serial + 7);
     write_old_log(&world, twin, 2);
     forget_files(&world);
-    AUTO_FREE char *said = world_open_said(&world);
-    CHECK(strstr(said, name) && strstr(said, twin));
+    AUTO_FREE char *logged = world_open_logged(&world);
+    CHECK(strstr(logged, name) && strstr(logged, twin));
     CHECK(!has_session(&world, "one") && !has_session(&world, "twin"));
     world_end(&world);
 }
 
-/* A process of that number may be anybody in any namespace: it neither lives nor is gone. */
-static void test_an_owner_of_before(void **state)
+/*
+ * The number may be that of any process in any namespace: it counts neither as alive nor as gone.
+ */
+static void test_an_owner_in_an_old_log_is_not_taken_for_gone(void **state)
 {
     struct world world;
     char name[32];
     world_begin(&world, *state);
     scratch_close(world.scratch);
     write_second_log(&world, 7, "two");
-    AUTO_FREE char *said = world_open_said(&world);
-    CHECK(!strcmp(said, ""));
+    AUTO_FREE char *logged = world_open_logged(&world);
+    CHECK(!strcmp(logged, ""));
     for (int i = 0; i < 2; i++) {
         struct session_lease lease;
         struct node *root = session_found(world.scratch, world.key, "two");
@@ -278,7 +281,7 @@ static void test_an_owner_of_before(void **state)
     world_end(&world);
 }
 
-static void test_blocks_that_nobody_named(void **state)
+static void test_a_large_unclaimed_tail_of_the_storage_is_harmless(void **state)
 {
     struct world world;
     world_begin(&world, *state);
@@ -287,8 +290,8 @@ static void test_blocks_that_nobody_named(void **state)
     int sessions_fd = world.place->store->sessions_fd;
     AUTO_FD int fd = openat(sessions_fd, "blocks", O_RDWR | O_CLOEXEC);
     CHECK_EQ(io_ftruncate(fd, (off_t)8 << 40), 0);
-    AUTO_FREE char *said = world_open_said(&world);
-    CHECK(!strcmp(said, ""));
+    AUTO_FREE char *logged = world_open_logged(&world);
+    CHECK(!strcmp(logged, ""));
     check_marked(&world, "a", "mark-a");
     make_marked(&world, "b", "mark-b");
     world_reopen(&world);
@@ -306,7 +309,7 @@ static void flip(const struct world *world, const char *name, off_t offset, char
     CHECK_EQ(io_pwrite(fd, &byte, 1, offset), 0);
 }
 
-static void test_damaged_logs(void **state)
+static void test_damaged_logs_are_put_aside(void **state)
 {
     struct world world;
     world_begin(&world, *state);
@@ -319,15 +322,15 @@ static void test_damaged_logs(void **state)
     (void)snprintf(aside, sizeof(aside), "%s.damaged", name);
     scratch_close(world.scratch);
     flip(&world, name, 40, 4);
-    AUTO_FREE char *said = world_open_said(&world);
-    CHECK(strstr(said, name) && strstr(said, "damaged") && strstr(said, "not the bytes"));
+    AUTO_FREE char *logged = world_open_logged(&world);
+    CHECK(strstr(logged, name) && strstr(logged, "damaged") && strstr(logged, "not the bytes"));
     CHECK_EQ(stored_bytes(&world), 2 * 4096);
     check_listing(&world, "a z ");
     check_marked(&world, "a", "mark-a");
     check_marked(&world, "z", "mark-z");
     CHECK(!has_log(&world, name) && has_log(&world, aside));
-    AUTO_FREE char *said_again = world_reopen_said(&world);
-    CHECK(!strcmp(said_again, ""));
+    AUTO_FREE char *logged_again = world_reopen_logged(&world);
+    CHECK(!strcmp(logged_again, ""));
     CHECK(has_log(&world, aside));
     check_marked(&world, "a", "mark-a");
     check_marked(&world, "z", "mark-z");
@@ -340,27 +343,27 @@ static struct extent_record extent(uint32_t node, fileblock_t at, uint32_t count
         .node = node, .at = at, .count = count, .block = block, .size_bytes = LARGE};
 }
 
-/* Each log that lies is put aside, and takes nothing of the others with it. */
-static void test_logs_that_lie(void **state)
+/* Each forged log is put aside without harm to the other sessions. */
+static void test_forged_logs_are_put_aside(void **state)
 {
     struct world world;
     world_begin(&world, *state);
     make_marked(&world, "a", "mark-a"); /* has block 0 */
     make_marked(&world, "b", "mark-b");
-    discard(&world, "b"); /* had block 1, which is nobody's now */
+    discard(&world, "b"); /* had block 1, which is free now */
     uint32_t large = number_of(&world, "a", "large");
     uint32_t other = number_of(&world, "a", "d/e/f");
     enum { EXTENTS_MAX = 2 };
     const struct extent_record lies[][EXTENTS_MAX] = {
         {extent(large, 12, 1, 0)},                         /* another's */
-        {extent(large, 1, 1, 1), extent(large, 12, 1, 0)}, /* that too, behind an honest one */
+        {extent(large, 1, 1, 1), extent(large, 12, 1, 0)}, /* that too, after a correct one */
         {extent(other, 1, 1, 1), extent(large, 12, 1, 0)},
         {extent(large, 1, 1, 1), extent(other, 12, 1, 0)},
         {extent(large, 1, 1, 1), extent(large, 2, 1, 1)}, /* twice its own */
         {extent(large, 12, 1, 100000)},                   /* never written */
         {extent(large, 12, 1, BLOCK_LIMIT - 1)},
         {extent(large, 0, 1 << 30, BLOCK_ZERO)}, /* zeros over nothing */
-        {extent(4711, 12, 1, 1)},                /* nobody's */
+        {extent(4711, 12, 1, 1)},                /* of no session */
     };
     const size_t extent_lies = ARRAY_LENGTH(lies);
     for (size_t i = 0; i < extent_lies + 4; i++) {
@@ -377,8 +380,8 @@ static void test_logs_that_lie(void **state)
         scratch_close(world.scratch);
         size_t count = i >= extent_lies ? 0 : lies[i][1].node ? 2 : 1;
         write_log(&world, 2000 + i, &header, i < extent_lies ? lies[i] : NULL, count);
-        AUTO_FREE char *said = world_open_said(&world);
-        CHECK(strstr(said, "damaged"));
+        AUTO_FREE char *logged = world_open_logged(&world);
+        CHECK(strstr(logged, "damaged"));
         check_listing(&world, "a ");
         check_marked(&world, "a", "mark-a");
         CHECK_EQ(stored_bytes(&world), 4096);
@@ -389,8 +392,11 @@ static void test_logs_that_lie(void **state)
     world_end(&world);
 }
 
-/* Two logs of one ID that say nothing of each other: both sessions stay, one under another ID. */
-static void test_one_id_twice(void **state)
+/*
+ * Two logs of the same ID, neither of which replaced the other: both sessions stay, one under
+ * another ID.
+ */
+static void test_two_sessions_of_one_id_both_stay(void **state)
 {
     struct world world;
     world_begin(&world, *state);
@@ -398,12 +404,12 @@ static void test_one_id_twice(void **state)
     scratch_close(world.scratch);
     struct session_header header = header_for(&world, 2000, "a");
     write_log(&world, 2000, &header, NULL, 0);
-    AUTO_FREE char *said = world_open_said(&world);
-    CHECK(strstr(said, "is now a.2"));
+    AUTO_FREE char *logged = world_open_logged(&world);
+    CHECK(strstr(logged, "is now a.2"));
     check_listing(&world, "a a.2 ");
     check_marked(&world, "a", "mark-a");
-    AUTO_FREE char *said_again = world_reopen_said(&world);
-    CHECK(!strcmp(said_again, ""));
+    AUTO_FREE char *logged_again = world_reopen_logged(&world);
+    CHECK(!strcmp(logged_again, ""));
     check_listing(&world, "a a.2 ");
     discard(&world, "a");
     discard(&world, "a.2");
@@ -413,14 +419,17 @@ static void test_one_id_twice(void **state)
 
 /* The log of a session that was reset is put back: it does not end the one that replaced it, nor
  * does it come back under the same ID. */
-static void test_a_log_of_before_a_reset(void **state)
+static void test_an_old_log_does_not_replace_a_later_session(void **state)
 {
     struct world world;
     world_begin(&world, *state);
     make_marked(&world, "low", "mark-low");
     make_marked(&world, "x", "mark-x");
     make_marked(&world, "y", "mark-y");
-    /* y takes the place of x: it would win over any session called x, if it did not say which. */
+    /*
+     * y replaces x. If its log did not record which session it replaced, y would win over any
+     * session called x.
+     */
     CHECK_EQ(scratch_session_rename(world.scratch, world.key, "y", "x", 0), 0);
     char name[32];
     size_t size;
@@ -429,13 +438,13 @@ static void test_a_log_of_before_a_reset(void **state)
     CHECK_EQ(scratch_session_rename(world.scratch, world.key, "low", "x", 0), 0);
     scratch_close(world.scratch);
     CHECK_EQ(dir_write_file(world.logs_fd, name, bytes, size, 0600), 0);
-    free(world_open_said(&world));
+    free(world_open_logged(&world));
     check_marked(&world, "x", "mark-low");
     world_end(&world);
 }
 
 /* A scratch that cannot be recovered is refused, and nothing in it is lost. */
-static void test_a_later_version(void **state)
+static void test_a_later_version_is_refused(void **state)
 {
     struct world world;
     world_begin(&world, *state);
@@ -452,10 +461,10 @@ static void test_a_later_version(void **state)
         stderr_capture();
         CHECK_EQ(scratch_open(world.place->store, &(struct scratch_options){0}, &refused),
                  -EPROTONOSUPPORT);
-        AUTO_FREE char *said = stderr_captured();
-        CHECK(strstr(said, name));
+        AUTO_FREE char *logged = stderr_captured();
+        CHECK(strstr(logged, name));
         flip(&world, name, 3, '3' ^ '4');
-        AUTO_FREE char *said_then = world_open_said(&world);
+        AUTO_FREE char *said_then = world_open_logged(&world);
         CHECK(!strcmp(said_then, ""));
         check_marked(&world, "a", "mark-a");
         check_marked(&world, "b", "mark-b");
@@ -465,7 +474,7 @@ static void test_a_later_version(void **state)
 }
 
 /* What a killed daemon was about to write is swept without a word. */
-static void test_unfinished_work(void **state)
+static void test_unfinished_logs_are_removed(void **state)
 {
     struct world world;
     world_begin(&world, *state);
@@ -477,8 +486,8 @@ static void test_unfinished_work(void **state)
     CHECK_EQ(dir_write_file(world.logs_fd, "00000000000003e8.new", "", 0, 0600), 0);
     CHECK_EQ(dir_write_file(world.logs_fd, "00000000000003e9.new", bytes, 7, 0600), 0);
     CHECK_EQ(dir_write_file(world.logs_fd, "0000000000000001.new", bytes, size, 0600), 0);
-    AUTO_FREE char *said = world_reopen_said(&world);
-    CHECK(!strcmp(said, ""));
+    AUTO_FREE char *logged = world_reopen_logged(&world);
+    CHECK(!strcmp(logged, ""));
     check_listing(&world, "a ");
     CHECK(!has_log(&world, "00000000000003e8.new") && !has_log(&world, "00000000000003e9.new"));
     CHECK(!has_log(&world, "0000000000000001.new"));
@@ -486,8 +495,8 @@ static void test_unfinished_work(void **state)
     world_end(&world);
 }
 
-/* A log appears with its first frame: one without was cut by somebody else. */
-static void test_logs_that_were_cut(void **state)
+/* A log is created with its first frame, so a log without one was truncated by another program. */
+static void test_truncated_logs_are_reported(void **state)
 {
     struct world world;
     world_begin(&world, *state);
@@ -503,8 +512,8 @@ static void test_logs_that_were_cut(void **state)
         log_name(cut, 1000 + i);
         (void)snprintf(aside, sizeof(aside), "%s.damaged", cut);
         CHECK_EQ(dir_write_file(world.logs_fd, cut, bytes, sizes[i], 0600), 0);
-        AUTO_FREE char *said = world_reopen_said(&world);
-        CHECK(strstr(said, cut) && strstr(said, "damaged"));
+        AUTO_FREE char *logged = world_reopen_logged(&world);
+        CHECK(strstr(logged, cut) && strstr(logged, "damaged"));
         CHECK(!has_log(&world, cut) && has_log(&world, aside));
         check_listing(&world, "a ");
         check_marked(&world, "a", "mark-a");
@@ -515,20 +524,20 @@ static void test_logs_that_were_cut(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_another_boot),
-        TEST(test_a_template_that_is_gone),
-        TEST(test_a_template_that_was_rebuilt),
-        TEST(test_logs_of_before),
-        TEST(test_logs_of_before_that_disagree),
-        TEST(test_an_owner_of_before),
-        TEST(test_blocks_that_nobody_named),
-        TEST(test_damaged_logs),
-        TEST(test_logs_that_lie),
-        TEST(test_one_id_twice),
-        TEST(test_a_log_of_before_a_reset),
-        TEST(test_a_later_version),
-        TEST(test_unfinished_work),
-        TEST(test_logs_that_were_cut),
+        TEST(test_sessions_of_another_boot_are_discarded),
+        TEST(test_sessions_of_an_evicted_template_are_discarded),
+        TEST(test_sessions_of_a_rebuilt_template_are_discarded),
+        TEST(test_logs_of_older_versions_are_rewritten),
+        TEST(test_old_logs_that_share_a_block_are_put_aside),
+        TEST(test_an_owner_in_an_old_log_is_not_taken_for_gone),
+        TEST(test_a_large_unclaimed_tail_of_the_storage_is_harmless),
+        TEST(test_damaged_logs_are_put_aside),
+        TEST(test_forged_logs_are_put_aside),
+        TEST(test_two_sessions_of_one_id_both_stay),
+        TEST(test_an_old_log_does_not_replace_a_later_session),
+        TEST(test_a_later_version_is_refused),
+        TEST(test_unfinished_logs_are_removed),
+        TEST(test_truncated_logs_are_reported),
     };
-    return cmocka_run_group_tests_name("overlay-damage", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("overlay-session-replay", tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
 /*
- * Sessions whose recovery fails are not lost: they are there when it works again.
+ * Sessions whose recovery fails are not lost: they exist again when it succeeds.
  */
 #include <fcntl.h>
 #include <string.h>
@@ -49,10 +49,10 @@ static void test_too_few_descriptors_lose_no_session(void **state)
         limit_open_files(count);
         r = scratch_open(world.place->store, &options, &world.scratch);
         limit_open_files(before.rlim_cur);
-        AUTO_FREE char *said = stderr_captured();
+        AUTO_FREE char *logged = stderr_captured();
         CHECK(r == 0 || r == -EMFILE);
-        if ((r < 0) != (strstr(said, strerror(EMFILE)) != NULL))
-            support_fail(__FILE__, __LINE__, "%d, and it said: %s", r, said);
+        if ((r < 0) != (strstr(logged, strerror(EMFILE)) != NULL))
+            support_fail(__FILE__, __LINE__, "%d, and it logged: %s", r, logged);
         if (r < 0) {
             failures++;
             CHECK_EQ(scratch_open(world.place->store, &options, &world.scratch), 0);
@@ -71,5 +71,5 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_too_few_descriptors_lose_no_session),
     };
-    return cmocka_run_group_tests_name("overlay-recover", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("overlay-scratch-recover", tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
 /*
- * Reading change logs that are torn, flipped, of another version, that lie, or hold anything at all.
+ * Reading change logs that are torn, damaged, of another version, forged, or random.
  */
 #include "tests/unit/support_log.h"
 
@@ -10,8 +10,8 @@
 #include "fs/overlay/changelog.h"
 #include "fs/overlay/changelog_record.h"
 
-/* A killed daemon leaves the beginning of what it wrote. */
-static void test_torn_tail(void **state)
+/* A killed daemon leaves the beginning of its last frame. */
+static void test_a_torn_tail_is_left_out(void **state)
 {
     const struct place *place = *state;
     struct sample_log sample;
@@ -26,7 +26,7 @@ static void test_torn_tail(void **state)
         uint64_t size;
         int r = replay_fd(fd, &story, &size);
         if (whole == 0) {
-            /* The first is there when the log is. */
+            /* A log always has its first frame. */
             CHECK_EQ(r, -EBADMSG);
         } else {
             CHECK_EQ(r, cut > sample.at[whole]);
@@ -38,7 +38,7 @@ static void test_torn_tail(void **state)
 }
 
 /* One flipped bit is damage that is found, but in the last frame, which may be taken for torn. */
-static void test_flipped_bits(void **state)
+static void test_flipped_bits_are_found(void **state)
 {
     const struct place *place = *state;
     struct sample_log sample;
@@ -68,9 +68,11 @@ static void test_flipped_bits(void **state)
     sample_log_fini(&sample);
 }
 
-/* A log of one frame, as a compaction leaves it, is never taken for torn: it would be lost unsaid.
+/*
+ * A log of one frame, as compaction leaves it, is never taken for torn: it would be lost without a
+ * message.
  */
-static void test_flipped_bits_in_the_only_frame(void **state)
+static void test_flipped_bits_in_the_only_frame_are_found(void **state)
 {
     const struct place *place = *state;
     struct sample_log sample;
@@ -91,7 +93,7 @@ static void test_flipped_bits_in_the_only_frame(void **state)
     sample_log_fini(&sample);
 }
 
-static void test_frames_out_of_place(void **state)
+static void test_frames_of_other_places_or_logs_are_refused(void **state)
 {
     const struct place *place = *state;
     struct sample_log sample;
@@ -110,7 +112,7 @@ static void test_frames_out_of_place(void **state)
     sample_log_fini(&sample);
 }
 
-static void test_a_later_version(void **state)
+static void test_a_later_version_is_refused(void **state)
 {
     const struct place *place = *state;
     struct sample_log sample;
@@ -160,12 +162,12 @@ static void run_garbage(struct rng *rng, void *context)
     }
 }
 
-static void test_garbage(void **state)
+static void test_random_bytes_are_refused(void **state)
 {
     support_each_seed(20, run_garbage, *state);
 }
 
-static void test_lies(void **state)
+static void test_impossible_records_are_refused(void **state)
 {
     const struct place *place = *state;
     struct extent_record extents[] = {an_extent, an_extent, an_extent, an_extent};
@@ -213,13 +215,13 @@ static void test_lies(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_torn_tail),
-        TEST(test_flipped_bits),
-        TEST(test_flipped_bits_in_the_only_frame),
-        TEST(test_frames_out_of_place),
-        TEST(test_a_later_version),
-        TEST(test_garbage),
-        TEST(test_lies),
+        TEST(test_a_torn_tail_is_left_out),
+        TEST(test_flipped_bits_are_found),
+        TEST(test_flipped_bits_in_the_only_frame_are_found),
+        TEST(test_frames_of_other_places_or_logs_are_refused),
+        TEST(test_a_later_version_is_refused),
+        TEST(test_random_bytes_are_refused),
+        TEST(test_impossible_records_are_refused),
     };
-    return cmocka_run_group_tests_name("overlay-changelog-damage", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("overlay-changelog-replay", tests, NULL, NULL);
 }
