@@ -1,5 +1,6 @@
-"""scripts/bench as a person runs it, on the smallest of plans: it measures, says so, and leaves
-nothing. How fast anything is, is not asked here."""
+"""scripts/bench with the smallest of plans: it measures, prints its results, and leaves nothing.
+
+The figures themselves are not checked."""
 
 import json
 import os
@@ -20,9 +21,9 @@ PHASES = ["make", "open", "work", "close", "discard"]
 
 @pytest.fixture
 def bench(fuse, place):
-    """Starts it with these words; it measures the build that is under test."""
+    """Starts scripts/bench with these arguments; it measures the build under test."""
     if not (MINTFS.parent / "tests/bench/session_bench").exists():
-        pytest.skip(f"no driver beside {MINTFS}: it lies in no build directory")
+        pytest.skip(f"no session_bench beside {MINTFS}, which is not in a build directory")
     environment = {**os.environ, "MINTFS_BENCH_BUILD": str(MINTFS.parent)}
     started = []
 
@@ -39,7 +40,7 @@ def bench(fuse, place):
             process.communicate()
 
 
-def test_what_it_measures(bench, place):
+def test_every_contender_is_measured_or_left_out_with_a_reason(bench, place):
     run = bench("sessions", "--journal", "wal", "--contenders", ",".join(CONTENDERS), "--sizes", "0.5",
                 "--transactions", "1", "--workers", "1,2", "--rounds", "2", "--seconds", "0.1",
                 "--json", place / "found.json", "--plot", place / "plot.svg")
@@ -51,7 +52,7 @@ def test_what_it_measures(bench, place):
     assert plans == [("wal", 1), ("wal", 2)]
     for scene in found["scenes"]:
         rows = {row["contender"]: row for row in scene["rows"]}
-        # One that cannot run says why, once, and is in no scene.
+        # A contender that cannot run is listed once with the reason, and is in no scene.
         assert sorted([*rows, *found["left_out"]]) == sorted(CONTENDERS)
         for row in rows.values():
             assert row["samples"] >= 2 and list(row["phases_us"]) == PHASES
@@ -71,7 +72,7 @@ def test_what_it_measures(bench, place):
     assert sorted(path.name for path in place.iterdir()) == ["found.json", "plot.svg"]
 
 
-def test_that_it_can_be_stopped(bench, place):
+def test_a_stopped_run_leaves_nothing(bench, place):
     run = bench("--contenders", "mintfs-devfuse,copy-tmpfs", "--rounds", "100000", "--seconds",
                 "100000", "--json", place / "found.json")
     for line in run.stderr:
@@ -84,7 +85,7 @@ def test_that_it_can_be_stopped(bench, place):
 
 
 @pytest.mark.parametrize("words", [["--contenders", "abacus"], ["weather"], ["--sizes", "big"]])
-def test_misuse(bench, place, words):
+def test_bad_arguments_are_named(bench, place, words):
     run = bench(*words)
     out, err = run.communicate(timeout=LONG_SECONDS)
     assert run.returncode != 0 and out == "" and words[-1] in err

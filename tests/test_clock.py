@@ -1,4 +1,4 @@
-"""Clocks that are wrong: one that a test suite moves, and one of a machine that just woke up."""
+"""Wrong clocks: a clock that a test suite moves, and the clock of a machine that woke up."""
 
 import contextlib
 import json
@@ -20,7 +20,7 @@ def catalog(store):
 
 
 def move_clock(store, days):
-    """As if the machine's clock were so many days on: all that was recorded is so much earlier."""
+    """Moves all recorded times into the past, as if the machine's clock had moved forward."""
     with catalog(store) as db:
         db.execute("update templates set last_used_ns = last_used_ns - ?", (days * DAY_NS,))
         db.execute("update clock set accepted_ns = accepted_ns - ?1, doubted_ns = 0", (days * DAY_NS,))
@@ -33,7 +33,7 @@ def three(store):
     return store
 
 
-def test_a_build_under_a_moved_test_clock(three):
+def test_a_build_under_a_moved_clock_evicts_nothing(three):
     store = three
     if not shutil.which("faketime"):
         pytest.skip("faketime is not installed: scripts/setup")
@@ -44,7 +44,7 @@ def test_a_build_under_a_moved_test_clock(three):
     store.binary = binary
     assert len(keys_of(store)) == 5
     assert json.loads(store.run("verify", "-a", "--json").stdout)["problems"] == []
-    # What was built under it gets old as all others do.
+    # Templates that were built under it grow old as all others do.
     with catalog(store) as db:
         assert db.execute("select max(last_used_ns) - min(last_used_ns) from templates").fetchone()[
             0
@@ -59,11 +59,11 @@ def test_one_reading_that_jumps_ahead_evicts_nothing(three):
     assert "evicted" not in done.stderr and len(keys_of(store)) == 4
     assert "until a command in an hour" in store.run("gc").stderr
     assert len(keys_of(store)) == 4
-    # The clock was wrong, and is set right: nothing has happened.
+    # If the clock was wrong and is corrected, nothing has happened.
     move_clock(store, -40)
     store.run("gc")
     assert len(keys_of(store)) == 4
-    # It was right, as another command finds later; what was built meanwhile is young.
+    # If it was right, a later command confirms it; the newest template is still young.
     move_clock(store, 40)
     store.run("gc")
     with catalog(store) as db:
@@ -72,7 +72,7 @@ def test_one_reading_that_jumps_ahead_evicts_nothing(three):
     assert {row["key"] for row in answer["evicted"]} >= set(before)
 
 
-def test_uses_in_the_future_are_uses_now(store):
+def test_uses_in_the_future_count_as_uses_now(store):
     keys = aged(store, count=2)
     with catalog(store) as db:
         db.execute("update templates set last_used_ns = last_used_ns + ? where key = ?",

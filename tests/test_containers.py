@@ -1,4 +1,4 @@
-"""A few seconds of the drill that scripts/containers runs for long, in bare namespaces."""
+"""A short run of the drill of scripts/containers, in namespaces without container software."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ from support.basics import needs_root
 
 @needs_root
 @pytest.mark.parametrize("backend", ["copy", "fuse"])
-def test_two_containers_on_one_store(fuse, backend):
+def test_two_containers_share_a_store(fuse, backend):
     done = subprocess.run(
         ["unshare", "--mount", sys.executable, "-m", "containers", "namespaces", backend, "6"],
         cwd=Path(__file__).parent,

@@ -4,5 +4,5 @@ from damage import drill
 from support.basics import SEED, fewer, seeded
 
 
-def test_damage_between_mounts(fuse, store):
+def test_damage_between_mounts_stays_within_its_session(fuse, store):
     drill.run(store, seeded("damage", SEED), fewer(20))

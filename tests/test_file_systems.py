@@ -1,4 +1,4 @@
-"""Stores and scratches on file systems that can do less than ext4."""
+"""Stores and scratches on file systems without renameat2(2) flags."""
 
 import json
 import shutil
@@ -13,7 +13,7 @@ from support.databases import connected
 
 @pytest.fixture
 def bound(fuse, place):
-    """A directory on bindfs, which has no flags of renameat2(2)."""
+    """A directory on bindfs, which supports no flags of renameat2(2)."""
     if not shutil.which("bindfs"):
         pytest.skip("bindfs is not installed: scripts/setup")
     if not IS_ROOT:
@@ -33,7 +33,7 @@ def store_there(store, bound):
     return store
 
 
-def test_a_store_where_rename_has_no_flags(store_there):
+def test_a_store_needs_no_flags_of_rename(store_there):
     store = store_there
     key = store.build_app()
     assert store.build_app() == key
@@ -47,7 +47,7 @@ def test_a_store_where_rename_has_no_flags(store_there):
     assert not store.path.exists()
 
 
-def test_copies_where_rename_has_no_flags(store_there):
+def test_copies_need_no_flags_of_rename(store_there):
     store = store_there
     store.env["MINTFS_BACKEND"] = "copy"
     store.build_app()
@@ -65,7 +65,7 @@ def test_copies_where_rename_has_no_flags(store_there):
 
 
 @pytest.mark.parametrize("where", ["store", "scratch"])
-def test_a_mount_where_rename_has_no_flags(store, bound, where):
+def test_a_mount_needs_no_flags_of_rename(store, bound, where):
     if where == "store":
         store.path = bound / "store"
         store.env["MINTFS_STORE"] = str(store.path)

@@ -1,4 +1,4 @@
-"""A scratch or a limit that is full: SQLite says so, databases stay intact, work goes on after."""
+"""Full disks and limits: SQLite reports them, databases stay intact, and work can continue."""
 
 import contextlib
 import os
@@ -51,7 +51,7 @@ def connect(path, journal_mode, synchronous):
 
 
 def insert_until_it_fails(db, start=0) -> tuple:
-    """How many rows were committed, three a transaction, and the code of the error at the end."""
+    """Inserts three rows a transaction; returns the rows committed and the code of the error."""
     done = start
     for i in range(start // 3, 10000):
         try:
@@ -62,19 +62,19 @@ def insert_until_it_fails(db, start=0) -> tuple:
             done += 3
         except sqlite3.OperationalError as error:
             with contextlib.suppress(sqlite3.OperationalError):
-                db.execute("rollback")  # SQLite did it, unless the error was that of the commit
+                db.execute("rollback")  # SQLite has done this already unless the commit failed
             return done, error.sqlite_errorcode & 0xFF
     raise AssertionError("it was never full")
 
 
 def assert_intact(db, rows):
-    """All that was committed, and nothing of what was not."""
+    """The database has the rows that were committed, and no others."""
     assert db.execute("pragma integrity_check").fetchall() == [("ok",)]
     found = [row for (row,) in db.execute("select id from more order by id")]
     assert found == list(range(rows))
 
 
-def fill(session, journal_mode, synchronous) -> int:
+def fill_the_disk(session, journal_mode, synchronous) -> int:
     path = session / "app.db"
     db = connect(path, journal_mode, synchronous)
     db.execute("create table more(id integer primary key, bytes)")
@@ -82,20 +82,20 @@ def fill(session, journal_mode, synchronous) -> int:
     assert error == FULL
     assert rows >= 3
     assert_intact(db, rows)
-    # It is said again, and again harms nothing, be there a little room after the rollback.
+    # A second attempt fails likewise, though the rollback may have freed a little space.
     rows, error = insert_until_it_fails(db, rows)
     assert error == FULL
     assert_intact(db, rows)
     db.close()
     if journal_mode != "wal":
-        # What was open is not what told: another process sees the same.
+        # A new connection sees the same.
         db = sqlite3.connect(path)
         assert_intact(db, rows)
         db.close()
     return rows
 
 
-def go_on(session, journal_mode, synchronous, rows):
+def insert_more(session, journal_mode, synchronous, rows):
     db = connect(session / "app.db", journal_mode, synchronous)
     assert_intact(db, rows)
     for i in range(rows, rows + 50):
@@ -105,42 +105,43 @@ def go_on(session, journal_mode, synchronous, rows):
 
 
 def unlink(mount, path):
-    """Its storage is given back when the kernel forgets it, soon after."""
+    """Removes the file, and waits until the kernel has released it and its storage is free."""
     size = path.stat().st_size
     before = mount.status()["counters"]["stored_bytes"]
     path.unlink()
     eventually(lambda: mount.status()["counters"]["stored_bytes"] <= before - size)
 
 
-def each_way(mount, key):
-    """Every journal mode and every synchronous: full, intact, and on with room again."""
+def fill_in_each_mode(mount, key):
+    """With every journal mode and synchronous setting, a database survives a full disk."""
     for journal_mode in JOURNAL_MODES:
         for synchronous in SYNCHRONOUS:
             session = mount.new(key, f"{journal_mode}-{synchronous}")
             ballast = session / "ballast"
             ballast.write_bytes(bytes(MIB))
-            rows = call_in_fork(lambda s=session, j=journal_mode, y=synchronous: fill(s, j, y))
+            mode = session, journal_mode, synchronous
+            rows = call_in_fork(lambda m=mode: fill_the_disk(*m))
             unlink(mount, ballast)
-            call_in_fork(lambda s=session, j=journal_mode, y=synchronous, r=rows: go_on(s, j, y, r))
+            call_in_fork(lambda m=mode, r=rows: insert_more(*m, r))
             session.rmdir()
             eventually(lambda: mount.status()["counters"]["stored_bytes"] == 0)
 
 
-def test_strict_on_a_full_disk(fuse, store, small_disk):
+def test_databases_survive_a_full_disk_with_strict(fuse, store, small_disk):
     key = store.build_app()
     with mounted(store, "strict", scratch=small_disk / "scratch") as mount:
-        each_way(mount, key)
+        fill_in_each_mode(mount, key)
 
 
 @pytest.mark.parametrize("limit", ["session_limit=3M", "limit=3M"])
-def test_limits(fuse, store, limit):
+def test_databases_survive_a_full_limit(fuse, store, limit):
     key = store.build_app()
     with mounted(store, limit) as mount:
-        each_way(mount, key)
+        fill_in_each_mode(mount, key)
 
 
-def test_what_is_said(fuse, store):
-    """ENOSPC, since SQLite takes EDQUOT for an I/O error."""
+def test_a_full_limit_is_enospc(fuse, store):
+    """SQLite would take EDQUOT for an I/O error."""
     key = store.build_app()
     for option in ("session_limit=1M", "limit=1M"):
         with mounted(store, option) as mount:
@@ -180,7 +181,7 @@ def test_a_write_is_whole_or_an_error(fuse, store, small_disk):
         done = 0
         with fails("ENOSPC"):
             while True:
-                # Not in blocks, so that each one ends within one.
+                # Not a multiple of the block size, so that each write ends inside a block.
                 wrote = os.write(fd, os.urandom(1) * 100_001)
                 assert wrote in (100_001,) or os.fstat(fd).st_size == done + wrote
                 done += wrote
@@ -200,7 +201,7 @@ def test_shared_memory_counts_against_no_limit(fuse, store):
             (session / "more").write_bytes(b"more")
         unlink(mount, session / "app.db-shm")
         unlink(mount, session / "ballast")
-        # A WAL that fills the limit is still read by whoever opens it anew.
+        # A new connection can read a WAL that fills the limit.
         db = connect(session / "app.db", "wal", "normal")
         db.execute("pragma wal_autocheckpoint=0")
         db.execute("create table more(id integer primary key, bytes)")
@@ -213,8 +214,8 @@ def test_shared_memory_counts_against_no_limit(fuse, store):
 
 
 @pytest.mark.parametrize("options", [("strict",), ()])
-def test_removals_on_a_full_disk(fuse, store, small_disk, options):
-    """Even recording a removal takes room: some is kept for that."""
+def test_files_can_be_removed_on_a_full_disk(fuse, store, small_disk, options):
+    """Space is reserved for the records of removals in the log."""
     key = store.build_app()
     with mounted(store, *options, scratch=small_disk / "scratch") as mount:
         session = mount.new(key, "one")
@@ -226,7 +227,7 @@ def test_removals_on_a_full_disk(fuse, store, small_disk, options):
             (session / f"directory-{i}").mkdir()
         subprocess.run(["sync", "-f", session], check=True)
         fill_to_the_last_byte(small_disk)
-        # Even what frees nothing at once: a name of a template's file, and empty directories.
+        # Also removals that free nothing: of a template's file and of empty directories.
         (session / "app.db").unlink()
         for i in range(20):
             (session / f"directory-{i}").rmdir()
@@ -238,7 +239,7 @@ def test_removals_on_a_full_disk(fuse, store, small_disk, options):
         (small_disk / "filler").unlink()
 
 
-def lose_nothing(session, journal_mode) -> tuple:
+def insert_synced_rows(session, journal_mode) -> tuple:
     db = connect(session / "app.db", journal_mode, "full")
     db.execute("create table more(id integer primary key, bytes)")
     done, error = insert_until_it_fails(db)
@@ -247,24 +248,24 @@ def lose_nothing(session, journal_mode) -> tuple:
 
 
 @pytest.mark.parametrize("journal_mode", ["delete", "truncate", "persist", "wal"])
-def test_cached_writes_with_synchronous_full(fuse, store, small_disk, journal_mode):
-    """Without strict an error comes late, but what was committed before is there."""
+def test_synchronous_full_keeps_cached_commits(fuse, store, small_disk, journal_mode):
+    """Without strict an error is reported late, but no earlier commit is lost."""
     key = store.build_app()
     scratch = small_disk / "scratch"
     with mounted(store, scratch=scratch) as mount:
         session = mount.new(key, "one")
         (session / "ballast").write_bytes(bytes(MIB))
         subprocess.run(["sync", session / "ballast"], check=True)
-        rows = call_in_fork(lambda: lose_nothing(session, journal_mode))
+        rows = call_in_fork(lambda: insert_synced_rows(session, journal_mode))
         assert rows >= 3
         (session / "ballast").unlink()
-    # The kernel's cache went with the mount: what comes now is what the daemon had.
+    # The kernel's cache is gone with the mount; this reads what the daemon has stored.
     with mounted(store, scratch=scratch) as mount:
         session = mount.sessions / key / "one"
         db = sqlite3.connect(session / "app.db")
         assert db.execute("pragma integrity_check").fetchall() == [("ok",)]
         found = [row for (row,) in db.execute("select id from more order by id")]
-        # A commit that was answered with an error may have come about after all, but whole.
+        # A commit that returned an error may be there, but then it is complete.
         assert found[:rows] == list(range(rows))
         assert len(found) in (rows, rows + 3)
         db.close()

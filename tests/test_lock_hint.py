@@ -1,4 +1,4 @@
-"""The hint that a lock file is not among the inputs: printed if a builder runs, not on a hit."""
+"""The hint that a lock file is not an input: printed when a builder runs, not on a hit."""
 
 import pytest
 
@@ -18,13 +18,13 @@ def build(project, *options, **kwargs):
     "requirements-dev.txt", "package-lock.json", "yarn.lock", "pnpm-lock.yaml", "composer.lock",
     "Gemfile.lock", "go.sum", "Cargo.lock",
 ])
-def test_a_lock_file_in_the_root(project, name):
+def test_a_lock_file_in_the_root_gives_a_hint(project, name):
     (project.root / name).touch()
     (hint,) = hints(build(project))
     assert hint.startswith(f"mintfs: hint: {name} {HINT}") and f"-x {name}" in hint
     assert hints(build(project)) == [] == hints(project.run("key", "-i", "migrations", "--", "true"))
     assert project.runs() == 1
-    # As an input it is no matter of a hint, nor once it is excluded.
+    # No hint if it is an input or is excluded.
     assert hints(build(project, "-i", name)) == []
     assert hints(build(project, "-x", name, "--salt", "1")) == []
     (project.root / name).unlink()
@@ -32,7 +32,7 @@ def test_a_lock_file_in_the_root(project, name):
     assert project.runs() == 4
 
 
-def test_beside_an_input_and_beside_the_builder(project):
+def test_lock_files_beside_inputs_and_the_builder_count(project):
     deep = project.root / "a/b"
     (deep / "migrations").mkdir(parents=True)
     (deep / "migrations/1.sql").touch()
@@ -50,18 +50,18 @@ def test_beside_an_input_and_beside_the_builder(project):
     assert hints(project.run("build", *words, cwd=deep)) == [], "a root below it"
 
 
-def test_one_hint_and_none_where_one_lock_file_counts(project):
+def test_there_is_one_hint_and_none_if_any_lock_file_is_an_input(project):
     for name in ("uv.lock", "package-lock.json", "go.sum"):
         (project.root / name).touch()
     assert len(hints(build(project))) == 1
     assert hints(build(project, "-i", "uv.lock")) == []
 
 
-def test_no_hint_where_there_is_nothing_to_say(project):
+def test_other_files_and_builds_without_inputs_give_no_hint(project):
     (project.root / "requirements.md").touch()
     (project.root / "poetry.lock").mkdir()
     assert hints(build(project)) == []
     (project.root / "uv.lock").touch()
-    # Nothing is an input: the salt or --as says what the template is.
+    # Without inputs, the salt or --as identifies the template.
     done = project.run("build", "--", "sh", "-c", "echo >$MINTFS_OUT")
     assert hints(done) == []

@@ -1,4 +1,4 @@
-"""Sixteen clients at once; run with ThreadSanitizer by `scripts/soak threads`."""
+"""Sixteen clients at once; `scripts/soak threads` runs this with ThreadSanitizer."""
 
 import threading
 
@@ -8,7 +8,7 @@ from support.basics import SEED, seeded
 SECONDS = 4
 
 
-def test_sixteen_clients(mount, key):
+def test_sixteen_clients_work_at_once(mount, key):
     clients = Clients(mount, key, 16, seeded("clients", SEED))
     threading.Event().wait(SECONDS)
     assert clients.stop() >= 16

@@ -1,15 +1,15 @@
-"""Random calls on a session and on a plain directory; `scripts/soak model` does it for longer."""
+"""Random calls on a session and on a plain directory; `scripts/soak model` makes longer runs."""
 
 import pytest
 from model import model
 
 from support.basics import SEED, seeded
 
-SECONDS = 15  # for each mount, in each of CI's ways of building
+SECONDS = 15  # for each kind of mount
 
 
 @pytest.mark.parametrize("options", [(), ("strict",)], ids=["cached", "strict"])
-def test_model(fuse, store, place, options):
+def test_a_session_answers_as_a_plain_directory(fuse, store, place, options):
     bench = model.Bench(store, place, options)
     try:
         model.run(bench, seeded("model", SEED, *options), SECONDS)

@@ -1,4 +1,4 @@
-"""Leftovers of several owners: users, root, and a builder's container."""
+"""Files of several owners: users, root, and a builder's container."""
 
 import errno
 import json
@@ -22,7 +22,7 @@ def as_owner(project, *command, **kwargs):
 
 
 def in_checkout(project):
-    """The store in the checkout, as tools/gitlab/mintfs.yml has it."""
+    """Builds in a store inside the checkout, as tools/gitlab/mintfs.yml does; returns the key."""
     project.store = project.root / ".mintfs"
     project.env["MINTFS_STORE"] = str(project.store)
     tree = 'mkdir -p "$MINTFS_DIR/a/b" && echo x >"$MINTFS_DIR/a/b/x" && echo y >"$MINTFS_OUT"'
@@ -30,13 +30,13 @@ def in_checkout(project):
 
 
 def harden(project, key):
-    """As older versions left it: directories that nobody may write to."""
+    """Makes the directories read-only, as older versions did."""
     files = project.template(key) / "files"
     for path in (files / "a/b", files / "a", files):
         path.chmod(0o555)
 
 
-# ---- a store that is removed by other means ----
+# ---- stores that other tools remove ----
 
 
 @pytest.mark.parametrize("tool", ["git clean", "rm", "rmtree"])
@@ -62,22 +62,22 @@ def test_the_files_of_a_template_stay_read_only(ordinary):
     )
 
 
-def test_directories_of_older_stores(ordinary):
+def test_verify_makes_directories_of_older_stores_removable(ordinary):
     key = in_checkout(ordinary)
     harden(ordinary, key)
     assert ordinary.run("verify").stderr.count(" 0 problems") == 1
     assert key in ordinary.run("build", "-i", "migrations", "--", *shell(
         'mkdir -p "$MINTFS_DIR/a/b" && echo x >"$MINTFS_DIR/a/b/x" && echo y >"$MINTFS_OUT"'
     )).stdout
-    # Reading it all is a chance to make them as they are now.
+    # `verify --all` also updates the modes.
     ordinary.run("verify", "--all")
     as_owner(ordinary, "rm", "-rf", ".mintfs")
     assert not ordinary.store.exists()
 
 
 @pytest.mark.parametrize("left", ["all", "templates", "locks"])
-def test_a_store_that_lost_its_marker(ordinary, left):
-    """rm -rf and git clean may have been stopped on their way."""
+def test_clean_removes_a_store_that_lost_its_marker(ordinary, left):
+    """As rm -rf and git clean leave it when they are interrupted."""
     key = in_checkout(ordinary)
     for name in ("sessions", "pins"):
         ordinary.run("pin", key)
@@ -105,7 +105,7 @@ def test_a_directory_that_is_no_store_is_left_alone(project):
     assert "is not a store of mintfs" in project.fail("clean", "--yes", status=1)
 
 
-# ---- what a step that ran as root restored ----
+# ---- templates that a step restored as root ----
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def restored(ordinary):
 
 
 @needs_root
-def test_every_command_tells_of_a_template_of_roots(ordinary, restored):
+def test_every_command_reports_a_template_that_root_owns(ordinary, restored):
     project, runs = ordinary, ordinary.runs()
     whose = f"template {restored[:12]} in {project.store}/v1/templates belongs to user 0"
     out = f"sudo chown -R 65534:65534 '{project.store}/v1/templates'"
@@ -138,14 +138,14 @@ def test_every_command_tells_of_a_template_of_roots(ordinary, restored):
     checks = json.loads(project.run("doctor", "--json", status=1).stdout)["checks"]
     (bad,) = [check for check in checks if check["level"] == "bad"]
     assert f"v1/templates/{restored}" in bad["text"] and "user 0" in bad["text"]
-    # What it says is what helps.
+    # The command that doctor suggests repairs it.
     subprocess.run(bad["command"].removeprefix("sudo "), shell=True, check=True)
     assert project.build("-n", "app") == restored and project.runs() == runs
 
 
 @needs_root
 @pytest.mark.parametrize("part", ["files", "files/app.db"])
-def test_a_template_that_cannot_be_read_in_part(ordinary, part):
+def test_a_build_names_the_owner_of_an_unreadable_part(ordinary, part):
     key = ordinary.build()
     path = ordinary.template(key) / part
     os.chown(path, 0, 0)
@@ -157,7 +157,7 @@ def test_a_template_that_cannot_be_read_in_part(ordinary, part):
 
 
 @needs_root
-def test_a_template_of_roots_that_can_be_read_is_used(ordinary):
+def test_a_readable_template_that_root_owns_is_used(ordinary):
     key = ordinary.build("-n", "app")
     subprocess.run(["chown", "-R", "0:0", ordinary.template(key)], check=True)
     ordinary.template(key).chmod(0o755)
@@ -167,11 +167,11 @@ def test_a_template_of_roots_that_can_be_read_is_used(ordinary):
     assert "sudo chown -R 65534:65534" in done.stderr
 
 
-# ---- what a builder of another user left ----
+# ---- builders that run as another user ----
 
 
 def build_with_root(project, script, status=0):
-    """Builds with a builder for which root runs the script in {dir}, as a container would."""
+    """Builds with a script that root runs in {dir}, as a builder in a container would."""
     hand = project.root / "hand"
     os.mkfifo(hand)
     hand.chmod(0o666)
@@ -206,7 +206,7 @@ def test_files_of_another_user_are_copied(ordinary):
     "script, what",
     [("umask 077; echo x >app.db", "app.db"), ("echo x >app.db; mkdir sub; echo y >sub/y", "sub")],
 )
-def test_what_cannot_be_copied_names_its_owner(ordinary, script, what):
+def test_a_file_that_cannot_be_copied_is_an_error_that_names_its_owner(ordinary, script, what):
     message = build_with_root(ordinary, script, status=125).stderr
     assert f"builder left {what}, which belongs to user 0" in message
     assert "docker run --user 65534:65534" in message
@@ -231,7 +231,7 @@ def test_out_may_be_a_link_to_a_file_beside_it(project, target):
     assert rows(to) == [("t", [])] and not to.is_symlink()
 
 
-def test_an_absolute_link_deep_inside(project):
+def test_absolute_links_inside_the_template_become_relative(project):
     make = 'mkdir -p $MINTFS_DIR/a/b; echo x >$MINTFS_OUT; ln -s $MINTFS_DIR $MINTFS_DIR/a/b/top; ln -s "$MINTFS_OUT" $MINTFS_DIR/a/l'
     key = project.build(builder=shell(make))
     targets = {e["path"]: e["target"] for e in project.manifest(key)["entries"] if "target" in e}
@@ -242,13 +242,13 @@ def test_an_absolute_link_deep_inside(project):
     "script, message",
     [
         ("ln -s /etc/hostname {out}", "app.db -> /etc/hostname: a symbolic link that leads out"),
-        ("touch {dir}/x; ln -s gone {out}", "app.db -> gone: a symbolic link, and no file is there"),
-        ("mkdir {dir}/d; ln -s d {out}; touch {dir}/d/x", "app.db -> d: a symbolic link, and no file"),
-        ("touch {dir}/x; ln -s {out} {out}", "app.db -> app.db: a symbolic link, and no file"),
+        ("touch {dir}/x; ln -s gone {out}", "app.db -> gone: a symbolic link that leads to no file"),
+        ("mkdir {dir}/d; ln -s d {out}; touch {dir}/d/x", "app.db -> d: a symbolic link that leads to no file"),
+        ("touch {dir}/x; ln -s {out} {out}", "app.db -> app.db: a symbolic link that leads to no file"),
         ("ln -s {dir}/../x {out}", "app.db -> ../x: a symbolic link that leads out"),
     ],
 )
-def test_out_that_is_a_link_to_something_else(project, script, message):
+def test_out_must_not_be_a_link_to_anything_else(project, script, message):
     assert message in project.fail("build", "--", *shell(script))
     assert project.leftovers() == []
 
@@ -262,12 +262,12 @@ def test_a_damaged_file_behind_the_link_is_refused(project):
     assert "v5.sqlite" in message and project.templates() == []
 
 
-# ---- umasks and homes of odd users ----
+# ---- unusual umasks and homes ----
 
 
 @pytest.mark.parametrize("umask", [0o177, 0o277, 0o777])
-def test_a_umask_that_denies_the_owner(ordinary, umask):
-    """Tests of permissions set one. The command makes files that it can use itself."""
+def test_a_umask_that_denies_the_owner_does_no_harm(ordinary, umask):
+    """Tests of permissions set such umasks."""
     ordinary.env["MINTFS_BACKEND"] = "copy"
     key = ordinary.build("--to", "placed.db", umask=umask)
     for _ in range(2):  # the first copy makes directories that the next one needs
@@ -278,8 +278,8 @@ def test_a_umask_that_denies_the_owner(ordinary, umask):
     assert stat.S_IMODE((ordinary.root / "placed.db").stat().st_mode) == 0o600
 
 
-def test_a_home_that_does_not_exist(ordinary):
-    """Users of services have one; the message says what to set."""
+def test_without_a_home_the_message_names_the_variable_to_set(ordinary):
+    """The home of a service's user often does not exist."""
     del ordinary.env["MINTFS_STORE"]
     ordinary.env.pop("XDG_CACHE_HOME", None)
     ordinary.env["HOME"] = "/nonexistent"

@@ -1,4 +1,4 @@
-"""Names from outside do not reach the terminal as more than text."""
+"""Names from outside cannot control the terminal."""
 
 import json
 import os
@@ -19,8 +19,8 @@ def check(text):
         assert c in "\n\r" or c.isprintable() or unicodedata.category(c) == "Co", (c, text)
 
 
-def commands_that_show_it(store):
-    """Each with its status. The store's path, session, builder, file and input have such names."""
+def commands_that_print_evil_names(store):
+    """(exit status, *words) of commands that print an EVIL path, builder, file or input."""
     key = store.key
     yield 0, "ls"
     yield 0, "show", key
@@ -53,15 +53,15 @@ def evil(store, monkeypatch):
     return store
 
 
-def test_no_command_passes_it_on(evil, place):
+def test_no_command_prints_control_characters(evil, place):
     store = evil
     path = store.run("session", "new", "app", "one").stdout
     assert NAME in path or "/dev/shm" in path, "results are exact"
-    for status, *command in commands_that_show_it(store):
+    for status, *command in commands_that_print_evil_names(store):
         done, text = in_terminal(store, *command, env={"NO_COLOR": "1"})
         assert done == status, (command, done, text)
         check(text)
-    for status, *command in commands_that_show_it(store):
+    for status, *command in commands_that_print_evil_names(store):
         if command[0] in ("ls", "show", "doctor") and status == 0:
             done, text = in_terminal(store, command[0], "--json", *command[1:])
             assert done == 0
@@ -69,7 +69,7 @@ def test_no_command_passes_it_on(evil, place):
     store.run("clean", "--yes")
 
 
-def test_json_on_a_terminal_says_the_same(evil):
+def test_json_is_the_same_on_a_terminal(evil):
     store = evil
     piped = json.loads(store.run("show", "--json", store.key).stdout)
     _, text = in_terminal(store, "show", "--json", store.key)

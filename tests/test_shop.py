@@ -1,4 +1,4 @@
-"""A real project on mintfs, with the real binary: tests/projects/shop, driven by its own nox."""
+"""A real project on mintfs, with the real binary: tests/projects/shop, run by its own nox."""
 
 import json
 import os
@@ -19,7 +19,7 @@ NOX_SECONDS = 1700
 
 
 class Checkout:
-    """A copy of a project, with `mintfs` on the PATH."""
+    """A copy of an example project, with `mintfs` on the PATH."""
 
     def __init__(self, store: Store, path: Path, project="shop"):
         self.store, self.path = store, path
@@ -34,7 +34,7 @@ class Checkout:
         self.env = {**store.env, "PATH": f"{tools}:/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1"}
 
     def nox(self, *sessions, status=0, **env) -> str:
-        """Runs nox, or these sessions of it; returns all that was said."""
+        """Runs nox, or these sessions of it; returns its output."""
         prefix = self.store.namespace.prefix() if self.store.namespace else []
         words = [sys.executable, "-m", "nox", *(["-s", *sessions] if sessions else [])]
         done = subprocess.run(
@@ -48,12 +48,12 @@ class Checkout:
         return done.stdout
 
 
-def migrations_run(said: str) -> int:
-    return len(re.findall(r"^Running upgrade \S* *-> \S+", said, re.MULTILINE))
+def migrations_run(output: str) -> int:
+    return len(re.findall(r"^Running upgrade \S* *-> \S+", output, re.MULTILINE))
 
 
-def coverage(said: str) -> int:
-    (total,) = re.findall(r"^TOTAL .*?(\d+)%$", said, re.MULTILINE)
+def coverage(output: str) -> int:
+    (total,) = re.findall(r"^TOTAL .*?(\d+)%$", output, re.MULTILINE)
     return int(total)
 
 
@@ -61,12 +61,12 @@ def no_sessions_left(store):
     assert json.loads(store.run("session", "ls", "--json").stdout)["sessions"] == []
 
 
-def test_there_are_migrations_enough():
+def test_the_shop_has_at_least_forty_migrations():
     assert MIGRATIONS >= 40
 
 
 def test_four_sessions_migrate_once(mount, store):
-    """Cold and warm, with the report that fails below 97 %."""
+    """The second run needs none. Both end with a report that fails below 97 %."""
     checkout = Checkout(store, store.home / "first")
     cold = checkout.nox()
     assert migrations_run(cold) == MIGRATIONS
@@ -84,7 +84,7 @@ def test_four_sessions_migrate_once(mount, store):
     assert status["counters"]["sessions_made"] > 100 and status["open_files"] == 0
 
 
-def test_other_checkouts_and_changed_migrations(mount, store):
+def test_checkouts_share_a_template_until_a_migration_changes(mount, store):
     first = Checkout(store, store.home / "first")
     assert migrations_run(first.nox("unit_tests")) == MIGRATIONS
     second = Checkout(store, store.home / "elsewhere/checkouts/second")
@@ -101,15 +101,15 @@ def test_other_checkouts_and_changed_migrations(mount, store):
     assert len(json.loads(store.run("ls", "--json").stdout)["templates"]) == 2
 
 
-def test_with_copies(store):
+def test_the_shop_runs_on_copies(store):
     checkout = Checkout(store, store.home / "shop")
-    said = checkout.nox("integration_tests", "e2e_tests", MINTFS_BACKEND="copy")
-    assert migrations_run(said) == MIGRATIONS
+    output = checkout.nox("integration_tests", "e2e_tests", MINTFS_BACKEND="copy")
+    assert migrations_run(output) == MIGRATIONS
     no_sessions_left(store)
 
 
-def test_with_no_mount_at_hand(store):
-    """MINTFS_BACKEND unset: a template as small as this one is copied."""
+def test_without_a_mount_sessions_are_copies(store):
+    """MINTFS_BACKEND is unset, and the template is small."""
     checkout = Checkout(store, store.home / "shop")
     assert migrations_run(checkout.nox("integration_tests")) == MIGRATIONS
     no_sessions_left(store)
@@ -117,7 +117,7 @@ def test_with_no_mount_at_hand(store):
 
 
 @pytest.mark.skipif(not IS_ROOT, reason="an ordinary user runs all of these")
-def test_as_an_ordinary_user(fuse, place):
+def test_the_shop_runs_as_an_ordinary_user(fuse, place):
     home = make_home(place, users.NOBODY)
     namespace = users.Namespace(home)
     try:
@@ -125,8 +125,8 @@ def test_as_an_ordinary_user(fuse, place):
         store.binary = binary_for_all(home)
         made = Mount(store, home / "mnt")
         checkout = Checkout(store, home / "shop")
-        said = checkout.nox("integration_tests", "e2e_tests")
-        assert migrations_run(said) == MIGRATIONS
+        output = checkout.nox("integration_tests", "e2e_tests")
+        assert migrations_run(output) == MIGRATIONS
         no_sessions_left(store)
         assert namespace.call(made.status)["counters"]["sessions_made"] > 50
         made.stop()
@@ -135,7 +135,7 @@ def test_as_an_ordinary_user(fuse, place):
         namespace.close()
 
 
-def test_the_usual_way_migrates_each_time(store):
+def test_without_mintfs_each_nox_session_migrates(store):
     checkout = Checkout(store, store.home / "usual", "shop-usual")
     assert migrations_run(checkout.nox("unit_tests", "integration_tests")) == 2 * MIGRATIONS
     assert not store.path.exists()

@@ -18,7 +18,7 @@ def checkout(store):
 
 
 def test_four_sessions_migrate_once(mount, store, checkout):
-    """Cold and warm, with the report that fails below 97 %."""
+    """The second run needs none. Both end with a report that fails below 97 %."""
     checkout.env["MINTFS_BACKEND"] = "fuse"
     cold = checkout.nox()
     assert migrations_run(cold) == MIGRATIONS
@@ -32,8 +32,8 @@ def test_four_sessions_migrate_once(mount, store, checkout):
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_without_a_mount(store, checkout, way):
-    """Without the command each run of nox migrates, once for its four sessions."""
+def test_without_a_mount_sessions_are_copies(store, checkout, way):
+    """Without the command, each run of nox migrates once for its four sessions."""
     checkout.env.update(WAYS[way])
     assert migrations_run(checkout.nox(*SUITES)) == MIGRATIONS
     again = checkout.nox("unit_tests", "e2e_tests")

@@ -1,4 +1,4 @@
-"""SQLite in sessions: every journal mode does what it does on a plain disk."""
+"""SQLite in sessions: every journal mode works as on a plain disk."""
 
 import os
 import shutil
@@ -16,12 +16,12 @@ MMAP_SIZES = (0, 64 << 20)
 
 
 def compare_workload(mount, key, name, mode, mmap_size, plain):
-    """The same on a session and on a plain file, which then hold the same."""
+    """Runs the same workload on a session and on a plain file, and compares the results."""
     session = mount.new(key, name) / "app.db"
     shutil.copy(mount.store.template(key), plain)
     plain.chmod(0o600)
     for path in (session, plain):
-        # In a process of its own: with pages of less than 4 KiB SQLite forgets to unmap some.
+        # In its own process, since SQLite leaks mappings if pages are smaller than 4 KiB.
         call_in_fork(lambda: run_workload(path, mode, mmap_size, 1 << 20, seeded(name)))
     check(session)
     assert dump(session) == dump(plain)
@@ -36,7 +36,7 @@ def compare_workload(mount, key, name, mode, mmap_size, plain):
 @pytest.mark.on_mounts("uring", "strict")
 @pytest.mark.parametrize("page_size", PAGE_SIZES)
 @pytest.mark.parametrize("mode", MODES)
-def test_each_journal_mode_and_page_size(mount, mode, page_size, tmp_path):
+def test_each_journal_mode_and_page_size_works_as_on_a_disk(mount, mode, page_size, tmp_path):
     if SANITIZED and page_size not in (512, 4096, 65536):
         page_size = 4096
     key = mount.store.build_app(page_size=page_size)
@@ -51,14 +51,14 @@ def test_each_journal_mode_and_page_size(mount, mode, page_size, tmp_path):
 
 @pytest.mark.on_mounts("shared", "user")
 @pytest.mark.parametrize("mode", MODES)
-def test_each_journal_mode_for_other_users(mount, mode, place):
+def test_each_journal_mode_works_for_other_users(mount, mode, place):
     key = mount.store.build_app()
     folder = mount.store.home / "plain"
     folder.mkdir()
     compare_workload(mount, key, mode, mode, 64 << 20, folder / "plain.db")
 
 
-# ---- one after the other, and side by side ----
+# ---- several connections ----
 
 
 @pytest.mark.on_each_mount
@@ -85,7 +85,7 @@ def test_two_sessions_written_alternately_stay_apart(mount, key, mode):
 @pytest.mark.on_each_mount
 @pytest.mark.parametrize("mode", ("DELETE", "TRUNCATE", "PERSIST", "WAL"))
 @pytest.mark.parametrize("mmap_size", MMAP_SIZES)
-def test_processes_that_share_a_session(mount, session, mode, mmap_size):
+def test_processes_that_share_a_session_see_each_others_commits(mount, session, mode, mmap_size):
     path = session / "app.db"
     workers, rows = 4, fewer(50)
     with connected(path, f"journal_mode={mode}") as db:
@@ -104,7 +104,7 @@ def test_processes_that_share_a_session(mount, session, mode, mmap_size):
         child.end()
     with connected(path) as db:
         assert value(db, "select count(*) from log") == workers * rows
-        # Each saw all that were committed before it.
+        # Each transaction saw all earlier commits.
         assert [total for (total,) in db.execute("select total from log order by rowid")] == list(
             range(workers * rows)
         )
@@ -115,8 +115,8 @@ def test_processes_that_share_a_session(mount, session, mode, mmap_size):
 
 
 @pytest.mark.on_each_mount
-def test_readers_beside_a_writer(mount, session):
-    """In WAL mode readers keep their snapshot; a checkpoint waits for them."""
+def test_readers_keep_their_snapshot_beside_a_writer(mount, session):
+    """In WAL mode; a checkpoint waits for them."""
     path = session / "app.db"
     with connected(path, "journal_mode=WAL") as writer:
         before = value(writer, "select count(*) from t0")
@@ -188,7 +188,7 @@ def test_a_session_begins_in_the_builders_journal_mode(mount, mode):
         db.execute("insert into t0(text) values('x')")
         assert value(db, "select count(*) from t0") == 51
     check(session)
-    with connected(session) as db:  # what the session chose stays
+    with connected(session) as db:  # the mode that the session chose is kept
         assert pragma(db, "journal_mode=truncate") == "truncate"
     with connected(session) as db:
         assert pragma(db, "journal_mode") == "delete"
@@ -199,7 +199,7 @@ def test_a_session_begins_in_the_builders_journal_mode(mount, mode):
 
 
 @pytest.mark.on_each_mount
-def test_many_read_a_template_at_once(mount, key):
+def test_many_can_read_a_template_at_once(mount, key):
     def read():
         for parameters in ("mode=ro", "immutable=1"):
             with read_only(mount.templates / key / "app.db", parameters) as db:
@@ -214,7 +214,7 @@ def test_many_read_a_template_at_once(mount, key):
 
 @pytest.mark.on_each_mount
 def test_an_attached_database_commits_with_the_first(mount, key):
-    """A super-journal in the session's directory."""
+    """SQLite creates a super-journal in the session's directory."""
     session = mount.new(key, "one")
     shutil.copy(session / "app.db", session / "other.db")
     with connected(session / "app.db") as db:
@@ -230,8 +230,7 @@ def test_an_attached_database_commits_with_the_first(mount, key):
 
 
 @pytest.mark.on_each_mount
-def test_a_discarded_session_and_its_successor(mount, session):
-    """A connection to a session that is gone never reaches the new one of its name."""
+def test_a_connection_to_a_discarded_session_never_reaches_its_successor(mount, session):
     path = session / "app.db"
     for mode in ("DELETE", "WAL"):
         with connected(path, f"journal_mode={mode}") as old:

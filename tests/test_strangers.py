@@ -1,4 +1,4 @@
-"""Symbolic links planted in the store are not followed, and the store is not within the mount."""
+"""Symbolic links that others put into the store, and scratches that were damaged at rest."""
 
 import json
 import os
@@ -10,8 +10,8 @@ from support.mounts import Mount
 
 
 @pytest.mark.parametrize("planted", ["building", "locks", "templates", "sessions", "sessions/logs"])
-def test_a_planted_directory(fuse, store, key, planted):
-    """Instead of a directory of the store, a link to one with something to lose."""
+def test_a_link_in_place_of_a_directory_is_not_followed(fuse, store, key, planted):
+    """No command changes what the link leads to."""
     victim = store.home / "victim"
     inner = victim / "0000000000000001"
     inner.mkdir(parents=True)
@@ -35,7 +35,7 @@ def test_a_planted_directory(fuse, store, key, planted):
     assert os.listdir(inner) == ["precious"]
 
 
-def test_a_planted_file_of_a_template(fuse, store, key):
+def test_a_link_in_place_of_a_templates_file_is_not_followed(fuse, store, key):
     secret = store.home / "secret"
     secret.write_bytes(b"secret" * 10000)
     shown = store.template(key)
@@ -52,8 +52,7 @@ def test_a_planted_file_of_a_template(fuse, store, key):
         mount.stop(logged=("app.db",))
 
 
-def test_the_store_is_not_within_the_mount(mount, key):
-    """Nothing in the mount is a way out of it."""
+def test_no_path_leads_out_of_the_mount(mount, key):
     found = []
     for folder, folders, files in os.walk(mount.point):
         found += [f"{folder}/{name}" for name in folders + files]
@@ -66,12 +65,12 @@ def test_the_store_is_not_within_the_mount(mount, key):
         assert path == os.path.normpath(mount.sessions / key / "one" / escape)
 
 
-# ---- what was damaged while nothing was mounted ----
+# ---- damage while nothing is mounted ----
 
 
 @pytest.fixture
 def at_rest(fuse, store, key):
-    """Sessions one, two and three, each with a file of its name, that wait for the next mount."""
+    """A store, not mounted, with sessions one, two and three, each with a file of its own."""
     mount = Mount(store, store.home / "mnt")
     for name in ("one", "two", "three"):
         (mount.new(key, name) / "made").write_text(name * 5000)
@@ -84,8 +83,8 @@ def contents(mount, key) -> dict:
 
 
 @pytest.mark.parametrize("version", ["rubbish", "2"])
-def test_a_damaged_template_costs_no_session(at_rest, key, version):
-    """Nobody sees them until it is whole again; their blocks are nobody else's meanwhile."""
+def test_sessions_of_a_damaged_template_return_when_it_is_repaired(at_rest, key, version):
+    """Until then they are not shown, and no other session gets their blocks."""
     other = at_rest.build("sh", "-c", 'echo other >"$0"', "{out}", name="other")
     manifest = at_rest.path / "v1/templates" / key / "manifest.json"
     text = manifest.read_text()
@@ -118,7 +117,7 @@ def put_directory(log):
 
 
 @pytest.mark.parametrize("put", [put_fifo, put_link, put_directory])
-def test_what_is_no_log_costs_one_session(at_rest, key, put):
+def test_a_log_that_is_no_file_costs_one_session(at_rest, key, put):
     logs = at_rest.scratch() / "logs"
     put(sorted(logs.iterdir())[1])
     rows = json.loads(at_rest.run("session", "ls", "--json").stdout)["sessions"]
@@ -129,7 +128,7 @@ def test_what_is_no_log_costs_one_session(at_rest, key, put):
     mount.stop(logged=("is damaged, or an older copy of itself: its session is lost",))
 
 
-def test_a_damaged_last_change_is_said(at_rest, key):
+def test_a_damaged_last_change_is_logged(at_rest, key):
     log = sorted((at_rest.scratch() / "logs").iterdir())[1]
     data = bytearray(log.read_bytes())
     data[-12] ^= 0xFF
