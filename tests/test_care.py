@@ -1,4 +1,4 @@
-"""The commands that show the cache: what is in it, why something is not, names and settings."""
+"""The commands that show the cache: its contents, why a template is missing, names and settings."""
 
 import json
 import os
@@ -12,10 +12,10 @@ from support.catalogs import check_schema, fake_key, make_template
 from test_help import SECTIONS
 
 
-# ---- what is there ----
+# ---- contents ----
 
 
-def test_ls_tells_templates_and_sessions(copies):
+def test_ls_lists_templates_and_sessions(copies):
     key = copies.build_app()
     copies.build_app()
     path = copies.run("session", "new", "app", "one").stdout.strip()
@@ -33,7 +33,7 @@ def test_ls_tells_templates_and_sessions(copies):
     assert re.search(rf"(?m)^one +{key[:12]} +copy ", text), text
 
 
-def test_ls_of_a_mount_tells_shared_and_own_bytes(mount, key):
+def test_ls_of_a_mount_shows_shared_and_own_bytes(mount, key):
     store = mount.store
     session = mount.new(key, "one")
     with open(session / "app.db", "r+b") as file:
@@ -97,7 +97,7 @@ FITTING = [
 
 
 def test_everything_fits_the_terminal(copies):
-    """Except commands and words longer than a line, which nobody could copy in pieces."""
+    """Except commands and words longer than a line, which could not be copied in pieces."""
     copies.build_app()
     copies.build_app(name="a-name-of-some-length.for-the-unit-tests-of-the-shop", salt="2")
     copies.run("session", "new", "app")
@@ -113,7 +113,7 @@ def test_everything_fits_the_terminal(copies):
             assert whole is None or text.split() == whole.split()
 
 
-def test_a_pipe_is_as_wide_as_need_be(copies):
+def test_output_to_a_pipe_is_not_wrapped(copies):
     copies.build_app()
     path = copies.run("session", "new", "app", "one").stdout.strip()
     lines = copies.run("session", "ls").stdout.splitlines()
@@ -129,7 +129,7 @@ def test_color_only_in_a_terminal_and_not_with_no_color(copies):
     assert "\033[1m" not in in_terminal(copies, "ls", env={"NO_COLOR": "1"})[1]
 
 
-def test_show_tells_everything(copies):
+def test_show_prints_everything(copies):
     (copies.home / "in").mkdir()
     (copies.home / "in/a.sql").write_text("x")
     builder = ["sh", "-c", "echo $SEED > $0; ln -s app.db $1/link", "{out}", "{dir}"]
@@ -152,8 +152,8 @@ def test_show_tells_everything(copies):
         assert part in text
 
 
-def test_bytes_that_are_no_text(copies):
-    """As the words of a builder, and names of files: shown as far as they can be."""
+def test_bytes_that_are_not_utf8_are_replaced(copies):
+    """In the arguments of a builder and in the names of files."""
     root = copies.home / "project"
     (root / "in").mkdir(parents=True)
     with open(os.path.join(os.fsencode(root), b"in/\xff\xfe.sql"), "w") as file:
@@ -175,14 +175,14 @@ def test_bytes_that_are_no_text(copies):
     copies.run("session", "rm", path)
 
 
-def test_sessions_as_json(copies):
+def test_sessions_are_listed_as_json(copies):
     copies.build_app()
     made = read(copies, "session new", "session", "new", "app", "one")
     (row,) = read(copies, "session ls", "session", "ls")["sessions"]
     assert (row["path"], row["id"]) == (made["path"], "one")
 
 
-def test_what_a_builder_was_called_reaches_no_terminal_unclean(store):
+def test_control_characters_of_a_builder_reach_no_terminal(store):
     store.run("ls")
     key = make_template(store.path, 1)
     manifest = store.path / "v1/templates" / key / "manifest.json"
@@ -191,7 +191,7 @@ def test_what_a_builder_was_called_reaches_no_terminal_unclean(store):
         assert "\033" not in store.run(*command).stdout
 
 
-# ---- why a template is not there ----
+# ---- why a template is missing ----
 
 
 @pytest.fixture
@@ -211,7 +211,7 @@ def arguments(*options, builder=COPY):
     return ["-n", "app", "-i", "in", "-e", "SEED", *options, "--", *builder]
 
 
-def test_explain_names_what_differs(project):
+def test_explain_names_the_differences(project):
     missing = json.loads(project.run("explain", "--json", *arguments(), cwd=project.root).stdout)
     check_schema(missing, SCHEMAS["explain"])
     assert missing["hit"] is False and missing["nearest"] is None
@@ -239,7 +239,7 @@ def test_explain_names_what_differs(project):
     assert "secret" not in done.stdout
     text = project.run("explain", *changed, cwd=project.root).stdout
     assert text.startswith("miss: ") and "input removed: in/b.sql\n" in text
-    # build says it in one line.
+    # build prints it in one line.
     said = project.run("build", *arguments(), cwd=project.root).stderr
     assert said == (
         f"mintfs: app: not cached; against {key[:12]}: input in/a.sql changed, "
@@ -258,12 +258,12 @@ def test_build_says_in_one_line_why_it_is_needed(project):
     )
     (project.root / "in/a.sql").write_text("changed")
     assert said("-n", "app", "--salt", "1").endswith(": input in/a.sql changed\n")
-    # Without a name the nearest of all; of equals, the one used last.
+    # Without a name the nearest of all templates; of equally near ones, the last used.
     assert said().endswith(": salt changed\n")
 
 
-def test_a_template_from_another_machine_counts(project):
-    """The catalog has not met it: explain, build and the limits have."""
+def test_a_restored_template_counts(project):
+    """The catalog has no row for it; explain, build and the limits notice it."""
     project.run("build", "-n", "app", "-i", "in", "--", "true", cwd=project.root, status=125)
     brought = make_template(project.path, 1, name="app", size=5000)
     done = project.run("explain", "--json", *arguments(), cwd=project.root)
@@ -273,7 +273,7 @@ def test_a_template_from_another_machine_counts(project):
     assert keys_of(project) == [done.stdout.strip()]
 
 
-def test_explain_takes_the_nearest_of_that_name(project):
+def test_explain_compares_with_the_nearest_template_of_the_name(project):
     first = project.run("build", *arguments("--salt", "1"), cwd=project.root).stdout.strip()
     (project.root / "in/c.sql").write_text("c")
     second = project.run("build", *arguments("--salt", "1"), cwd=project.root).stdout.strip()
@@ -285,7 +285,7 @@ def test_explain_takes_the_nearest_of_that_name(project):
 # ---- names ----
 
 
-def test_names(store):
+def test_names_are_set_listed_and_removed(store):
     key = store.build_app()
     store.run("name", "release-1.0", key[:12])
     assert read(store, "name", "name") == {
@@ -299,7 +299,7 @@ def test_names(store):
     assert store.run("name").stdout == ""
 
 
-def test_a_key_that_is_not_unique(store):
+def test_an_ambiguous_short_key_is_refused(store):
     store.run("ls")
     numbers = {}
     for number in range(2000):
@@ -324,7 +324,7 @@ def settings(store, **kwargs) -> dict:
     return {row["name"]: row for row in read(store, "config", "config", **kwargs)["settings"]}
 
 
-def test_config_tells_values_and_where_they_come_from(store):
+def test_config_shows_values_and_where_they_are_set(store):
     file = store.home / ".config/mintfs/mintfs.conf"
     assert settings(store)["max-size"]["value"] == "5G"
     assert settings(store)["max-age"]["from"] == "default"
@@ -347,7 +347,7 @@ def test_config_tells_values_and_where_they_come_from(store):
     assert f"no store at {store.home}/other yet" in store.run("ls", env=env).stderr
 
 
-def test_the_file_holds_for_gc_and_a_flag_holds_over_it(store):
+def test_gc_follows_the_file_and_a_flag_overrides_it(store):
     aged(store)
     file = store.home / ".config/mintfs/mintfs.conf"
     file.parent.mkdir(parents=True)
@@ -370,7 +370,7 @@ def test_the_file_holds_for_gc_and_a_flag_holds_over_it(store):
         ("keep = 1\0\n", "not a text file"),
     ],
 )
-def test_a_bad_file_is_said_with_its_line(store, text, said):
+def test_a_bad_file_is_reported_with_its_line(store, text, said):
     file = store.home / ".config/mintfs/mintfs.conf"
     file.parent.mkdir(parents=True)
     file.write_text(text)
@@ -380,7 +380,7 @@ def test_a_bad_file_is_said_with_its_line(store, text, said):
     assert said in shown.stderr and f"store     {store.path}" in shown.stdout
 
 
-def test_config_shows_what_is_good_and_names_what_is_not(store):
+def test_config_shows_valid_settings_and_reports_invalid_ones(store):
     file = store.home / ".config/mintfs/mintfs.conf"
     file.parent.mkdir(parents=True)
     file.write_text("max-size = 7G\nmax-age = never\nkep = 3\nidle = 1h\n")
@@ -395,7 +395,7 @@ def test_config_shows_what_is_good_and_names_what_is_not(store):
         assert said.count(part) == 1, said
 
 
-def test_home_in_the_file(store):
+def test_a_tilde_in_the_file_means_home(store):
     file = store.home / ".config/mintfs/mintfs.conf"
     file.parent.mkdir(parents=True)
     file.write_text("store = ~/a store\nmount = ~\n")
@@ -409,8 +409,8 @@ def test_home_in_the_file(store):
     assert f"{file}:1: store is \"~somebody/x\"" in store.fail("ls", status=2, env=env)
 
 
-def test_a_flag_helps_against_a_variable(store):
-    """What is not looked at blocks nothing; what is names the variable and the way out."""
+def test_a_flag_overrides_an_invalid_variable(store):
+    """A variable that is not needed is not read; else the message names it and the way out."""
     store.build_app()
     env = {"MINTFS_MAX_SIZE": "big", "MINTFS_MAX_AGE": "old", "MINTFS_KEEP": "all"}
     store.run("gc", "--max-size", "1G", "--max-age", "1d", "--keep", "1", env=env)
@@ -421,7 +421,7 @@ def test_a_flag_helps_against_a_variable(store):
     assert store.run("evict", key, env=env).stdout == f"{key}\n"
 
 
-def test_sizes_with_decimals(store):
+def test_sizes_may_have_decimals(store):
     aged(store)
     for size, left in (("4.9K", 5), ("2.5KiB", 2), ("0.98K", 1)):
         assert read(store, "gc", "gc", "--max-size", size, "--max-age", "none")["left"] == left

@@ -74,7 +74,7 @@ GOOD = [
     (["doctor", "--json"], r'"checks"'),
 ]
 
-# Beside a mount; each in its turn, at the mount point that is appended.
+# Commands that are run one after the other, with the mount point appended.
 GOOD_MOUNTS = [
     ["mount", "--scratch", "scratch", "-o", "limit=64M,session_limit=32M,grace=5,idle=1h"],
     ["mount", "--replace", "-o", "strict"],
@@ -172,12 +172,12 @@ def test_bad_arguments_are_named(store, args, status, said):
 
 
 def documented(command) -> dict:
-    """The flags that help names; True: with a value."""
+    """The flags in the help text; True if the flag takes a value."""
     text = subprocess.run(
         [MINTFS, "help", command], capture_output=True, text=True, check=True
     ).stdout
     flags = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", text))
-    # The lines that begin with a flag say whether it has a value; `key` has none, but the synopsis.
+    # Lines that begin with a flag show whether it takes a value; for `key` the synopsis does.
     lines = re.findall(r"(?m)^-.*", text) or re.findall(r"\[(-[^]]*)\]", text.partition("\n")[0])
     return {
         flag: any(re.search(r" [A-Z|]+$", line) for line in lines if flag in re.split(", | ", line))
@@ -204,7 +204,7 @@ def test_each_documented_flag_is_run(command):
 
 @pytest.fixture
 def prepared(copies):
-    """Copies of a project with a template and a session."""
+    """A project with a template and a session, which is a copy."""
     root = copies.home / "project"
     (root / "in").mkdir(parents=True)
     (root / "in/a.sql").write_text("a")
@@ -222,12 +222,12 @@ def name_of(value):
 
 
 @pytest.mark.parametrize("words, said", GOOD, ids=name_of)
-def test_good_arguments(prepared, words, said):
+def test_good_arguments_are_accepted(prepared, words, said):
     done = prepared.run(*words, cwd=prepared.root)
     assert re.search(said, done.stdout + done.stderr), done
 
 
-def test_mounts_with_each_flag(fuse, store):
+def test_each_flag_of_mount_works(fuse, store):
     store.build_app()
     (store.home / "scratch").mkdir()
     for words in GOOD_MOUNTS:
@@ -245,8 +245,8 @@ def test_mounts_with_each_flag(fuse, store):
 
 
 @pytest.mark.parametrize("command", commands())
-def test_a_flag_without_its_value_and_one_with_a_value_too_many(store, command):
-    """Each documented flag is refused where it is used wrongly, and named."""
+def test_a_missing_or_surplus_value_is_refused(store, command):
+    """The message names the flag."""
     action = ["new"] if command == "session" else []
     status = 125 if command in ("key", "build") else 2
     for flag, has_value in documented(command).items():
@@ -264,6 +264,6 @@ def test_a_flag_without_its_value_and_one_with_a_value_too_many(store, command):
 
 
 @pytest.mark.parametrize("command", commands())
-def test_help_of_each_command(store, command):
+def test_help_is_the_same_by_option_and_command(store, command):
     text = store.run("help", command).stdout
     assert store.run(command, "--help").stdout == text == store.run(command, "-h").stdout

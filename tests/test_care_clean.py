@@ -1,4 +1,4 @@
-"""clean and everything else: either it waits or it is refused, and nothing serves a lost store."""
+"""clean beside other commands: it waits or is refused, and no daemon serves a removed store."""
 
 import fcntl
 import os
@@ -22,7 +22,7 @@ sys.stdin.read()
 
 
 def test_clean_is_refused_while_another_command_uses_the_store(store, key):
-    """It is named, and nothing is removed."""
+    """The message names the command, and nothing is removed."""
     with subprocess.Popen(
         [sys.executable, "-c", HOLDER, store.path],
         stdin=subprocess.PIPE,
@@ -37,8 +37,8 @@ def test_clean_is_refused_while_another_command_uses_the_store(store, key):
     assert not store.path.exists()
 
 
-def test_clean_names_the_build_that_runs(store, key):
-    """By its subcommand; a build that waits for another is in the way as well."""
+def test_clean_is_refused_during_a_build_which_it_names(store, key):
+    """A build that waits for another one counts, too."""
     fifo = store.home / "fifo"
     os.mkfifo(fifo)
     builder = store.start("build", "--", "sh", "-c", f'read x <"{fifo}"; : >"$0"', "{out}")
@@ -54,7 +54,7 @@ def test_clean_names_the_build_that_runs(store, key):
 
 
 @pytest.mark.parametrize("command", [["build"], ["mount"]])
-def test_what_starts_while_clean_removes_the_store_begins_a_new_one(fuse, store, key, command):
+def test_a_command_that_starts_during_clean_creates_a_new_store(fuse, store, key, command):
     point = store.home / "mnt"
     words = {"build": ["-n", "app", "--", "sh", "-c", ': >"$0"', "{out}"], "mount": [point]}[command[0]]
     fd = os.open(store.path, os.O_RDONLY)
@@ -75,8 +75,8 @@ def test_what_starts_while_clean_removes_the_store_begins_a_new_one(fuse, store,
     assert store.leftovers() == []
 
 
-def test_a_mount_holds_the_store(mount, key):
-    """Also after its starter has ended; clean unmounts it first."""
+def test_clean_unmounts_a_mount_that_uses_the_store(mount, key):
+    """The mount uses it also after its starter has ended."""
     fd = os.open(mount.store.path, os.O_RDONLY)
     with pytest.raises(BlockingIOError):
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -85,7 +85,7 @@ def test_a_mount_holds_the_store(mount, key):
 
 
 def test_clean_removes_the_scratch_of_the_mount_that_it_ends(fuse, store, key):
-    """Also one without sessions, which no record names any more when the mount has ended."""
+    """Also a scratch without sessions, whose record is removed when the mount ends."""
     place = store.home / "memory"
     place.mkdir()
     Daemon(store, store.home / "mnt", "--scratch", place)
@@ -94,8 +94,8 @@ def test_clean_removes_the_scratch_of_the_mount_that_it_ends(fuse, store, key):
     assert not scratch.exists() and not store.path.exists()
 
 
-def test_a_store_that_was_removed_under_its_mount(fuse, store, key):
-    """By rm -rf, which asks nobody: the mount is named, and the way to end it."""
+def test_a_store_that_was_removed_under_its_mount_is_reported(fuse, store, key):
+    """After rm -rf the message names the mount, and the command that ends it."""
     point = store.home / "mnt"
     env = {"MINTFS_MOUNT": str(point)}
     daemon = Daemon(store, point)
@@ -110,7 +110,7 @@ def test_a_store_that_was_removed_under_its_mount(fuse, store, key):
     store.run("umount", env=env)
 
 
-def test_mixed_commands_leave_nothing_inconsistent(fuse, place):
+def test_mixed_commands_leave_the_store_consistent(fuse, place):
     """A short `scripts/soak commands`."""
     drill = Drill(place, seeded("commands", SEED))
     try:

@@ -1,4 +1,4 @@
-"""The care of the cache under load: many templates, many processes, processes that are killed.
+"""The limits of the cache under load: many templates, many processes, processes that are killed.
 
 MINTFS_TEST_SEED brings a random test back. With MINTFS_TEST_FULL=1 the kill test kills 300 times
 instead of 50.
@@ -22,7 +22,7 @@ from support.mounts import Mount
 
 FULL = os.environ.get("MINTFS_TEST_FULL") == "1"
 
-# Seconds, not minutes: an idle machine needs a tenth. The figures are printed.
+# In seconds. An idle machine needs a tenth of them; the figures are printed.
 SECONDS = 50
 
 
@@ -41,7 +41,7 @@ def timed(store, *args) -> str:
 
 @pytest.fixture
 def big_store(store):
-    """In memory if there is room: on some disks ten thousand take minutes to make and remove."""
+    """In memory if there is room: some disks need minutes to create and remove ten thousand."""
     room = os.statvfs("/dev/shm")
     if room.f_bavail * room.f_frsize < 400 << 20 or not os.access("/dev/shm", os.W_OK):
         yield store
@@ -54,8 +54,8 @@ def big_store(store):
 
 
 def check_consistent(store):
-    """Every template is whole and known, and nothing else is known or left."""
-    # What a killed gc has locked goes after some seconds.
+    """Every template is whole and in the catalog; the catalog and the store have nothing else."""
+    # The locks of a killed gc are released after some seconds.
     eventually(
         lambda: (store.run("gc", "--max-size", "none", "--max-age", "none"), not store.leftovers())[
             1
@@ -72,7 +72,7 @@ def check_consistent(store):
     assert known == set(os.listdir(store.path / "v1/templates"))
 
 
-def test_ten_thousand_templates(big_store):
+def test_ten_thousand_templates_are_listed_and_collected_in_seconds(big_store):
     store = big_store
     count = 1000 if SANITIZED else 10000
     store.run("ls")
@@ -89,7 +89,7 @@ def test_ten_thousand_templates(big_store):
     answer = json.loads(timed(store, "gc", "--max-size", str(count * 10), "--json"))
     assert len(answer["evicted"]) == count * 9 // 10
     assert (answer["left"], answer["left_bytes"]) == (count // 10, count * 10)
-    # The newest of each name is among those that are left.
+    # The newest template of each name is left.
     assert len(json.loads(store.run("name", "--json").stdout)["names"]) == 100
     timed(store, "verify", "--all")
     check_consistent(store)
@@ -104,8 +104,8 @@ BIG = ["sh", "-c", "head -c 100000 /dev/zero > $0; echo $1 >> $0", "{out}"]
 
 
 @pytest.mark.parametrize("backend", ["fuse", "copy"])
-def test_gc_at_its_limit_beside_builds_and_sessions(backend, request, store):
-    """Each worker builds templates, and opens and reads a session of each, all the time."""
+def test_gc_holds_the_limit_beside_builds_and_sessions(backend, request, store):
+    """Each worker builds templates, and opens and reads a session of each."""
     mount = request.getfixturevalue("mount") if backend == "fuse" else None
     size, room, workers = 100_000, 8, 4
     limit = size * room
@@ -146,7 +146,7 @@ def test_gc_at_its_limit_beside_builds_and_sessions(backend, request, store):
     collector.join()
     assert not failures, str(failures[0])
     print(f"limit {limit}, largest seen {max(largest)}")
-    # Each worker may just have published one that its own gc has not yet made room for.
+    # Each worker may have published one template for which its own gc has not made room yet.
     assert max(largest) <= limit + workers * (size + 10)
     eventually(
         lambda: (store.run("gc"), total_bytes(store))[1] <= limit + size, "the limit to be held"
@@ -156,7 +156,7 @@ def test_gc_at_its_limit_beside_builds_and_sessions(backend, request, store):
 
 
 def of_the_killed(store, held) -> list:
-    """What a running mount does not have there itself."""
+    """Without what a running mount itself has there."""
     return [
         path
         for path in store.leftovers()
@@ -171,7 +171,7 @@ KINDS = ("build", "build", "build", "gc", "evict", "gc", "build", "evict")
 
 
 @pytest.mark.parametrize("backend", ["fuse", "copy"])
-def test_killed_at_any_moment(backend, request, store):
+def test_processes_killed_at_any_moment_leave_the_store_consistent(backend, request, store):
     """Eight processes build, evict and collect over six keys; each is killed again and again, while
     sessions that are open are used."""
     mount = request.getfixturevalue("mount") if backend == "fuse" else None
@@ -209,7 +209,7 @@ def test_killed_at_any_moment(backend, request, store):
             running[index][1].kill()
             killed += 1
         reap(index)
-        # The template that a session stands on is never gone.
+        # The template of a session always exists.
         assert store.template(held).read_text() == "held\n"
     while running:
         reap(0)
@@ -230,7 +230,7 @@ def test_killed_at_any_moment(backend, request, store):
 
 
 def test_a_killed_daemon_keeps_its_templates(fuse, store):
-    """Between its end and the next mount nobody holds a lock: the logs tell."""
+    """Between its end and the next mount no process holds a lock: the logs decide."""
     key = store.build("sh", "-c", "echo held > $0", "{out}", name="held")
     first = Mount(store, store.home / "mnt")
     first.new(key, "one")

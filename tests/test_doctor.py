@@ -1,4 +1,4 @@
-"""mintfs doctor: each line says ok or what to type, on machines where little or nothing works."""
+"""mintfs doctor reports what works and what to type, also on machines where little works."""
 
 import json
 import os
@@ -19,7 +19,7 @@ root_only = pytest.mark.skipif(not IS_ROOT, reason="only root can make such a ma
 
 
 class Doctor:
-    """A bare environment, and commands that prepare a private mount name space."""
+    """A bare environment, and commands that prepare a private mount namespace."""
 
     def __init__(self, place: Path):
         self.place = place
@@ -38,7 +38,7 @@ class Doctor:
         return done.stdout
 
     def checks(self, *args, **kwargs) -> dict:
-        """By check, the last thing said of it; and the whole under ""."""
+        """The last finding of each check, and the whole answer under ""."""
         answer = json.loads(self.run("--json", *args, **kwargs))
         assert answer["ok"] == all(row["level"] != "bad" for row in answer["checks"])
         for row in answer["checks"]:
@@ -53,7 +53,7 @@ def doctor(place):
     return Doctor(place)
 
 
-def test_it_changes_nothing(doctor):
+def test_doctor_changes_nothing_without_fix(doctor):
     text = doctor.run()
     assert "store" in text and "backend" in text
     assert list(doctor.home.iterdir()) == []
@@ -66,13 +66,13 @@ def test_json_has_its_fields(doctor):
     assert answer["store"] == f"{doctor.home}/.cache/mintfs"
 
 
-def test_fix_makes_the_store(doctor):
+def test_fix_creates_the_store(doctor):
     assert doctor.checks("--fix")["store"]["fixed"] is True
     assert (doctor.home / ".cache/mintfs/mintfs-store").exists()
     assert doctor.checks()["store"]["level"] == "ok"
 
 
-def test_modes_are_told_and_mended(doctor):
+def test_modes_are_reported_and_fixed(doctor):
     doctor.run("--fix")
     store = doctor.home / ".cache/mintfs"
     (store / "v1").chmod(0o777)
@@ -83,20 +83,20 @@ def test_modes_are_told_and_mended(doctor):
     assert (store / "v1").stat().st_mode & 0o777 == 0o755
 
 
-def test_a_foreign_directory_is_no_store(doctor):
+def test_a_foreign_directory_is_not_a_store(doctor):
     (doctor.home / "mine").write_text("data")
     row = doctor.checks("--fix", status=1, MINTFS_STORE=str(doctor.home))["store"]
     assert row["level"] == "bad" and "not a store" in row["text"]
     assert [path.name for path in doctor.home.iterdir()] == ["mine"]
 
 
-def test_home_of_nobody(doctor):
+def test_a_home_that_does_not_exist_is_no_problem_for_another_store(doctor):
     checks = doctor.checks(HOME="/nowhere/at/all", MINTFS_STORE=str(doctor.place / "s"))
     assert checks["HOME"]["level"] == "ok"
 
 
 @root_only
-def test_home_of_somebody_else(doctor):
+def test_a_home_of_another_user_is_a_hint(doctor):
     os.chown(doctor.home, NOBODY, NOBODY)
     row = doctor.checks()["HOME"]
     assert row["level"] == "hint" and "container jobs" in row["text"]
@@ -104,7 +104,7 @@ def test_home_of_somebody_else(doctor):
 
 
 @pytest.mark.parametrize("wish", ["copy", "fuse", "auto", ""])
-def test_the_backend_follows_the_wish(doctor, wish):
+def test_the_backend_follows_the_setting(doctor, wish):
     done = subprocess.run(
         [MINTFS, "doctor", "--json"],
         env={**doctor.env, "MINTFS_BACKEND": wish},
@@ -120,13 +120,13 @@ def test_the_backend_follows_the_wish(doctor, wish):
         assert done.returncode == (0 if answer["backend"]["can_mount"] else 1)
 
 
-def test_an_unknown_backend(doctor):
+def test_an_unknown_backend_is_bad(doctor):
     row = doctor.checks(status=1, MINTFS_BACKEND="tape")["backend"]
     assert row["level"] == "bad" and "tape" in row["text"]
 
 
 @root_only
-def test_fuse_hidden(doctor):
+def test_without_fuse_sessions_are_copies(doctor):
     checks = doctor.checks(setup="mount --bind /dev/null /dev/fuse")
     assert checks["/dev/fuse"]["level"] == "hint"
     assert checks["backend"]["text"].startswith("copies")
@@ -143,8 +143,8 @@ def test_fuse_hidden(doctor):
 
 
 @root_only
-def test_nothing_works(doctor):
-    """No FUSE, a read-only root, a tiny /dev/shm, no HOME, no PATH: it says so, and ends."""
+def test_doctor_works_where_nothing_else_does(doctor):
+    """No FUSE, a read-only root, a tiny /dev/shm, no HOME and no PATH."""
     setup = """
         mount --bind /dev/null /dev/fuse
         mount -t tmpfs -o size=1m none /dev/shm
@@ -158,14 +158,14 @@ def test_nothing_works(doctor):
 
 
 @root_only
-def test_no_user_and_no_home(doctor):
+def test_without_user_and_home_a_store_is_suggested(doctor):
     checks = doctor.checks(prefix=as_user(54321), status=1, HOME=None)
     assert "set MINTFS_STORE" in checks["store"]["text"]
     assert checks["store"]["command"] == "export MINTFS_STORE=/var/tmp/mintfs-54321"
 
 
 @root_only
-def test_no_new_privileges(doctor, fuse):
+def test_fusermount3_without_new_privileges_is_a_hint(doctor, fuse):
     setup = f'mknod -m 666 {doctor.home}/fuse c 10 229; mount --bind {doctor.home}/fuse /dev/fuse'
     os.chmod(doctor.home, 0o755)
     row = doctor.checks(
@@ -175,7 +175,7 @@ def test_no_new_privileges(doctor, fuse):
 
 
 @root_only
-def test_an_ordinary_user_with_a_usual_device(doctor, fuse):
+def test_an_ordinary_user_mounts_through_fusermount3(doctor, fuse):
     setup = f'mknod -m 666 {doctor.home}/fuse c 10 229; mount --bind {doctor.home}/fuse /dev/fuse'
     places = {"MINTFS_STORE": "/var/tmp/none-there", "MINTFS_MOUNT": "/tmp/none-there"}
     checks = doctor.checks(setup=setup, prefix=as_user(NOBODY), **places)
@@ -185,8 +185,8 @@ def test_an_ordinary_user_with_a_usual_device(doctor, fuse):
 
 @root_only
 @pytest.mark.parametrize("where, level", [("/srv/mnt", "hint"), ("/tmp/mnt", "ok"), ("", "ok")])
-def test_the_profile_of_newer_fusermount3(doctor, fuse, where, level):
-    """Linux with AppArmor, and the profile; both made up."""
+def test_the_profile_of_newer_fusermount3_is_explained(doctor, fuse, where, level):
+    """With a simulated AppArmor and profile."""
     os.chmod(doctor.home, 0o755)
     setup = f"""
         mknod -m 666 {doctor.home}/fuse c 10 229
@@ -206,8 +206,8 @@ def test_the_profile_of_newer_fusermount3(doctor, fuse, where, level):
 
 
 @root_only
-def test_a_user_name_space(doctor, fuse):
-    """An ordinary user who is root in a name space of his own may mount by himself."""
+def test_root_in_a_user_namespace_mounts_by_itself(doctor, fuse):
+    """An ordinary user who is root in a user namespace may call mount(2)."""
     setup = f'mknod -m 666 {doctor.home}/fuse c 10 229; mount --bind {doctor.home}/fuse /dev/fuse'
     checks = doctor.checks(
         setup=setup,
@@ -218,7 +218,7 @@ def test_a_user_name_space(doctor, fuse):
     assert checks["mounting"]["text"].startswith("tried")
 
 
-def test_a_mount_is_told(doctor, mount):
+def test_a_mount_is_reported(doctor, mount):
     env = {"MINTFS_STORE": str(mount.store.path)}
     checks = doctor.checks(**env)
     assert str(mount.point) in checks["mounts"]["text"]
@@ -227,14 +227,14 @@ def test_a_mount_is_told(doctor, mount):
 
 
 @root_only
-def test_a_dead_mount_is_told_and_taken_away(doctor, mount):
+def test_a_dead_mount_is_reported_and_unmounted(doctor, mount):
     mount.kill()
     try:
         rows = doctor.checks(MINTFS_BACKEND="copy")[""]["checks"]
         (row,) = [row for row in rows if str(mount.point) in row["text"]]
         assert (row["check"], row["level"]) == ("mounts", "hint")
         assert row["command"] == f"umount -l '{mount.point}'"
-        # --fix takes away what else is dead on this machine: in a name space of its own.
+        # In a mount namespace of its own, since --fix unmounts every dead mount of this machine.
         said = doctor.run("--fix", setup=":", MINTFS_BACKEND="copy")
         assert f"there was a dead mount at {mount.point}: unmounted" in said
         subprocess.run(["sh", "-c", row["command"]], check=True)
@@ -245,5 +245,5 @@ def test_a_dead_mount_is_told_and_taken_away(doctor, mount):
 
 
 @pytest.mark.parametrize("words", [["--cure"], ["now"]])
-def test_bad_usage(doctor, words):
+def test_bad_usage_is_refused(doctor, words):
     assert doctor.run(*words, status=2) == ""

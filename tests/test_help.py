@@ -26,7 +26,7 @@ def commands():
     return re.findall(r"^  ([a-z]+) +\S", run("help"), re.MULTILINE)
 
 
-def test_the_page_has_the_commands_that_there_are():
+def test_the_page_has_all_commands():
     assert sorted(SECTIONS) == sorted(commands())
 
 
@@ -43,8 +43,8 @@ def test_help_and_page_agree(name):
 
 
 @pytest.mark.parametrize("name", SECTIONS)
-def test_each_option_of_the_page_is_taken(name, place):
-    """An option that is documented is never an unknown one."""
+def test_each_option_of_the_page_is_accepted(name, place):
+    """No documented option is unknown."""
     env = {"HOME": str(place), "PATH": "/usr/bin:/bin", "MINTFS_STORE": str(place / "store")}
     for option in re.findall(r"^\*(--?[a-z-]+)\*", SECTIONS[name], re.MULTILINE):
         words = [name, "new", option, "--help"] if name == "session" else [name, option, "--help"]
@@ -60,7 +60,7 @@ ENTRIES = {
 
 
 def fields_of(schema) -> set:
-    """The names of all members, however deep."""
+    """The names of all members at every depth."""
     if isinstance(schema, list):
         return fields_of(schema[0])
     if isinstance(schema, dict):
@@ -77,11 +77,11 @@ def fields_in_page(text) -> set:
 
 @pytest.mark.parametrize("command", SCHEMAS)
 def test_each_json_field_is_in_the_page(command):
-    """The schemas are what the tests of the commands compare answers with."""
+    """The schemas are those that the tests of the commands use."""
     assert fields_in_page(ENTRIES[command]) == fields_of(SCHEMAS[command])
 
 
-def test_the_page_has_the_json_of_each_command_that_has_some():
+def test_the_page_describes_all_json():
     words = {entry.split()[0] for entry in ENTRIES if entry.islower() or "-" in entry}
     assert words == {name for name in SECTIONS if "--json" in SECTIONS[name]}
 
@@ -94,7 +94,7 @@ def test_lines_fit_eighty_columns():
 
 @pytest.mark.parametrize("page", ["mintfs.1", "mintfs.7"])
 @pytest.mark.parametrize("width", [80, 40])
-def test_man_pages_format(page, width, tmp_path):
+def test_man_pages_are_formatted_without_warnings(page, width, tmp_path):
     if not shutil.which("scdoc"):
         pytest.skip("no scdoc")
     made = subprocess.run(
@@ -102,7 +102,7 @@ def test_man_pages_format(page, width, tmp_path):
     )
     (tmp_path / page).write_bytes(made.stdout)
     if not shutil.which("man"):
-        return  # containers come without; scdoc was content
+        return  # containers have no man; scdoc accepted the page
     shown = subprocess.run(
         ["man", "--warnings", "-l", str(tmp_path / page)],
         capture_output=True,
@@ -115,7 +115,7 @@ def test_man_pages_format(page, width, tmp_path):
 
 
 def complete(store, *words, cwd=None) -> set:
-    """What bash offers for the last word."""
+    """The words that bash offers for the last word."""
     script = """
         PATH=$1:$PATH; source "$2"; shift 2
         COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _mintfs; printf '%s\\n' "${COMPREPLY[@]}"
@@ -136,7 +136,7 @@ def complete(store, *words, cwd=None) -> set:
     return set(done.stdout.split())
 
 
-def test_completion(store):
+def test_completion_offers_commands_options_and_operands(store):
     key = store.build_app()
     session = store.run("session", "new", "app", "one", env={"MINTFS_BACKEND": "copy"})
     assert set(commands()) <= complete(store, "mintfs", "")
@@ -156,7 +156,7 @@ def test_completion(store):
     store.run("session", "rm", session.stdout.strip())
 
 
-def test_completion_of_sections(store):
+def test_completion_offers_sections(store):
     inside = store.home / "project/src"
     inside.mkdir(parents=True)
     assert complete(store, "mintfs", "build", "", cwd=inside) == set()
@@ -169,7 +169,7 @@ def test_completion_of_sections(store):
     assert complete(store, "mintfs", "build", "", cwd=inside) == set()
 
 
-def test_completion_makes_no_store(store):
+def test_completion_creates_no_store(store):
     assert complete(store, "mintfs", "help", "g") == {"gc"}
     assert complete(store, "mintfs", "show", "") == set()
     assert complete(store, "mintfs", "session", "rm", "") == set()

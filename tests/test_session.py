@@ -1,4 +1,4 @@
-"""mintfs session new, ls and rm: the same answers from a mount and without one."""
+"""mintfs session new, ls and rm give the same answers with and without a mount."""
 
 import contextlib
 import itertools
@@ -60,7 +60,7 @@ def backend(request, store):
 
 
 def open_files(pid) -> list:
-    with contextlib.suppress(FileNotFoundError):  # one that is closed meanwhile, or all
+    with contextlib.suppress(FileNotFoundError):  # closed meanwhile, or all are
         return [os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir()]
     return []
 
@@ -94,8 +94,8 @@ def test_new_by_key_short_key_and_name(backend, key):
     assert backend.ids() == [f"s{i}" for i in range(5)]
 
 
-def test_a_section_that_nobody_has_built(backend, place):
-    """Of several in mintfs.conf the one that is named; where it was built once, its name counts."""
+def test_new_builds_a_section_that_is_not_built_yet(backend, place):
+    """The named one of several in mintfs.conf; elsewhere the name means its last build."""
     (place / "mintfs.conf").write_text(
         "".join(f"[{name}]\nbuilder = sh -c 'echo {name} >$MINTFS_OUT'\n" for name in ("one", "two"))
     )
@@ -106,7 +106,7 @@ def test_a_section_that_nobody_has_built(backend, place):
     assert "has no [three]" in backend.fail("session", "new", "three", status=3, cwd=place)
 
 
-def test_unknown_templates(backend, key):
+def test_unknown_templates_are_an_error(backend, key):
     other = "0" * 64 if not key.startswith("0") else "f" * 64
     for template, status in (
         (other, 3), (other[:63], 3), (key[:62] + ("0" if key[62] != "0" else "1"), 3),
@@ -137,7 +137,7 @@ def test_a_short_key_that_fits_two_templates_is_refused(backend):
     assert [row["key"] for row in backend.ls()] == [keys[1]]
 
 
-def test_bad_and_taken_ids(backend, key):
+def test_bad_and_taken_ids_are_refused(backend, key):
     for bad in (".hidden", "a b", "x" * 129, "a/b", "..", "", "ü", "a\nb", "x" * 256):
         backend.fail("session", "new", "app", bad, status=2)
     first = backend.new("app", "one")
@@ -151,7 +151,7 @@ def test_bad_and_taken_ids(backend, key):
     assert backend.ids() == ["one", "one"]
 
 
-def test_url(backend, key):
+def test_url_prints_the_address_of_the_database(backend, key):
     url = backend.run("session", "new", "--url", "app", "one").stdout.strip()
     engine = sqlalchemy.create_engine(url)
     with engine.begin() as connection:
@@ -164,7 +164,7 @@ def test_url(backend, key):
 
 
 @pytest.mark.parametrize("name", ["que?ry", "per%20cent", "ha#sh", "blank space", "ünï"])
-def test_url_of_an_odd_path(fuse, place, name):
+def test_url_encodes_a_path_with_special_characters(fuse, place, name):
     home = place / name
     home.mkdir()
     store = Store(home)
@@ -186,7 +186,7 @@ def test_url_of_an_odd_path(fuse, place, name):
             store.run("umount")
 
 
-def test_url_of_what_is_not_one_database(backend):
+def test_url_needs_a_template_with_one_database(backend):
     backend.store.build_tree("echo text >file", name="text")
     two = "import sqlite3\nfor n in 'ab':\n db=sqlite3.connect(n); db.execute('create table t(x)')"
     words = ["sh", "-c", f'cd "$0"; {shlex.quote(sys.executable)} -c "$1"', "{dir}", two]
@@ -197,7 +197,7 @@ def test_url_of_what_is_not_one_database(backend):
     assert backend.ids() == []
 
 
-def test_json(backend, key):
+def test_json_has_its_fields(backend, key):
     made = json.loads(backend.run("session", "new", "--json", "app", "one").stdout)
     assert made["key"] == key and made["id"] == "one" and made["backend"] == backend.name
     assert os.listdir(made["path"]) == ["app.db"]
@@ -209,7 +209,7 @@ def test_json(backend, key):
         assert row[member] == (0 if backend.mount else None)
 
 
-def test_from_the_projects_file(backend, place):
+def test_new_without_a_name_uses_the_only_section(backend, place):
     project = place / "project"
     project.mkdir()
     (project / "input").write_text("first")
@@ -230,7 +230,7 @@ def test_from_the_projects_file(backend, place):
     "words", [[], ["nothing"], ["new", "--nonsense"], ["new", "a", "b", "c"], ["ls", "x"],
               ["ls", "--nonsense"], ["rm"], ["rm", "--nonsense"]]
 )
-def test_bad_usage(store, words):
+def test_bad_usage_is_refused(store, words):
     assert "usage: mintfs session" in store.fail("session", *words, status=2)
 
 
@@ -238,7 +238,7 @@ def test_bad_usage(store, words):
 
 
 @pytest.mark.parametrize("mode", ["delete", "wal"])
-def test_the_builders_journal_mode(backend, mode):
+def test_a_session_begins_in_the_builders_journal_mode(backend, mode):
     backend.store.build_app(journal_mode=mode)
     path = backend.new("app", "one") + "/app.db"
     with connected(path) as db:
@@ -248,7 +248,7 @@ def test_the_builders_journal_mode(backend, mode):
     check(path)
 
 
-def test_a_tree_as_the_builder_left_it(backend):
+def test_a_session_has_the_tree_of_the_builder(backend):
     key = backend.store.build_tree(
         """
         mkdir -p a/b empty; echo deep >a/b/file; ln -s a/b/file link; : >none
@@ -269,7 +269,7 @@ def test_a_tree_as_the_builder_left_it(backend):
 # ---- ls and rm ----
 
 
-def test_ls_for_people(backend, key):
+def test_ls_prints_a_table(backend, key):
     assert backend.run("session", "ls").stdout == ""
     paths = [backend.new("app", name) for name in ("one", "two")]
     lines = backend.run("session", "ls").stdout.splitlines()
@@ -280,7 +280,7 @@ def test_ls_for_people(backend, key):
 
 
 def test_the_command_asks_the_mount_in_blocks(mount, store, key):
-    """Not a byte a request: a test suite makes and removes a session for each test."""
+    """Not byte by byte: a test suite creates and removes a session for each test."""
 
     def reads() -> int:
         return mount.status()["counters"]["requests"].get("READ", 0)
@@ -292,7 +292,7 @@ def test_the_command_asks_the_mount_in_blocks(mount, store, key):
     assert reads() - before < 20
 
 
-def test_rm_by_all_that_names_a_session(backend, key):
+def test_rm_takes_each_way_to_name_a_session(backend, key):
     for i, name in enumerate(("path", "id", "key/id", "short/id", "name/id", "slash", "dots")):
         path = backend.new("app", f"s{i}")
         words = {
@@ -308,7 +308,7 @@ def test_rm_by_all_that_names_a_session(backend, key):
     assert backend.ids() == []
 
 
-def test_rm_of_several(backend, key):
+def test_rm_removes_several_sessions(backend, key):
     paths = [backend.new("app", f"s{i}") for i in range(4)]
     backend.run("session", "rm", "s0", paths[1])
     said = backend.fail("session", "rm", "s2", "none", "s3", status=3)
@@ -316,7 +316,7 @@ def test_rm_of_several(backend, key):
     assert backend.ids() == []
 
 
-def test_rm_of_what_is_not_there(backend, key):
+def test_rm_of_an_unknown_session_fails(backend, key):
     path = backend.new("app", "one")
     for words, named in (
         ("none", "none"), (f"{key}/none", "none"), ("app/none", "none"), ("nothing/one", "nothing"),
@@ -329,7 +329,7 @@ def test_rm_of_what_is_not_there(backend, key):
     assert os.path.exists("/etc/passwd")
 
 
-def test_an_id_that_two_templates_have(backend, key):
+def test_an_id_of_two_templates_is_ambiguous(backend, key):
     other = backend.store.build_app(name="other", salt="x")
     for template in (key, other):
         backend.new(template, "one")
@@ -340,7 +340,7 @@ def test_an_id_that_two_templates_have(backend, key):
     assert backend.ids() == []
 
 
-def test_paths_through_a_link(mount, store, key):
+def test_a_session_is_found_by_a_path_through_a_link(mount, store, key):
     store.run("session", "new", "app", "one")
     store.run("session", "rm", mount.sessions / "app/one")
     (store.home / "link").symlink_to(mount.sessions / key)
@@ -349,8 +349,8 @@ def test_paths_through_a_link(mount, store, key):
     assert os.listdir(mount.sessions / key) == []
 
 
-def test_many_at_once(backend, key):
-    """Of those that ask for one ID one gets it; the others get their own."""
+def test_of_many_that_want_one_id_one_gets_it(backend, key):
+    """Commands with IDs of their own all succeed."""
     store, env = backend.store, backend.env
     same = [store.start("session", "new", "app", "same", env=env) for _ in range(6)]
     own = [store.start("session", "new", "app", env=env) for _ in range(12)]
@@ -365,7 +365,7 @@ def test_many_at_once(backend, key):
     assert len(backend.ids()) == 13
 
 
-def test_a_full_output_is_said(backend, key):
+def test_a_full_output_is_an_error(backend, key):
     with open("/dev/full", "w") as full:
         process = backend.store.start("session", "new", "app", "one", env=backend.env, stdout=full)
         _, err = process.communicate(timeout=1500)
@@ -373,7 +373,7 @@ def test_a_full_output_is_said(backend, key):
     assert backend.ids() == []
 
 
-def test_nobody_reads_the_output(backend, key):
+def test_a_session_whose_path_nobody_reads_is_removed(backend, key):
     ours, theirs = os.pipe()
     os.close(ours)
     process = backend.store.start("session", "new", "app", "one", env=backend.env, stdout=theirs)
@@ -386,7 +386,7 @@ def test_nobody_reads_the_output(backend, key):
 # ---- which backend ----
 
 
-def test_backend_auto_is_the_mount_where_there_is_one(mount, store, key):
+def test_backend_auto_uses_a_mount_that_exists(mount, store, key):
     for wanted in ("auto", "", "fuse"):
         done = store.run("session", "new", "--json", key, env={"MINTFS_BACKEND": wanted})
         assert json.loads(done.stdout)["backend"] == "fuse"
@@ -394,7 +394,7 @@ def test_backend_auto_is_the_mount_where_there_is_one(mount, store, key):
 
 
 def test_backend_fuse_starts_a_mount(fuse, store, key):
-    """Which keeps nothing of the command: whoever reads its output is not kept waiting."""
+    """The daemon does not inherit the output: its reader need not wait for the daemon."""
     runtime = store.home / "runtime"
     runtime.mkdir()
     env = {"MINTFS_BACKEND": "fuse", "XDG_RUNTIME_DIR": str(runtime)}
@@ -410,7 +410,7 @@ def test_backend_fuse_starts_a_mount(fuse, store, key):
         assert out.startswith(f"{runtime}/mintfs/")
     store.run("umount")
     starters = [store.start("session", "new", key, env=env) for _ in range(6)]
-    for starter in starters:  # of those that find no mount one starts it
+    for starter in starters:  # one of the commands that find no mount starts it
         out, err = starter.communicate(timeout=1500)
         assert (starter.returncode, err) == (0, "")
         assert out.startswith(f"{runtime}/mintfs/")
@@ -435,10 +435,10 @@ for fd in fds:
 
 
 @pytest.mark.parametrize("phase, waits_for", [("starting", "/mounting"), ("ending", "[pidfd]")])
-def test_a_daemon_that_has_no_mount_yet_or_no_longer_is_waited_for(
+def test_a_daemon_without_a_mount_is_awaited(
     fuse, store, key, phase, waits_for
 ):
-    """It is not taken for one whose mount only others can see."""
+    """It is not mistaken for a daemon whose mount is in another mount namespace."""
     point = store.home / "mnt"
     names = ["mount", *(["mounting"] if phase == "starting" else [])]
     daemon = subprocess.Popen(
@@ -459,7 +459,7 @@ def test_a_daemon_that_has_no_mount_yet_or_no_longer_is_waited_for(
     store.run("umount")
 
 
-def test_a_mount_that_started_by_itself_goes_when_idle(fuse, store, key):
+def test_a_mount_that_a_session_started_ends_when_idle(fuse, store, key):
     """The next command starts it again, and the session is still there."""
     point = store.home / "mnt"
     env = {"MINTFS_BACKEND": "fuse", "MINTFS_MOUNT": str(point), "MINTFS_IDLE": "1s"}
@@ -471,8 +471,8 @@ def test_a_mount_that_started_by_itself_goes_when_idle(fuse, store, key):
     store.run("umount", env=env)
 
 
-def test_it_is_said_which_backend_and_why(fuse, store, key):
-    """Without a mount: a template as small as this one is copied, one above the limit is not."""
+def test_new_prints_the_backend_and_the_reason(fuse, store, key):
+    """Without a mount a small template is copied; a larger one gets a mount."""
 
     def new(template: str, **env) -> tuple:
         said = json.loads(store.run("session", "new", "--json", template, env=env).stdout)
@@ -491,30 +491,30 @@ def test_it_is_said_which_backend_and_why(fuse, store, key):
     store.run("umount", env=mounted)
 
 
-def test_backend_copy_beside_a_mount(mount, store, key):
-    """Never under MNT; ls shows both, and rm finds both."""
+def test_backend_copy_makes_copies_beside_a_mount(mount, store, key):
+    """Copies are not below MNT; ls and rm know the sessions of both backends."""
     env = {"MINTFS_BACKEND": "copy"}
     copy = store.run("session", "new", "app", "copied", env=env).stdout.strip()
     assert not copy.startswith(str(mount.point))
     store.run("session", "new", "app", "mounted")
     rows = json.loads(store.run("session", "ls", "--json").stdout)["sessions"]
     assert {(row["id"], row["backend"]) for row in rows} == {("copied", "copy"), ("mounted", "fuse")}
-    # One ID is one session of a template, wherever that lies.
+    # An ID is unique over all backends.
     assert "exists already" in store.fail("session", "new", "app", "copied", status=4)
     assert "exists already" in store.fail("session", "new", "app", "mounted", status=4, env=env)
     store.run("session", "rm", "copied", "mounted")
     assert not os.path.exists(copy) and os.listdir(mount.sessions / key) == []
 
 
-def test_backend_rubbish(store, key):
+def test_an_unknown_backend_is_an_error(store, key):
     for wanted in ("Fuse", "nonsense", "copy "):
         said = store.fail("session", "new", "app", status=2, env={"MINTFS_BACKEND": wanted})
         assert wanted in said and "auto" in said and "fuse" in said
 
 
 @pytest.mark.skipif(not IS_ROOT, reason="only root can take /dev/fuse away")
-def test_where_no_mount_can_be_had(place):
-    """auto gives copies, and says so once; fuse is an error."""
+def test_without_fuse_auto_makes_copies_and_fuse_fails(place):
+    """The message about copies is printed only once."""
     home = make_home(place, os.geteuid())
     (place / "none").touch(mode=0)
     hide = f"mount --bind {place}/none /dev/fuse"

@@ -1,4 +1,4 @@
-"""Owners whose numbers mean another process to the reader, or none, as in containers."""
+"""Owners in other PID namespaces, where their IDs mean other processes or none."""
 
 import json
 import os
@@ -44,15 +44,15 @@ def sessions(store) -> list:
 
 
 @pytest.mark.parametrize("mount_proc", [True, False])
-def test_an_owner_is_counted_in_its_own_namespace(mount, store, key, nest, mount_proc):
-    """Its number means another process here, or none: neither decides."""
+def test_an_owner_is_looked_up_in_its_own_pid_namespace(mount, store, key, nest, mount_proc):
+    """A process with the same ID here, or none, does not matter."""
     inner = nest(store, mount_proc=mount_proc)
     number = inner.sleeper()
     assert number < 1000
     session = Path(inner.ask(*store.command("session", "new", "--owner", number, key, "inner")))
     raw = mount.new(key, "raw")
     assert inner.ask(f"setfattr -n user.mintfs.owner -v {number} {raw} 2>&1") == ""
-    # An unrelated end makes the daemon look at all owners again.
+    # The end of an unrelated owner makes the daemon check all owners.
     other = sleeper()
     goes = Path(store.run("session", "new", "--owner", other.pid, key).stdout.strip())
     other.kill()
@@ -64,7 +64,7 @@ def test_an_owner_is_counted_in_its_own_namespace(mount, store, key, nest, mount
 
 @pytest.mark.on_mounts("user")
 def test_an_owner_in_an_ordinary_users_container(mount, store, key):
-    """The daemon is that user's too, outside of it, and needs no privilege to look inside."""
+    """The daemon runs outside as the same user, and needs no privilege to look inside."""
     inner = Nest(rootless=True, environment=store.env)
     try:
         number = inner.sleeper()
@@ -79,8 +79,8 @@ def test_an_owner_in_an_ordinary_users_container(mount, store, key):
 
 
 @needs_root
-def test_who_has_no_number_in_the_daemons_namespace_owns_nothing(fuse, store, key, place):
-    """A daemon in an inner namespace: what we call ourselves there means nothing, or another."""
+def test_a_process_outside_the_daemons_pid_namespace_cannot_own(fuse, store, key, place):
+    """The daemon is in an inner namespace, where our process ID means no process or another one."""
     wrapper = place / "inner"
     wrapper.write_text(f'#!/bin/sh\nexec unshare --pid --fork --kill-child {store.binary} "$@"\n')
     wrapper.chmod(0o755)
@@ -96,7 +96,7 @@ def test_who_has_no_number_in_the_daemons_namespace_owns_nothing(fuse, store, ke
     assert sorted(os.listdir(made.sessions / key)) == ["raw", "timed"]
     timed.rmdir()
     raw.rmdir()
-    # The daemon's number is another process's here: nobody waits for that, or ends it.
+    # The daemon's process ID is another process's here, which is neither awaited nor ended.
     store.run("umount")
     made.ended()
 
@@ -104,8 +104,8 @@ def test_who_has_no_number_in_the_daemons_namespace_owns_nothing(fuse, store, ke
 # ---- an ID that names an owner ----
 
 
-def test_mkdir_names_an_owner(mount, store, key, nest):
-    """At the end of an ID, in any language; as its maker counts it."""
+def test_an_id_of_mkdir_can_name_an_owner(mount, store, key, nest):
+    """At the end of the ID, as a process ID in the namespace of the process that calls mkdir."""
     child, inner = sleeper(), nest(store)
     number = inner.sleeper()
     here = mount.new(key, f"test-7.pid-{child.pid}")
@@ -116,7 +116,7 @@ def test_mkdir_names_an_owner(mount, store, key, nest):
             mount.new(key, name).rmdir()
     with fails("ESRCH"):
         mount.new(key, "none.pid-999999999")
-    # What is renamed over it takes its owner over, as in a reset.
+    # A session that is renamed over it takes its owner over, as in a reset.
     fresh = mount.new(key, "fresh")
     (fresh / "own").touch()
     fresh.rename(here)
@@ -128,7 +128,7 @@ def test_mkdir_names_an_owner(mount, store, key, nest):
     assert os.listdir(mount.sessions / key) == []
 
 
-def test_owners_in_ids_outlive_a_restart(mount, store, key):
+def test_owners_in_ids_survive_a_restart(mount, store, key):
     child, other = sleeper(), sleeper()
     mount.new(key, f"gone.pid-{child.pid}")
     mount.new(key, f"stays.pid-{other.pid}")
@@ -185,8 +185,8 @@ def age(copy: Path, ns: int):
     rewrite(copy, change)
 
 
-def test_a_copy_lives_on_in_the_sight_of_another_namespace(copies, key, nest):
-    """The case: two containers, one store; each making and listing in turn."""
+def test_a_copy_survives_commands_of_another_pid_namespace(copies, key, nest):
+    """Two containers share a store, and create and list sessions in turn."""
     one, two = nest(copies), nest(copies)
     owners = {one: one.sleeper(), two: two.sleeper()}
     made = {}
@@ -197,7 +197,7 @@ def test_a_copy_lives_on_in_the_sight_of_another_namespace(copies, key, nest):
             made.setdefault(inner, []).append(path.name)
             assert sessions(copies) == sorted(made.get(one, []) + made.get(two, []))
             two.ask(*copies.command("gc"))
-    # Its own namespace sees that an owner is gone; ours sees nothing until the lease is old.
+    # Commands in its own namespace see that an owner is gone; ours do not until the lease is old.
     one.ask(f"kill -9 {owners[one]}; wait")
     assert sessions(copies) == sorted(made[one] + made[two])
     one.ask(*copies.command("gc"))
@@ -206,7 +206,7 @@ def test_a_copy_lives_on_in_the_sight_of_another_namespace(copies, key, nest):
     assert sessions(copies) == sorted(made[two])
 
 
-def test_no_sign_of_an_unseen_owner_for_a_day(copies, key):
+def test_a_copy_ends_a_day_after_its_unseen_owners_last_sign(copies, key):
     copy = new_copy(copies, "--owner", os.getpid(), key, "one")
     timed = new_copy(copies, "--owner", os.getpid(), "--ttl", "100d", key, "timed")
 
@@ -217,7 +217,7 @@ def test_no_sign_of_an_unseen_owner_for_a_day(copies, key):
         rewrite(path, move_away)
         age(path, DAY_NS - 60 * 10**9)
     assert sessions(copies) == ["one", "timed"]
-    # A reset is a sign of life, and then there is another day.
+    # A reset is a sign of life: the copy stays another day.
     copies.run("session", "reset", "one")
     for path in (copy, timed):
         age(path, 2 * 60 * 10**9)
@@ -228,7 +228,7 @@ def test_no_sign_of_an_unseen_owner_for_a_day(copies, key):
     assert not lease_of(copy).exists()
 
 
-def test_an_owner_that_is_seen_renews_its_lease(copies, key):
+def test_a_visible_owner_renews_its_lease(copies, key):
     copy = new_copy(copies, "--owner", os.getpid(), key, "one")
     young = lease_of(copy).read_bytes()
     assert sessions(copies) == ["one"] and lease_of(copy).read_bytes() == young
@@ -239,7 +239,7 @@ def test_an_owner_that_is_seen_renews_its_lease(copies, key):
 
 
 @pytest.mark.parametrize("lock", ["never taken", "held", "free", "missing"])
-def test_the_lock_of_an_unseen_owner(copies, key, lock):
+def test_the_lock_of_an_unseen_owner_decides(copies, key, lock):
     made = copies.run("session", "new", "--json", "--owner", os.getpid(), "--owner-lock", "me", key)
     row = json.loads(made.stdout)
     copy, path = Path(row["path"]), Path(row["owner_lock"])
@@ -275,8 +275,8 @@ def test_the_lock_of_an_unseen_owner(copies, key, lock):
         assert sessions(copies) == [] and not path.parent.exists()
 
 
-def test_what_another_boot_or_version_wrote(copies, key):
-    """Another boot or machine has its own processes, and cannot see a lock of this one."""
+def test_leases_of_another_boot_or_version_are_understood(copies, key):
+    """Processes and locks of another boot or machine cannot be seen here."""
     boot = new_copy(copies, "--owner", os.getpid(), key, "boot")
     rewrite(boot, lambda words: words.__setitem__(2, "0" * 36))
     rewrite(boot, lambda words: words.__setitem__(5, "999999999"))
@@ -297,7 +297,7 @@ def test_what_another_boot_or_version_wrote(copies, key):
 
 
 def test_a_lease_without_a_copy_is_removed(copies, key):
-    """As a command leaves it that is killed; and it says nothing of the next session of that ID."""
+    """A killed command leaves one; it does not apply to the next session with this ID."""
     copy = new_copy(copies, "--owner", os.getpid(), key, "one")
     new_copy(copies, key, "two")
     left = lease_of(copy).read_text()
@@ -313,8 +313,8 @@ def test_a_lease_without_a_copy_is_removed(copies, key):
     assert not lease_of(copy.with_name("three")).exists() and not half.exists()
 
 
-def test_where_proc_is_anothers_no_copy_has_an_owner(copies, key, nest):
-    """As after unshare --pid without --mount-proc: the number would mean another process."""
+def test_with_a_foreign_proc_no_copy_gets_an_owner(copies, key, nest):
+    """As after unshare --pid without --mount-proc: the ID would mean another process."""
     inner = nest(copies, mount_proc=False)
     said = inner.ask(shlex.join(copies.command("session", "new", "--owner", 1, key)) + " 2>&1")
     assert "--ttl" in said and "/proc" in said
@@ -325,8 +325,8 @@ def test_where_proc_is_anothers_no_copy_has_an_owner(copies, key, nest):
 
 @pytest.mark.skipif(not shutil.which("faketime"), reason="no faketime")
 @pytest.mark.parametrize("clock", ["+3650d", "-3650d"])
-def test_a_test_that_moves_its_clock_ends_nobodys_copy(copies, key, clock):
-    """It may well run mintfs, and so look at all copies."""
+def test_a_test_that_changes_its_clock_ends_no_copies(copies, key, clock):
+    """It may run mintfs, which checks all copies."""
     new_copy(copies, "--ttl", "10m", key, "timed")
     unseen = new_copy(copies, "--owner", os.getpid(), key, "unseen")
     rewrite(unseen, lambda words: words.__setitem__(3, "1"))
@@ -335,8 +335,8 @@ def test_a_test_that_moves_its_clock_ends_nobodys_copy(copies, key, clock):
     assert sessions(copies) == ["moved", "timed", "unseen"]
 
 
-def test_copies_are_made_and_reset_beside_sweeps(copies, key):
-    """A sweep does not take what is being copied for what a killed command left."""
+def test_sweeps_do_not_disturb_copies_in_the_making(copies, key):
+    """A sweep does not mistake an unfinished copy for the leftover of a killed command."""
     copy = new_copy(copies, key, "one")
     ended = []
     sweepers = [threading.Thread(target=lambda: sweep_until(copies, ended)) for _ in range(3)]

@@ -1,4 +1,4 @@
-"""Sessions that come and go: reset, times and owners; and mounts that go or are replaced."""
+"""The life of sessions: reset and leases; and mounts that end or are replaced."""
 
 import json
 import mmap
@@ -34,7 +34,7 @@ def new(store, *words):
 # ---- reset ----
 
 
-def test_reset_keeps_the_path_and_renews_the_files(on, key):
+def test_reset_keeps_the_path_and_restores_the_files(on, key):
     session = new(on, key, "one")
     fresh = sha256(session / "app.db")
     session.chmod(0o750)
@@ -52,11 +52,11 @@ def test_reset_keeps_the_path_and_renews_the_files(on, key):
     assert sha256(on.template(key)) == fresh
 
 
-def test_reset_of_what_is_not_there(on, key):
+def test_reset_of_an_unknown_session_fails(on, key):
     new(on, key, "one")
     on.fail("session", "reset", "two", status=3)
     on.fail("session", "reset", status=2)
-    # The others are reset all the same.
+    # The other sessions are reset all the same.
     path = new(on, key, "three")
     (path / "own").touch()
     on.fail("session", "reset", "two", "three", status=3)
@@ -64,8 +64,8 @@ def test_reset_of_what_is_not_there(on, key):
 
 
 @pytest.mark.parametrize("way", ["reset", "discard"])
-def test_what_is_open_keeps_the_old_files(mount, store, key, way):
-    """A descriptor, a mapping, a WAL connection, a directory that is somebody's own: all go on."""
+def test_open_files_stay_the_old_ones_after_a_reset(mount, store, key, way):
+    """A descriptor, a mapping, a WAL connection and a current directory stay usable."""
     session = mount.new(key, "one")
     fresh = sha256(session / "app.db")
     db = sqlite3.connect(session / "app.db", isolation_level=None)
@@ -101,8 +101,8 @@ def test_what_is_open_keeps_the_old_files(mount, store, key, way):
     eventually(lambda: mount.status()["counters"]["stored_bytes"] == 0, "the old files' storage")
 
 
-def test_one_engine_on_a_fixed_path(mount, store, key):
-    """What most applications do: connect anew after each reset, at one path, time and again."""
+def test_an_application_can_reconnect_after_each_reset(mount, store, key):
+    """As most applications do: connect to the same path after each of many resets."""
     session = mount.new(key, "one")
     left_open = []
     for i in range(12):
@@ -122,7 +122,7 @@ def test_one_engine_on_a_fixed_path(mount, store, key):
         db.close()
 
 
-def test_a_reset_outlives_a_kill(mount, store, key):
+def test_a_reset_survives_a_killed_daemon(mount, store, key):
     session = mount.new(key, "one")
     (session / "own").touch()
     store.run("session", "reset", "one")
@@ -136,8 +136,8 @@ def test_a_reset_outlives_a_kill(mount, store, key):
 # ---- times and owners ----
 
 
-def test_a_session_ends_when_its_time_is_up(mount, store, key):
-    """Never while something in it is open; one without a time stays."""
+def test_a_session_ends_after_its_time_to_live(mount, store, key):
+    """Never while a file in it is open; a session without one stays."""
     held = new(store, "--ttl", "15s", key, "held")
     stays = new(store, key, "stays")
     with open(held / "app.db", "rb") as file:
@@ -150,7 +150,7 @@ def test_a_session_ends_when_its_time_is_up(mount, store, key):
 
 
 @pytest.mark.parametrize("reset", [False, True], ids=["as-made", "after-a-reset"])
-def test_a_session_goes_with_its_owner(mount, store, key, reset):
+def test_a_session_ends_with_its_owner(mount, store, key, reset):
     owner, other = sleeper(), sleeper()
     goes = new(store, "--owner", owner.pid, key, "goes")
     stays = new(store, "--owner", other.pid, key, "stays")
@@ -164,15 +164,15 @@ def test_a_session_goes_with_its_owner(mount, store, key, reset):
     eventually(lambda: not stays.exists(), "the end of the other's")
 
 
-def test_a_reset_keeps_the_time(mount, store, key):
+def test_a_reset_keeps_the_time_to_live(mount, store, key):
     session = new(store, "--ttl", "15s", key, "one")
     store.run("session", "reset", "one")
     assert session.exists()
     eventually(lambda: not session.exists(), "the end of its time")
 
 
-def test_a_zombie_owns_nothing(mount, store, key):
-    """It has ended, although nobody has asked for its status yet."""
+def test_a_zombie_is_no_owner(mount, store, key):
+    """It has ended, although its parent has not read its status yet."""
     process = subprocess.Popen(["sleep", "1000"])
     session = new(store, "--owner", process.pid, key, "one")
     process.send_signal(signal.SIGKILL)
@@ -180,7 +180,7 @@ def test_a_zombie_owns_nothing(mount, store, key):
     assert process.wait() == -signal.SIGKILL
 
 
-def test_no_owner_no_session(on, key):
+def test_without_its_owner_no_session_is_created(on, key):
     process = subprocess.Popen(["true"])
     process.wait()
     on.fail("session", "new", "--owner", process.pid, key, "one", status=3)
@@ -189,8 +189,8 @@ def test_no_owner_no_session(on, key):
     assert sessions(on) == []
 
 
-def test_owners_and_times_outlive_a_restart(mount, store, key):
-    """What came to its end while no daemon was there is not shown by the next."""
+def test_leases_survive_a_restart(mount, store, key):
+    """Sessions whose leases ended while there was no daemon are not shown by the next one."""
     owner, other = sleeper(), sleeper()
     new(store, "--owner", owner.pid, key, "gone")
     new(store, "--owner", other.pid, key, "owned")
@@ -205,7 +205,7 @@ def test_owners_and_times_outlive_a_restart(mount, store, key):
 
 
 def test_leftovers_are_listed_and_removed(mount, store, key):
-    """A session that nobody ends stays over the daemon's death; then `session rm` takes it."""
+    """A session survives its daemon; `session rm` then removes it."""
     mount.new(key, "left")
     session = mount.new(key, "by-path")
     store.run("session", "reset", "left", "by-path")
@@ -225,7 +225,7 @@ def test_leftovers_are_listed_and_removed(mount, store, key):
 
 
 def test_a_session_is_not_shown_over_another_template(mount, store):
-    """One that was damaged meanwhile is made anew, and its builder makes each time another."""
+    """A damaged template is built again, by a builder that is not deterministic."""
     random = "head -c 9000 /dev/urandom >data"
     key = store.build_tree(random)
     (mount.new(key, "one") / "own").write_text("own")
@@ -244,8 +244,8 @@ def test_a_session_is_not_shown_over_another_template(mount, store):
     last.stop()
 
 
-def test_gc_removes_what_is_over(mount, store, key):
-    """Where no daemon looks after it; what is not over stays."""
+def test_gc_removes_sessions_whose_leases_have_ended(mount, store, key):
+    """Where no daemon does; other sessions stay."""
     owner = sleeper()
     new(store, "--owner", owner.pid, key, "over")
     mount.new(key, "stays")
@@ -260,11 +260,11 @@ def test_gc_removes_what_is_over(mount, store, key):
     mounts.unmount_lazily(mount.point)
 
 
-# ---- mounts that go, or are replaced ----
+# ---- mounts that end or are replaced ----
 
 
 def stays_idle(made) -> bool:
-    """Nobody asks the mount for anything for several times its idle time of a second."""
+    """No request for several times the idle time of one second."""
     try:
         made.process.wait(timeout=4)
     except subprocess.TimeoutExpired:
@@ -281,12 +281,12 @@ def test_an_idle_mount_stays_while_a_file_is_open(fuse, store, key):
 
 @pytest.mark.parametrize("lease", ["owner", "ttl"])
 def test_an_idle_mount_stays_while_a_session_is_owned(fuse, store, key, lease):
-    """A test may compute for long between two looks at its database."""
+    """A test may run long between two requests to its database."""
     made = mounts.Mount(store, store.home / "mnt", "idle=1s")
     owner = sleeper()
     words = {"owner": ["--owner", owner.pid], "ttl": ["--ttl", "10m"]}[lease]
     session = new(store, *words, key, "one")
-    # One that is over holds nothing.
+    # A session whose lease has ended does not keep the mount.
     new(store, "--ttl", "1s", key, "two")
     assert stays_idle(made)
     assert os.listdir(session) == ["app.db"]
@@ -296,7 +296,7 @@ def test_an_idle_mount_stays_while_a_session_is_owned(fuse, store, key, lease):
     made.ended()
 
 
-def test_an_idle_mount_waits_longer_for_sessions_that_nobody_owns(fuse, store, key):
+def test_an_idle_mount_stays_longer_with_sessions_without_owners(fuse, store, key):
     """They come back with the next mount."""
     made = mounts.Mount(store, store.home / "mnt", "idle=1s")
     session = made.new(key, "one")
@@ -309,20 +309,20 @@ def test_an_idle_mount_waits_longer_for_sessions_that_nobody_owns(fuse, store, k
     again.stop()
 
 
-def test_replace_names_who_uses_the_mount(mount, store, session):
+def test_replace_names_the_processes_that_use_the_mount(mount, store, session):
     with open(session / "app.db", "rb") as file:
         said = store.fail("mount", "--replace", mount.point, status=4)
         assert f"({os.getpid()})" in said
         assert mount.is_running() and file.read(6) == b"SQLite"
 
 
-def test_replace_restarts_what_nobody_uses(mount, store, session):
+def test_replace_restarts_an_unused_mount(mount, store, session):
     (session / "own").write_text("kept")
     first = mounts.Daemon(store, mount.point, "--replace")
     mount.process.communicate()
     mounts.live_daemons.discard(mount.pid)
     assert mount.process.returncode == 0
-    # Without a place it is the same one again.
+    # Without a mount point the old one is used again.
     assert store.run("mount", "--replace").stdout == f"{mount.point}\n"
     eventually(lambda: not is_alive(first.pid), "the first daemon's end")
     mounts.live_daemons.discard(first.pid)
@@ -336,7 +336,7 @@ def test_replace_restarts_what_nobody_uses(mount, store, session):
     assert not mount.is_mounted() and store.leftovers() == []
 
 
-def test_a_daemon_of_another_version_is_said(mount, store):
+def test_a_daemon_of_another_version_is_reported(mount, store):
     lock = store.path / "v1/locks/mount"
     lines = lock.read_text().split("\n")
     with open(lock, "r+") as file:
