@@ -16,7 +16,7 @@ static bool confirms(const struct age_clock *clock, int64_t now_ns)
 
 struct age_reading age_read(struct age_clock *clock, int64_t now_ns)
 {
-    /* A wall clock before 1970 is as wrong as any, and nobody subtracts from it. */
+    /* A clock before 1970 is wrong, and negative times are not stored. */
     if (now_ns < 1)
         now_ns = 1;
     if (!clock->accepted_ns || is_near(clock, now_ns) || confirms(clock, now_ns)) {

@@ -1,10 +1,10 @@
 /*
- * Which reading of the clock the age of templates goes by.
+ * The time by which the age of templates is measured.
  *
- * One wrong reading, as on a virtual machine that just woke up, must not make every template old. A
- * reading far from the last one that was accepted is in doubt until another, an hour to a year
- * later, agrees with it; until then nothing gets older. A cache that nobody used for a month is so
- * cleared by the second command, not by the first.
+ * One wrong reading of the clock, as on a virtual machine that has just been resumed, must not make
+ * every template old. A reading more than a day from the last accepted one is in doubt until another,
+ * an hour to a year later, confirms it; until then no template gets older. So a cache that was not
+ * used for a month is cleared by the second command, not by the first.
  */
 #ifndef MINTFS_STORE_AGE_H
 #define MINTFS_STORE_AGE_H
@@ -12,21 +12,21 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Kept in the catalog. */
+/* Stored in the catalog. */
 struct age_clock {
-    int64_t accepted_ns; /* the last reading that was believed; 0: none yet */
-    int64_t doubted_ns;  /* one that was not, and waits for another; 0: none */
+    int64_t accepted_ns; /* the last reading that was accepted; 0: none yet */
+    int64_t doubted_ns;  /* a reading in doubt that awaits confirmation; 0: none */
 };
 
 #define AGE_JUMP_NS ((int64_t)24 * 3600 * 1000000000)
 
 struct age_reading {
-    int64_t use_ns;   /* what a use of a template is entered as */
-    int64_t now_ns;   /* what ages are counted to; a use after it counts as one at it */
-    bool is_in_doubt; /* the clock was not believed */
+    int64_t use_ns;   /* the time to record for a use of a template */
+    int64_t now_ns;   /* ages are measured up to this time; a later use counts as one at it */
+    bool is_in_doubt; /* the reading was not accepted */
 };
 
-/* Takes a reading of the clock, and notes in *clock what it means for the next one. */
+/* Judges a reading of the clock, and updates *clock for the next one. */
 struct age_reading age_read(struct age_clock *clock, int64_t now_ns);
 
 #endif

@@ -20,18 +20,18 @@ static int has_table(sqlite3 *db)
     return code == SQLITE_ROW;
 }
 
-/* Where nothing is recorded yet: the last use, which is some reading that was believed. */
+/* Where no reading is recorded yet, the last use is a reading that was accepted. */
 static int read_clock(sqlite3 *db, struct age_clock *ret_clock)
 {
-    int there = has_table(db);
-    if (there < 0)
-        return there;
+    int exists = has_table(db);
+    if (exists < 0)
+        return exists;
     AUTO_STATEMENT sqlite3_stmt *statement = NULL;
     int r = sql_prepare(db, &statement,
-                        there ? "SELECT coalesce((SELECT accepted_ns FROM clock),"
-                                " (SELECT max(last_used_ns) FROM templates), 0),"
-                                " coalesce((SELECT doubted_ns FROM clock), 0)"
-                              : "SELECT coalesce((SELECT max(last_used_ns) FROM templates), 0), 0",
+                        exists ? "SELECT coalesce((SELECT accepted_ns FROM clock),"
+                                 " (SELECT max(last_used_ns) FROM templates), 0),"
+                                 " coalesce((SELECT doubted_ns FROM clock), 0)"
+                               : "SELECT coalesce((SELECT max(last_used_ns) FROM templates), 0), 0",
                         "");
     if (r < 0)
         return r;
@@ -58,7 +58,7 @@ int catalog_clock_tick(sqlite3 *db, struct age_reading *ret_reading)
                     "INSERT INTO clock VALUES(1, ?1, ?2) ON CONFLICT(id) DO UPDATE SET"
                     " accepted_ns = ?1, doubted_ns = ?2",
                     "ii", clock.accepted_ns, clock.doubted_ns);
-    /* What a wrong clock has entered would otherwise stay new for ever. */
+    /* Otherwise a template whose use a wrong clock recorded would stay new forever. */
     if (r == 0 && !reading.is_in_doubt)
         r = sql_run(db, "UPDATE templates SET last_used_ns = ?1 WHERE last_used_ns > ?2", "ii",
                     reading.now_ns, reading.now_ns + AGE_JUMP_NS);

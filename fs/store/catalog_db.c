@@ -1,16 +1,16 @@
 /*
- * catalog.db, application id 'mint', user_version 1:
+ * catalog.db, application ID 'mint', user_version 1:
  *
- *   templates  one row a template that this store knows of; verified: the fingerprint that its files
- *              had when they matched the manifest (fs/store/fingerprint.h), 0: not compared yet; times in ns since the epoch; label and
- *              made_by: the name at its build and the builder, from the manifest
- *   names      what each label stands for, and since when
- *   clock      fs/store/age.h; earlier versions made none
+ *   templates  a row for each known template; verified: the fingerprint (fs/store/fingerprint.h) that
+ *              its files had when they matched the manifest, 0: not compared yet; times in ns since
+ *              the epoch; label and made_by: the name at its build, and the builder's command
+ *   names      the key of each name, and since when
+ *   clock      fs/store/age.h; earlier versions have no such table
  *   days       sums by day (local time, YYYY-MM-DD)
  *
- * A rollback journal, not a WAL: a catalog is then one file, which rename(2) replaces under
- * readers without a log of the old one being played into the new. Commits that only count a use
- * run with synchronous=OFF, since what a crash of the machine can take from them is rebuilt.
+ * The catalog has a rollback journal and no WAL, so that it is one file, which rename(2) replaces
+ * under readers without the log of the old one being applied to the new. Commits that only count a
+ * use run with synchronous=OFF: what a crash of the machine can damage is rebuilt.
  */
 #include "fs/store/catalog_db.h"
 
@@ -55,8 +55,8 @@ static const char schema[] =
     "  evicted_bytes INTEGER NOT NULL DEFAULT 0, sessions INTEGER NOT NULL DEFAULT 0,"
     "  requests INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;";
 
-/* The builder's words, for people: cut where they get long. */
-static char *words_of_builder(const struct manifest *manifest)
+/* The builder's command, for people, cut to a limit. */
+static char *describe_builder(const struct manifest *manifest)
 {
     enum { LENGTH_MAX = 200 };
     AUTO_FREE char *text = NULL;
@@ -77,8 +77,8 @@ static char *words_of_builder(const struct manifest *manifest)
     return steal_pointer(&text);
 }
 
-/* Of publishing or unpacking it, by its directory's inode; never after now. */
-static int64_t came_ns(const struct store *store, const struct manifest *manifest)
+/* When the template was published or unpacked, by its directory's inode; never in the future. */
+static int64_t arrival_ns(const struct store *store, const struct manifest *manifest)
 {
     struct stat status;
     int64_t now_ns = clock_real_ns();
@@ -93,10 +93,10 @@ static int64_t came_ns(const struct store *store, const struct manifest *manifes
 int catalog_db_enter(sqlite3 *db, const struct store *store, const struct manifest *manifest,
                      int64_t fingerprint)
 {
-    AUTO_FREE char *made_by = words_of_builder(manifest);
+    AUTO_FREE char *made_by = describe_builder(manifest);
     if (!made_by)
         return -ENOMEM;
-    /* Made under a clock that was ahead, it must not keep its name for ever. */
+    /* A template that was built while the clock was ahead must not keep its name forever. */
     int64_t now_ns = clock_real_ns();
     int64_t since_ns = manifest->created_ns < now_ns ? manifest->created_ns : now_ns;
     int64_t files = 0;
@@ -114,7 +114,7 @@ int catalog_db_enter(sqlite3 *db, const struct store *store, const struct manife
         manifest->created_ns, manifest->build_time_ns, fingerprint,
         (int64_t)pin_exists(store, manifest->key),
         manifest->name && name_is_valid(manifest->name) ? manifest->name : "", made_by,
-        came_ns(store, manifest));
+        arrival_ns(store, manifest));
     if (r == 0 && manifest->name && name_is_valid(manifest->name))
         r = sql_run(db,
                     "INSERT INTO names(name, key, since_ns) VALUES(?1, ?2, ?3)"
@@ -155,7 +155,7 @@ static int enter_template(const char *key, const char *same UNUSED, void *contex
     return catalog_db_enter(rebuild->db, rebuild->store, manifest, FINGERPRINT_NONE);
 }
 
-/* Makes an empty database a catalog, whole, from the manifests. */
+/* Fills an empty database from the manifests. */
 static int fill(struct rebuild *rebuild, sqlite3 *db)
 {
     int r = sql_error(sqlite3_exec(db, "BEGIN", NULL, NULL, NULL));
@@ -177,7 +177,7 @@ static int fill_new(struct rebuild *rebuild)
     return r == 0 ? fill(rebuild, db) : r;
 }
 
-/* For one command on a full disk, so that gc and evict can make the room that a file takes. */
+/* For one command on a full disk, so that gc and evict can free the room for a file. */
 static int open_in_memory(const struct store *store, sqlite3 **ret_db)
 {
     AUTO_DB sqlite3 *db = NULL;
@@ -190,7 +190,7 @@ static int open_in_memory(const struct store *store, sqlite3 **ret_db)
         r = fill(&rebuild, db);
     if (r < 0)
         return log_errno(r, "catalog %s/v1/%s", store->path, CATALOG_FILE);
-    log_info("it is made anew from %zu manifest%s, in memory for this command", rebuild.count,
+    log_info("it is rebuilt from %zu manifest%s, in memory for this command", rebuild.count,
              rebuild.count == 1 ? "" : "s");
     *ret_db = steal_pointer(&db);
     return 0;
@@ -214,10 +214,10 @@ static int replace(struct rebuild *rebuild)
     int r = remove_new(v1_fd);
     if (r == 0)
         r = fill_new(rebuild);
-    /* What was written of it takes room that others need. */
+    /* A partial file would take room that other processes need. */
     if (r < 0)
         (void)!remove_new(v1_fd);
-    /* A hot journal of the old file would be played into the new one. */
+    /* A hot journal of the old file would be applied to the new one. */
     if (r == 0)
         r = remove_if_there(v1_fd, CATALOG_FILE SQLITE_JOURNAL_SUFFIX);
     if (r == 0)
@@ -227,7 +227,7 @@ static int replace(struct rebuild *rebuild)
     return r;
 }
 
-/* By its number alone a file that is gone could be taken for a new one. */
+/* The inode number alone may have been used again for a new file. */
 static bool is_same(const struct stat *a, const struct stat *b)
 {
     return a->st_dev == b->st_dev && a->st_ino == b->st_ino &&

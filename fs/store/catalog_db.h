@@ -1,5 +1,6 @@
 /*
- * The catalog's database file: opened, checked, made, rebuilt. For catalog.c alone.
+ * Opens the catalog's database, creates it, and rebuilds it from the manifests. For the catalog_*.c
+ * files alone.
  */
 #ifndef MINTFS_STORE_CATALOG_DB_H
 #define MINTFS_STORE_CATALOG_DB_H
@@ -13,28 +14,27 @@
 #include "fs/store/manifest.h"
 #include "fs/store/store.h"
 
-/* Each further one takes somebody who deletes or damages the file anew meanwhile. */
+/* Each attempt fails only if the file is deleted or damaged again in the meantime. */
 enum { CATALOG_ATTEMPTS = 32 };
 
 /*
- * Opens v1/catalog.db, which is made, or rebuilt from the manifests, where it is missing, damaged
- * or not a catalog; on a full disk that is done in memory. What is not a file is put aside. Errors are
- * logged; -EPROTONOSUPPORT: of a later mintfs; -EBUSY: others kept it locked for longer than `wait`
- * lasts. `ret_status` is the file that was opened: another inode under the name means that it was
- * replaced.
+ * Opens v1/catalog.db; if it is missing, damaged or not a catalog, it is rebuilt first, on a full
+ * disk in memory. Anything that is not a regular file is renamed. Errors are logged; -EPROTONOSUPPORT:
+ * of a later mintfs; -EBUSY: locked for longer than `wait` lasts. *ret_status is the file that was
+ * opened: if another inode has the name later, it was replaced.
  */
 MUST_CHECK int catalog_db_open(const struct store *store, struct catalog_wait *wait,
                                sqlite3 **ret_db, struct stat *ret_status);
 
 /* Replaces the catalog by one made from the manifests, unless another process has replaced or
- * changed the file `seen` since that was looked at. Said in one line, with `why`. */
+ * changed the file since `seen` was read. Logs that with the reason `why`. Errors are logged. */
 MUST_CHECK int catalog_db_rebuild(const struct store *store, const struct stat *seen,
                                   const char *why);
 
 /*
- * Writes the row of one manifest, with its pin, and its name unless a younger template has it. One
- * that is new here counts as used when it came to this store, which for a template that a CI cache
- * brought back is long after it was made. 0 or -errno, unsaid.
+ * Writes the row of a manifest, with its pin, and gives it its name unless a younger template has it.
+ * The last use of a new row is when the template came to this store, which may be long after it was
+ * built, as for one restored by a CI cache. 0 or -errno, not logged.
  */
 MUST_CHECK int catalog_db_enter(sqlite3 *db, const struct store *store,
                                 const struct manifest *manifest, int64_t fingerprint);

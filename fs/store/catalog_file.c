@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "fs/base/log.h"
+#include "fs/base/text.h"
 #include "fs/store/catalog_place.h"
 #include "fs/store/sql.h"
 #include "fs/store/sqlite_path.h"
@@ -25,8 +26,8 @@ static int check_identity(sqlite3 *db, int64_t *ret_version)
     return *ret_version > SCHEMA_VERSION ? -EPROTONOSUPPORT : 0;
 }
 
-/* SQLite has one code for all files that it cannot open. */
-static int reason_of(sqlite3 *db, int r)
+/* SQLite reports every file that it cannot open by the same code. */
+static int add_cause(sqlite3 *db, int r)
 {
     int cause = db ? sqlite3_system_errno(db) : 0;
     return r == -EACCES && (cause == EMFILE || cause == ENFILE) ? -cause : r;
@@ -34,36 +35,31 @@ static int reason_of(sqlite3 *db, int r)
 
 char *catalog_file_describe_failure(const struct store *store, int error, int64_t version)
 {
-    char *text = NULL;
     struct stat status;
-    int n;
     if (error == -EPROTONOSUPPORT)
-        n = asprintf(&text,
-                     "catalog %s/v1/%s: made by a later mintfs (version %lld, this one reads %d); "
-                     "update mintfs, or use another store",
-                     store->path, CATALOG_FILE, (long long)version, SCHEMA_VERSION);
-    else if (error == -EMFILE)
-        n = asprintf(&text,
-                     "catalog %s/v1/%s: %s (ulimit -n); run mintfs where that limit is higher, as "
-                     "with: ulimit -n 1024",
-                     store->path, CATALOG_FILE, strerror(EMFILE));
-    else if (error == -EACCES &&
-             fstatat(store->v1_fd, CATALOG_FILE, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-             status.st_uid != geteuid())
-        n = asprintf(&text,
-                     "catalog %s/v1/%s belongs to user %u, and you (%u) may not read it; take over "
-                     "the store with: sudo chown -R %u:%u '%s'",
-                     store->path, CATALOG_FILE, status.st_uid, geteuid(), geteuid(), getegid(),
-                     store->path);
-    else if (error == -EIO || error == -EACCES)
-        n = asprintf(&text,
-                     "catalog %s/v1/%s: %s; it is rebuilt from the manifests after: mv '%s/v1/%s' "
-                     "'%s/v1/%s.aside'",
-                     store->path, CATALOG_FILE, strerror(-error), store->path, CATALOG_FILE,
-                     store->path, CATALOG_FILE);
-    else
-        n = asprintf(&text, "catalog %s/v1/%s: %s", store->path, CATALOG_FILE, strerror(-error));
-    return n < 0 ? NULL : text;
+        return text_format(
+            "catalog %s/v1/%s: made by a later mintfs (version %lld, this one reads %d); "
+            "update mintfs, or use another store",
+            store->path, CATALOG_FILE, (long long)version, SCHEMA_VERSION);
+    if (error == -EMFILE)
+        return text_format(
+            "catalog %s/v1/%s: %s (ulimit -n); run mintfs where that limit is higher, as "
+            "with: ulimit -n 1024",
+            store->path, CATALOG_FILE, strerror(EMFILE));
+    if (error == -EACCES &&
+        fstatat(store->v1_fd, CATALOG_FILE, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+        status.st_uid != geteuid())
+        return text_format(
+            "catalog %s/v1/%s belongs to user %u, and you (%u) may not read it; take over "
+            "the store with: sudo chown -R %u:%u '%s'",
+            store->path, CATALOG_FILE, status.st_uid, geteuid(), geteuid(), getegid(), store->path);
+    if (error == -EIO || error == -EACCES)
+        return text_format(
+            "catalog %s/v1/%s: %s; it is rebuilt from the manifests after: mv '%s/v1/%s' "
+            "'%s/v1/%s.aside'",
+            store->path, CATALOG_FILE, strerror(-error), store->path, CATALOG_FILE, store->path,
+            CATALOG_FILE);
+    return text_format("catalog %s/v1/%s: %s", store->path, CATALOG_FILE, strerror(-error));
 }
 
 int catalog_file_log_failure(const struct store *store, int error, int64_t version)
@@ -88,11 +84,9 @@ int catalog_file_harden(sqlite3 *db)
 
 int catalog_file_open(const struct store *store, const char *name, int flags, sqlite3 **ret_db)
 {
-    AUTO_FREE char *v1_path = NULL;
-    if (asprintf(&v1_path, "%s/v1", store->path) < 0) {
-        v1_path = NULL;
+    AUTO_FREE char *v1_path = text_format("%s/v1", store->path);
+    if (!v1_path)
         return -ENOMEM;
-    }
     AUTO_SQLITE_PATH struct sqlite_path path = SQLITE_PATH_INIT;
     int r = sqlite_path_find(store->v1_fd, v1_path, name, &path);
     if (r < 0)
@@ -100,7 +94,7 @@ int catalog_file_open(const struct store *store, const char *name, int flags, sq
     AUTO_DB sqlite3 *db = NULL;
     int code = sqlite3_open_v2(path.text, &db, flags | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_EXRESCODE,
                                sqlite_path_vfs());
-    r = code == SQLITE_OK ? catalog_file_harden(db) : reason_of(db, sql_error(code));
+    r = code == SQLITE_OK ? catalog_file_harden(db) : add_cause(db, sql_error(code));
     if (r == 0)
         *ret_db = steal_pointer(&db);
     return r;
@@ -121,7 +115,7 @@ int catalog_file_open_existing(const struct store *store, struct catalog_wait *w
         if (r == 0 && wait)
             r = catalog_wait_install(wait, db);
         if (r == 0)
-            r = reason_of(db, check_identity(db, ret_version));
+            r = add_cause(db, check_identity(db, ret_version));
         if (fstatat(store->v1_fd, CATALOG_FILE, &after, AT_SYMLINK_NOFOLLOW) < 0 ||
             before.st_ino != after.st_ino || before.st_dev != after.st_dev)
             continue;

@@ -17,7 +17,7 @@ struct obstacle {
     mode_t mode;
 };
 
-/* SQLite opens a log (-wal) that is there whatever the journal mode. */
+/* SQLite opens an existing log (-wal) in any journal mode. */
 static const char *const names[] = {CATALOG_FILE,
                                     CATALOG_FILE SQLITE_JOURNAL_SUFFIX,
                                     CATALOG_FILE SQLITE_WAL_SUFFIX,
@@ -89,7 +89,7 @@ int catalog_place_prepare(const struct store *store)
     struct obstacle obstacle;
     if (!find_obstacle(store, &obstacle))
         return 0;
-    /* Another process may be doing the same, and the next thing of that name is a new catalog. */
+    /* After another process has done the same, the name may be that of a new catalog. */
     int r;
     do
         r = lock_take(&lock, store->locks_fd, LOCK_NAME_CATALOG, LOCK_EXCLUSIVE, LOCK_WAIT);

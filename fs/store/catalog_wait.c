@@ -6,23 +6,16 @@
 #include <sys/sysmacros.h>
 #include <time.h>
 
+#include "fs/base/clock.h"
 #include "fs/base/log.h"
 #include "fs/store/catalog_place.h"
 #include "fs/store/sql.h"
 
-static const int64_t second_ns = 1000000000;
-enum { SAY_AFTER_SECONDS = 1, GIVE_UP_SECONDS = 30, PAUSE_MAX_MS = 50 };
-
-static int64_t monotonic_ns(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * second_ns + now.tv_nsec;
-}
+enum { LOG_AFTER_SECONDS = 1, GIVE_UP_SECONDS = 30, PAUSE_MAX_MS = 50 };
 
 /*
- * Who has the file locked, as far as this process sees it; 0: nobody is seen. Asked of /proc/locks,
- * since closing a descriptor of the file here would free our own locks on it.
+ * The process that has the file locked; 0: not visible to this process. It reads /proc/locks, since
+ * closing a descriptor of the file would release our own locks on it.
  */
 static int find_holder(const struct store *store)
 {
@@ -49,7 +42,7 @@ static int find_holder(const struct store *store)
     return found;
 }
 
-static void say(const struct catalog_wait *wait, bool gives_up)
+static void log_wait(const struct catalog_wait *wait, bool gives_up)
 {
     char holder[32] = "another process";
     int pid = find_holder(wait->store);
@@ -70,18 +63,18 @@ static int on_busy(void *context, int count)
     struct catalog_wait *wait = context;
     if (wait->is_over)
         return 0;
-    int64_t now_ns = monotonic_ns();
+    int64_t now_ns = clock_monotonic_ns();
     if (!wait->began_ns)
         wait->began_ns = now_ns;
     int64_t waited_ns = now_ns - wait->began_ns;
-    if (waited_ns >= GIVE_UP_SECONDS * second_ns) {
-        say(wait, true);
+    if (waited_ns >= GIVE_UP_SECONDS * NS_PER_S) {
+        log_wait(wait, true);
         wait->is_over = true;
         return 0;
     }
-    if (!wait->is_said && waited_ns >= SAY_AFTER_SECONDS * second_ns) {
-        say(wait, false);
-        wait->is_said = true;
+    if (!wait->is_logged && waited_ns >= LOG_AFTER_SECONDS * NS_PER_S) {
+        log_wait(wait, false);
+        wait->is_logged = true;
     }
     long pause_ms = count < PAUSE_MAX_MS ? count + 1 : PAUSE_MAX_MS;
     (void)nanosleep(&(struct timespec){.tv_nsec = pause_ms * 1000 * 1000}, NULL);
@@ -96,5 +89,5 @@ int catalog_wait_install(struct catalog_wait *wait, sqlite3 *db)
 void catalog_wait_end(struct catalog_wait *wait)
 {
     wait->began_ns = 0;
-    wait->is_said = wait->is_over = false;
+    wait->is_logged = wait->is_over = false;
 }

@@ -1,6 +1,6 @@
 /*
- * Waiting for a catalog that another process has locked: with a line after a moment, and not for
- * ever. For catalog.c and catalog_db.c alone.
+ * Waits for a catalog that another process has locked: logs a message after a second, and gives up
+ * after 30 seconds.
  */
 #ifndef MINTFS_STORE_CATALOG_WAIT_H
 #define MINTFS_STORE_CATALOG_WAIT_H
@@ -12,18 +12,18 @@
 #include "fs/base/cleanup.h"
 #include "fs/store/store.h"
 
-/* Guarded by the catalog's mutex. One wait goes on over several operations, until one succeeds. */
+/* Guarded by the catalog's mutex. A wait lasts over several operations, until one succeeds. */
 struct catalog_wait {
     const struct store *store; /* borrowed */
-    int64_t began_ns;          /* CLOCK_MONOTONIC; 0: nothing is waited for */
-    bool is_said;
-    bool is_over; /* given up, which is said: whoever comes next is refused at once */
+    int64_t began_ns;          /* CLOCK_MONOTONIC; 0: not waiting */
+    bool is_logged;
+    bool is_over; /* has given up, which is logged: later operations fail at once */
 };
 
-/* Makes a connection wait; `wait` stays where it is as long as that is open. */
+/* Makes a connection wait. `wait` must outlive it. */
 MUST_CHECK int catalog_wait_install(struct catalog_wait *wait, sqlite3 *db);
 
-/* The catalog has answered. */
+/* Ends the wait, after an operation that did not fail for a lock. */
 void catalog_wait_end(struct catalog_wait *wait);
 
 #endif

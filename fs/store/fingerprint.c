@@ -9,8 +9,8 @@
 
 #include "fs/base/sha256.h"
 
-/* The fields are as wide as they are on every machine; no padding between them. */
-struct look {
+/* Of fixed widths and without padding, since it is hashed. */
+struct file_state {
     uint64_t inode;
     int64_t changed_s;
     int64_t changed_ns;
@@ -20,7 +20,7 @@ struct look {
     uint64_t flags;
 };
 
-/* FUSE and overlayfs may give files new numbers with each mount; their times of change stay. */
+/* FUSE and overlayfs may assign new inode numbers at each mount; the times of change do not change. */
 static bool has_lasting_inodes(int fd)
 {
     struct statfs status;
@@ -28,8 +28,8 @@ static bool has_lasting_inodes(int fd)
            (unsigned)status.f_type != OVERLAYFS_SUPER_MAGIC;
 }
 
-static int look_at(int files_fd, const struct manifest_entry *entry, bool has_inode,
-                   struct look *ret_look)
+static int read_state(int files_fd, const struct manifest_entry *entry, bool has_inode,
+                      struct file_state *ret_state)
 {
     static const mode_t types[] = {
         [ENTRY_FILE] = S_IFREG, [ENTRY_DIRECTORY] = S_IFDIR, [ENTRY_SYMLINK] = S_IFLNK};
@@ -39,7 +39,7 @@ static int look_at(int files_fd, const struct manifest_entry *entry, bool has_in
     if ((status.st_mode & S_IFMT) != types[entry->type] ||
         (entry->type == ENTRY_FILE && (uint64_t)status.st_size != entry->size_bytes))
         return -EBADMSG;
-    *ret_look = (struct look){
+    *ret_state = (struct file_state){
         .inode = has_inode ? status.st_ino : 0,
         .changed_s = status.st_ctim.tv_sec,
         .changed_ns = status.st_ctim.tv_nsec,
@@ -52,7 +52,7 @@ static int look_at(int files_fd, const struct manifest_entry *entry, bool has_in
 }
 
 static int add_entry(struct sha256 *hash, const struct manifest_entry *entry,
-                     const struct look *look)
+                     const struct file_state *state)
 {
     const char *target = entry->target ? entry->target : "";
     int r = sha256_update(hash, entry->path, strlen(entry->path) + 1);
@@ -60,7 +60,7 @@ static int add_entry(struct sha256 *hash, const struct manifest_entry *entry,
         r = sha256_update(hash, target, strlen(target) + 1);
     if (r == 0)
         r = sha256_update(hash, entry->digest, sizeof(entry->digest));
-    return r == 0 ? sha256_update(hash, look, sizeof(*look)) : r;
+    return r == 0 ? sha256_update(hash, state, sizeof(*state)) : r;
 }
 
 int fingerprint_take(int files_fd, const struct manifest *manifest, int64_t *ret_fingerprint)
@@ -69,10 +69,10 @@ int fingerprint_take(int files_fd, const struct manifest *manifest, int64_t *ret
     bool has_inodes = has_lasting_inodes(files_fd);
     int r = hash ? 0 : -ENOMEM;
     for (size_t i = 0; r == 0 && i < manifest->entry_count; i++) {
-        struct look look;
-        r = look_at(files_fd, &manifest->entries[i], has_inodes, &look);
+        struct file_state state;
+        r = read_state(files_fd, &manifest->entries[i], has_inodes, &state);
         if (r == 0)
-            r = add_entry(hash, &manifest->entries[i], &look);
+            r = add_entry(hash, &manifest->entries[i], &state);
     }
     uint8_t digest[SHA256_SIZE_BYTES];
     if (r == 0)

@@ -1,9 +1,9 @@
 /*
- * What the files of a template were when they were compared with their manifest.
+ * Identifies the files of a template as they were when they were compared with their manifest.
  *
- * The catalog keeps it, so that its word holds for these very files: other bytes under their names,
- * a directory put in their place or a file changed where it is, have another inode or time of
- * change, which no program sets. Of the manifest it covers what the entries say.
+ * The catalog stores the fingerprint with its record that a template was verified. A file that has
+ * been replaced or changed since has another inode or another time of change (ctime), which no
+ * program can set. It also covers the entries of the manifest.
  */
 #ifndef MINTFS_STORE_FINGERPRINT_H
 #define MINTFS_STORE_FINGERPRINT_H
@@ -13,12 +13,12 @@
 #include "fs/base/cleanup.h"
 #include "fs/store/manifest.h"
 
-/* No fingerprint is 0, for files that nobody compared, or 1, which earlier versions wrote. */
+/* Fingerprints are never 0 (never compared) or 1 (written by earlier versions). */
 enum { FINGERPRINT_NONE = 0 };
 
 /*
- * Looks at each file below files_fd, and reads none. -EBADMSG, not logged, where one is missing, of
- * another type or of another size than its entry says.
+ * Takes the fingerprint of the files below files_fd, and reads none of them. -EBADMSG, not logged: a
+ * file is missing, or its type or size differs from its entry.
  */
 MUST_CHECK int fingerprint_take(int files_fd, const struct manifest *manifest,
                                 int64_t *ret_fingerprint);

@@ -15,7 +15,7 @@
 
 /* ---- limits ---- */
 
-/* What goes first stands first: those that no name stands for, and what was used longest ago. */
+/* In the order of eviction: templates without a name first, then by their last use. */
 static int compare_candidates(const void *a, const void *b)
 {
     const struct candidate *left = a;
@@ -29,7 +29,7 @@ static int compare_candidates(const void *a, const void *b)
     return strcmp(left->row.key, right->row.key);
 }
 
-/* The names that a template counts under: its label, and those that stand for it. */
+/* How many templates have had a name so far: as their label, or as one of their names. */
 struct tally {
     const char *name;
     size_t length;
@@ -53,7 +53,7 @@ static int count_name(struct tally **tallies, size_t *count, const char *name, s
     return 0;
 }
 
-/* `all` comes as the catalog lists it: the one used last first. */
+/* `all` is in the catalog's order: the one used last first. */
 static int mark_kept(struct candidates *all, uint64_t keep)
 {
     AUTO_FREE struct tally *tallies = NULL;
@@ -78,7 +78,7 @@ static int mark_kept(struct candidates *all, uint64_t keep)
     return r;
 }
 
-/* Whether one of the names, with spaces between, is this. */
+/* Whether the label, or one of the names, is this one. */
 static bool has_name(const struct catalog_row *row, const char *name)
 {
     size_t length = strlen(name);
@@ -93,12 +93,12 @@ static bool has_name(const struct catalog_row *row, const char *name)
 static bool is_too_old(const struct candidate *candidate, const struct gc_options *options,
                        int64_t now_ns)
 {
-    /* A use in the future, by a clock that was wrong, is one just now. */
+    /* A use in the future, recorded while the clock was wrong, counts as one just now. */
     return candidate->used_ns < now_ns && options->max_age_ns >= 0 &&
            now_ns - candidate->used_ns > options->max_age_ns;
 }
 
-/* What keeps it, whoever uses it or not; GC_EVICTED: nothing. */
+/* Whether it is kept even if nothing uses it; GC_EVICTED: it is not. */
 static enum gc_fate spare(const struct candidate *candidate, const struct gc_options *options)
 {
     if (candidate->row.pinned)
@@ -143,7 +143,7 @@ int gc_lock(const struct store *store, struct lock *lock)
     do
         r = lock_take(lock, store->locks_fd, LOCK_NAME_GC, LOCK_EXCLUSIVE, LOCK_WAIT);
     while (r == -EINTR);
-    /* Two that run at once may evict more than they need: better than none on a full disk. */
+    /* Without room for the lock two may run at once and evict too much, which beats none running. */
     if (lock_lacks_room(r))
         return 0;
     return r < 0 ? store_log_error(store->path, r, "v1/locks") : 0;
@@ -154,7 +154,7 @@ struct pass {
     const struct gc_options *options;
     struct candidates *all;
     struct gc_result *result;
-    uint64_t total; /* what all that are counted take by now */
+    uint64_t total; /* the present size of all that are counted */
     int64_t now_ns;
 };
 
@@ -167,10 +167,9 @@ static bool was_used_now(const struct batch *batch)
 }
 
 /*
- * Goes through the candidates in order, and evicts those that are too old, or, `by_size`, as many
- * as are too much. A batch that did not bring what it should have is followed by another; but where
- * one was used meanwhile, the order holds no more, and the next in it may be just what is wanted:
- * 1, start over.
+ * Evicts the candidates that are too old, or, `by_size`, as many in order as it takes to get below
+ * the size limit. A batch that freed less than expected is followed by another. But where a template
+ * has been used meanwhile, the order is no longer valid: 1, start over.
  */
 static int run_pass(struct pass *pass, bool by_size)
 {
@@ -230,7 +229,7 @@ static int hold_limits(const struct store *store, const struct gc_options *optio
     return r;
 }
 
-/* What was over a limit and stays; told once, however often gc had to start over. */
+/* Reports what exceeded a limit and is kept; once, however often gc had to start over. */
 static void report_kept(const struct gc_options *options, const struct candidates *all)
 {
     for (size_t i = 0; i < all->count; i++)
@@ -238,7 +237,7 @@ static void report_kept(const struct gc_options *options, const struct candidate
             report(options, &all->items[i]);
 }
 
-/* 1: start over, unless it is the last try. What was evicted is added to the result, the rest is set. */
+/* 1: start over, unless it is the last try. Adds to the result what was evicted, and sets the rest. */
 static int run_once(const struct store *store, const struct gc_options *options, bool is_last,
                     struct gc_result *result)
 {
@@ -282,7 +281,7 @@ int gc_run(const struct store *store, const struct gc_options *options,
     for (int i = 0; r == 1 && i < TRIES; i++)
         r = run_once(store, options, i + 1 == TRIES, &result);
     progress_stop();
-    /* At the end, when there is room for it again. */
+    /* At the end, since eviction may have to free the room for it. */
     if (r >= 0 && !options->dry_run)
         (void)!catalog_note_time(store->catalog);
     if (r < 0)

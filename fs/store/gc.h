@@ -1,18 +1,18 @@
 /*
- * Eviction: templates that go to keep the store within its limits, or because somebody says so.
+ * Eviction of templates that exceed the limits of the store.
  *
- * It is publishing the other way round. Under the template's use lock, taken exclusively and
- * without waiting, one rename moves templates/KEY into building/, in the very transaction that
- * deletes its row; so a hit that was counted is never evicted in the same breath, a session that is
- * being made either holds the use lock first or finds no template, and one who is killed leaves
- * nothing but what build_leftovers_sweep() takes away. Files are removed when the locks are free.
+ * Eviction reverses publishing. Under the template's use lock, taken exclusively and without
+ * waiting, one rename moves templates/KEY into building/, within the transaction that deletes its
+ * row. So a template whose hit was just counted is not evicted; a session that is being created
+ * either holds the use lock first or finds no template; and a process that is killed leaves nothing
+ * but what build_leftovers_sweep() removes. The files are removed after the locks are released.
  *
- * The build lock is only looked at: a template has a row once its builder has entered it, and one
- * without a row whose builder still runs is none of catalog_reconcile()'s.
+ * The build lock is not taken but only read: a template has a row as soon as its builder has entered
+ * it, and catalog_reconcile() does not enter one whose builder still runs.
  *
- * Never evicted: what is pinned, what is being built, what a session stands on. Sessions of a
- * running daemon hold the use lock; those that lie in a scratch without a daemon, and plain copies,
- * are told by `uses`, which is asked while the locks are held.
+ * Never evicted: templates that are pinned, being built, or used by a session. The sessions of a
+ * running daemon hold the use lock; plain copies, and sessions in a scratch without a daemon, are
+ * reported by `uses`, which is called while the locks are held.
  */
 #ifndef MINTFS_STORE_GC_H
 #define MINTFS_STORE_GC_H
@@ -27,7 +27,7 @@
 #include "fs/store/gc_fate.h"
 #include "fs/store/store.h"
 
-/* Told of each template that was over a limit: of what goes as it goes, then of what stays. */
+/* Called for each template that exceeded a limit: for evicted ones at once, for the others at the end. */
 typedef void gc_reporter(const struct catalog_row *row, enum gc_fate fate, void *context);
 
 #define GC_NO_SIZE UINT64_MAX
@@ -36,9 +36,9 @@ typedef void gc_reporter(const struct catalog_row *row, enum gc_fate fate, void 
 struct gc_options {
     uint64_t max_size_bytes; /* of all templates together, or GC_NO_SIZE */
     int64_t max_age_ns;      /* since the last use, or GC_NO_AGE */
-    uint64_t keep;         /* so many of each name, those used last, stay whatever the limits say */
-    const char *name;      /* only templates of that name are counted and evicted; or NULL */
-    const char *spare_key; /* stays, since it was just built; or NULL */
+    uint64_t keep;           /* of each name, this many that were used last are kept in any case */
+    const char *name;        /* count and evict only templates of this name; or NULL */
+    const char *spare_key;   /* keep this one, which was just built; or NULL */
     bool dry_run;
     gc_uses *uses;
     gc_reporter *report; /* or NULL */
@@ -48,25 +48,26 @@ struct gc_options {
 struct gc_result {
     size_t evicted;
     uint64_t evicted_bytes;
-    size_t left; /* of those that are counted */
+    size_t left; /* templates that were counted and remain */
     uint64_t left_bytes;
-    size_t spared; /* were over a limit, and are in use, being built, pinned or kept */
-    bool over;     /* what is left is still over the size limit */
-    /* The clock is far from where it was at the last use, so that nothing got older: see age.h. */
+    size_t spared; /* exceeded a limit, but are in use, being built, pinned or kept */
+    bool over;     /* the remaining templates still exceed the size limit */
+    /* The clock is far from where it was at the last use, so no template counts as older: age.h. */
     bool is_clock_in_doubt;
 };
 
 /*
- * Holds the limits. What is older than max_age goes first; then, while all together is larger than
- * max_size, what was used longest ago, and last those that a name stands for. Errors are said.
+ * Enforces the limits. First evicts the templates that are older than max_age; then, while all
+ * together exceed max_size, those that were used longest ago, named templates last. Errors are
+ * logged.
  */
 MUST_CHECK int gc_run(const struct store *store, const struct gc_options *options,
                       struct gc_result *ret_result);
 
-/* Whether gc_run() would have something to do; cheap. 1 or 0. */
+/* 1: a limit is exceeded; 0: none is. Cheap. Errors are logged. */
 MUST_CHECK int gc_is_due(const struct store *store, const struct gc_options *options);
 
-/* While this is held nothing is evicted. Errors are logged. Taken before the other locks. */
+/* While the lock is held gc_run() evicts nothing. Taken before the other locks. Errors are logged. */
 MUST_CHECK int gc_lock(const struct store *store, struct lock *lock);
 
 #endif

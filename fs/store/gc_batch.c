@@ -1,6 +1,3 @@
-/*
- * Eviction's inner part: what there is, and a batch of it that goes.
- */
 #include "fs/store/gc_batch.h"
 
 #include <fcntl.h>
@@ -12,6 +9,7 @@
 #include "fs/base/io.h"
 #include "fs/base/log.h"
 #include "fs/base/progress.h"
+#include "fs/base/vector.h"
 #include "fs/store/build_leftovers.h"
 #include "fs/store/catalog_evict.h"
 #include "fs/store/catalog_list.h"
@@ -25,39 +23,24 @@
 
 void gc_candidates_fini(struct candidates *all)
 {
-    for (size_t i = 0; i < all->count; i++) {
-        free(all->items[i].row.file);
-        free(all->items[i].row.names);
-        free(all->items[i].row.label);
-        free(all->items[i].row.made_by);
-    }
-    free(all->items);
+    for (size_t i = 0; i < all->count; i++)
+        catalog_row_fini(&all->items[i].row);
+    vector_fini(all);
 }
 
 int gc_candidates_add(const struct catalog_row *row, void *context)
 {
     struct candidates *all = context;
-    if (all->count == all->capacity) {
-        size_t capacity = all->capacity ? 2 * all->capacity : 64;
-        struct candidate *items = reallocarray(all->items, capacity, sizeof(*items));
-        if (!items)
-            return -ENOMEM;
-        all->items = items;
-        all->capacity = capacity;
-    }
-    struct candidate *candidate = &all->items[all->count++];
-    *candidate = (struct candidate){.row = *row, .used_ns = row->last_used_ns};
-    candidate->row.file = strdup(row->file);
-    candidate->row.names = strdup(row->names);
-    candidate->row.label = strdup(row->label);
-    candidate->row.made_by = strdup(row->made_by);
-    return candidate->row.file && candidate->row.names && candidate->row.label &&
-                   candidate->row.made_by
-               ? 0
-               : -ENOMEM;
+    struct candidate candidate = {.used_ns = row->last_used_ns};
+    int r = vector_reserve(all, 1);
+    if (r == 0)
+        r = catalog_row_copy(row, &candidate.row);
+    if (r == 0)
+        all->items[all->count++] = candidate;
+    return r;
 }
 
-/* When a daemon's sessions used it last, by the lock that rests (fs/base/lock.h); 0: none does. */
+/* The last use by a daemon's sessions: the time of the lock file (fs/base/lock.h); 0: no lock file. */
 static int64_t lock_time_ns(const struct store *store, const char *lock_name)
 {
     struct stat status;
@@ -101,13 +84,13 @@ int gc_candidates_read(const struct store *store, struct candidates *all)
 {
     struct locks_look look = {.store = store, .all = all};
     int r = catalog_reconcile(store->catalog);
-    /* On a full disk what the catalog has not met yet waits for the room that the others leave. */
+    /* On a full disk templates without a row are entered later, when others have been evicted. */
     if (r == 0 || r == -ENOSPC)
         r = catalog_each(store->catalog, gc_candidates_add, all);
     return r < 0 ? r : dir_each(store->locks_fd, note_use, &look);
 }
 
-/* ---- a batch: locks first, then a look at who uses what, then the renames ---- */
+/* ---- a batch ---- */
 
 void gc_batch_fini(struct batch *batch)
 {
@@ -115,7 +98,7 @@ void gc_batch_fini(struct batch *batch)
         lock_release(&batch->held[i].use);
 }
 
-/* Whether somebody holds the use lock, where there is no room to take it. */
+/* Whether a process holds the use lock; for a full disk, where the lock cannot be taken. */
 static bool is_in_use(const struct store *store, const char *key)
 {
     char name[KEY_LOCK_NAME_SIZE];
@@ -124,7 +107,7 @@ static bool is_in_use(const struct store *store, const char *key)
     return lock_holder(store->locks_fd, name, holder, sizeof(holder)) != 0;
 }
 
-/* GC_EVICTED: the lock is ours, and so far nothing speaks against it. */
+/* GC_EVICTED: locked, and so far it can be evicted. */
 static enum gc_fate lock_one(const struct store *store, struct held *held, enum gc_batch_mode mode)
 {
     const char *key = held->candidate->row.key;
@@ -157,7 +140,7 @@ struct held *gc_batch_find(struct batch *batch, const char *key)
     return NULL;
 }
 
-static int log_kept(const struct store *store, const char *key, int error)
+static int log_failure(const struct store *store, const char *key, int error)
 {
     struct stat status;
     AUTO_FREE char *shown = template_path(store, key);
@@ -183,14 +166,14 @@ static int move_aside(const char *key, void *context)
     if (r == -ENOENT)
         return 0;
     if (r < 0)
-        return log_kept(batch->store, key, r);
+        return log_failure(batch->store, key, r);
     /*
-     * Without the lock: a session that was begun before the rename has it by now, and one that is
-     * begun later finds no template.
+     * Without the lock: a session whose creation began before the rename has locked it by now, and
+     * one that begins later finds no template.
      */
     if (held->is_unlocked && is_in_use(batch->store, key)) {
         r = io_renameat_new(batch->store->building_fd, aside, batch->store->templates_fd, key);
-        return r < 0 ? log_kept(batch->store, key, r) : -EBUSY;
+        return r < 0 ? log_failure(batch->store, key, r) : -EBUSY;
     }
     memcpy(held->aside, aside, sizeof(aside));
     return 0;
@@ -244,10 +227,9 @@ static void remove_files(const struct batch *batch)
         progress_add(1);
     }
     if (catalog_count_evicted(batch->store->catalog, count, bytes) < 0)
-        log_warning("what was evicted is not counted in mintfs stats");
+        log_warning("mintfs stats does not count what was evicted");
 }
 
-/* Fills in the fates of batch->count candidates. */
 int gc_batch_evict(struct batch *batch, gc_uses *uses, enum gc_batch_mode mode)
 {
     AUTO_STRLIST struct strlist used = STRLIST_INIT;
@@ -265,7 +247,7 @@ int gc_batch_evict(struct batch *batch, gc_uses *uses, enum gc_batch_mode mode)
         r = move_all(batch, mode);
     for (size_t i = 0; i < batch->count; i++)
         lock_release(&batch->held[i].use);
-    /* Also after a failure: what was moved is nobody's any more. */
+    /* Also after a failure: what has been moved is not in use any more. */
     remove_files(batch);
     return r;
 }

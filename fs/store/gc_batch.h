@@ -1,6 +1,6 @@
 /*
- * Eviction's inner part, for gc.c alone: the templates that the catalog has, copied out, and the
- * batch: locks first, then a look at who uses what, then the renames, then the files.
+ * What gc.c and gc_evict.c share: the candidates for eviction, copied from the catalog, and evicting
+ * a batch of them: lock all, ask which are in use, move them aside, then remove their files.
  */
 #ifndef MINTFS_STORE_GC_BATCH_H
 #define MINTFS_STORE_GC_BATCH_H
@@ -13,10 +13,10 @@
 
 struct candidate {
     struct catalog_row row; /* owns its strings */
-    int64_t used_ns;        /* last, as the catalog or a daemon's lock says */
-    bool is_counted;        /* for the limits: of the name that was asked for */
+    int64_t used_ns;        /* the last use, by the catalog or a daemon's lock */
+    bool is_counted;        /* counts for the limits: it has the given name, if any */
     bool is_kept;           /* by `keep` */
-    bool is_done;           /* looked at, and `fate` is set */
+    bool is_done;           /* `fate` is set */
     enum gc_fate fate;
 };
 
@@ -26,8 +26,8 @@ struct candidates {
     size_t capacity;
 };
 
-/* What the catalog has, once it is in line with the store; the one used last first, by the catalog.
- * Errors are said, but -ENOMEM. */
+/* Reconciles the catalog with the store and reads all templates, the one used last first. Errors but
+ * -ENOMEM are logged. */
 MUST_CHECK int gc_candidates_read(const struct store *store, struct candidates *all);
 void gc_candidates_fini(struct candidates *all);
 
@@ -38,17 +38,17 @@ MUST_CHECK int gc_candidates_add(const struct catalog_row *row, void *all);
 struct candidate *gc_candidates_find(const struct candidates *all, const char *key);
 
 enum {
-    /* Locks are taken for so many at a time: a descriptor each. Their names, and those below
-     * building/, fit into a directory's first block: on a full disk there is no second one. */
+    /* How many are locked at a time, with a descriptor each. Their names in locks/ and building/ fit
+     * into a directory's first block: a full disk has no second one. */
     BATCH = 32,
     ASIDE_SIZE = SHA256_HEX_LENGTH + 16,
 };
 
 struct held {
-    struct candidate *candidate; /* whose fate it is */
+    struct candidate *candidate; /* borrowed; its fate is set */
     struct lock use;
-    bool is_unlocked;       /* there was no room for the lock: see move_aside() */
-    char aside[ASIDE_SIZE]; /* below building/; "" before it was moved */
+    bool is_unlocked;       /* the disk had no room for the lock: see move_aside() */
+    char aside[ASIDE_SIZE]; /* its name in building/; "": not moved */
 };
 
 struct batch {
@@ -57,7 +57,7 @@ struct batch {
     size_t count;
 };
 
-/* There must be room. */
+/* The batch must have fewer than BATCH. */
 void gc_batch_add(struct batch *batch, struct candidate *candidate);
 void gc_batch_fini(struct batch *batch);
 

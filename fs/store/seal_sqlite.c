@@ -89,7 +89,7 @@ static int judge_recovered(int dirfd, const char *path, struct sqlite_header *re
 {
     unsigned char header[SQLITE_FILE_HEADER_BYTES];
     enum sqlite_recovery result;
-    int r = sqlite_recovery_foresee(dirfd, path, &result, header);
+    int r = sqlite_recovery_predict(dirfd, path, &result, header);
     if (r < 0)
         return r;
     *ret_header =
@@ -238,7 +238,7 @@ static int keep_log_of_empty(const struct check *check)
     AUTO_FD int fd = io_openat(AT_FDCWD, check->path, O_RDWR | O_NOFOLLOW | O_NONBLOCK, 0);
     if (fd < 0 || fstat(fd, &status) < 0 || status.st_size > 0)
         return 0;
-    int r = sqlite_recovery_foresee(AT_FDCWD, check->path, &result, header);
+    int r = sqlite_recovery_predict(AT_FDCWD, check->path, &result, header);
     return r == 0 && result == SQLITE_RECOVERY_BEGINS ? io_ftruncate(fd, SQLITE_PAGE_SIZE_MIN) : r;
 }
 

@@ -1,5 +1,5 @@
 /*
- * What a code of SQLite's means, in words.
+ * The text of an SQLite result code.
  */
 #ifndef MINTFS_STORE_SQLITE_ERROR_H
 #define MINTFS_STORE_SQLITE_ERROR_H
@@ -7,9 +7,8 @@
 #include <sqlite3.h>
 
 /*
- * The connection's own message where its last call failed with this code, which says more; else the
- * code's text: not every code comes from a call that sets the message. `db` may be NULL. Valid until
- * the connection's next call.
+ * The connection's message if its last call failed with this code, since that is more specific; else
+ * the text of the code. `db` may be NULL. Valid until the connection's next call.
  */
 const char *sqlite_error_text(sqlite3 *db, int code);
 

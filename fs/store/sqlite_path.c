@@ -23,7 +23,7 @@ void sqlite_path_fini(struct sqlite_path *path)
     free(path->text);
 }
 
-/* Through a descriptor of the directory that the file is in. */
+/* Uses a descriptor of the file's directory. */
 static int find_through_proc(int dirfd, const char *below, struct sqlite_path *path)
 {
     const char *slash = strrchr(below, '/');
@@ -67,13 +67,13 @@ int sqlite_path_find(int dirfd, const char *dir_path, const char *below,
 static sqlite3_vfs vfs;
 static bool is_registered;
 
-/* Of an absolute path nothing is resolved; only the file itself may be a symbolic link. */
-static int take_as_it_is(sqlite3_vfs *self UNUSED, const char *path, int size, char *text)
+/* Does not resolve an absolute path; reports whether the file itself is a symbolic link. */
+static int full_pathname(sqlite3_vfs *self UNUSED, const char *path, int size, char *text)
 {
     struct stat status;
     if (path[0] != '/') {
-        sqlite3_vfs *usual = sqlite3_vfs_find(NULL);
-        return usual->xFullPathname(usual, path, size, text);
+        sqlite3_vfs *original = sqlite3_vfs_find(NULL);
+        return original->xFullPathname(original, path, size, text);
     }
     size_t length = strlen(path);
     text[0] = '\0';
@@ -89,13 +89,13 @@ static void register_vfs(void)
 {
     if (sqlite3_initialize() != SQLITE_OK)
         return;
-    const sqlite3_vfs *usual = sqlite3_vfs_find(NULL);
-    if (!usual)
+    const sqlite3_vfs *original = sqlite3_vfs_find(NULL);
+    if (!original)
         return;
-    vfs = *usual;
+    vfs = *original;
     vfs.pNext = NULL;
     vfs.zName = "mintfs-path";
-    vfs.xFullPathname = take_as_it_is;
+    vfs.xFullPathname = full_pathname;
     is_registered = sqlite3_vfs_register(&vfs, 0) == SQLITE_OK;
 }
 

@@ -1,8 +1,8 @@
 /*
- * Paths that SQLite can open, however deep the directory is.
+ * Paths that SQLite can open in directories of any depth.
  *
- * SQLite takes no path over 512 bytes, and resolves the links in a shorter one, so that a way round
- * through /proc gets as long as the path itself. The VFS here takes each path as it is.
+ * SQLite accepts no path over 512 bytes, and resolves symbolic links first, so that a path through
+ * /proc/self/fd would become as long as the original. The VFS here does not resolve paths.
  */
 #ifndef MINTFS_STORE_SQLITE_PATH_H
 #define MINTFS_STORE_SQLITE_PATH_H
@@ -10,7 +10,7 @@
 #include "fs/base/cleanup.h"
 
 struct sqlite_path {
-    int fd; /* a directory that the path leads through, or -1; open as long as the database is */
+    int fd; /* a directory in the path, or -1; must stay open as long as the database */
     char *text;
 };
 
@@ -19,15 +19,15 @@ struct sqlite_path {
 void sqlite_path_fini(struct sqlite_path *path);
 
 /*
- * The path of the file `below`, relative to dirfd, whose own path is dir_path; where that is too
- * long, one through /proc/self/fd, for sqlite_path_vfs() alone. dirfd stays open as long as the
- * database, too. -ENAMETOOLONG: it is too long, and /proc is not mounted; not logged.
+ * The path of the file `below`, relative to dirfd, whose own path is dir_path; if it is too long, one
+ * through /proc/self/fd, which only sqlite_path_vfs() can open. dirfd must stay open as long as the
+ * database. -ENAMETOOLONG, not logged: it is too long, and /proc is not mounted.
  */
 MUST_CHECK int sqlite_path_find(int dirfd, const char *dir_path, const char *below,
                                 struct sqlite_path *ret_path);
 
-/* The name of the VFS that opens such paths; otherwise it is SQLite's default, which also is what
- * NULL, the answer without memory, means to SQLite. */
+/* The name of the VFS that opens such paths and is otherwise SQLite's default. NULL: no memory; SQLite
+ * then uses its default. */
 const char *sqlite_path_vfs(void);
 
 #endif

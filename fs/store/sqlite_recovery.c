@@ -7,9 +7,10 @@
 
 #include "fs/base/bytes.h"
 #include "fs/base/io.h"
+#include "fs/base/text.h"
 
 enum {
-    LOCK_BYTE = 0x40000000, /* no journal has the page at this offset */
+    LOCK_BYTE = 0x40000000, /* no journal contains the page at this offset */
 
     WAL_HEADER = 32,
     FRAME_HEADER = 24,
@@ -23,7 +24,7 @@ enum {
 
 static const uint8_t journal_magic[8] = {0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7};
 
-/* A file beside the database, and one record of it. */
+/* A journal or a log, and the record of it that was read last. */
 struct side {
     int fd;
     off_t size;
@@ -35,7 +36,7 @@ static bool is_page_size(uint32_t size)
     return size >= SQLITE_PAGE_SIZE_MIN && size <= SQLITE_PAGE_SIZE_MAX && (size & (size - 1)) == 0;
 }
 
-/* What the journal and the log say. */
+/* The result of reading the journal and the log. */
 struct recovery {
     char *damage; /* why they cannot be applied, or NULL */
     bool rolls_back_to_empty;
@@ -48,24 +49,22 @@ static void recovery_fini(struct recovery *recovery)
     free(recovery->damage);
 }
 
-/* 1: open, 0: not there or empty, or a negative errno. */
+/* 1: open; 0: missing or empty. */
 static int open_side(int dirfd, const char *path, const char *suffix, struct side *ret_side)
 {
-    AUTO_FREE char *name = NULL;
+    AUTO_FREE char *name = text_format("%s%s", path, suffix);
     struct stat status;
-    if (asprintf(&name, "%s%s", path, suffix) < 0) {
-        name = NULL;
+    if (!name)
         return -ENOMEM;
-    }
     AUTO_FD int fd = io_openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
-    /* No file can have a name that is too long; a symbolic link is for the caller to refuse. */
+    /* A file cannot have a name that is too long; the caller refuses symbolic links. */
     if (fd == -ENOENT || fd == -ENAMETOOLONG || fd == -ELOOP)
         return 0;
     if (fd < 0)
         return fd;
     if (fstat(fd, &status) < 0)
         return -errno;
-    /* And so is a directory. */
+    /* The caller refuses directories too. */
     if (!S_ISREG(status.st_mode) || status.st_size == 0)
         return 0;
     uint8_t *record = malloc(FRAME_HEADER + SQLITE_PAGE_SIZE_MAX);
@@ -82,7 +81,7 @@ static void close_side(struct side *side)
 }
 #define AUTO_SIDE CLEANUP(close_side)
 
-static int say(struct recovery *recovery, const char *text)
+static int set_damage(struct recovery *recovery, const char *text)
 {
     recovery->damage = strdup(text);
     return recovery->damage ? 0 : -ENOMEM;
@@ -118,7 +117,7 @@ static bool sum_is(const struct wal *wal, const uint8_t *stored)
     return wal->sum[0] == bytes_get_be32(stored) && wal->sum[1] == bytes_get_be32(stored + 4);
 }
 
-/* 1: frames may follow; 0: there are none, or recovery->damage says what is wrong. */
+/* 1: frames may follow; 0: there are none, or recovery->damage is set. */
 static int read_wal_header(struct wal *wal, struct recovery *recovery)
 {
     static const uint8_t zeros[WAL_HEADER];
@@ -136,13 +135,13 @@ static int read_wal_header(struct wal *wal, struct recovery *recovery)
     memcpy(wal->salt, header + 16, sizeof(wal->salt));
     add_to_sum(wal, header, 24);
     if ((magic & ~1U) != WAL_MAGIC || !is_page_size(wal->page_size) || !sum_is(wal, header + 24))
-        return say(recovery, "the header of its write-ahead log is damaged");
+        return set_damage(recovery, "the header of its write-ahead log is damaged");
     if (bytes_get_be32(header + 4) != WAL_VERSION)
-        return say(recovery, "its write-ahead log is of another version");
+        return set_damage(recovery, "its write-ahead log is of another version");
     return 1;
 }
 
-/* Reads the frame at that offset; *ret_is_of_log: written since the log began from its start. */
+/* Reads a frame. *ret_is_of_log: it was written since the log was last restarted. */
 static int read_frame(struct wal *wal, off_t offset, bool *ret_is_of_log, bool *ret_is_commit)
 {
     int r = io_pread_exact(wal->side->fd, wal->side->record, FRAME_HEADER + wal->page_size, offset);
@@ -151,7 +150,7 @@ static int read_frame(struct wal *wal, off_t offset, bool *ret_is_of_log, bool *
     return r;
 }
 
-/* The file begins with the first page as the last commit left it. */
+/* Records the first page as the last commit leaves it. */
 static void take_frame(struct wal *wal, bool is_commit, struct recovery *recovery)
 {
     if (bytes_get_be32(wal->side->record) == 1) {
@@ -183,7 +182,7 @@ static int check_frames(struct wal *wal, struct recovery *recovery)
         if (is_valid)
             take_frame(wal, is_commit, recovery);
         else if (is_of_log && is_commit)
-            return say(recovery, "its write-ahead log is damaged before its last commit");
+            return set_damage(recovery, "its write-ahead log is damaged before its last commit");
     }
     return 0;
 }
@@ -209,7 +208,7 @@ struct journal {
     uint32_t page_size;
 };
 
-/* 1: a segment begins there; 0: none does. */
+/* 1: a segment begins at the offset; 0: none does. */
 static int read_segment(struct journal *journal, off_t offset)
 {
     uint8_t header[JOURNAL_HEADER];
@@ -230,7 +229,7 @@ static int read_segment(struct journal *journal, off_t offset)
     return 1;
 }
 
-/* 1: as it was written; 0: not; 2: what follows the last record. */
+/* 1: a valid record; 0: a damaged one; 2: the end of the records. */
 static int read_record(struct journal *journal, off_t offset)
 {
     const uint32_t page_size = journal->page_size;
@@ -247,7 +246,7 @@ static int read_record(struct journal *journal, off_t offset)
     return page != 0 && sum == bytes_get_be32(record + 4 + page_size);
 }
 
-/* Moves *offset behind the segment's records. */
+/* Moves *offset past the segment. */
 static int check_segment(struct journal *journal, off_t *offset, struct recovery *recovery)
 {
     const off_t record_size = journal->page_size + 8;
@@ -256,16 +255,16 @@ static int check_segment(struct journal *journal, off_t *offset, struct recovery
     off_t fit = at < journal->side->size ? (journal->side->size - at) / record_size : 0;
     off_t count = is_counted ? journal->records : fit;
     if (count > fit)
-        return say(recovery, "its journal is cut off");
+        return set_damage(recovery, "its journal is cut off");
     for (off_t i = 0; i < count; i++, at += record_size) {
         int r = read_record(journal, at);
         if (r < 0)
             return r;
         if (r == 2)
             break;
-        /* The last one of a journal that nobody synced may have been written in part. */
+        /* The last record of a journal that was not synced may be incomplete. */
         if (r == 0 && (is_counted || i + 1 < count))
-            return say(recovery, "its journal is damaged");
+            return set_damage(recovery, "its journal is damaged");
         if (r == 1 && bytes_get_be32(journal->side->record) == 1 && !recovery->has_header) {
             memcpy(recovery->header, journal->side->record + 4, sizeof(recovery->header));
             recovery->has_header = true;
@@ -284,14 +283,14 @@ static int check_journal(int dirfd, const char *path, struct recovery *recovery)
     int r = open_side(dirfd, path, SQLITE_JOURNAL_SUFFIX, &side);
     if (r == 1)
         r = io_pread_exact(side.fd, &first, 1, 0);
-    /* A finished transaction leaves zeros at the start, in PERSIST mode. */
+    /* In PERSIST mode a finished transaction overwrites the start with zeros. */
     if (r < 0 || first == 0)
         return r;
     r = read_segment(&journal, 0);
     uint32_t sector = journal.sector_size;
     if (r == 0 || (r == 1 && (!is_page_size(journal.page_size) || sector < 32 ||
                               sector > SECTOR_MAX || (sector & (sector - 1)))))
-        return say(recovery, "the header of its journal is damaged");
+        return set_damage(recovery, "the header of its journal is damaged");
     recovery->rolls_back_to_empty = r == 1 && journal.page_count == 0;
     for (off_t offset = 0; r == 1 && !recovery->damage;) {
         r = check_segment(&journal, &offset, recovery);
@@ -303,7 +302,7 @@ static int check_journal(int dirfd, const char *path, struct recovery *recovery)
 
 /* ---- both ---- */
 
-static int look(int dirfd, const char *path, struct recovery *recovery)
+static int examine(int dirfd, const char *path, struct recovery *recovery)
 {
     int r = check_journal(dirfd, path, recovery);
     return r == 0 && !recovery->damage ? check_wal(dirfd, path, recovery) : r;
@@ -312,17 +311,17 @@ static int look(int dirfd, const char *path, struct recovery *recovery)
 int sqlite_recovery_check(int dirfd, const char *path, char **ret_damage)
 {
     CLEANUP(recovery_fini) struct recovery recovery = {.damage = NULL};
-    int r = look(dirfd, path, &recovery);
+    int r = examine(dirfd, path, &recovery);
     if (r == 0)
         *ret_damage = steal_pointer(&recovery.damage);
     return r;
 }
 
-int sqlite_recovery_foresee(int dirfd, const char *path, enum sqlite_recovery *ret_result,
+int sqlite_recovery_predict(int dirfd, const char *path, enum sqlite_recovery *ret_result,
                             unsigned char header[SQLITE_FILE_HEADER_BYTES])
 {
     CLEANUP(recovery_fini) struct recovery recovery = {.damage = NULL};
-    int r = look(dirfd, path, &recovery);
+    int r = examine(dirfd, path, &recovery);
     if (r < 0)
         return r;
     *ret_result = recovery.rolls_back_to_empty ? SQLITE_RECOVERY_EMPTIES

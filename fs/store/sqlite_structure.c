@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "fs/base/bytes.h"
+#include "fs/base/text.h"
+#include "fs/base/vector.h"
 #include "fs/store/sqlite_error.h"
 #include "fs/store/sqlite_header.h"
 
@@ -15,14 +17,12 @@ enum { INDEXES_PER_HOST = 250 };
 
 struct root {
     int64_t page;
-    bool is_table; /* by the type of the page itself */
+    bool is_table; /* by the type of its page */
 };
 
 struct structure {
     sqlite3 *db;
-    struct root *roots;
-    size_t count;
-    size_t capacity;
+    VECTOR(struct root) roots;
     int64_t page_size;
     int64_t page_count;
     char *damage;
@@ -67,8 +67,7 @@ static int damaged(struct structure *check, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    if (vasprintf(&check->damage, format, arguments) < 0)
-        check->damage = NULL;
+    check->damage = text_vformat(format, arguments);
     va_end(arguments);
     return check->damage ? SQLITE_OK : SQLITE_NOMEM;
 }
@@ -91,8 +90,8 @@ static int ask_number(const struct structure *check, const char *sql, int64_t *r
 }
 
 /*
- * With WRITABLE_SCHEMA SQLite opens a file that ends before its header says, which it refuses
- * otherwise; and what is missing of the last page are zeros to it.
+ * With WRITABLE_SCHEMA SQLite does not refuse a file that is shorter than its header states, and reads
+ * the missing part of the last page as zeros.
  */
 static int check_length(struct structure *check)
 {
@@ -117,20 +116,6 @@ static int check_length(struct structure *check)
     return SQLITE_OK;
 }
 
-static int add_root(struct structure *check, struct root root)
-{
-    if (check->count == check->capacity) {
-        size_t capacity = check->capacity ? 2 * check->capacity : 64;
-        struct root *roots = reallocarray(check->roots, capacity, sizeof(*roots));
-        if (!roots)
-            return SQLITE_NOMEM;
-        check->roots = roots;
-        check->capacity = capacity;
-    }
-    check->roots[check->count++] = root;
-    return SQLITE_OK;
-}
-
 /* One row of sqlite_schema: type, name, rootpage, sql. */
 static int take_row(struct structure *check, sqlite3_stmt *row)
 {
@@ -150,14 +135,14 @@ static int take_row(struct structure *check, sqlite3_stmt *row)
         return code;
     root.is_table = kind == TABLE_LEAF || kind == TABLE_INTERIOR;
     bool is_index = kind == INDEX_LEAF || kind == INDEX_INTERIOR;
-    /* Tables WITHOUT ROWID are stored as indexes are. */
+    /* Tables WITHOUT ROWID are stored as indexes. */
     bool fits = root.is_table ? type && !strcmp(type, "table")
                               : is_index && type &&
                                     (!strcmp(type, "index") || (sql && strcasestr(sql, "rowid")));
     if (!fits)
         return damaged(check, "page %lld, where %.20s %.100s begins, is of another type (%u)",
                        (long long)root.page, type ? type : "object", name ? name : "", kind);
-    return add_root(check, root);
+    return vector_push(&check->roots, root) < 0 ? SQLITE_NOMEM : SQLITE_OK;
 }
 
 static int read_roots(struct structure *check)
@@ -176,12 +161,12 @@ static int read_roots(struct structure *check)
     return code == SQLITE_DONE ? SQLITE_OK : code;
 }
 
-/* Empty tables for the indexes: with all of them on one, loading them takes the square of their
- * number. */
+/* Creates empty tables for the indexes. With all indexes on one table, loading them would take
+ * quadratic time. */
 static int make_hosts(const struct structure *check)
 {
     int code = SQLITE_OK;
-    for (size_t i = 0; code == SQLITE_OK && i <= check->count / INDEXES_PER_HOST; i++) {
+    for (size_t i = 0; code == SQLITE_OK && i <= check->roots.count / INDEXES_PER_HOST; i++) {
         char sql[64];
         (void)snprintf(sql, sizeof(sql), "CREATE TABLE main.host%zu(a)", i);
         code = run(check, sql);
@@ -189,8 +174,8 @@ static int make_hosts(const struct structure *check)
     return code;
 }
 
-/* Tables as tables, everything else as an index on a host. The old rows are gone before, so no name
- * can collide. */
+/* Enters tables as tables, everything else as an index on a host. The old rows are deleted first, so
+ * no names can collide. */
 static int write_neutral_rows(struct structure *check)
 {
     int code = run(check, "DELETE FROM main.sqlite_schema; PRAGMA writable_schema=RESET");
@@ -207,12 +192,12 @@ static int write_neutral_rows(struct structure *check)
             " iif(?1, 'CREATE TABLE n' || ?2 || '(a)',"
             " 'CREATE INDEX n' || ?2 || ' ON host' || ?4 || '(a)')",
             -1, &statement, NULL);
-    for (size_t i = 0; code == SQLITE_OK && i < check->count; i++) {
-        code = sqlite3_bind_int(statement, 1, check->roots[i].is_table);
+    for (size_t i = 0; code == SQLITE_OK && i < check->roots.count; i++) {
+        code = sqlite3_bind_int(statement, 1, check->roots.items[i].is_table);
         if (code == SQLITE_OK)
             code = sqlite3_bind_int64(statement, 2, (int64_t)i);
         if (code == SQLITE_OK)
-            code = sqlite3_bind_int64(statement, 3, check->roots[i].page);
+            code = sqlite3_bind_int64(statement, 3, check->roots.items[i].page);
         if (code == SQLITE_OK)
             code = sqlite3_bind_int64(statement, 4, (int64_t)(i / INDEXES_PER_HOST));
         if (code == SQLITE_OK)
@@ -226,7 +211,7 @@ static int write_neutral_rows(struct structure *check)
     return code == SQLITE_OK ? run(check, "PRAGMA writable_schema=RESET") : code;
 }
 
-/* The first row that is not "ok" is the damage. An object's name makes the check a partial one. */
+/* The first row that is not "ok" describes the damage. The name of an object limits the check to it. */
 static int run_check(struct structure *check, const char *sql)
 {
     sqlite3_stmt *statement = NULL;
@@ -250,7 +235,7 @@ static int run_check(struct structure *check, const char *sql)
     return code;
 }
 
-/* The schema's own b-tree comes first, while nothing has been written to it. */
+/* The schema's own b-tree is checked first, before it is changed. */
 static int check_pages(struct structure *check)
 {
     int code = check_length(check);
@@ -273,8 +258,8 @@ bool sqlite_structure_is_damage(int code)
 }
 
 /*
- * Nothing reaches the file: the journal is in memory, dirty pages are never spilled, and the
- * transaction, which takes no more than a RESERVED lock, is rolled back.
+ * Nothing is written to the file: the journal is in memory, dirty pages are not spilled, and the
+ * transaction, which takes at most a RESERVED lock, is rolled back.
  */
 int sqlite_structure_check(sqlite3 *db, char **ret_damage)
 {
@@ -284,16 +269,16 @@ int sqlite_structure_check(sqlite3 *db, char **ret_damage)
                            "BEGIN IMMEDIATE");
     if (code == SQLITE_OK)
         code = check_pages(&check);
-    /* Damage that SQLite met while it was asked something else, and errors in setting this up.
-     * Nothing is written, so what is full is not a disk: the pages' numbers are used up. */
+    /* Damage that SQLite found during another statement. Since nothing is written, SQLITE_FULL means
+     * that there are no more page numbers, and not that the disk is full. */
     if (!check.damage && (sqlite_structure_is_damage(code) || (code & 0xff) == SQLITE_FULL))
         code = damaged(&check, "%s", sqlite_error_text(db, code));
-    /* What failed may have rolled back by itself. */
+    /* An error may have rolled the transaction back already. */
     if (!sqlite3_get_autocommit(db)) {
         int rolled_back = run(&check, "ROLLBACK");
         code = code == SQLITE_OK ? rolled_back : code;
     }
-    free(check.roots);
+    vector_fini(&check.roots);
     if (code == SQLITE_OK)
         *ret_damage = check.damage;
     else

@@ -9,6 +9,7 @@
 #include "fs/base/io.h"
 #include "fs/base/log.h"
 #include "fs/base/strlist.h"
+#include "fs/base/text.h"
 #include "fs/store/catalog.h"
 #include "fs/store/catalog_list.h"
 #include "fs/store/fingerprint.h"
@@ -20,7 +21,7 @@
 
 enum { SUGGESTIONS_MAX = 5 };
 
-/* A catalog that cannot be asked has been logged; then every use is the first. */
+/* If the catalog cannot be read, which has been logged, every use verifies the template. */
 int template_is_verified(const struct store *store, const struct template *template)
 {
     int64_t fingerprint;
@@ -46,7 +47,7 @@ int template_verify(const struct store *store, const struct template *template,
     return r == -EPROTONOSUPPORT ? r : 0;
 }
 
-/* That NAME cannot be opened; whose it is, where that is why. */
+/* Logs that NAME cannot be opened, and the owner if that is why. */
 static int log_denied(int dirfd, const char *name, int error, const char *shown,
                       const char *shown_path)
 {
@@ -144,7 +145,7 @@ int template_put_aside(const struct store *store, const char *key)
     if (r < 0 && r != -ENOENT)
         return log_errno(r, "cannot put the damaged template %s/v1/templates/%s aside", store->path,
                          key);
-    /* Names that stay behind lead nowhere until the next build. */
+    /* Names that remain are of no template until the next build. */
     r = catalog_forget(store->catalog, key);
     return r == -EPROTONOSUPPORT ? r : 0;
 }
@@ -210,16 +211,16 @@ static int match_prefix(const char *text UNUSED, const char *key, void *context)
     return 0;
 }
 
-/* What stands for one of those that were found is said with it. */
+/* Adds the names of the keys that were found. */
 static int add_name_to_match(const char *name, const char *key, void *context)
 {
     struct search *search = context;
     for (size_t i = 0; i < search->known.count; i++) {
         char *item = search->known.items[i];
-        char *longer = NULL;
         if (strncmp(item, key, SHORT_KEY) != 0)
             continue;
-        if (asprintf(&longer, "%s %s", item, name) < 0)
+        char *longer = text_format("%s %s", item, name);
+        if (!longer)
             return -ENOMEM;
         free(item);
         search->known.items[i] = longer;
@@ -227,7 +228,7 @@ static int add_name_to_match(const char *name, const char *key, void *context)
     return 0;
 }
 
-/* How many letters two words share at their beginnings: enough to guess a slip from. */
+/* The length of the common beginning, by which suggestions are ranked. */
 static size_t common_prefix(const char *a, const char *b)
 {
     size_t length = 0;
@@ -246,7 +247,7 @@ static int collect_known(const char *text, const char *key, void *context)
         line = strdup(text);
     if (!line || strlist_contains(&search->known, line))
         return 0;
-    /* The most alike first. */
+    /* The most similar first. */
     int r = strlist_add(&search->known, line);
     for (size_t i = search->known.count; r == 0 && i-- > 1;) {
         char **items = search->known.items;
@@ -259,7 +260,7 @@ static int collect_known(const char *text, const char *key, void *context)
     return r;
 }
 
-/* The first of what is known, with commas between; NULL if there is nothing. */
+/* The first few of the known ones, separated by commas; NULL: none. */
 static char *list_known(const struct search *search)
 {
     char *list = NULL;
@@ -285,7 +286,7 @@ static int log_ambiguous(const struct store *store, const char *text, struct sea
 
 static int log_unknown(const struct store *store, const char *text, struct search *search)
 {
-    /* Perhaps it is there, and was once known by that name. */
+    /* It may exist, and belong to another user. */
     struct foreign foreign;
     bool is_key = strspn(text, "0123456789abcdefABCDEF") == strlen(text);
     if (foreign_find(store, is_key ? text : "", &foreign) == 0 && foreign.count &&

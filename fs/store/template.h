@@ -1,5 +1,5 @@
 /*
- * Templates that are published in the store: found, listed, opened. They never change.
+ * Finds, lists, opens and verifies the published templates, which never change.
  *
  * Safe from several threads at once, and beside other processes that build or evict.
  */
@@ -24,10 +24,10 @@ struct template
 };
 
 /*
- * Opens the template KEY (64 digits). -ENOENT, unsaid, where there is none; a damaged manifest is
- * said and -EBADMSG; one that another user's step restored, and that cannot be read, is -EACCES. The caller owns the result. One that the catalog does not know to be whole,
- * as after a copy from another machine, has its files compared with its manifest first: the one
- * that differs is said, and -EBADMSG.
+ * Opens the template KEY (64 digits). One that the catalog does not know as verified, as after a copy
+ * from another machine, is verified first. -ENOENT, not logged: there is none. Other errors are
+ * logged: -EBADMSG: it is damaged; -EACCES: it belongs to another user and cannot be read
+ * (fs/store/foreign.h).
  */
 MUST_CHECK int template_open(const struct store *store, const char *key,
                              struct template **ret_template);
@@ -36,38 +36,36 @@ void template_closep(struct template **template);
 #define AUTO_TEMPLATE CLEANUP(template_closep)
 
 /*
- * As template_open(), but one that the catalog does not know to be whole is opened as it is, none of
- * its files looked at: nothing of them may be used before template_verify() or
- * template_is_verified() says so.
+ * As template_open(), but does not examine the files: none may be used before template_verify() or
+ * template_is_verified() has succeeded.
  */
 MUST_CHECK int template_open_unverified(const struct store *store, const char *key,
                                         struct template **ret_template);
-/* 1: the catalog knows these very files to be whole; 0: not. Each is looked at, and none is read. */
+/* 1: the catalog knows these very files as verified; 0: it does not. Reads no file. */
 MUST_CHECK int template_is_verified(const struct store *store, const struct template *template);
 /*
- * Compares all of it with the manifest, and records in the catalog that it is whole. The file that
- * differs is logged, and -EBADMSG; -ECANCELED soon after *stop is set, which may be NULL.
+ * Compares every file with the manifest, and records in the catalog that the template is verified.
+ * -EBADMSG: a file differs, which is logged; -ECANCELED soon after *stop is set, which may be NULL.
  */
 MUST_CHECK int template_verify(const struct store *store, const struct template *template,
                                const atomic_bool *stop);
 
-/* Opens the regular file of that manifest path for reading. */
+/* Opens a file of the template, by its path in the manifest, for reading. */
 MUST_CHECK int template_open_file(const struct template *template, const char *path);
 
 /*
- * What a person typed, a key, a name or the unique beginning of a key, made a key. Errors are
- * said: -ENOENT no such template (with the nearest ones named), -EINVAL neither key nor name,
- * -ENOTUNIQ.
+ * The key that a person means by a key, its unique beginning, or a name. Errors are logged: -ENOENT:
+ * no such template (the message suggests some); -EINVAL: neither a key nor a name; -ENOTUNIQ.
  */
 MUST_CHECK int template_resolve(const struct store *store, const char *text,
                                 char ret_key[SHA256_HEX_LENGTH + 1]);
 
-/* The key that NAME stands for now; -ENOENT (unsaid) where there is none. For the mount. */
+/* The key that the name is given to; -ENOENT, not logged: none. For the mount. */
 MUST_CHECK int template_key_of_name(const struct store *store, const char *name,
                                     char ret_key[SHA256_HEX_LENGTH + 1]);
 
-/* Moves a template out of templates/, to be swept with the leftovers of builds; its names go too.
- */
+/* Moves a damaged template out of templates/, to be swept with the leftovers of builds, and removes
+ * its names. Errors are logged. */
 MUST_CHECK int template_put_aside(const struct store *store, const char *key);
 
 /* Calls visit(name, key, context) for each name of a published template, in order; stops at the

@@ -8,12 +8,12 @@
 #include "fs/base/log.h"
 #include "fs/base/sha256.h"
 #include "fs/base/strlist.h"
+#include "fs/base/text.h"
 #include "fs/store/manifest_file.h"
 
 char *template_path(const struct store *store, const char *key)
 {
-    char *path = NULL;
-    return asprintf(&path, "%s/v1/templates/%s", store->path, key) < 0 ? NULL : path;
+    return text_format("%s/v1/templates/%s", store->path, key);
 }
 
 bool template_exists(const struct store *store, const char *key)

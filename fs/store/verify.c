@@ -9,6 +9,7 @@
 #include "fs/base/io.h"
 #include "fs/base/log.h"
 #include "fs/base/progress.h"
+#include "fs/base/text.h"
 #include "fs/store/fingerprint.h"
 #include "fs/store/foreign.h"
 
@@ -71,11 +72,9 @@ static int log_unreadable(int files_fd, const struct manifest_entry *entry, cons
                           int error)
 {
     struct stat status;
-    AUTO_FREE char *shown = NULL;
-    if (asprintf(&shown, "%s/files/%s", shown_path, entry->path) < 0) {
-        shown = NULL;
+    AUTO_FREE char *shown = text_format("%s/files/%s", shown_path, entry->path);
+    if (!shown)
         return -ENOMEM;
-    }
     if (error == -EACCES && fstatat(files_fd, entry->path, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
         status.st_uid != geteuid())
         return foreign_log_path(shown, status.st_uid, shown_path);

@@ -137,7 +137,7 @@ static enum sqlite_recovery foresee(const struct fixture *fixture)
 {
     unsigned char header[SQLITE_FILE_HEADER_BYTES];
     enum sqlite_recovery result;
-    assert_int_equal(sqlite_recovery_foresee(fixture->fd, "db", &result, header), 0);
+    assert_int_equal(sqlite_recovery_predict(fixture->fd, "db", &result, header), 0);
     if (result == SQLITE_RECOVERY_BEGINS)
         assert_memory_equal(header, "SQLite format 3", 16);
     return result;
