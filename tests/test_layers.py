@@ -1,5 +1,5 @@
-"""The layers of the source: who may include what, that each header stands alone, and how long
-files are. No mount and no build is needed, only a compiler."""
+"""The structure of the source: layers, no cycles within one, headers that compile alone, and the
+sizes of files and lines. No mount and no build is needed, only a compiler."""
 
 import os
 import re
@@ -29,53 +29,49 @@ FOREIGN = {
 DEFINITION = re.compile(r"^(?!static\b)[a-z][\w \t\n*]*?\b(\w+)\([^;{}]*\)\n\{", re.MULTILINE)
 DECLARATION = re.compile(r"^(?!static\b|typedef\b)[A-Za-z][\w \t\n*]*?\b([a-z]\w+)\([^;{}]*\)[\w\s(),]*;",
                          re.MULTILINE)
+PARAMETERS = re.compile(r"\b[a-z]\w+\(([^;{}()]*)\)[\w\s(),]*;")
 WORD = re.compile(r"\b[a-z]\w+\b")
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*(["<])([^">]+)[">]', re.MULTILINE)
 
 
-def sources(*patterns):
+def sources(*patterns, root=ROOT):
     return sorted(path for layer in LAYERS for pattern in patterns
-                  for path in (ROOT / layer).glob(pattern))
+                  for path in (root / layer).glob(pattern))
 
 
-def layer_of(path):
-    return str((path.relative_to(ROOT) if path.is_absolute() else path).parent)
+def layer_of(path, root=ROOT):
+    return str((path.relative_to(root) if path.is_absolute() else path).parent)
 
 
 def includes(path):
     return INCLUDE.findall(path.read_text())
 
 
-def test_there_are_sources():
-    for layer in LAYERS:
-        assert list((ROOT / layer).glob("*.c")), layer
-
-
-def test_includes_run_downwards():
-    wrong = []
-    for path in sources("*.c", "*.h"):
-        own = LAYERS.index(layer_of(path))
-        for quote, name in includes(path):
-            if quote == "<" or name in GENERATED:
-                continue
-            layer = layer_of(Path(name))
-            if layer not in LAYERS or LAYERS.index(layer) > own or not (ROOT / name).is_file():
-                wrong.append(f"{path.relative_to(ROOT)} includes {name}")
-    assert not wrong
-
-
 def without_comments(text):
     return re.sub(r"/\*.*?\*/|//[^\n]*", " ", text, flags=re.DOTALL)
 
 
-def uses_between_modules(layer):
+def upward_includes(root=ROOT):
+    wrong = []
+    for path in sources("*.c", "*.h", root=root):
+        own = LAYERS.index(layer_of(path, root))
+        for quote, name in includes(path):
+            if quote == "<" or name in GENERATED:
+                continue
+            layer = layer_of(Path(name))
+            if layer not in LAYERS or LAYERS.index(layer) > own or not (root / name).is_file():
+                wrong.append(f"{path.relative_to(root)} includes {name}")
+    return wrong
+
+
+def uses_between_modules(layer, root=ROOT):
     """Module -> module -> the names by which the first uses the second.
 
     A module is a .c file with the header of its name. One uses another if it includes its header or
     calls a function that the other one's .c file defines, so that a shared header hides nothing.
     """
     texts = {}
-    for path in sorted((ROOT / layer).glob("*.[ch]")):
+    for path in sorted((root / layer).glob("*.[ch]")):
         texts[path.stem] = texts.get(path.stem, "") + without_comments(path.read_text())
     owners = {name: module for module, text in texts.items() for name in DEFINITION.findall(text)}
     uses = {module: {} for module in texts}
@@ -109,6 +105,15 @@ def find_cycle(uses):
     return next((cycle for module in sorted(uses) if (cycle := visit(module))), [])
 
 
+def test_there_are_sources():
+    for layer in LAYERS:
+        assert list((ROOT / layer).glob("*.c")), layer
+
+
+def test_includes_run_downwards():
+    assert not upward_includes()
+
+
 @pytest.mark.parametrize("layer", LAYERS)
 def test_modules_within_a_layer_form_no_cycle(layer):
     uses = uses_between_modules(layer)
@@ -117,9 +122,35 @@ def test_modules_within_a_layer_form_no_cycle(layer):
                                 for a, b in pairwise(cycle))
 
 
-def test_a_cycle_is_found():
-    assert find_cycle({"a": {"b": {"b_new"}}, "b": {"c": {"c.h"}}, "c": {"a": {"a_new"}}})
-    assert not find_cycle({"a": {"b": {"b_new"}, "c": {"c.h"}}, "b": {"c": {"c.h"}}, "c": {}})
+@pytest.fixture(name="copy")
+def copy_of_the_sources(tmp_path):
+    for layer in LAYERS:
+        (tmp_path / layer).mkdir(parents=True)
+        for path in sources("*.c", "*.h"):
+            if layer_of(path) == layer:
+                shutil.copy(path, tmp_path / layer)
+    return tmp_path
+
+
+def append(path, text):
+    path.write_text(path.read_text() + text)
+
+
+def test_an_include_of_a_higher_layer_is_found(copy):
+    assert not upward_includes(copy)
+    append(copy / "fs/base/io.c", '#include "fs/store/key.h"\n')
+    assert upward_includes(copy) == ["fs/base/io.c includes fs/store/key.h"]
+
+
+@pytest.mark.parametrize("added", [
+    '#include "fs/store/build.h"\n',
+    "int key_builds(void);\n\nint key_builds(void)\n{\n    return build_template();\n}\n",
+], ids=["include", "call"])
+def test_a_cycle_within_a_layer_is_found(copy, added):
+    assert not find_cycle(uses_between_modules("fs/store", copy))
+    append(copy / "fs/store/key.c", added)
+    cycle = find_cycle(uses_between_modules("fs/store", copy))
+    assert {"key", "build"} <= set(cycle)
 
 
 def test_each_function_in_a_header_is_seen_to_be_defined():
@@ -175,6 +206,16 @@ def test_no_file_is_two():
     longer = {str(path.relative_to(ROOT)): lines for path in sources("*.c", "*.h")
               if (lines := path.read_text().count("\n")) > LINES_MAX}
     assert not longer, f"over {LINES_MAX} lines"
+
+
+def test_public_functions_take_no_bool():
+    """A caller's `true` does not tell what is true: an enum or two functions do."""
+    wrong = []
+    for path in sources("*.h"):
+        for parameters in PARAMETERS.findall(without_comments(path.read_text())):
+            if re.search(r"(^|,)\s*(const )?bool \w+", parameters):
+                wrong.append(f"{path.relative_to(ROOT)}: ({parameters})")
+    assert not wrong
 
 
 def test_meson_knows_each_source():

@@ -18,12 +18,12 @@ static struct {
     atomic_ulong calls;
 } fault;
 
-void io_fault_arm(unsigned long nth, int error, bool sticky)
+void io_fault_arm(unsigned long nth, int error, enum io_fault_span span)
 {
     atomic_store(&fault.armed, false);
     atomic_store(&fault.nth, nth);
     atomic_store(&fault.error, error);
-    atomic_store(&fault.sticky, sticky);
+    atomic_store(&fault.sticky, span == IO_FAULT_FROM_THEN_ON);
     atomic_store(&fault.calls, 0);
     atomic_store(&fault.armed, nth > 0 || error < 0);
 }

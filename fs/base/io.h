@@ -58,11 +58,12 @@ MUST_CHECK int io_copy_file(int from_fd, int to_fd);
 /* FICLONE only: -EOPNOTSUPP if the file system cannot share blocks. */
 MUST_CHECK int io_reflink(int from_fd, int to_fd);
 
+enum io_fault_span { IO_FAULT_ONCE, IO_FAULT_FROM_THEN_ON };
 /*
- * For tests: makes the Nth call from now (1: the next) fail with `error`, with `sticky` all later
- * calls too. 0 disarms. Calls of all threads are counted.
+ * For tests: makes the Nth call from now (1: the next) fail with `error`, or it and all later calls.
+ * 0 disarms. Calls of all threads are counted.
  */
-void io_fault_arm(unsigned long nth, int error, bool sticky);
+void io_fault_arm(unsigned long nth, int error, enum io_fault_span span);
 /* Counts as a call through the seam and returns whether it must fail, for other faults in tests. */
 bool io_fault_hits(void);
 /* Calls through the seam since the last io_fault_arm(). */

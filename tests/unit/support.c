@@ -46,7 +46,7 @@ void support_fail(const char *file, int line, const char *format, ...)
     (void)vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
     restore_stderr();
-    io_fault_arm(0, 0, false);
+    io_fault_arm(0, 0, IO_FAULT_ONCE);
     print_error("%s%s%s\n", context_text, *context_text ? ": " : "", text);
     if (getpid() != main_process || !pthread_equal(pthread_self(), main_thread)) {
         /* cmocka jumps back into the test's own thread, and knows no other. */
@@ -143,7 +143,7 @@ int place_setup(void **state)
 int place_teardown(void **state)
 {
     struct place *place = *state;
-    io_fault_arm(0, 0, false);
+    io_fault_arm(0, 0, IO_FAULT_ONCE);
     restore_stderr();
     store_close(place->store);
     const char *name = strrchr(place->path, '/') + 1;

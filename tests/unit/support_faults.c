@@ -161,7 +161,7 @@ static bool fail_at(struct world *world, const struct scene *scene, unsigned lon
     io_fault_arm(nth, error, sticky);
     int r = scene->act(world);
     unsigned long calls = io_fault_count();
-    io_fault_arm(0, 0, false);
+    io_fault_arm(0, 0, IO_FAULT_ONCE);
     if (!world->scratch)
         fault_open(world);
     AUTO_FREE char *said_then = stderr_captured();

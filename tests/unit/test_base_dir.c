@@ -303,10 +303,10 @@ static void test_read_and_write_file(void **state)
     /* The old file or the new one, whichever call fails, and nothing beside it. */
     for (unsigned long nth = 1;; nth++) {
         support_context("call %lu", nth);
-        io_fault_arm(nth, EIO, true);
+        io_fault_arm(nth, EIO, IO_FAULT_FROM_THEN_ON);
         int r = dir_write_file(place->fd, "file", "newer", 5, 0644);
         unsigned long calls = io_fault_count();
-        io_fault_arm(0, 0, false);
+        io_fault_arm(0, 0, IO_FAULT_ONCE);
         CHECK_EQ(dir_read_file(place->fd, "file", 10, &text, &size), 0);
         CHECK(r == 0 ? !strcmp(text, "newer") : size == 3 && !memcmp(text, "a\0b", 3));
         free(text);

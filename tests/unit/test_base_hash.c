@@ -50,7 +50,7 @@ static void test_what_has_no_room_is_left_out(void **state UNUSED)
         io_fault_arm(nth, ENOMEM, nth % 2);
         int added = add_all(&table, elements);
         failed = io_fault_count() >= nth;
-        io_fault_arm(0, 0, false);
+        io_fault_arm(0, 0, IO_FAULT_ONCE);
         CHECK_EQ(failed, added < ELEMENTS);
         check_table(table, elements, (unsigned)added);
         /* With memory they go in after all. */

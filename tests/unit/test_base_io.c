@@ -54,24 +54,24 @@ static void test_names_by_steps(void **state)
         support_context("%s", strerror(errors[i]));
         place_write(place, "a", "a", 1);
         CHECK_EQ(io_mkdirat(place->fd, "d", 0700), 0);
-        io_fault_arm(1, errors[i], false);
+        io_fault_arm(1, errors[i], IO_FAULT_ONCE);
         CHECK_EQ(io_renameat_new(place->fd, "a", place->fd, "b"), -EEXIST);
-        io_fault_arm(1, errors[i], false);
+        io_fault_arm(1, errors[i], IO_FAULT_ONCE);
         CHECK_EQ(io_renameat_new(place->fd, "d", place->fd, "full"), -EEXIST);
-        io_fault_arm(1, errors[i], false);
+        io_fault_arm(1, errors[i], IO_FAULT_ONCE);
         CHECK_EQ(io_renameat_new(place->fd, "no", place->fd, "c"), -ENOENT);
-        io_fault_arm(1, errors[i], false);
+        io_fault_arm(1, errors[i], IO_FAULT_ONCE);
         CHECK_EQ(io_renameat_new(place->fd, "a", place->fd, "c"), 0);
-        io_fault_arm(1, errors[i], false);
+        io_fault_arm(1, errors[i], IO_FAULT_ONCE);
         CHECK_EQ(io_renameat_exchange(place->fd, "d", place->fd, "full"), 0);
         CHECK_EQ(faccessat(place->fd, "d/in", F_OK, 0), 0);
-        io_fault_arm(1, errors[i], false);
+        io_fault_arm(1, errors[i], IO_FAULT_ONCE);
         CHECK_EQ(io_renameat_exchange(place->fd, "full", place->fd, "d"), 0);
         CHECK_EQ(faccessat(place->fd, "full/in", F_OK, 0), 0);
         CHECK_EQ(io_unlinkat(place->fd, "c", 0), 0);
         CHECK_EQ(io_unlinkat(place->fd, "d", AT_REMOVEDIR), 0);
     }
-    io_fault_arm(0, 0, false);
+    io_fault_arm(0, 0, IO_FAULT_ONCE);
 }
 
 /* Where a step fails, both names are as they were. */
@@ -81,11 +81,11 @@ static void test_exchange_by_steps_that_fails(void **state)
     CHECK_EQ(io_mkdirat(place->fd, "x", 0700), 0);
     CHECK_EQ(io_mkdirat(place->fd, "x/in", 0700), 0);
     CHECK_EQ(io_renameat_exchange(place->fd, "missing", place->fd, "x"), -ENOENT);
-    io_fault_arm(1, EINVAL, false);
+    io_fault_arm(1, EINVAL, IO_FAULT_ONCE);
     CHECK_EQ(io_renameat_exchange(place->fd, "missing", place->fd, "x"), -ENOENT);
-    io_fault_arm(1, EINVAL, true);
+    io_fault_arm(1, EINVAL, IO_FAULT_FROM_THEN_ON);
     CHECK_EQ(io_renameat_exchange(place->fd, "missing", place->fd, "x"), -EINVAL);
-    io_fault_arm(0, 0, false);
+    io_fault_arm(0, 0, IO_FAULT_ONCE);
     CHECK_EQ(faccessat(place->fd, "x/in", F_OK, 0), 0);
     CHECK_EQ(faccessat(place->fd, "missing.old", F_OK, 0), -1);
 }
@@ -95,12 +95,12 @@ static void test_fsync_of_a_directory(void **state)
 {
     const struct place *place = *state;
     AUTO_FD int fd = file_in(place, "file");
-    io_fault_arm(1, EINVAL, true);
+    io_fault_arm(1, EINVAL, IO_FAULT_FROM_THEN_ON);
     CHECK_EQ(io_fsync(place->fd), 0);
     CHECK_EQ(io_fsync(fd), -EINVAL);
-    io_fault_arm(1, EIO, true);
+    io_fault_arm(1, EIO, IO_FAULT_FROM_THEN_ON);
     CHECK_EQ(io_fsync(place->fd), -EIO);
-    io_fault_arm(0, 0, false);
+    io_fault_arm(0, 0, IO_FAULT_ONCE);
 }
 
 static void check_copy(const struct place *place, const char *bytes, size_t size)
@@ -177,7 +177,7 @@ static void test_copy_file_faults(void **state)
                 io_fault_arm(nth, errors[i], sticky);
                 int r = io_copy_file(from, to);
                 unsigned long calls = io_fault_count();
-                io_fault_arm(0, 0, false);
+                io_fault_arm(0, 0, IO_FAULT_ONCE);
                 CHECK(r == 0 || r == -errors[i]);
                 if (r == 0) {
                     CHECK_EQ(io_pread(to, copy, 2500001, 0), 2500000);
@@ -195,12 +195,12 @@ static void test_fault_seam(void **state)
 {
     const struct place *place = *state;
     AUTO_FD int fd = file_in(place, "file");
-    io_fault_arm(2, ENOSPC, false);
+    io_fault_arm(2, ENOSPC, IO_FAULT_ONCE);
     CHECK_EQ(io_pwrite(fd, "a", 1, 0), 0);
     CHECK_EQ(io_pwrite(fd, "a", 1, 0), -ENOSPC);
     CHECK_EQ(io_pwrite(fd, "a", 1, 0), 0);
     CHECK_EQ(io_fault_count(), 3);
-    io_fault_arm(2, EIO, true);
+    io_fault_arm(2, EIO, IO_FAULT_FROM_THEN_ON);
     CHECK_EQ(io_fsync(fd), 0);
     CHECK_EQ(io_fsync(fd), -EIO);
     CHECK_EQ(io_ftruncate(fd, 0), -EIO);
@@ -215,7 +215,7 @@ static void test_fault_seam(void **state)
     CHECK_EQ(io_mkdirat(place->fd, "d", 0700), -EIO);
     CHECK_EQ(io_fchmod(fd, 0600), -EIO);
     CHECK_EQ(io_symlinkat("x", place->fd, "l"), -EIO);
-    io_fault_arm(0, 0, false);
+    io_fault_arm(0, 0, IO_FAULT_ONCE);
     CHECK_EQ(io_fsync(fd), 0);
     struct stat status;
     CHECK_EQ(fstatat(place->fd, "file", &status, 0), 0);

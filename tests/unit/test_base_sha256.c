@@ -76,9 +76,9 @@ static void test_of_fd_fails(void **state)
     place_write(place, "file", "x", 1);
     AUTO_FD int fd = io_openat(place->fd, "file", O_RDONLY, 0);
     uint8_t digest[SHA256_SIZE_BYTES];
-    io_fault_arm(1, EIO, true);
+    io_fault_arm(1, EIO, IO_FAULT_FROM_THEN_ON);
     CHECK_EQ(sha256_of_fd(fd, digest), -EIO);
-    io_fault_arm(0, 0, false);
+    io_fault_arm(0, 0, IO_FAULT_ONCE);
     CHECK_EQ(sha256_of_fd(-1, digest), -EBADF);
 }
 

@@ -26,11 +26,11 @@ static void test_any_number_of_paths(void **state)
     make_files(*state);
     for (size_t i = 0; i < ARRAY_LENGTH(counts); i++) {
         const struct place *place = *state;
-        io_fault_arm(1UL << 30, EIO, false);
+        io_fault_arm(1UL << 30, EIO, IO_FAULT_ONCE);
         CHECK_EQ(sync_paths(place->fd, paths, counts[i], &failed), 0);
         /* Each is opened, and synced. */
         CHECK_EQ(io_fault_count(), 2 * counts[i]);
-        io_fault_arm(0, 0, false);
+        io_fault_arm(0, 0, IO_FAULT_ONCE);
     }
 }
 
@@ -51,11 +51,11 @@ static void test_each_failure_is_reported(void **state)
     make_files(place);
     for (unsigned long nth = 1; nth <= 2UL * FILES; nth += 7) {
         size_t failed = FILES;
-        io_fault_arm(nth, EIO, false);
+        io_fault_arm(nth, EIO, IO_FAULT_ONCE);
         CHECK_EQ(sync_paths(place->fd, paths, FILES, &failed), -EIO);
         CHECK(failed < FILES);
     }
-    io_fault_arm(0, 0, false);
+    io_fault_arm(0, 0, IO_FAULT_ONCE);
 }
 
 int main(void)

@@ -62,10 +62,10 @@ static void test_what_a_failed_clean_leaves_is_a_store(void **state)
         support_context("at call %lu and all later", nth);
         fill(place, keys);
         stderr_capture();
-        io_fault_arm(nth, EIO, true);
+        io_fault_arm(nth, EIO, IO_FAULT_FROM_THEN_ON);
         int r = clean_store(place->store, &foreign);
         bool was_last = io_fault_count() < nth;
-        io_fault_arm(0, 0, false);
+        io_fault_arm(0, 0, IO_FAULT_ONCE);
         check_what_is_left(place, keys);
         if (!was_last)
             CHECK_EQ(clean_store(place->store, &foreign), 0);

@@ -75,7 +75,7 @@ static void check_each_call(struct place *place, const struct copy_lease *lease)
                 io_fault_arm(nth, errors[i], sticky);
                 int r = copies_new(place->store, key, "id", lease, &path, &first);
                 unsigned long calls = io_fault_count();
-                io_fault_arm(0, 0, false);
+                io_fault_arm(0, 0, IO_FAULT_ONCE);
                 AUTO_FREE char *said = stderr_captured();
                 CHECK(r == 0 || r == -errors[i]);
                 CHECK((r == 0) == (path != NULL));

@@ -213,9 +213,9 @@ static void test_a_trim_that_fails_loses_nothing(void **state)
     blocks_release(blocks, 100, 300);
     blocks_release(blocks, 600, 300);
     for (unsigned long nth = 1; nth <= 3; nth++) {
-        io_fault_arm(nth, EIO, true);
+        io_fault_arm(nth, EIO, IO_FAULT_FROM_THEN_ON);
         trim(blocks);
-        io_fault_arm(0, 0, false);
+        io_fault_arm(0, 0, IO_FAULT_ONCE);
         CHECK_EQ(blocks_taken(blocks), 400);
         check_block(blocks, 99);
         check_block(blocks, 400);
@@ -247,9 +247,9 @@ static void test_a_trim_ends_with_its_budget(void **state)
     CHECK_EQ(blocks_taken(blocks), COUNT - SCATTERED_END / 2 - RUN);
 
     /* The first punch succeeds, the second ends it. */
-    io_fault_arm(2, EIO, true);
+    io_fault_arm(2, EIO, IO_FAULT_FROM_THEN_ON);
     trim(blocks);
-    io_fault_arm(0, 0, false);
+    io_fault_arm(0, 0, IO_FAULT_ONCE);
     CHECK_EQ(before - stored_bytes(blocks), RUN * BLOCK_SIZE_BYTES);
     stop = false;
     blocks_trim(blocks, INT64_MAX / 2, &stop);

@@ -100,7 +100,7 @@ static void append_part(const struct place *place, struct changelog *log, const 
     /* The first call of an append writes, and the second cuts off what the first one wrote. */
     io_fault_arm(1, ENOSPC, cut_fails);
     CHECK_EQ(changelog_append(log, &frame), -ENOSPC);
-    io_fault_arm(0, 0, false);
+    io_fault_arm(0, 0, IO_FAULT_ONCE);
     if (!cut_fails)
         return;
     /* What would stand there then. */
@@ -152,7 +152,7 @@ static void test_a_failed_call_leaves_the_log_whole(void **state)
             int created = changelog_create(place->fd, "log", &first, &log);
             int replaced = created < 0 ? created : changelog_replace(log, &whole);
             unsigned long calls = io_fault_count();
-            io_fault_arm(0, 0, false);
+            io_fault_arm(0, 0, IO_FAULT_ONCE);
             CHECK(created == 0 || created == -EIO);
             CHECK(replaced == 0 || replaced == -EIO);
             if (created == 0) {

@@ -154,11 +154,11 @@ static void test_half_a_write(void **state)
         CHECK_EQ(file_read(node, before, 50001, 0), 50001);
         char bytes[40000];
         memset(bytes, 'x', sizeof(bytes));
-        io_fault_arm(nth, nth ? EIO : -1, true);
+        io_fault_arm(nth, nth ? EIO : -1, IO_FAULT_FROM_THEN_ON);
         int r = file_write(node, bytes, sizeof(bytes), 5001);
         if (nth == 0)
             all_calls = io_fault_count();
-        io_fault_arm(0, 0, false);
+        io_fault_arm(0, 0, IO_FAULT_ONCE);
         CHECK_EQ(r, nth ? -EIO : 0);
         CHECK_EQ(file_read(node, now, 50001, 0), 50001);
         if (nth > 0 && nth <= all_calls - IN_PLACE)

@@ -30,11 +30,11 @@ static int count_one(const struct session_at_rest *session, void *context)
 static unsigned long list(const struct world *world, unsigned expected)
 {
     struct listing listing = {.world = world};
-    io_fault_arm(0, -1, true); /* only counts */
+    io_fault_arm(0, -1, IO_FAULT_FROM_THEN_ON); /* only counts */
     CHECK_EQ(sessions_each_id_at_rest(world->place->store, count_one, &listing), 0);
     CHECK_EQ(listing.count, expected);
     unsigned long calls = io_fault_count();
-    io_fault_arm(0, 0, false);
+    io_fault_arm(0, 0, IO_FAULT_ONCE);
     CHECK_EQ(listing.others, 0);
     return calls;
 }

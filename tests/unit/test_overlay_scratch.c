@@ -458,9 +458,9 @@ static void test_without_memory_nothing_is_half_listed(void **state)
         unsigned long nth = 0;
         do {
             nth++;
-            io_fault_arm(nth, ENOMEM, false);
+            io_fault_arm(nth, ENOMEM, IO_FAULT_ONCE);
             r = scratch_session_rename(world.scratch, world.key, id, renamed, 0);
-            io_fault_arm(0, 0, false);
+            io_fault_arm(0, 0, IO_FAULT_ONCE);
             refused += r < 0;
             CHECK(r == 0 || r == -ENOMEM);
             struct node *still = NULL;

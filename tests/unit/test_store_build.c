@@ -207,7 +207,7 @@ static void test_faults(void **state)
             io_fault_arm(nth, ENOSPC, sticky);
             int r = build_template(store, spec, &result);
             bool was_hit = io_fault_count() >= nth;
-            io_fault_arm(0, 0, false);
+            io_fault_arm(0, 0, IO_FAULT_ONCE);
             if (!was_hit) {
                 assert_int_equal(r, 0);
                 break;
@@ -238,10 +238,10 @@ static void test_placing_with_faults(void **state)
         AUTO_FREE char *text = NULL;
         size_t size = 0;
         write_text(fixture, "to/placed.db", "what was there");
-        io_fault_arm(nth, EIO, false);
+        io_fault_arm(nth, EIO, IO_FAULT_ONCE);
         int r = export_file(template, "to/placed.db");
         bool was_hit = io_fault_count() >= nth;
-        io_fault_arm(0, 0, false);
+        io_fault_arm(0, 0, IO_FAULT_ONCE);
         assert_int_equal(dir_read_file(fixture->fd, "to/placed.db", 1 << 20, &text, &size), 0);
         assert_true(!strcmp(text, "what was there") || size == 8192);
         assert_true(r < 0 || size == 8192);

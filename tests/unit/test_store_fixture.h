@@ -41,7 +41,7 @@ static inline int fixture_setup(void **state)
 static inline int fixture_teardown(void **state)
 {
     struct fixture *fixture = *state;
-    io_fault_arm(0, 0, false);
+    io_fault_arm(0, 0, IO_FAULT_ONCE);
     assert_int_equal(chdir("/tmp"), 0);
     AUTO_FD int parent = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     assert_int_equal(dir_remove_tree(parent, fixture->path + strlen("/tmp/")), 0);

@@ -88,7 +88,7 @@ static void each_call_fails(struct place *place, bool sticky)
         io_fault_arm(nth, EIO, sticky);
         int r = gc_run(place->store, &evict_all, &result);
         bool was_last = io_fault_count() < nth;
-        io_fault_arm(0, 0, false);
+        io_fault_arm(0, 0, IO_FAULT_ONCE);
         check_each_whole(place, keys);
         int again = gc_run(place->store, &evict_all, &result);
         free(stderr_captured());
