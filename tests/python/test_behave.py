@@ -64,8 +64,8 @@ def features(project):
 
 def test_each_scenario_or_feature_gets_its_own_database(way, project, features):
     """With the environment.py of the documentation."""
-    said = way.run("-m", "behave", cwd=project.path).stdout
-    assert "4 scenarios passed, 0 failed, 0 skipped" in said
+    output = way.run("-m", "behave", cwd=project.path).stdout
+    assert "4 scenarios passed, 0 failed, 0 skipped" in output
     assert project.runs() == 1
 
 
@@ -87,5 +87,5 @@ def before_scenario(context, scenario):
     assert made.key == context.key != other.key
 """
     )
-    said = way.run("-m", "behave", "features/own.feature", cwd=project.path).stdout
-    assert "2 scenarios passed, 0 failed, 0 skipped" in said
+    output = way.run("-m", "behave", "features/own.feature", cwd=project.path).stdout
+    assert "2 scenarios passed, 0 failed, 0 skipped" in output

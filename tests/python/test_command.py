@@ -127,11 +127,11 @@ def test_without_standard_error_messages_are_dropped(monkeypatch, capfd):
 
 
 def test_standard_error_is_passed_on_line_by_line(capsys):
-    said, done = [], _thread.allocate_lock()
+    output, done = [], _thread.allocate_lock()
     done.acquire()
-    _command._tee(io.BytesIO(b"one\nno \xff text\n"), said, done)
-    assert said == ["one\n", "no \\xff text\n"] and not done.locked()
-    assert capsys.readouterr().err == "".join(said)
+    _command._tee(io.BytesIO(b"one\nno \xff text\n"), output, done)
+    assert output == ["one\n", "no \\xff text\n"] and not done.locked()
+    assert capsys.readouterr().err == "".join(output)
 
 
 def test_an_interrupt_waits_for_the_end_of_the_block():

@@ -70,7 +70,7 @@ def test_template_takes_the_arguments_of_build(here, project, monkeypatch):
     ]
     monkeypatch.setenv("SEED", "7")
     keys.append(mintfs.template(inputs="migrations", builder=builder, env=["SEED"]))
-    # What excludes nothing, and a path that is the same spelled otherwise, changes no real key.
+    # A pattern that excludes nothing, and another spelling of a path, do not change a real key.
     assert len(set(keys)) == (8 if here.name == "none" else 6)
     assert mintfs.template("mugs", inputs="migrations", builder=builder, salt="2") == keys[3]
     with mintfs.database("mugs") as db:
@@ -264,7 +264,7 @@ def test_several_databases_need_a_name(here, project):
             with pytest.raises(mintfs.SeveralDatabases, match="app.db, log.db") as caught:
                 ask()
             assert caught.value.names == ("app.db", "log.db")
-        # Who takes it as it is, as text, gets text that tells.
+        # Used as text without str(), it is the message.
         assert isinstance(db.url, str) and "app.db, log.db" in repr(db.url)
         with pytest.raises((sqlalchemy.exc.ArgumentError, mintfs.SeveralDatabases), match="log.db"):
             sqlalchemy.create_engine(db.url)
@@ -288,7 +288,7 @@ def test_directories_links_and_wal_mode_are_kept(here, project):
         "os.makedirs('deep', exist_ok=True); os.symlink('deep/app.db', 'link.db')\n"
         "db = sqlite3.connect('deep/app.db'); db.execute('PRAGMA journal_mode = wal')\n"
         "db.execute('CREATE TABLE orders(id INTEGER PRIMARY KEY, item)'); db.commit()\n"
-        "sys.stdout.flush(); os._exit(0)\n"  # with its side files left
+        "sys.stdout.flush(); os._exit(0)\n"  # leaves its side files
     )
     script = 'cd "$0" && exec python3 "$1"'
     builder = ["sh", "-c", script, "{dir}", project.path / "wal.py"]
@@ -413,10 +413,10 @@ def test_threads_have_databases_of_their_own(here):
 
 
 def test_open_databases_are_removed_with_the_process(way, project):
-    said = way.script(
+    output = way.script(
         "import mintfs; print(*(mintfs.database().directory for _ in range(3)))", cwd=project.path
     )
-    assert len(said.split()) == 3
+    assert len(output.split()) == 3
 
 
 def test_forks_leave_each_others_databases_alone(way, project):

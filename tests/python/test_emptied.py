@@ -120,7 +120,7 @@ def test_without_the_sticky_bit_it_has_the_templates_files(here):
         assert os.listdir(sessions / "mine") == ["app.db"]
         renew(sessions / "mine")
         assert os.listdir(sessions / "mine") == found
-        # What has files is discarded as ever, and not remembered.
+        # A session with files is discarded as usual, and not remembered.
         (sessions / "mine/file").touch()
         os.rmdir(sessions / "mine")
         os.mkdir(sessions / "mine")
@@ -148,7 +148,7 @@ def test_a_limited_number_is_remembered(here):
 def test_the_mode_does_not_depend_on_the_umask(here):
     old = os.umask(0o777)
     try:
-        for _ in range(2):  # the first is made by the command, others by mkdir
+        for _ in range(2):  # the first is made by the command, the second by mkdir
             with mintfs.database() as db:
                 assert stat.S_IMODE(db.directory.stat().st_mode) == 0o1700
                 db.reset()

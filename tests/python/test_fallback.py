@@ -36,8 +36,8 @@ def test_the_warning_is_printed_once(way, project):
         "subprocess.run([sys.executable, '-c', 'import mintfs; mintfs.database()'], check=True)\n",
         cwd=project.path,
     )
-    said = [line for line in done.stderr.splitlines() if line.startswith("mintfs: ")]
-    assert said == [
+    output = [line for line in done.stderr.splitlines() if line.startswith("mintfs: ")]
+    assert output == [
         "mintfs: MINTFS_BINARY is empty: the builder runs once per test run, "
         "and each database is a copy"
     ]
@@ -88,7 +88,7 @@ if os.fork() == 0:
     )
     eventually((project.path / "done").exists)
     assert project.runs() == 1
-    # A fork is no owner: what it leaves goes with the next run.
+    # A fork is not an owner: its directories are removed by the next run.
     way.script("import mintfs; mintfs.template()", cwd=project.path)
 
 
@@ -97,7 +97,7 @@ def test_xdist_workers_share_a_run_without_their_parent(way, project):
     env = {"PYTEST_XDIST_TESTRUNUID": "0123abcd"}
     script = "import sys, mintfs; mintfs.database(); print('ready', flush=True); sys.stdin.read()"
     first = way.start("-c", script, cwd=project.path, env=env)
-    # way.start gives no standard input: it ends at once, unless it is held up.
+    # way.start gives no standard input, so the script ends immediately unless something holds it.
     first.communicate()
     assert project.runs() == 1
     holder = subprocess.Popen(
@@ -286,4 +286,4 @@ def test_a_failed_close_prints_a_message(here, monkeypatch, capfd):
         patch.setattr(_fallback.FallbackSource, "remove", refuse)
         _database.close_all()
     assert "mintfs: it stays\n" in capfd.readouterr().err
-    assert not database.directory.exists()  # it went with the run
+    assert not database.directory.exists()  # it was removed with the run

@@ -193,7 +193,7 @@ def test_inputs_are_checked_once_in_a_process(here, project, place, monkeypatch)
         for _ in range(3):
             ask().close() if ask is not mintfs.sealed else ask()
     words = calls.read_text().split()
-    assert words.count("build") == 2  # for the name, and for none
+    assert words.count("build") == 2  # with the name, and without one
 
 
 def test_two_checkouts_can_use_the_same_name(way, project, place):
@@ -216,8 +216,8 @@ def test_elsewhere_a_name_is_the_last_build_with_a_message(way, project, place):
     way.script("import mintfs; mintfs.template()", cwd=project.path)
     script = "import mintfs; mintfs.database('app').close(); mintfs.database('app').close()"
     done = way.run("-c", script, cwd=place)
-    said = [line for line in done.stderr.splitlines() if "[app]" in line]
-    assert len(said) == 1 and "the last template built under that name" in said[0]
+    output = [line for line in done.stderr.splitlines() if "[app]" in line]
+    assert len(output) == 1 and "the last template built under that name" in output[0]
 
 
 def test_a_name_given_by_this_process_keeps_its_template(here, project, monkeypatch, place):
@@ -303,7 +303,7 @@ with mintfs.database("package") as db:
     assert "package" in way.script(script, cwd=package)
 
 
-# ---- files that are no databases ----
+# ---- files that are not databases ----
 
 
 def test_a_template_without_sqlite_needs_a_file_name(here, project):

@@ -13,11 +13,11 @@ FOLDERS = ["notes", "zwei Wörter #1 100%25 & 数据", "what?"]
 def test_both_suites_use_one_template(way, place, folder):
     checkout = place / folder
     shutil.copytree(PROJECTS / "notes", checkout, ignore=shutil.ignore_patterns(*MADE))
-    way.temporary = way.store.home / f"tmp {folder}"  # where copies lie, and so their URLs
+    way.temporary = way.store.home / f"tmp {folder}"  # copies are here, so it is part of their URLs
     way.temporary.mkdir()
     way.env["TMPDIR"] = str(way.temporary)
     done = way.run("-m", "nox", cwd=checkout)
-    said = done.stdout + done.stderr
-    assert re.search(r"^7 passed", said, re.MULTILINE), said
-    assert "4 scenarios passed, 0 failed" in said and said.count("created\n") == 1, said
-    assert re.search(r"mintfs: 0 hits, 1 built, \d databases? ", said), said
+    output = done.stdout + done.stderr
+    assert re.search(r"^7 passed", output, re.MULTILINE), output
+    assert "4 scenarios passed, 0 failed" in output and output.count("created\n") == 1, output
+    assert re.search(r"mintfs: 0 hits, 1 built, \d databases? ", output), output

@@ -55,7 +55,7 @@ def nox(way, project, *words, **kwargs):
 
 def test_sessions_with_several_interpreters_share_a_template(way, project):
     project.write(noxfile=NOXFILE, test_it=TEST)
-    outer = {"MINTFS_TEMPLATE": "0" * 64}  # of whoever called nox
+    outer = {"MINTFS_TEMPLATE": "0" * 64}  # set by the process that called nox
     cold = nox(way, project, "-s", "unit_tests", "slow_tests", env=outer)
     assert project.interpreters() == [f"{project.path}/.nox/unit_tests/bin/python3"]
     keys = re.findall(r"mintfs: template ([0-9a-f]{64})", cold)
@@ -65,7 +65,7 @@ def test_sessions_with_several_interpreters_share_a_template(way, project):
         assert cold.count("the builder runs once per test run") == 1
         assert summaries == [("0", "1"), ("0", "1")]
     else:
-        # The first session of nox built it, for whoever comes after.
+        # The first nox session built it, for all later processes.
         assert summaries == [("0", "1"), ("1", "0")]
     assert (project.path / "build/template.db").exists()
     nox(way, project, "-R", "-s", "slow_tests")
@@ -77,11 +77,11 @@ def test_a_session_can_use_another_template_or_fail(way, project):
     (project.path / "mintfs.conf").unlink()
     nox(way, project, "-s", "other_template")
     assert project.interpreters() == [f"{project.path}/.nox/other_template/bin/python"]
-    said = nox(way, project, "-s", "fails", status=1)
-    assert "the reason" in said and "mintfs: builder sh exited with 7" in said
-    assert "not reached" not in said and "Traceback" not in said
-    said = nox(way, project, "-s", "unit_tests", status=1)
-    assert "mintfs.conf" in said and "Traceback" not in said
+    output = nox(way, project, "-s", "fails", status=1)
+    assert "the reason" in output and "mintfs: builder sh exited with 7" in output
+    assert "not reached" not in output and "Traceback" not in output
+    output = nox(way, project, "-s", "unit_tests", status=1)
+    assert "mintfs.conf" in output and "Traceback" not in output
 
 
 def test_the_documented_noxfile_works(way, project):

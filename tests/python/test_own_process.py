@@ -162,7 +162,7 @@ def test_databases_work_if_the_first_test_changes_things(way, project, change):
     assert counts(done) == {"passed": 1}, done.stdout
 
 
-#: With the others it cannot describe a failure.
+#: With the other changes, pytest cannot report a failure.
 PYTEST_SURVIVES = (
     "clear_environment", "change_path", "change_places", "subprocess_run", "subprocess_popen",
     "same_names", "same_time", "threads", "network",

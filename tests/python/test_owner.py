@@ -55,8 +55,8 @@ def test_the_lock_lasts_as_long_as_the_process(way, project, then):
 def test_the_lock_does_not_last_in_forks(way, project):
     process = start(way, project, HOLD + FORK_PYTHON + WAIT)
     _, lock = process.stdout.readline().split()
-    said = {process.stdout.readline(), process.stdout.readline()}
-    (fork,) = [int(line) for line in said if line.strip()]
+    output = {process.stdout.readline(), process.stdout.readline()}
+    (fork,) = [int(line) for line in output if line.strip()]
     process.kill()
     process.wait()
     assert is_free(lock)

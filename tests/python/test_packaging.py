@@ -117,7 +117,7 @@ def test_the_wheel_installs_and_pytest_finds_it(place):
     test.write_text("def test_it(mintfs_db): assert mintfs_db.exists()\n")
     (place / "mintfs.conf").write_text("[app]\nbuilder = sh -c ': >\"$0\"' {out}\n")
     env = {**env, "MINTFS_BINARY": "", "TMPDIR": str(place)}
-    # By its entry point; named besides, it is the same plugin.
+    # Found by its entry point; if it is also named, it is the same plugin.
     for words in ([], ["-p", "mintfs.pytest_plugin"]):
         done = subprocess.run(
             [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *words, test],

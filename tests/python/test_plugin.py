@@ -118,7 +118,7 @@ def test_pytest_can_be_called_from_another_directory(way, project, place):
 
 
 def test_marked_tests_start_from_nothing(way, project):
-    (project.path / "mintfs.conf").unlink()  # nothing is asked of it
+    (project.path / "mintfs.conf").unlink()  # which is not needed
     project.write(
         test_it="""
 import os
@@ -179,7 +179,7 @@ def test_which_of_the_class(mintfs_db_class): pass
     assert "has several databases, name one of: app.db, app.db.other" in done.stdout
 
 
-# ---- others' pytest ----
+# ---- pytest's other features ----
 
 
 def test_pytest_can_run_within_a_test(way, project):
@@ -360,7 +360,7 @@ def test_after(mintfs_db):
     done = way.pytest(project, "-q", env={"MINTFS_BACKEND": "auto"})
     assert counts(done) == {"passed": 3}
     mount.ended()
-    # What could not be removed while there was no mount goes with the next: its owner is gone.
+    # Sessions that could not be removed without a mount are removed by the next: their owner ended.
     again = Mount(way.store, way.store.home / "mnt")
     eventually(lambda: way.sessions() == [], "the daemon to notice")
     again.stop()

@@ -139,7 +139,7 @@ def test_the_databases_of_failed_tests_are_kept(way, project, workers):
     assert items(places["test_setup"] / "app.db") == ["set up"]
     assert items(places["test_teardown"] / "app.db") == ["torn down"]
     assert items(places["test_both"] / "app.db") == ["both"]
-    # The second was closed by its with block before the test was over.
+    # The second was closed by its with block before the test ended.
     assert items(places["test_of_the_user"] / "app.db") == ["one"]
     assert items(places["test_of_the_users_fixture"] / "app.db") == ["users"]
     assert items(places["test_it"] / "app.db") == ["shared"]
@@ -148,7 +148,7 @@ def test_the_databases_of_failed_tests_are_kept(way, project, workers):
     assert {str(path) for path in places.values()} <= properties
     listed = way.store.run("clean", "--dry-run").stdout if way.name != "none" else ""
     assert way.name == "none" or f"kept in {project.path}/.pytest_cache/mintfs: " in listed
-    # Once more: what was kept before is replaced.
+    # A second run replaces the databases kept by the first.
     (places["test_fails"] / "old").touch()
     again = way.pytest(project, *words, "-k", "test_fails", status=1)
     assert os.listdir(kept(again)["test_fails"]) == ["app.db"]

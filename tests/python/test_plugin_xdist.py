@@ -59,7 +59,7 @@ def test_too(mintfs_db, mintfs_db_session):
     process.communicate()
     if way.name == "mount":
         eventually(lambda: way.sessions() == [], "the daemon to notice")
-    else:  # the next one sweeps
+    else:  # the next run removes it
         project.write(test_it="def test_it(mintfs_db): pass\n")
         way.pytest(project)
 

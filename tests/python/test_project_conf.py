@@ -52,7 +52,7 @@ def test_a_section_means_the_same_to_the_command(command, place, monkeypatch):
     assert spec.builder[3:] == ["{out}", "its", 'a "quoted" \\ word', "back slash", ""]
     assert spec.lists["input"] == ["one.sql", "two words.sql", "more.sql", "again.sql"]
     assert sorted(spec.lists["input"]) == [row["path"] for row in shown["inputs"]]
-    assert spec.once == {"salt": "", "file": "sub/app.db"} and shown["salt"] == ""
+    assert spec.single == {"salt": "", "file": "sub/app.db"} and shown["salt"] == ""
     assert (spec.file, shown["file"], spec.name) == ("sub/app.db", "sub/app.db", "app")
     assert spec.lists["env"] == ["SEED"] and shown["environment"] == ["SEED=7"]
 

@@ -58,8 +58,8 @@ def project(project):
 
 
 def test_the_pytest_example_works(way, project):
-    said = way.pytest(project, "-q", "test_ten_lines.py", "test_from_nothing.py").stdout
-    assert "2 passed" in said and project.runs() == 2
+    output = way.pytest(project, "-q", "test_ten_lines.py", "test_from_nothing.py").stdout
+    assert "2 passed" in output and project.runs() == 2
 
 
 def test_the_override_works(way, project):
@@ -83,13 +83,13 @@ def test_the_engine_examples_work(way, project, pool):
     assert "12 passed" in way.pytest(project, "-q", *files).stdout
     if pool == "NullPool":
         return
-    # Without dispose() the pool's connection stays with the files of the test before.
+    # Without dispose() the pool's connection keeps the files of the previous test.
     conftest = project.path / "conftest.py"
     before = conftest.read_text()
     conftest.write_text(re.sub(r"    engine\.dispose\(\).*\n", "", before))
     assert conftest.read_text() != before
-    said = way.pytest(project, "-q", "test_engine.py", status=1).stdout
-    assert "9 failed, 1 passed" in said and "assert 1 == 0" in said
+    output = way.pytest(project, "-q", "test_engine.py", status=1).stdout
+    assert "9 failed, 1 passed" in output and "assert 1 == 0" in output
 
 
 @pytest.mark.on_ways("mount")

@@ -70,8 +70,8 @@ mintfs.template("app2", builder=["sh", "-c", 'python3 -c "$1" && : >"$0"', "{{ou
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_failures_are_noticed_if_a_test_changes_sigchld(way, project, change):
-    said = way.run("-c", SCRIPT.format(change=CHANGES[change]), cwd=project.path)
-    assert "Traceback" not in said.stderr, said.stderr
+    done = way.run("-c", SCRIPT.format(change=CHANGES[change]), cwd=project.path)
+    assert "Traceback" not in done.stderr, done.stderr
 
 
 def test_failures_are_noticed_if_the_parent_ignores_sigchld(way, project):
@@ -85,7 +85,7 @@ def test_failures_are_noticed_if_the_parent_ignores_sigchld(way, project):
         capture_output=True,
         text=True,
     )
-    # subprocess.run of this process tells the truth: its own SIGCHLD is as it was.
+    # subprocess.run reports the real status here: SIGCHLD of this process is unchanged.
     assert done.returncode == 0, done.stderr
 
 
@@ -128,7 +128,7 @@ def command(place, monkeypatch):
 
 
 def test_a_command_that_reports_nothing_was_killed(command):
-    """One that has reported for --version was killed, if waitpid() says 0; others may be earlier
+    """One that has reported for --version was killed, if waitpid() reports 0; others may be earlier
     versions."""
     command("echo done")
     for call in (lambda: _command.run(["ls"]), lambda: _command.build([], "/", {})):
@@ -170,8 +170,8 @@ def test_the_builders_parent_changes_nothing_for_it(place):
         check=True,
     )
     command = _child_process.with_parent(direct, env)
-    status, _, said = _command.run_streaming(command, str(place), env, _command.STDOUT)
-    assert (status, said) == (0, expected.stdout.decode())
+    status, _, output = _command.run_streaming(command, str(place), env, _command.STDOUT)
+    assert (status, output) == (0, expected.stdout.decode())
 
 
 def test_sigterm_is_forwarded_to_the_builder(place):

@@ -48,11 +48,11 @@ def passes(way, project, **env):
         if value is not None:
             way.env[name] = str(value)
     try:
-        said = way.pytest(project, "-q").stdout
+        output = way.pytest(project, "-q").stdout
     finally:
         way.env = kept
-    assert "3 passed" in said.splitlines()[-1], said
-    assert BACKEND_WORDS[way.name] in last_line(said)
+    assert "3 passed" in output.splitlines()[-1], output
+    assert BACKEND_WORDS[way.name] in last_line(output)
 
 
 BACKEND_WORDS = {"mount": "on a mount", "copy": "copied", "none": "without the command"}
@@ -119,8 +119,8 @@ def test_it(mintfs_db, n):
         words = ["-m", "pytest", "-q", "-p", "mintfs.pytest_plugin", "-p", "no:cacheprovider"]
         running.append(way.start(*words, cwd=checkout.path))
     for process in running:
-        said = process.communicate()[0]
-        assert process.returncode == 0 and "40 passed" in said, said
+        output = process.communicate()[0]
+        assert process.returncode == 0 and "40 passed" in output, output
     assert (project.runs(), other.runs()) == (1, 1)
     same = Project(place / "third")
     assert (same.path / "migrations/1.sql").read_text() == MIGRATION
@@ -141,7 +141,7 @@ def test_databases_work_in_a_read_only_checkout(fuse, place, name):
         way = Way(name, store, home / "tmp")
         os.chown(way.temporary, users.NOBODY, users.NOBODY)
         project = Project(place / "pröjekt of root")
-        # Its builder keeps no count here.
+        # Here the builder does not count its runs.
         builder = project.path / "create_db.py"
         builder.write_text(re.sub("(?m)^with open.*\n.*\n", "", builder.read_text()))
         project.write(test_it=TEST + "\ndef test_fails(mintfs_db): assert 0\n")

@@ -134,8 +134,8 @@ mintfs.memory(key).execute("SELECT * FROM goods")
 @pytest.mark.on_ways("mount", "copy")
 def test_the_commands_urls_are_the_same(here):
     key = mintfs.template()
-    said = here.store.run("session", "new", "--url", key, "one", env=here.backend_variable())
-    url = said.stdout.strip()
+    output = here.store.run("session", "new", "--url", key, "one", env=here.backend_variable())
+    url = output.stdout.strip()
     with mintfs.database(key) as db:
         assert url == db.url.replace(db.directory.name, "one")
     here.store.run("session", "rm", "one", env=here.backend_variable())

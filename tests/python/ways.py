@@ -138,8 +138,8 @@ class Way:
         """Those that were left in the store, or in a test run's directory."""
         found = [path for path in self.temporary.glob("mintfs-*")]
         if self.name != "none":
-            said = self.store.run("session", "ls", "--json", env=self.backend_variable())
-            found += json.loads(said.stdout)["sessions"]
+            output = self.store.run("session", "ls", "--json", env=self.backend_variable())
+            found += json.loads(output.stdout)["sessions"]
         return found
 
     def backend_variable(self) -> dict:

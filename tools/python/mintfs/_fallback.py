@@ -82,7 +82,7 @@ def build(spec: _project_conf.Spec, root: Path, environ: Mapping[str, str]) -> s
 
 def _key(spec: _project_conf.Spec, root: Path, environ: Mapping[str, str]) -> str:
     declared = {name: environ.get(name) for name in spec.lists["env"]}
-    what = [str(root), spec.builder, spec.lists, spec.once, declared]
+    what = [str(root), spec.builder, spec.lists, spec.single, declared]
     text = json.dumps(what, sort_keys=True)
     return hashlib.sha256(b"mintfs-python-1\n" + text.encode()).hexdigest()
 
@@ -147,8 +147,8 @@ def _find_program(word: str, env: Dict[str, str]) -> str:
         names = [interpreter]
     elif word in PYTHONS:
         first = paths.split(os.pathsep)[0]
-        beside = (shutil.which(name, path=first) for name in (word, *PYTHONS))
-        names = [*filter(None, beside), word, sys.executable]
+        candidates = (shutil.which(name, path=first) for name in (word, *PYTHONS))
+        names = [*filter(None, candidates), word, sys.executable]
     for name in names:
         program = shutil.which(name, path=paths)
         if program:
@@ -164,7 +164,7 @@ def _drop_unused_parents(out: Path, files: Path) -> None:
 
 
 def _check(spec: _project_conf.Spec, files: Path, out: Path) -> None:
-    asked = "file" in spec.once or any(map(_project_conf.has_out, spec.builder))
+    asked = "file" in spec.single or any(map(_project_conf.has_out, spec.builder))
     if not any(path.is_file() for path in files.rglob("*")):
         raise Error(
             f"builder left nothing in {files}; it may have migrated another database: check "
@@ -209,13 +209,13 @@ def place(key: str, path: Path) -> None:
     about = _about(key)
     source = _template(key) / "files" / about["file"]
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{new_id()}")
-    _copy_writable(str(source), str(beside))
+    temporary = path.with_name(f".{path.name}.{new_id()}")
+    _copy_writable(str(source), str(temporary))
     if about["file"] in about["wal"]:
-        _restore_wal(beside)
+        _restore_wal(temporary)
     for side in ("-journal", "-wal", "-shm"):
         path.with_name(path.name + side).unlink(missing_ok=True)
-    os.replace(beside, path)
+    os.replace(temporary, path)
 
 
 def _template(key: str) -> Path:
@@ -228,9 +228,9 @@ def _about(key: str) -> Dict[str, Any]:
 
 
 def _replace_text(path: Path, text: str) -> None:
-    beside = path.with_name(f".{new_id()}")
-    beside.write_text(text, encoding="utf-8")
-    os.replace(beside, path)
+    temporary = path.with_name(f".{new_id()}")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
 
 
 # ---- sessions ----
@@ -313,16 +313,16 @@ def _has_room(place: Path, size: int) -> bool:
 
 def _copy(key: str, directory: Path) -> None:
     """Copies the template. The directory appears in one step."""
-    beside = directory.with_name(f".{new_id()}")
+    temporary = directory.with_name(f".{new_id()}")
     files = _template(key) / "files"
     try:
-        shutil.copytree(files, beside, symlinks=True, copy_function=_copy_writable)
+        shutil.copytree(files, temporary, symlinks=True, copy_function=_copy_writable)
         for name in _about(key)["wal"]:
-            _restore_wal(beside / name)
-        beside.chmod(0o700)
-        beside.rename(directory)
+            _restore_wal(temporary / name)
+        temporary.chmod(0o700)
+        temporary.rename(directory)
     except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
         raise
 
 

@@ -13,7 +13,7 @@ from ._stdlib import Path
 FILE = "mintfs.conf"
 DEFAULT_DATABASE = "app.db"
 LISTS = ("input", "exclude", "env")
-ONCE = ("salt", "file", "as", "root")
+SINGLE = ("salt", "file", "as", "root")
 # {{out}} is a literal {out}; a variable of the builder's own language is left alone.
 PLACEHOLDER = re.compile(
     r"\{(\{(?:out|dir)\})\}|(?<![$#])(?!(?<=[ \t\n\v\f\r])\{\w+\}=)\{(out|dir)\}"
@@ -27,11 +27,11 @@ class Spec:
     name: Optional[str] = None
     builder: List[str] = field(default_factory=list)
     lists: Dict[str, List[str]] = field(default_factory=lambda: {name: [] for name in LISTS})
-    once: Dict[str, str] = field(default_factory=dict)
+    single: Dict[str, str] = field(default_factory=dict)
 
     @property
     def file(self) -> str:
-        return self.once.get("file", DEFAULT_DATABASE)
+        return self.single.get("file", DEFAULT_DATABASE)
 
 
 def split_words(line: str) -> List[str]:
@@ -125,11 +125,11 @@ def _begin(sections: Dict[str, Spec], text: str, number: int) -> Spec:
 
 
 def _add(spec: Spec, key: str, value: str, number: int) -> None:
-    if key in ONCE:
-        if key in spec.once:
+    if key in SINGLE:
+        if key in spec.single:
             raise _fault(number, f'"{key}" has one value')
         if value or key == "salt":
-            spec.once[key] = value
+            spec.single[key] = value
     elif key in LISTS:
         spec.lists[key] += [value] if value else []
     elif key == "builder":
@@ -138,7 +138,7 @@ def _add(spec: Spec, key: str, value: str, number: int) -> None:
         except ValueError as error:
             raise _fault(number, f"{error}: {value}") from None
     else:
-        known = ", ".join((*LISTS, *ONCE, "builder"))
+        known = ", ".join((*LISTS, *SINGLE, "builder"))
         raise _fault(number, f'unknown key "{key}": known are {known}')
 
 

@@ -57,7 +57,7 @@ def template(
         spec.lists[option] = _texts(values)
     for option, value in (("salt", salt), ("file", file), ("as", as_)):
         if value is not None:
-            spec.once[option] = value
+            spec.single[option] = value
     if builder is None:
         place = _directory_of_conf(root)
     else:
@@ -124,7 +124,7 @@ def _texts(values: OneOrMore) -> List[str]:
 
 def _arguments(spec: _project_conf.Spec, to: Optional[StrPath]) -> List[str]:
     options = [f"--{name}={value}" for name, values in spec.lists.items() for value in values]
-    options += [f"--{name}={value}" for name, value in spec.once.items()]
+    options += [f"--{name}={value}" for name, value in spec.single.items()]
     options += [f"--to={os.fspath(to)}"] if to is not None else []
     if not spec.builder:
         return [*options, spec.name] if spec.name else options
@@ -145,7 +145,7 @@ def _without_command(
         asked, spec = spec, _project_conf.read(root, spec.name)
         for name, values in asked.lists.items():
             spec.lists[name] += values
-        spec.once.update(asked.once)
+        spec.single.update(asked.single)
     key = _fallback.build(spec, root, environ)
     if to is not None:
         _fallback.place(key, root / to)
