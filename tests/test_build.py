@@ -1,4 +1,4 @@
-"""mintfs build, from outside: what a script sees of it. No test needs a mount."""
+"""mintfs build as a script sees it. No test needs a mount."""
 
 import hashlib
 import os
@@ -33,13 +33,13 @@ def test_a_miss_builds_and_a_hit_runs_nothing(project):
     assert project.leftovers() == []
 
 
-def test_results_alone_on_stdout(project):
+def test_only_results_are_on_stdout(project):
     done = project.run("build", "-i", "migrations", "--", *project.builder())
     assert KEY.fullmatch(done.stdout)
     assert "to stdout\n" in done.stderr and "to stderr\n" in done.stderr
 
 
-def test_a_hit_says_nothing(project):
+def test_a_hit_prints_no_message(project):
     project.build()
     done = project.run("build", "-i", "migrations", "--", *project.builder())
     assert done.stderr == ""
@@ -55,7 +55,7 @@ def test_a_name_follows_the_last_build_hit_or_miss(project):
     assert {r["key"]: r["names"] for r in project.templates()} == {old: ["unit"], new: []}
 
 
-def test_sealed_files_are_read_only_and_the_manifest_knows_their_modes(project):
+def test_sealed_files_are_read_only_and_the_manifest_has_their_modes(project):
     key = project.build(
         builder=shell(
             'mkdir -p "$MINTFS_DIR/a/empty" && echo x > "$MINTFS_DIR/a/x.txt" &&'
@@ -74,7 +74,7 @@ def test_sealed_files_are_read_only_and_the_manifest_knows_their_modes(project):
 
 
 @pytest.mark.parametrize("mode", ["delete", "truncate", "persist", "wal"])
-def test_journal_modes_are_sealed_and_remembered(project, mode):
+def test_databases_are_sealed_in_rollback_mode_and_their_journal_mode_is_recorded(project, mode):
     key = project.build(builder=project.builder(mode))
     files = project.template(key) / "files"
     assert [p.name for p in files.iterdir()] == ["app.db"]
@@ -84,7 +84,7 @@ def test_journal_modes_are_sealed_and_remembered(project, mode):
     assert len(rows(files / "app.db")) == 3
 
 
-def test_a_wal_that_nobody_checkpointed_is_in_the_template(project):
+def test_a_wal_that_was_not_checkpointed_is_in_the_template(project):
     script = (
         "import os, sqlite3, sys; db = sqlite3.connect(sys.argv[1]);"
         "db.execute('pragma journal_mode=wal'); db.execute('create table t(a)');"
@@ -111,7 +111,7 @@ def test_a_hot_journal_is_rolled_back(project):
     assert rows(files / "app.db") == [("t", [(1,)])]
 
 
-def test_builder_sees_where_to_write(project):
+def test_the_builder_learns_where_to_write(project):
     key = project.build(
         "--file",
         "data/shop.db",
@@ -128,7 +128,7 @@ def test_builder_sees_where_to_write(project):
     assert project.manifest(key)["file"] == "data/shop.db"
 
 
-def test_odd_paths(project, tmp_path):
+def test_paths_may_have_spaces_and_other_unusual_bytes(project, tmp_path):
     root = tmp_path / "ein Verzeichnis mit Ümläuten 'und \"mehr"
     project.root.rename(root)
     project.root = root
@@ -147,7 +147,7 @@ def test_odd_paths(project, tmp_path):
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o077, 0o027])
-def test_umask(project, umask):
+def test_the_umask_does_not_change_the_store(project, umask):
     key = project.build("--to", "copy.db", umask=umask)
     assert stat.S_IMODE(project.store.stat().st_mode) == 0o700
     assert stat.S_IMODE((project.template(key) / "files/app.db").stat().st_mode) == 0o444
@@ -156,7 +156,7 @@ def test_umask(project, umask):
     assert project.runs() == 1
 
 
-# ---- many at once ----
+# ---- builds at the same time ----
 
 
 def test_32_builds_at_once_run_the_builder_once(project):
@@ -181,8 +181,8 @@ def test_32_builds_at_once_run_the_builder_once(project):
     assert row["hits"] == 31
 
 
-def test_two_keys_build_side_by_side(project):
-    """Each builder waits for the other's traces: one after the other would never end."""
+def test_two_keys_build_at_the_same_time(project):
+    """Each builder waits for the other to start, and would wait for ever if they took turns."""
     script = "touch ../{0}; while ! test -e ../{1}; do sleep 0.01; done; echo > $MINTFS_OUT"
     a = project.start("build", "--", *shell(script.format("a", "b")))
     b = project.start("build", "--", *shell(script.format("b", "a")))
@@ -206,8 +206,8 @@ def test_a_waiter_builds_when_the_builder_fails(project):
     first.communicate(), second.communicate()
 
 
-def test_killed_at_random_moments(project):
-    """SIGKILL to mintfs build, and to its builder: the next build succeeds, ls shows whole ones."""
+def test_kills_at_random_moments_leave_no_half_template(project):
+    """After SIGKILL to mintfs build or its builder, ls lists whole templates, and a build works."""
     rng = seeded("killed")
     pids = project.root.parent / "pids"
     builder = shell(
@@ -246,7 +246,7 @@ def test_killed_at_random_moments(project):
     assert len(project.templates()) == 20
 
 
-# Children and grandchildren, one of them in a session of its own and deaf to polite signals.
+# Children and grandchildren; one of them has its own session and ignores SIGTERM.
 FAMILY = (
     "trap 'echo got INT >&2; exit 9' INT; trap 'echo got TERM >&2; exit 9' TERM;"
     "trap 'echo got HUP >&2; exit 9' HUP;"
@@ -269,7 +269,7 @@ def test_signals_reach_the_builder_and_leave_nothing(project, number):
     assert project.leftovers() == [] and project.templates() == []
 
 
-def test_a_killed_mintfs_takes_its_builder_along(project):
+def test_killing_mintfs_ends_its_builder(project):
     process = project.start("build", "--", *shell(FAMILY))
     eventually((project.root.parent / "started").exists, "the builder")
     process.kill()
@@ -280,7 +280,7 @@ def test_a_killed_mintfs_takes_its_builder_along(project):
     assert project.leftovers() == []
 
 
-def test_a_parent_that_ignores_its_children(project):
+def test_a_parent_may_ignore_sigchld(project):
     def ignore():
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 
@@ -289,7 +289,7 @@ def test_a_parent_that_ignores_its_children(project):
     process.communicate()
 
 
-def test_a_second_signal_does_not_wait(project):
+def test_a_second_signal_kills_the_builder_at_once(project):
     script = "trap '' INT TERM; touch ../started; while :; do sleep 0.02; done"
     process = project.start("build", "--", *shell(script))
     eventually((project.root.parent / "started").exists, "the builder")
@@ -319,7 +319,7 @@ def test_a_waiter_can_be_interrupted(project):
 # ---- --to ----
 
 
-def test_to_places_the_file(project):
+def test_to_copies_the_file(project):
     target = project.root / "build/sub/.template.db"
     key = project.build("--to", target, builder=project.builder("wal"))
     assert target.read_bytes()[18:20] == b"\2\2"
@@ -327,12 +327,12 @@ def test_to_places_the_file(project):
         assert db.execute("pragma journal_mode").fetchone() == ("wal",)
         db.execute("insert into t0 values(9, 'mine')")
     db.close()
-    # A hit replaces what has changed, and its side files, which belong to the old content.
+    # A hit replaces a file that has changed, and removes its side files.
     Path(f"{target}-wal").write_bytes(b"stale")
     assert project.build("--to", target, builder=project.builder("wal")) == key
     assert not Path(f"{target}-wal").exists()
     assert rows(target)[0] == ("t0", [(0, "ünï")])
-    # And leaves alone what has not.
+    # It does not touch a file that has not changed.
     before = target.stat()
     project.build("--to", target, builder=project.builder("wal"))
     assert target.stat().st_ino == before.st_ino and target.stat().st_mtime_ns == before.st_mtime_ns
@@ -340,8 +340,8 @@ def test_to_places_the_file(project):
 
 
 @needs_root
-def test_to_fails_and_the_old_database_keeps_its_log(ordinary):
-    """Which alone holds what was written last; in a sticky directory others' files stay."""
+def test_the_old_database_keeps_its_log_when_to_fails(ordinary):
+    """The log has the last transactions; in a sticky directory others' files cannot be renamed."""
     place = ordinary.root / "sticky"
     place.mkdir()
     db = sqlite3.connect(place / "made.db")
@@ -358,7 +358,7 @@ def test_to_fails_and_the_old_database_keeps_its_log(ordinary):
     assert sqlite3.connect(place / "app.db").execute("select * from old").fetchall() == [(7,)]
 
 
-def test_to_what_is_no_file(project):
+def test_to_refuses_what_is_not_a_regular_file(project):
     (project.root / "null").symlink_to("/dev/null")
     for place in ("/dev/null", "null"):
         message = project.fail("build", "--to", place, "--", *project.builder())
@@ -367,7 +367,7 @@ def test_to_what_is_no_file(project):
     assert (project.root / "null").is_symlink()
 
 
-def test_a_builder_places_another_template_into_its_own(project):
+def test_a_builder_may_start_from_another_template(project):
     (project.root / "outer.sh").write_text(
         f"{MINTFS} build --to $1 -- sh -c 'sqlite3 $MINTFS_OUT \"create table inner(a)\"'\n"
         'sqlite3 "$1" "create table outer(a)"\n'
@@ -381,7 +381,7 @@ def test_a_builder_places_another_template_into_its_own(project):
     assert "is in the store" in message
 
 
-def test_to_a_bad_place(project):
+def test_to_refuses_directories_and_the_store(project):
     (project.root / "dir").mkdir()
     for place in ("dir", "new/", ""):
         project.fail("build", "-i", "migrations", "--to", place, "--", *project.builder())

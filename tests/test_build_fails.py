@@ -1,4 +1,4 @@
-"""Builders that fail, and those that leave what cannot be a template."""
+"""Builders that fail, and builders that leave files which cannot be a template."""
 
 import os
 import shlex
@@ -100,7 +100,7 @@ def test_a_mount_is_refused_and_what_it_shows_stays_as_it_is(project, kind):
     assert (outside / "key").read_text() == "secret"
 
 
-def test_builders_that_cannot_run(project):
+def test_a_builder_that_cannot_run_exits_with_126_or_127(project):
     (project.root / "noexec.sh").write_text("#!/bin/sh\n")
     assert "cannot run the builder no-such-program" in project.fail(
         "build", "--", "no-such-program", status=127
@@ -109,22 +109,22 @@ def test_builders_that_cannot_run(project):
     assert project.leftovers() == []
 
 
-def test_the_named_file_must_be_there(project):
+def test_the_named_file_must_exist(project):
     message = project.fail("build", "--file", "x.db", "--", *shell("echo > $MINTFS_DIR/y.db"))
     assert "but not x.db" in message
-    # Without a name, and without {out}, whatever lies there is the template.
+    # Without --file and {out}, any files are a template.
     key = project.build(builder=shell("echo > $MINTFS_DIR/y.db"))
     assert [e["path"] for e in project.manifest(key)["entries"]] == ["y.db"]
 
 
-def test_the_only_database_is_the_one_that_people_mean(project):
+def test_the_only_database_is_the_template_s_file(project):
     builder = ["sh", "create.sh", "{dir}/shop.sqlite", "../runs"]
     key = project.build("--to", "copy.db", builder=builder)
     assert project.manifest(key)["file"] == "shop.sqlite"
     assert len(rows(project.root / "copy.db")) == 3
 
 
-def test_an_input_that_the_builder_changes(project):
+def test_an_input_that_the_builder_changes_is_an_error(project):
     message = project.fail(
         "build", "-i", "migrations", "--", *shell("echo > migrations/9.sql; echo > $MINTFS_OUT")
     )
@@ -140,11 +140,11 @@ def test_an_input_that_the_builder_changes(project):
     assert project.templates() == [] and project.leftovers() == []
 
 
-def test_a_builder_that_asks_for_its_own_template(project):
+def test_a_builder_may_not_ask_for_its_own_template(project):
     (project.root / "build.sh").write_text(f"{MINTFS} build -i migrations -- sh build.sh")
     message = project.fail("build", "-i", "migrations", "--", "sh", "build.sh", status=125)
     assert "asks for the very template that it makes" in message
-    # Another one is fine.
+    # It may ask for another one.
     (project.root / "outer.sh").write_text(
         f"k=$({MINTFS} build -- sh -c 'echo inner > $MINTFS_OUT') && echo $k > $MINTFS_OUT"
     )
@@ -153,7 +153,7 @@ def test_a_builder_that_asks_for_its_own_template(project):
     assert (project.template(inner) / "files/app.db").read_text() == "inner\n"
 
 
-def test_a_process_that_goes_on_writing(project):
+def test_a_process_that_is_still_writing_is_an_error(project):
     script = (
         "exec 9<>$MINTFS_OUT; echo x >&9; (sleep 1000 >/dev/null 2>&1 & echo $! > ../children);"
         "touch ../started"
@@ -164,8 +164,8 @@ def test_a_process_that_goes_on_writing(project):
     assert project.templates() == [] and project.leftovers() == []
 
 
-def test_a_guard_that_is_killed_alone(project):
-    """What the builder started ends all the same; what ran below mintfs before it stays."""
+def test_killing_the_guard_ends_the_builder(project):
+    """The builder's processes end; earlier children of mintfs keep running."""
     family = (
         "sleep 1000 & echo $! >>../children; setsid sh -c 'echo $$ >>../children; sleep 1000' &"
         "while test $(wc -l <../children) -lt 2; do sleep 0.01; done; echo >../started; wait"
@@ -183,14 +183,14 @@ def test_a_guard_that_is_killed_alone(project):
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     (guard,) = {int(child) for child in children} - {before}
     os.kill(guard, signal.SIGKILL)
-    said = process.communicate(timeout=PATIENCE_SECONDS)[1]
-    assert process.returncode == 137 and "ended by signal 9" in said
+    message = process.communicate(timeout=PATIENCE_SECONDS)[1]
+    assert process.returncode == 137 and "ended by signal 9" in message
     assert children_gone(project) and is_alive(before)
     os.kill(before, signal.SIGKILL)
     assert project.templates() == [] and project.leftovers() == []
 
 
-def test_a_process_that_keeps_the_database_open(project):
+def test_a_process_that_keeps_the_database_open_is_an_error(project):
     script = (
         "import os, sqlite3, sys, time; db = sqlite3.connect(sys.argv[1]);"
         "db.execute('pragma journal_mode=wal'); db.execute('create table t(a)');"
@@ -204,7 +204,7 @@ def test_a_process_that_keeps_the_database_open(project):
     assert project.templates() == [] and project.leftovers() == []
 
 
-def test_what_a_late_process_wrote_is_checked_too(project):
+def test_what_a_late_process_wrote_is_checked_as_well(project):
     """It dies in a transaction after the builder's end: its journal is rolled back."""
     (project.root / "late.py").write_text(
         "import os, sqlite3, sys, time\n"
@@ -226,12 +226,12 @@ def test_what_a_late_process_wrote_is_checked_too(project):
 
 
 @pytest.mark.parametrize("mode", ["0", "300"])
-def test_a_directory_that_its_owner_closed(ordinary, mode):
+def test_a_directory_without_permissions_is_sealed(ordinary, mode):
     key = ordinary.build(builder=shell(f"echo > $MINTFS_OUT; chmod {mode} $MINTFS_DIR"))
     assert [e["path"] for e in ordinary.manifest(key)["entries"]] == ["app.db"]
 
 
-def test_an_empty_database_is_worth_a_warning(project):
+def test_an_empty_database_is_a_warning(project):
     done = project.run("build", "--", *shell(": > $MINTFS_OUT"))
     assert "builder left app.db empty; it may have migrated another database" in done.stderr
 
@@ -250,7 +250,7 @@ def test_an_immutable_database_is_refused_with_the_reason(project):
             subprocess.run(["chattr", "-i", left], check=True)
 
 
-def test_hard_links_to_files_outside_are_cut(project):
+def test_hard_links_to_files_outside_become_copies(project):
     outside = project.root / "outside.db"
     with sqlite3.connect(outside) as db:
         db.execute("pragma journal_mode=wal")

@@ -1,4 +1,4 @@
-"""What a key counts, and what mintfs.conf says of it."""
+"""What a key depends on, and mintfs.conf."""
 
 import os
 import re
@@ -118,7 +118,7 @@ def test_arguments_below_the_root_count_by_their_relative_path(project, tmp_path
     )
 
 
-def test_a_path_elsewhere_is_warned_of_and_counts_as_typed(project):
+def test_a_path_outside_the_root_is_a_warning_and_counts_as_typed(project):
     done = project.run("key", "-i", "migrations", "--", "/usr/bin/python3", "/usr/share/x", "y")
     assert done.stderr.count("\n") == 1
     assert 'warning: the builder\'s argument "/usr/share/x"' in done.stderr
@@ -129,7 +129,7 @@ def test_a_path_elsewhere_is_warned_of_and_counts_as_typed(project):
     assert "contains the path of this checkout" in done.stderr
 
 
-def test_as_stands_for_all_arguments(project):
+def test_as_replaces_all_arguments(project):
     a = project.key("--as", "make", builder=["python3", "a"])
     assert a == project.key("--as", "make", builder=["/opt/ruby", "b", "c"])
     assert a != project.key("--as", "make2", builder=["python3", "a"])
@@ -149,13 +149,13 @@ def test_the_directory_below_the_root_counts_with_relative_arguments(project):
     assert len(keys) == 3
 
 
-def test_key_needs_and_makes_no_store(project):
+def test_key_neither_needs_nor_makes_a_store(project):
     project.key()
     assert not project.store.exists()
     project.run("key", "--", "true", env={"HOME": "", "MINTFS_STORE": ""})
 
 
-def test_the_store_is_no_input(project):
+def test_the_store_is_not_an_input(project):
     inside = project.root / "migrations/cache"
     env = {"MINTFS_STORE": str(inside)}
     before = project.key(env=env)
@@ -163,7 +163,7 @@ def test_the_store_is_no_input(project):
     assert project.build(env=env) == before == project.key(env=env)
 
 
-def test_links_among_inputs(project, tmp_path):
+def test_links_among_inputs_count_once_and_stay_inside_the_root(project, tmp_path):
     migrations = project.root / "migrations"
     (project.root / "shared").mkdir()
     (project.root / "shared/a.sql").write_text("-- a")
@@ -191,7 +191,7 @@ def test_links_among_inputs(project, tmp_path):
     assert "migrations/dangling: a symbolic link that leads nowhere" in message
 
 
-def test_patterns_do_not_explode(project):
+def test_patterns_take_linear_time(project):
     deep = project.root / "deep"
     here = deep
     for _ in range(60):
@@ -203,7 +203,7 @@ def test_patterns_do_not_explode(project):
     pattern = "*a" * 200 + "b"
     (project.root / ("a" * 250)).write_text("")
     project.fail("key", "-i", pattern, "--", "true")
-    # Exponential would be years; this bound is no timing of ours.
+    # Exponential time would be years.
     assert time.monotonic() - start < 20
 
 
@@ -240,7 +240,7 @@ def test_patterns_do_not_explode(project):
         (["--nonsense"], "unknown option --nonsense"),
     ],
 )
-def test_bad_arguments(project, args, message):
+def test_bad_arguments_are_errors(project, args, message):
     (project.root / "empty").mkdir()
     (project.root / "odd").mkdir()
     os.mkfifo(project.root / "pipe")
@@ -255,7 +255,7 @@ def test_bad_arguments(project, args, message):
         assert project.leftovers() == []
 
 
-def test_bad_usage(project):
+def test_bad_usage_exits_with_2_or_125(project):
     assert "-i wants a path" in project.fail("key", "-i")
     assert "no builder after --" in project.fail("build", "--")
     assert "and no mintfs.conf here or in a directory above" in project.fail("build")
@@ -267,7 +267,7 @@ def test_bad_usage(project):
     assert "unknown option" in project.fail("ls", "--nonsense", status=2)
 
 
-def test_an_unreadable_input(ordinary):
+def test_an_unreadable_input_is_an_error(ordinary):
     project = ordinary
     (project.root / "migrations/0.sql").chmod(0)
     assert "migrations/0.sql: Permission denied" in project.fail(
@@ -275,8 +275,8 @@ def test_an_unreadable_input(ordinary):
     )
 
 
-def test_an_input_that_vanishes_while_it_is_read(project):
-    """Files come and go beneath `key`: it must answer with a key or this one message."""
+def test_an_input_that_vanishes_is_an_error_or_not_counted(project):
+    """While files vanish, `key` prints either a key or this one message."""
     many = project.root / "many"
     many.mkdir()
     for i in range(3000):
@@ -300,13 +300,13 @@ def test_an_input_that_vanishes_while_it_is_read(project):
             seen += 1
         for victim in victims:
             victim.write_text("x" * 100)
-    assert seen, "it never met a file that had vanished"
+    assert seen, "no run met a file that had vanished"
 
 
 # ---- mintfs.conf ----
 
 
-def test_conf(project):
+def test_a_section_describes_the_build(project):
     (project.root / "mintfs.conf").write_text(
         "# templates\n[unit]\ninput = migrations/0.sql\n    migrations/1.sql\n"
         "input = migrations/2.sql\nexclude = *.md\nenv = SEED\nsalt = a b ; c\nfile = data/x.db\n"
@@ -323,16 +323,16 @@ def test_conf(project):
     assert manifest["name"] == "unit" and manifest["salt"] == "a b ; c"
     assert [i["path"] for i in manifest["inputs"]] == [f"migrations/{i}.sql" for i in range(3)]
     assert manifest["environment"] == ["SEED"]
-    # Flags add and replace.
+    # Flags add to lists and replace values.
     assert project.run("key", "-i", "create.sh").stdout.strip() != key
     assert project.run("build", "-n", "other").stdout.strip() == key
     assert project.templates()[0]["names"] == ["other", "unit"]
-    # A builder on the command line: the file is not even read.
+    # With a builder on the command line the file is not read.
     (project.root / "mintfs.conf").write_text("nonsense")
     project.build()
 
 
-def test_conf_with_several_sections(project):
+def test_several_sections_need_a_name(project):
     (project.root / "mintfs.conf").write_text(
         "[unit]\ninput = migrations\nbuilder = sh -c 'echo 1 > $MINTFS_OUT'\n"
         "[e2e]\ninput = migrations\nbuilder = sh -c 'echo 2 > $MINTFS_OUT'\n"
@@ -360,7 +360,7 @@ def test_conf_with_several_sections(project):
         ("[a]\0\n", "not a text file"),
     ],
 )
-def test_bad_conf(project, text, message):
+def test_a_fault_in_the_file_is_named_with_its_line(project, text, message):
     (project.root / "mintfs.conf").write_text(text)
     assert message in project.fail("key")
     assert message in project.fail("build")

@@ -1,4 +1,4 @@
-"""What a name means: its section of the mintfs.conf in force, else the last build under it."""
+"""What a name means: its section in the mintfs.conf in force, or the last build under it."""
 
 import os
 import shutil
@@ -40,18 +40,18 @@ def new(project, *words, **kwargs):
         tables = {name for name, in db.execute("select name from sqlite_master where type='table'")}
     db.close()
     project.run("session", "rm", path)
-    said = [line for line in done.stderr.splitlines() if "sessions are plain copies" not in line]
-    return tables, said
+    message = [line for line in done.stderr.splitlines() if "sessions are plain copies" not in line]
+    return tables, message
 
 
 def add_table(project, name):
     (project.root / f"migrations/{name}.sql").write_text(f"create table {name}(a);")
 
 
-# ---- never stale, never another's ----
+# ---- a name is never stale, and never another checkout's ----
 
 
-def test_a_changed_migration_is_built(app):
+def test_a_name_means_the_changed_migrations(app):
     assert new(app, "app")[0] == {"t0", "t1", "t2"}
     add_table(app, "late")
     assert new(app, "app")[0] == {"t0", "t1", "t2", "late"}
@@ -59,7 +59,7 @@ def test_a_changed_migration_is_built(app):
     assert app.runs() == 2
 
 
-def test_two_checkouts_with_one_name(app, tmp_path):
+def test_two_checkouts_may_use_one_name(app, tmp_path):
     other = app.clone(tmp_path / "second")
     add_table(other, "others")
     (other.root.parent / "runs").touch()
@@ -74,10 +74,10 @@ def test_two_checkouts_with_one_name(app, tmp_path):
         shown = project.run("show", "--json", "app")
         assert f'"key": "{project.run("key").stdout.strip()}"' in shown.stdout
         assert shown.stderr == ""
-        # The name follows the last build, hit or miss: that is what the mount shows.
+        # On the mount, the name is the last build's, whether that was a hit or a miss.
         key = project.run("build").stdout.strip()
         assert f'"key": "{key}"' in project.run("name", "--json").stdout
-    # Evicting is by the section as well: the other checkout's template stays.
+    # evict uses the section as well: the other checkout's template stays.
     app.run("pin", "app")
     other.run("evict", "app")
     assert [row["key"] for row in app.templates()] == [app.run("key").stdout.strip()]
@@ -86,43 +86,44 @@ def test_two_checkouts_with_one_name(app, tmp_path):
     assert app.templates() == []
 
 
-def test_elsewhere_it_is_the_last_build_and_that_is_said(app, tmp_path):
+def test_without_a_section_a_name_is_the_last_build_with_a_message(app, tmp_path):
     key = app.run("build").stdout.strip()
     for words in (["session", "new", "app"], ["show", "app"], ["pin", "app"], ["unpin", "app"],
                   ["name", "other", "app"], ["verify", "app"], ["session", "rm", "app/s"]):
         if words[-1] == "app/s":
             app.run("session", "new", key, "s", env=COPIES)
         done = app.run(*words, cwd=tmp_path, env=COPIES)
-        (said,) = [line for line in done.stderr.splitlines() if "[app]" in line]
-        assert said.startswith("mintfs: app: no mintfs.conf here has a section [app]")
-        assert key[:12] in said
+        (message,) = [line for line in done.stderr.splitlines() if "[app]" in line]
+        assert message.startswith("mintfs: app: no mintfs.conf here has a section [app]")
+        assert key[:12] in message
     for words in (["show", key], ["show", key[:8]], ["verify", key]):
         assert "mintfs.conf" not in app.run(*words, cwd=tmp_path).stderr
 
 
-def test_a_file_with_other_sections_leaves_the_last_build(app, tmp_path):
+def test_a_file_without_that_section_leaves_the_last_build(app, tmp_path):
     app.run("build", "-n", "base")
-    tables, (said,) = new(app, "base")
-    assert tables == {"t0", "t1", "t2"} and "section [base]" in said
+    tables, (message,) = new(app, "base")
+    assert tables == {"t0", "t1", "t2"} and "section [base]" in message
 
 
-def test_what_only_looks_builds_nothing(app):
+def test_read_only_commands_build_nothing(app):
     app.make_store()
     key = app.run("key").stdout.strip()
     for words in (["show", "app"], ["pin", "app"], ["evict", "app"], ["verify", "app"],
                   ["verify", "--rebuild", "app"], ["name", "x", "app"]):
-        said = app.fail(*words, status=3)
-        assert f"({key[:12]}) is not built; type: mintfs build app" in said
-        assert "last template" not in said
+        message = app.fail(*words, status=3)
+        assert f"({key[:12]}) is not built; type: mintfs build app" in message
+        assert "last template" not in message
     assert app.runs() == 0
     old = app.run("build").stdout.strip()
     add_table(app, "late")
-    said = app.fail("show", "app", status=3)
-    assert said.count("\n") == 1 and f"The last template built under that name is {old[:12]}" in said
+    message = app.fail("show", "app", status=3)
+    assert message.count("\n") == 1
+    assert f"The last template built under that name is {old[:12]}" in message
     assert app.runs() == 1 and app.run("show", old).returncode == 0
 
 
-def test_a_section_that_cannot_be_read_is_no_reason_for_the_last_build(app):
+def test_a_section_that_cannot_be_read_is_an_error(app):
     app.run("build")
     (app.root / "mintfs.conf").write_text(CONF + "inptu = x\n")
     for words in (["session", "new", "app"], ["show", "app"], ["evict", "app"]):
@@ -132,16 +133,16 @@ def test_a_section_that_cannot_be_read_is_no_reason_for_the_last_build(app):
     assert "input migrations" in app.fail("session", "new", "app", status=3)
 
 
-def test_a_session_is_named_with_the_template_of_now(app):
+def test_a_session_is_found_under_the_section_s_current_template(app):
     app.run("session", "new", "app", "one", env=COPIES)
     old = app.run("key").stdout.strip()
     add_table(app, "late")
-    said = app.fail("session", "rm", "app/one", status=3)
-    assert app.run("key").stdout[:12] in said and "mintfs session ls" in said
+    message = app.fail("session", "rm", "app/one", status=3)
+    assert app.run("key").stdout[:12] in message and "mintfs session ls" in message
     app.run("session", "rm", f"{old}/one")
 
 
-def test_rebuild_by_name_knows_the_section(app):
+def test_rebuild_by_name_uses_the_section(app):
     app.run("build")
     (app.root / "sub").mkdir()
     app.run("verify", "--rebuild", "app", cwd=app.root / "sub")
@@ -151,7 +152,7 @@ def test_rebuild_by_name_knows_the_section(app):
 # ---- which mintfs.conf ----
 
 
-def test_the_nearest_one_counts(app):
+def test_the_nearest_file_is_in_force(app):
     sub = app.root / "a/b"
     sub.mkdir(parents=True)
     key = app.run("build").stdout
@@ -166,7 +167,7 @@ def test_the_nearest_one_counts(app):
     assert "mintfs: ../mintfs.conf:2: unknown key" in app.fail("key", cwd=sub)
 
 
-def test_the_builder_runs_beside_the_file(app):
+def test_the_builder_runs_in_the_file_s_directory(app):
     sub = app.root / "a/b"
     sub.mkdir(parents=True)
     (app.root / "mintfs.conf").write_text(
@@ -174,14 +175,14 @@ def test_the_builder_runs_beside_the_file(app):
     )
     env = {"MINTFS_STORE": ".store"}
     key = app.run("build", "--to", "placed", cwd=sub, env=env).stdout.strip()
-    said = f"{app.root}\n{app.root} {sub}/.store\n"
-    assert (sub / f".store/v1/templates/{key}/files/app.db").read_text() == said
-    assert (sub / "placed").read_text() == said, "--to is relative to where it was typed"
+    message = f"{app.root}\n{app.root} {sub}/.store\n"
+    assert (sub / f".store/v1/templates/{key}/files/app.db").read_text() == message
+    assert (sub / "placed").read_text() == message, "--to is relative to where it was typed"
     assert app.run("key").stdout.strip() == key
 
 
 @pytest.mark.parametrize("mark", [".git", ".hg", ".jj", "a .git file"])
-def test_not_beyond_the_repository(app, mark):
+def test_the_search_ends_at_the_repository(app, mark):
     inner = app.root / "vendor/lib"
     (inner / "src").mkdir(parents=True)
     (inner / mark.split()[-1].replace("file", ".git")).touch()
@@ -193,7 +194,7 @@ def test_not_beyond_the_repository(app, mark):
         assert 'no template "app"' in app.fail("session", "new", "app", status=3, cwd=place)
 
 
-def test_not_beyond_the_home_directory(app):
+def test_the_search_ends_at_the_home_directory(app):
     home = app.root / "home"
     (home / "x").mkdir(parents=True)
     assert app.run("key", cwd=home / "x").stdout == app.run("key").stdout
@@ -204,8 +205,8 @@ def test_not_beyond_the_home_directory(app):
 
 
 @pytest.mark.parametrize("owner", ["oneself", "another"])
-def test_what_lies_in_everybodys_directory_is_passed_by(app, tmp_path, owner):
-    """As in /tmp: another's file there stops nobody's work below it."""
+def test_a_file_in_a_public_directory_is_skipped(app, tmp_path, owner):
+    """As in /tmp: a file there must not disturb the projects of other users below it."""
     shared = tmp_path / "shared"
     (shared / "own").mkdir(parents=True)
     (shared / "mintfs.conf").write_text("[app]\nbuilder = x\n")
@@ -218,23 +219,23 @@ def test_what_lies_in_everybodys_directory_is_passed_by(app, tmp_path, owner):
         os.chown(shared / "mintfs.conf", NOBODY, NOBODY)
     assert "no mintfs.conf here" in app.fail("key", cwd=shared / "own")
     assert new(app, "app", cwd=shared / "own")[0] == {"t0", "t1", "t2"}
-    # The user who types the command there means it.
+    # A user who types the command in that directory means its file.
     if owner == "oneself":
         app.run("key", cwd=shared)
     else:
         assert "belongs to user" in app.fail("key", cwd=shared)
 
 
-def test_the_users_settings_are_no_description(app):
+def test_the_user_s_settings_are_not_a_project_s_file(app):
     home = app.root / "home"
     (home / ".config/mintfs").mkdir(parents=True)
     (home / ".config/mintfs/mintfs.conf").write_text("max-size = 1G\n")
     env = {"HOME": str(home)}
-    said = app.fail("key", cwd=home / ".config/mintfs", env=env)
-    assert "no mintfs.conf here" in said
+    message = app.fail("key", cwd=home / ".config/mintfs", env=env)
+    assert "no mintfs.conf here" in message
 
 
-def test_a_link_to_a_file_of_ones_own(app, tmp_path):
+def test_a_link_to_the_user_s_own_file_is_used(app, tmp_path):
     (app.root / "mintfs.conf").rename(tmp_path / "kept.conf")
     (app.root / "mintfs.conf").symlink_to(tmp_path / "kept.conf")
     app.run("key")
@@ -244,14 +245,14 @@ def test_a_link_to_a_file_of_ones_own(app, tmp_path):
 
 
 @pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
-def test_what_is_no_file(app, make):
+def test_what_is_not_a_regular_file_is_an_error(app, make):
     (app.root / "sub").mkdir()
     (app.root / "mintfs.conf").unlink()
     make(app.root / "mintfs.conf")
     assert "mintfs: ../mintfs.conf: not a regular file" in app.fail("key", cwd=app.root / "sub")
 
 
-def test_a_directory_that_is_gone(app, tmp_path):
+def test_a_removed_current_directory_has_no_file(app, tmp_path):
     app.run("build")
     gone = tmp_path / "gone"
     gone.mkdir()
@@ -263,7 +264,7 @@ def test_a_directory_that_is_gone(app, tmp_path):
         assert done.returncode == status and "mintfs.conf here" in done.stderr
 
 
-# ---- whose mintfs.conf ----
+# ---- the owner of mintfs.conf ----
 
 
 @needs_root
@@ -286,21 +287,21 @@ def test_another_users_file_is_not_used(app, tmp_path, what, where):
     add_table(app, "late")
     for words, status in ((["build"], 125), (["key", "app"], 125), (["session", "new"], 1),
                           (["session", "new", "app"], 1), (["show", "app"], 1)):
-        said = app.fail(*words, status=status, cwd=cwd)
-        assert f"belongs to user {NOBODY}, not to you (0)" in said
-        assert f"export MINTFS_TRUST='{app.root}'" in said
+        message = app.fail(*words, status=status, cwd=cwd)
+        assert f"belongs to user {NOBODY}, not to you (0)" in message
+        assert f"export MINTFS_TRUST='{app.root}'" in message
     assert app.runs() == runs
     for trust in (app.root, f"/nowhere:{app.root.parent}/", "/"):
         app.run("key", cwd=cwd, env={"MINTFS_TRUST": str(trust)})
     for trust in (f"{app.root}x", app.root / "sub", "", ":", "/nowhere"):
         app.fail("key", cwd=cwd, env={"MINTFS_TRUST": str(trust)})
-    # What names a builder or a key asks for no file.
+    # A builder or a key on the command line needs no file.
     app.run("key", "--", "true", cwd=cwd)
 
 
 @needs_root
-def test_whose_file_is_as_good_as_ones_own(ordinary):
-    """Root's, as in an image whose files were copied in by root; under sudo that of the caller."""
+def test_root_s_file_and_the_sudo_caller_s_are_trusted(ordinary):
+    """Root's, as in an image to which root copied the files, and under sudo the caller's."""
     project = described(ordinary)
     (project.root / ".git").rmdir()
     assert "not to you (65534)" not in project.run("key").stderr
@@ -315,7 +316,7 @@ def test_whose_file_is_as_good_as_ones_own(ordinary):
 # ---- -C ----
 
 
-def test_the_directory_option(app, tmp_path):
+def test_the_directory_option_acts_as_cd(app, tmp_path):
     key = app.run("key").stdout
     (app.root / "sub").mkdir()
     for words in (["-C", app.root], [f"-C{app.root}"], ["--directory", app.root],
@@ -328,12 +329,12 @@ def test_the_directory_option(app, tmp_path):
     for words, status in ((["-C", "nowhere", "key"], 125), (["-C", "nowhere", "build"], 125),
                           (["-C", "nowhere", "ls"], 3), (["-C", "create.sh", "ls"], 1),
                           (["-C"], 2), (["--directory"], 2), (["-C", "", "ls"], 3)):
-        said = app.fail(*words, status=status)
-        assert "-C" in said or "--directory" in said
+        message = app.fail(*words, status=status)
+        assert "-C" in message or "--directory" in message
 
 
 def test_the_directory_option_keeps_links_as_they_were_typed(app, tmp_path):
-    """Builders that spell the checkout's place by a link have the same key as beside the file."""
+    """Builders that name the checkout by a link have the same key as in the file's directory."""
     link = tmp_path / "link"
     link.symlink_to(app.root)
     (app.root / "sub").mkdir()
@@ -382,17 +383,17 @@ def inputs(project, key):
 def test_a_missing_input_is_named_with_the_directory_that_it_is_relative_to(package, missing):
     home = package.root / "p[k]g"
     (home / "mintfs.conf").write_text(f"root = ..\n[app]\ninput = {missing}\nbuilder = x\n")
-    said = package.fail("build", cwd=home)
-    assert f"input {missing}" in said and said.endswith(f" in {home}\n"), said
+    message = package.fail("build", cwd=home)
+    assert f"input {missing}" in message and message.endswith(f" in {home}\n"), message
 
 
-def test_inputs_beside_the_package(package):
+def test_inputs_may_be_outside_the_package_but_below_the_root(package):
     home = package.root / "p[k]g"
     (home / "src").mkdir()
     key = package.run("build", cwd=home).stdout
     assert inputs(package, key) == INPUTS
     assert package.run("build", cwd=home / "src").stdout == key
-    # The root of the whole file, an absolute one, and the flag say the same.
+    # The root of the whole file, an absolute one, and the flag have the same effect.
     for text in ("root = ..\n" + PACKAGE % "", PACKAGE % f"root = {package.root}"):
         (home / "mintfs.conf").write_text(text)
         assert package.run("key", cwd=home).stdout == key
@@ -400,12 +401,12 @@ def test_inputs_beside_the_package(package):
     (home / "mintfs.conf").write_text(PACKAGE % "")
     assert "or leads outside the root" in package.fail("build", cwd=home)
     (home / "mintfs.conf").write_text("[app]\ninput = ../shared\nbuilder = x\n")
-    said = package.fail("build", cwd=home)
-    assert "is outside the root" in said and "root = DIR in mintfs.conf" in said
+    message = package.fail("build", cwd=home)
+    assert "is outside the root" in message and "root = DIR in mintfs.conf" in message
     (home / "mintfs.conf").write_text(PACKAGE % "")
     assert package.run("key", "--root", "..", cwd=home).stdout == key
     assert package.run("key", "--root", "../..", cwd=home / "src").stdout == key
-    # As typed out with the builder.
+    # The same as on the command line.
     words = [w for i in ("shared/migrations", "shared/b.sql", "p[k]g/own.sql", "p[k]g/deep/new.sql")
              for w in ("-i", i)]
     script = 'cat ../shared/migrations/*.sql own.sql | sqlite3 -bail "$0"'
@@ -432,7 +433,7 @@ def test_a_root_that_is_the_directory_changes_no_key(app):
     assert app.run("key", "--root", ".").stdout == key
 
 
-def test_flags_add_inputs_as_the_section_would(package):
+def test_flags_add_inputs_to_the_section(package):
     home = package.root / "p[k]g"
     (package.root / "more.sql").touch()
     key = package.run("build", "-i", "../more.sql", cwd=home)
@@ -446,7 +447,7 @@ def test_flags_add_inputs_as_the_section_would(package):
     ("root\n", "mintfs.conf:1: before the first [NAME]: root"),
     ("salt = 1\n", "mintfs.conf:1: before the first [NAME]"),
 ])
-def test_bad_roots(app, text, message):
+def test_a_root_must_be_above_the_file(app, text, message):
     (app.root / "sub").mkdir()
     (app.root / "mintfs.conf").write_text(text + CONF)
     assert message in app.fail("key")

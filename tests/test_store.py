@@ -1,4 +1,4 @@
-"""The store and its catalog: whose they are, and how they come back from damage."""
+"""The store and its catalog: who may use them, and how damage is repaired."""
 
 import errno
 import json
@@ -30,7 +30,7 @@ def test_store_is_marked_private_and_tagged(project):
     assert (project.store / "mintfs-store").is_file()
 
 
-def test_a_store_that_others_can_write(project):
+def test_a_store_that_others_can_write_is_refused(project):
     project.build()
     project.store.chmod(0o770)
     message = project.fail("build", "--", "true")
@@ -42,7 +42,7 @@ def test_a_store_that_others_can_write(project):
     assert f"chmod go-w '{project.store}/v1/templates'" in project.fail("build", "--", "true")
 
 
-def test_a_store_that_is_not_ours(project):
+def test_a_directory_with_other_files_is_refused(project):
     project.store.mkdir()
     (project.store / "thesis.txt").write_text("years of work")
     message = project.fail("build", "--", "true")
@@ -51,19 +51,19 @@ def test_a_store_that_is_not_ours(project):
 
 
 @needs_root
-def test_a_store_of_another_user(project):
+def test_a_store_of_another_user_is_refused(project):
     project.store.mkdir()
     os.chown(project.store, 12345, 12345)
     assert "belongs to user 12345, not to you (0)" in project.fail("build", "--", "true")
 
 
-def test_a_store_that_is_a_file(project):
+def test_a_store_that_is_a_file_is_refused(project):
     project.store.write_text("")
     message = project.fail("build", "--", "true")
     assert f"store {project.store}: {os.strerror(errno.ENOTDIR)}; set MINTFS_STORE" in message
 
 
-def test_a_store_under_a_low_limit_on_open_files(project):
+def test_a_low_limit_on_open_files_is_named(project):
     project.build()
 
     def lower():
@@ -73,7 +73,7 @@ def test_a_store_under_a_low_limit_on_open_files(project):
     assert os.strerror(errno.EMFILE) in message and "ulimit -n 1024" in message
 
 
-def test_where_the_store_is(project, tmp_path):
+def test_the_environment_decides_where_the_store_is(project, tmp_path):
     home = tmp_path / "home"
     home.mkdir()
     builder = shell("echo > $MINTFS_OUT")
@@ -97,7 +97,7 @@ def test_where_the_store_is(project, tmp_path):
     assert (real / "v1/templates" / key / "files/app.db").read_text().startswith(str(real))
 
 
-def test_a_read_only_store(ordinary):
+def test_a_read_only_store_is_an_error_with_a_way_out(ordinary):
     project = ordinary
     key = project.build("-n", "unit")
     for path in (project.store, *project.store.rglob("*")):
@@ -113,7 +113,7 @@ def test_a_read_only_store(ordinary):
 
 
 @needs_root
-def test_a_read_only_file_system(project, tmp_path):
+def test_a_read_only_file_system_is_an_error_with_a_way_out(project, tmp_path):
     key = project.build("-n", "unit")
     subprocess.run(["mount", "--bind", project.store, project.store], check=True)
     try:
@@ -130,7 +130,7 @@ def test_a_read_only_file_system(project, tmp_path):
 
 @needs_root
 @pytest.mark.parametrize("size", ["16k", "32k", "48k", "64k", "100k", "200k"])
-def test_a_full_disk(project, size):
+def test_a_full_disk_is_an_error_and_leaves_no_half_template(project, size):
     project.store.mkdir(mode=0o700)
     subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "none", project.store], check=True
@@ -217,7 +217,7 @@ def test_a_damaged_catalog_is_rebuilt(project, damage):
     assert project.runs() == 2
 
 
-def test_a_catalog_of_a_later_version_is_left_alone(project):
+def test_the_catalog_of_a_later_version_is_refused_and_unchanged(project):
     project.build()
     path = project.store / "v1/catalog.db"
     with sqlite3.connect(path) as db:
@@ -232,7 +232,7 @@ def test_a_catalog_of_a_later_version_is_left_alone(project):
     assert project.leftovers() == []
 
 
-def test_a_template_brought_by_tar(project, tmp_path):
+def test_a_template_unpacked_by_tar_is_a_hit(project, tmp_path):
     key = project.build("-n", "unit")
     env = {"MINTFS_STORE": str(tmp_path / "second")}
     project.make_store(env=env)
@@ -246,12 +246,12 @@ def test_a_template_brought_by_tar(project, tmp_path):
     assert project.runs() == 1
     assert stat.S_IMODE((target / key / "files/app.db").stat().st_mode) == 0o444
     (row,) = json.loads(project.run("ls", "--json", env=env).stdout)["templates"]
-    # The label of its manifest came along, since nothing here had it.
+    # The name in its manifest is used, since no template here had it.
     assert (row["names"], row["hits"]) == (["here", "unit"], 1)
 
 
 @pytest.mark.parametrize("how", ["flip", "shorten", "remove", "link", "manifest", "other"])
-def test_a_damaged_template_from_elsewhere_is_built_anew(project, tmp_path, how):
+def test_a_damaged_template_from_elsewhere_is_built_again(project, tmp_path, how):
     key = project.build()
     env = {"MINTFS_STORE": str(tmp_path / "second")}
     project.make_store(env=env)
@@ -310,7 +310,7 @@ LOOKING = [
 
 @pytest.mark.parametrize("has_directory", [False, True])
 @pytest.mark.parametrize("command, status", LOOKING, ids=lambda value: str(value)[:40])
-def test_who_only_looks_makes_no_store(project, command, status, has_directory):
+def test_read_only_commands_make_no_store(project, command, status, has_directory):
     if has_directory:
         project.store.mkdir()
     done = project.run(*command, status=status)
@@ -323,13 +323,13 @@ def test_who_only_looks_makes_no_store(project, command, status, has_directory):
     assert project.store.exists() == has_directory
 
 
-def test_doctor_makes_a_store_only_where_it_is_asked_to(project):
+def test_doctor_makes_a_store_only_on_request(project):
     for words, is_made in ((["doctor"], False), (["doctor", "--fix"], True)):
         project.start(*words).communicate(timeout=1500)
         assert (project.store / "v1").is_dir() == project.store.exists() == is_made
 
 
-def test_ls_for_people(project):
+def test_ls_prints_a_table(project):
     key = project.build("-n", "unit")
     head, line = project.run("ls").stdout.splitlines()
     assert head.split()[:3] == ["NAME", "KEY", "SIZE"]
@@ -337,8 +337,8 @@ def test_ls_for_people(project):
 
 
 @pytest.mark.parametrize("text", [b"0,", b"{},", b'"",', b"[[["])
-def test_a_manifest_that_would_take_gigabytes(project, text):
-    """In an address space of 1.5 GiB, where that of 200 MB once took 4."""
+def test_a_manifest_that_would_take_gigabytes_is_refused(project, text):
+    """The address space is limited to 1.5 GiB; reading 200 MB of JSON takes 4."""
     key = project.build()
     manifest = project.template(key) / "manifest.json"
     manifest.chmod(0o644)

@@ -20,6 +20,8 @@
 #include "fs/overlay/scratch_registry.h"
 #include "fs/store/catalog_connection.h"
 #include "fs/store/in_use.h"
+#include "fs/store/lock_names.h"
+#include "fs/store/names.h"
 #include "fs/store/settings.h"
 #include "fs/store/store_open.h"
 
@@ -48,9 +50,10 @@ static int check_build(int locks_fd, const char *name, unsigned char type UNUSED
                        void *context UNUSED)
 {
     char holder[64] = "";
-    if (strncmp(name, "build-", 6) != 0 || lock_holder(locks_fd, name, holder, sizeof(holder)) != 1)
+    const char *key = lock_name_build_key(name);
+    if (!key || lock_holder(locks_fd, name, holder, sizeof(holder)) != 1)
         return 0;
-    return log_fail(EBUSY, "template %.12s is being built%s%s: wait for it, or end it", name + 6,
+    return log_fail(EBUSY, "template %" PRI_KEY " is being built%s%s: wait for it, or end it", key,
                     holder[0] ? " by " : "", holder);
 }
 

@@ -8,8 +8,8 @@
 #include "fs/base/log.h"
 #include "fs/base/text.h"
 #include "fs/mount/mountpoint.h"
+#include "fs/store/lock_names.h"
 
-static const char lock_name[] = "mount";
 enum { DESCRIPTION_SIZE = PATH_MAX + 64 };
 
 /* ---- reading ---- */
@@ -40,7 +40,7 @@ static int parse_description(char *text, struct serve_found *ret_found)
 int serve_find(const struct store *store, struct serve_found *ret_found)
 {
     char text[DESCRIPTION_SIZE];
-    int r = lock_holder(store->locks_fd, lock_name, text, sizeof(text));
+    int r = lock_holder(store->locks_fd, LOCK_NAME_MOUNT, text, sizeof(text));
     return r <= 0 ? r : parse_description(text, ret_found);
 }
 
@@ -48,7 +48,7 @@ int serve_find_dead(const struct store *store, char **ret_mount_point)
 {
     AUTO_SERVE_FOUND struct serve_found found = {0};
     AUTO_FREE char *text = NULL;
-    int r = dir_read_file(store->locks_fd, lock_name, DESCRIPTION_SIZE, &text, NULL);
+    int r = dir_read_file(store->locks_fd, LOCK_NAME_MOUNT, DESCRIPTION_SIZE, &text, NULL);
     if (r == 0)
         r = parse_description(text, &found);
     if (r <= 0)
@@ -95,7 +95,7 @@ static int log_claimed(const struct store *store)
 int running_mount_claim(const struct store *store, const struct serve_options *options,
                         struct lock *lock)
 {
-    int r = lock_take(lock, store->locks_fd, lock_name, LOCK_EXCLUSIVE, LOCK_TRY);
+    int r = lock_take(lock, store->locks_fd, LOCK_NAME_MOUNT, LOCK_EXCLUSIVE, LOCK_TRY);
     if (r == -EWOULDBLOCK)
         return log_claimed(store);
     if (r < 0)

@@ -18,7 +18,7 @@ static bool matches(const char *pattern, const char *path)
     return answer;
 }
 
-static void test_within_one_part(void **state UNUSED)
+static void test_wildcards_stay_within_one_part(void **state UNUSED)
 {
     assert_true(matches("*.sql", "a.sql"));
     assert_true(matches("*", "a"));
@@ -40,7 +40,7 @@ static void test_within_one_part(void **state UNUSED)
     assert_true(matches("\xc3\xbc*", "\xc3\xbc.sql"));
 }
 
-static void test_over_parts(void **state UNUSED)
+static void test_two_stars_match_any_number_of_parts(void **state UNUSED)
 {
     assert_true(matches("**", "a"));
     assert_true(matches("**", "a/b/c"));
@@ -55,7 +55,7 @@ static void test_over_parts(void **state UNUSED)
     assert_true(matches("./a/./b/", "a/b"));
 }
 
-static void test_leading_dots(void **state UNUSED)
+static void test_wildcards_do_not_match_a_leading_dot(void **state UNUSED)
 {
     assert_false(matches("*", ".git"));
     assert_false(matches("?git", ".git"));
@@ -66,7 +66,7 @@ static void test_leading_dots(void **state UNUSED)
     assert_true(matches(".venv/**/x", ".venv/x"));
 }
 
-static void test_bad_patterns(void **state UNUSED)
+static void test_bad_patterns_are_refused(void **state UNUSED)
 {
     static const char *const bad[] = {"",       "/",  "/a",  "a//b", "..",
                                       "a/../b", "[a", "a\\", "[!]",  "."};
@@ -82,8 +82,8 @@ static void test_bad_patterns(void **state UNUSED)
     glob_fini(&glob);
 }
 
-/* Would take longer than the universe lasts if matching tried again at every star. */
-static void test_no_explosion(void **state UNUSED)
+/* A matcher that goes back to every star would never finish. */
+static void test_many_stars_take_linear_time(void **state UNUSED)
 {
     char pattern[600] = "";
     char text[251];
@@ -107,8 +107,11 @@ static void test_no_explosion(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_within_one_part), TEST(test_over_parts),   TEST(test_leading_dots),
-        TEST(test_bad_patterns),    TEST(test_no_explosion),
+        TEST(test_wildcards_stay_within_one_part),
+        TEST(test_two_stars_match_any_number_of_parts),
+        TEST(test_wildcards_do_not_match_a_leading_dot),
+        TEST(test_bad_patterns_are_refused),
+        TEST(test_many_stars_take_linear_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

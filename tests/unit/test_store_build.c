@@ -25,7 +25,7 @@ static struct store *open_store(const struct fixture *fixture)
     return store;
 }
 
-/* A builder that writes a database without any SQLite of its own. */
+/* A builder that writes a database without using SQLite. */
 static struct build_spec *make_spec(const struct fixture *fixture, const char *salt)
 {
     struct build_spec *spec = build_spec_new();
@@ -72,7 +72,7 @@ static void build(struct store *store, const struct fixture *fixture, const char
     memcpy(ret_key, result.key, sizeof(result.key));
 }
 
-static void test_names(void **state UNUSED)
+static void test_which_names_are_valid(void **state UNUSED)
 {
     static const char *const good[] = {"a", "unit", "Unit_Test-1.0", "abc", "12", "abcg", "1.5.9"};
     static const char *const bad[] = {"",     ".a",       "..",   "a/b",      "a b",
@@ -89,7 +89,7 @@ static void test_names(void **state UNUSED)
     assert_true(name_is_valid(longest));
 }
 
-static void test_resolve(void **state)
+static void test_keys_names_and_prefixes_resolve(void **state)
 {
     struct fixture *fixture = *state;
     AUTO_STORE struct store *store = open_store(fixture);
@@ -131,7 +131,7 @@ static void test_resolve(void **state)
     assert_int_equal(count_keys(store), 1);
 }
 
-static void test_open(void **state)
+static void test_a_template_opens_until_it_is_damaged(void **state)
 {
     struct fixture *fixture = *state;
     AUTO_STORE struct store *store = open_store(fixture);
@@ -149,7 +149,7 @@ static void test_open(void **state)
     assert_int_equal(template_open(store, key, &missing), -ENOENT);
 }
 
-/* What the daemon does: look names up while the catalog is taken away beneath it. */
+/* As the daemon does: looks names up while the catalog's file is removed. */
 struct lookups {
     struct store *store;
     const char *key;
@@ -169,7 +169,7 @@ static void *look_up(void *context)
     return NULL;
 }
 
-static void test_lookups_while_the_catalog_goes(void **state)
+static void test_names_are_found_while_the_catalog_is_removed(void **state)
 {
     struct fixture *fixture = *state;
     AUTO_STORE struct store *store = open_store(fixture);
@@ -193,8 +193,8 @@ static void test_lookups_while_the_catalog_goes(void **state)
     assert_int_equal(lookups.wrong, 0);
 }
 
-/* A template is whole or not there, and the next build succeeds, whatever call failed. */
-static void test_faults(void **state)
+/* The next build succeeds as well. */
+static void test_a_failing_call_leaves_a_whole_template_or_none(void **state)
 {
     struct fixture *fixture = *state;
     AUTO_STORE struct store *store = open_store(fixture);
@@ -225,7 +225,7 @@ static void test_faults(void **state)
     assert_int_equal(dir_is_empty(store->locks_fd), 1);
 }
 
-static void test_placing_with_faults(void **state)
+static void test_a_failing_call_leaves_the_old_file_or_the_new_one(void **state)
 {
     struct fixture *fixture = *state;
     AUTO_STORE struct store *store = open_store(fixture);
@@ -268,12 +268,12 @@ static void test_seal_refuses_an_empty_tree(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_names),
-        TEST(test_resolve),
-        TEST(test_open),
-        TEST(test_lookups_while_the_catalog_goes),
-        TEST(test_faults),
-        TEST(test_placing_with_faults),
+        TEST(test_which_names_are_valid),
+        TEST(test_keys_names_and_prefixes_resolve),
+        TEST(test_a_template_opens_until_it_is_damaged),
+        TEST(test_names_are_found_while_the_catalog_is_removed),
+        TEST(test_a_failing_call_leaves_a_whole_template_or_none),
+        TEST(test_a_failing_call_leaves_the_old_file_or_the_new_one),
         TEST(test_seal_refuses_an_empty_tree),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,7 @@
 /*
  * Golden vectors of the key format, made by another implementation of the comment at the top of
- * key.c. If one of these changes, every cache of every user is lost: the format needs a new first
- * line then, and a new vector.
+ * key.c. A change of one of them would lose every user's cache: the format would need a new first
+ * line, and a new vector.
  */
 #include "tests/unit/test_store_fixture.h"
 
@@ -34,14 +34,14 @@ static void expect_key(const struct build_spec *spec, const char *hex)
     assert_string_equal(key.hex, hex);
 }
 
-static void test_plain(void **state)
+static void test_the_plainest_key(void **state)
 {
     AUTO_SPEC struct build_spec *spec = make_spec(*state);
     add_builder(spec, "/usr/bin/true");
     expect_key(spec, "40a1b9d432e23aa0ab0b70f8dc181a8fca8a00af8a949c1ed43cd54deef7247c");
 }
 
-static void test_full(void **state)
+static void test_a_key_with_every_field(void **state)
 {
     struct fixture *fixture = *state;
     AUTO_SPEC struct build_spec *spec = make_spec(fixture);
@@ -67,7 +67,7 @@ static void test_full(void **state)
     expect_key(spec, "8c460c0c25733195fcb66313273c53a26707cc16bb4350337a0b880998a9f321");
 }
 
-static void test_as(void **state)
+static void test_as_replaces_the_arguments(void **state)
 {
     AUTO_SPEC struct build_spec *spec = make_spec(*state);
     add_builder(spec, "anything");
@@ -77,7 +77,7 @@ static void test_as(void **state)
     expect_key(spec, "fe3fa5fd133e0696c094a4c4955de11c7593e3bb2fbadfc05349ddc75c57a224");
 }
 
-static void test_place(void **state)
+static void test_the_directory_counts_with_relative_arguments(void **state)
 {
     AUTO_SPEC struct build_spec *spec = make_spec(*state);
     add_builder(spec, "sh");
@@ -85,7 +85,7 @@ static void test_place(void **state)
     expect_key(spec, "6e87f9e02fdc8df3f8757e83773840763fc766597e3bef21a4181110b2a27406");
 }
 
-static void test_linked_directory(void **state)
+static void test_a_linked_directory_counts_with_its_target(void **state)
 {
     struct fixture *fixture = *state;
     AUTO_SPEC struct build_spec *spec = make_spec(fixture);
@@ -95,7 +95,7 @@ static void test_linked_directory(void **state)
     expect_key(spec, "4ca00e02cd99d7418ae0073de85022155ea8c09532857a94784f97cd66625114");
 }
 
-static void test_deep_directories(void **state)
+static void test_directories_are_limited_in_depth(void **state)
 {
     struct fixture *fixture = *state;
     AUTO_SPEC struct build_spec *spec = make_spec(fixture);
@@ -113,8 +113,8 @@ static void test_deep_directories(void **state)
     assert_int_equal(key_compute(spec, &key), -ELOOP);
 }
 
-/* Every call that reads inputs fails once, and then all of them: an error, never another key. */
-static void test_faults(void **state)
+/* Each call that reads inputs fails in turn, alone and with all later ones. */
+static void test_a_failing_call_gives_an_error_and_no_other_key(void **state)
 {
     AUTO_SPEC struct build_spec *spec = make_spec(*state);
     add_builder(spec, "true");
@@ -142,13 +142,13 @@ static void test_faults(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_plain),
-        TEST(test_full),
-        TEST(test_as),
-        TEST(test_place),
-        TEST(test_linked_directory),
-        TEST(test_deep_directories),
-        TEST(test_faults),
+        TEST(test_the_plainest_key),
+        TEST(test_a_key_with_every_field),
+        TEST(test_as_replaces_the_arguments),
+        TEST(test_the_directory_counts_with_relative_arguments),
+        TEST(test_a_linked_directory_counts_with_its_target),
+        TEST(test_directories_are_limited_in_depth),
+        TEST(test_a_failing_call_gives_an_error_and_no_other_key),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,7 +9,7 @@ struct tree {
     struct manifest_entry entries[ROOM];
 };
 
-/* A manifest owns its texts; none of these is freed. */
+/* A manifest owns its texts, but these are never freed. */
 static char *borrowed(const char *text)
 {
     char *same;
@@ -49,12 +49,12 @@ static void test_links_that_stay_inside(void **state UNUSED)
         const struct manifest_entry *out = links_find_escape(&tree.manifest);
         if (out)
             print_error("%s\n", targets[i]);
-        /* After what is missing the kernel looks no further. */
+        /* The kernel stops at the missing part. */
         assert_null(out);
     }
 }
 
-static void test_links_that_lead_out_by_way_of_others(void **state UNUSED)
+static void test_links_that_lead_out_through_other_links(void **state UNUSED)
 {
     static const char *const targets[] = {
         "here/..", "here/../x", "up/../..", "here/up/../here/../x", "/etc/passwd",
@@ -69,7 +69,7 @@ static void test_links_that_lead_out_by_way_of_others(void **state UNUSED)
     }
 }
 
-static void test_what_a_path_names(void **state UNUSED)
+static void test_a_path_names_the_entry_after_all_links(void **state UNUSED)
 {
     static const struct {
         const char *path;
@@ -98,8 +98,8 @@ static void test_what_a_path_names(void **state UNUSED)
     }
 }
 
-/* Each link doubles the way: 2^40 steps would never end. */
-static void test_links_that_multiply_come_to_an_end(void **state UNUSED)
+/* Each link doubles the path: following it would take 2^40 steps. */
+static void test_links_that_multiply_are_given_up(void **state UNUSED)
 {
     enum { LINKS = 12, PARTS = 1000 };
     static char targets[LINKS][3 * PARTS + 1];
@@ -112,7 +112,7 @@ static void test_links_that_multiply_come_to_an_end(void **state UNUSED)
             memcpy(targets[i] + 2 * j, j % 2 ? "a/" : "./", 3);
         add(&tree, names[i], ENTRY_SYMLINK, targets[i]);
     }
-    /* They go round in more than the 40 links that the kernel follows. */
+    /* A loop is longer than the 40 links that the kernel follows. */
     assert_null(links_find_escape(&tree.manifest));
     assert_null(links_resolve(&tree.manifest, "ba"));
 }
@@ -121,9 +121,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_links_that_stay_inside),
-        cmocka_unit_test(test_links_that_lead_out_by_way_of_others),
-        cmocka_unit_test(test_what_a_path_names),
-        cmocka_unit_test(test_links_that_multiply_come_to_an_end),
+        cmocka_unit_test(test_links_that_lead_out_through_other_links),
+        cmocka_unit_test(test_a_path_names_the_entry_after_all_links),
+        cmocka_unit_test(test_links_that_multiply_are_given_up),
     };
     return cmocka_run_group_tests_name("store-links", tests, NULL, NULL);
 }

@@ -59,7 +59,7 @@ static void expect_same_vector(char *const *a, char *const *b)
         assert_string_equal(a[i], b[i]);
 }
 
-static void test_round_trip(void **state)
+static void test_a_manifest_is_the_same_after_a_round_trip(void **state)
 {
     struct fixture *fixture = *state;
     AUTO_MANIFEST struct manifest *made = make_manifest();
@@ -114,7 +114,7 @@ static char *good_text(struct fixture *fixture, size_t *ret_size)
     return text;
 }
 
-static void test_truncated_anywhere(void **state)
+static void test_a_truncated_manifest_is_an_error(void **state)
 {
     struct fixture *fixture = *state;
     size_t size = 0;
@@ -123,8 +123,8 @@ static void test_truncated_anywhere(void **state)
         assert_int_equal(read_text(fixture, text, cut), -EBADMSG);
 }
 
-/* Any byte may change: an answer or an error, never a crash (run under ASan). */
-static void test_flipped_anywhere(void **state)
+/* Reading gives a manifest or an error (run under ASan). */
+static void test_a_flipped_byte_never_crashes(void **state)
 {
     struct fixture *fixture = *state;
     size_t size = 0;
@@ -149,10 +149,10 @@ static void expect_replaced(struct fixture *fixture, const char *from, const cha
     assert_int_equal(read_text(fixture, changed, strlen(changed)), error);
 }
 
-static void test_lies(void **state)
+static void test_inconsistent_members_are_errors(void **state)
 {
     struct fixture *fixture = *state;
-    static const char *const lies[][2] = {
+    static const char *const inconsistent[][2] = {
         {"\"path\": \"app.db\"", "\"path\": \"/etc/passwd\""},
         {"\"path\": \"app.db\"", "\"path\": \"../app.db\""},
         {"\"path\": \"app.db\"", "\"path\": \"a/./b\""},
@@ -184,14 +184,14 @@ static void test_lies(void **state)
         {"\"warnings\": [", "\"warnings\": [1, "},
         {"\"inputs\": [", "\"inputs\": [[], "},
     };
-    for (size_t i = 0; i < ARRAY_LENGTH(lies); i++)
-        expect_replaced(fixture, lies[i][0], lies[i][1], -EBADMSG);
+    for (size_t i = 0; i < ARRAY_LENGTH(inconsistent); i++)
+        expect_replaced(fixture, inconsistent[i][0], inconsistent[i][1], -EBADMSG);
     expect_replaced(fixture, "\"version\": 1", "\"version\": 2", -EPROTONOSUPPORT);
     expect_replaced(fixture, "\"version\": 1", "\"version\": 1, \"later\": {}", 0);
 }
 
-/* Which member, and of which file: a wrong one is not taken for another's fault. */
-static void test_what_is_wrong_is_named(void **state)
+/* The message names the member and its file, and no other. */
+static void test_a_faulty_member_is_named(void **state)
 {
     static const char *const faults[][3] = {
         {"\"sha256\": \"00", "\"sha256\": \"0g", "\"sha256\" of app.db"},
@@ -204,20 +204,20 @@ static void test_what_is_wrong_is_named(void **state)
     };
     struct fixture *fixture = *state;
     for (size_t i = 0; i < ARRAY_LENGTH(faults); i++) {
-        char said[512] = "";
+        char message[512] = "";
         AUTO_FD int to = open(fixture->path, O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
         AUTO_FD int kept = dup(STDERR_FILENO);
         assert_true(to >= 0 && kept >= 0 && dup2(to, STDERR_FILENO) >= 0);
         expect_replaced(fixture, faults[i][0], faults[i][1], -EBADMSG);
         assert_true(dup2(kept, STDERR_FILENO) >= 0);
-        assert_true(io_pread(to, said, sizeof(said) - 1, 0) > 0);
-        if (!strstr(said, faults[i][2]))
-            print_error("%s: %s\n", faults[i][2], said);
-        assert_non_null(strstr(said, faults[i][2]));
+        assert_true(io_pread(to, message, sizeof(message) - 1, 0) > 0);
+        if (!strstr(message, faults[i][2]))
+            print_error("%s: %s\n", faults[i][2], message);
+        assert_non_null(strstr(message, faults[i][2]));
     }
 }
 
-static void test_times_before_1970(void **state)
+static void test_times_before_1970_are_read(void **state)
 {
     struct fixture *fixture = *state;
     expect_replaced(fixture, "\"created_ns\": 9223372036854775807", "\"created_ns\": -315619200",
@@ -225,8 +225,8 @@ static void test_times_before_1970(void **state)
     expect_replaced(fixture, "\"build_time_ns\": 42", "\"build_time_ns\": -42", -EBADMSG);
 }
 
-/* What would take gigabytes to parse is refused before. */
-static void test_too_many_values(void **state)
+/* JSON that would take gigabytes to parse is refused before it is parsed. */
+static void test_too_many_values_are_refused(void **state)
 {
     static const struct {
         const char *unit;
@@ -246,7 +246,7 @@ static void test_too_many_values(void **state)
     expect_replaced(fixture, "\"version\": 1", "\"version\": 1, \"x\": \"[,:{[\\\"[[[[\"", 0);
 }
 
-static void test_more_files_than_a_template_may_have(void **state)
+static void test_more_files_than_a_template_may_have_are_refused(void **state)
 {
     enum { FILES = 310000 };
     struct fixture *fixture = *state;
@@ -267,7 +267,7 @@ static void test_more_files_than_a_template_may_have(void **state)
     assert_int_equal(manifest_read(fixture->fd, "here", &read), 0);
 }
 
-static void test_not_a_file(void **state)
+static void test_a_manifest_must_be_a_regular_file(void **state)
 {
     struct fixture *fixture = *state;
     AUTO_MANIFEST struct manifest *read = NULL;
@@ -279,7 +279,7 @@ static void test_not_a_file(void **state)
     assert_int_equal(manifest_read(fixture->fd, "here", &read), -EBADMSG);
 }
 
-static void test_links(void **state UNUSED)
+static void test_which_link_targets_stay_inside(void **state UNUSED)
 {
     assert_true(manifest_link_is_inside("a", "b"));
     assert_true(manifest_link_is_inside("a/b/c", "../../x"));
@@ -294,16 +294,16 @@ static void test_links(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_round_trip),
-        TEST(test_truncated_anywhere),
-        TEST(test_flipped_anywhere),
-        TEST(test_lies),
-        TEST(test_not_a_file),
-        TEST(test_links),
-        TEST(test_what_is_wrong_is_named),
-        TEST(test_times_before_1970),
-        TEST(test_too_many_values),
-        TEST(test_more_files_than_a_template_may_have),
+        TEST(test_a_manifest_is_the_same_after_a_round_trip),
+        TEST(test_a_truncated_manifest_is_an_error),
+        TEST(test_a_flipped_byte_never_crashes),
+        TEST(test_inconsistent_members_are_errors),
+        TEST(test_a_manifest_must_be_a_regular_file),
+        TEST(test_which_link_targets_stay_inside),
+        TEST(test_a_faulty_member_is_named),
+        TEST(test_times_before_1970_are_read),
+        TEST(test_too_many_values_are_refused),
+        TEST(test_more_files_than_a_template_may_have_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,7 +6,7 @@
 
 static const struct placeholders places = {.out = "/o.db", .dir = "/d"};
 
-static void test_what_is_filled_in_and_what_is_left(void **state UNUSED)
+static void test_placeholders_are_filled_in_and_variables_are_left(void **state UNUSED)
 {
     static const struct {
         const char *argument;
@@ -28,7 +28,7 @@ static void test_what_is_filled_in_and_what_is_left(void **state UNUSED)
         {"const {out}={out:1}", "const {out}={out:1}", false},
         {"let\t{dir}=1", "let\t{dir}=1", false},
         {"${out} {out}", "${out} /o.db", true},
-        /* Before an equals sign, but no variable's declaration. */
+        /* Before an equals sign, but not a declaration. */
         {"{out}=x", "/o.db=x", true},
         {"-ffile-prefix-map={dir}=.", "-ffile-prefix-map=/d=.", false},
         {"{dir}{out}=x", "/d/o.db=x", true},
@@ -51,7 +51,7 @@ static void test_what_is_filled_in_and_what_is_left(void **state UNUSED)
     }
 }
 
-static void test_an_earlier_placeholder_is_remembered(void **state UNUSED)
+static void test_has_out_is_never_cleared(void **state UNUSED)
 {
     bool has_out = true;
     AUTO_FREE char *filled = placeholders_fill(&places, "{dir}", &has_out);
@@ -62,8 +62,8 @@ static void test_an_earlier_placeholder_is_remembered(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_what_is_filled_in_and_what_is_left),
-        cmocka_unit_test(test_an_earlier_placeholder_is_remembered),
+        cmocka_unit_test(test_placeholders_are_filled_in_and_variables_are_left),
+        cmocka_unit_test(test_has_out_is_never_cleared),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,7 +11,7 @@ static int read_conf(struct fixture *fixture, const char *text, const char *sect
     return project_conf_read(&request, ret_spec);
 }
 
-static void test_lists_and_lines(void **state)
+static void test_a_section_fills_a_spec(void **state)
 {
     AUTO_SPEC struct build_spec *spec = NULL;
     static const char text[] = "\xef\xbb\xbf; top\r\n[unit]\r\n  input = a b\r\n\tc = d\r\n\r\n"
@@ -34,8 +34,8 @@ static void test_lists_and_lines(void **state)
     assert_string_equal(spec->root, spec->root_as_typed);
 }
 
-/* inih would cut both without a word. */
-static void test_long_lines_and_names(void **state)
+/* inih would cut both silently. */
+static void test_long_lines_and_names_are_not_cut(void **state)
 {
     AUTO_SPEC struct build_spec *spec = NULL;
     char name[65];
@@ -51,7 +51,7 @@ static void test_long_lines_and_names(void **state)
     assert_string_equal(spec->builder.items[1], word);
 }
 
-static void test_errors(void **state)
+static void test_faults_are_errors(void **state)
 {
     static const struct {
         const char *text;
@@ -81,7 +81,7 @@ static void test_errors(void **state)
     }
 }
 
-static void test_no_file(void **state)
+static void test_a_missing_file_is_an_error(void **state)
 {
     struct fixture *fixture = *state;
     AUTO_SPEC struct build_spec *spec = NULL;
@@ -96,7 +96,7 @@ static void test_no_file(void **state)
     assert_true(project_conf_look("a", &spec) < 0);
 }
 
-/* Reads the file of the fixture's directory, or of one above `below`, from there. */
+/* Changes to `below` in the fixture's directory and reads the file in force there. */
 static int read_below(struct fixture *fixture, const char *text, const char *below,
                       const char *root, struct build_spec **ret_spec)
 {
@@ -116,7 +116,7 @@ static void make_tree(struct fixture *fixture)
     assert_int_equal(mkdirat(fixture->fd, "x/y", 0755), 0);
 }
 
-static void test_paths_are_those_beside_the_file(void **state)
+static void test_paths_are_relative_to_the_file(void **state)
 {
     struct fixture *fixture = *state;
     make_tree(fixture);
@@ -131,7 +131,7 @@ static void test_paths_are_those_beside_the_file(void **state)
     assert_null(below->base);
 }
 
-static void test_a_root_above_the_file(void **state)
+static void test_a_root_may_be_above_the_file(void **state)
 {
     struct fixture *fixture = *state;
     make_tree(fixture);
@@ -150,7 +150,7 @@ static void test_a_root_above_the_file(void **state)
     }
 }
 
-static void test_a_root_of_the_command_line(void **state)
+static void test_a_root_on_the_command_line_replaces_the_file_s(void **state)
 {
     struct fixture *fixture = *state;
     make_tree(fixture);
@@ -185,13 +185,13 @@ static void test_the_search_ends_at_the_repository(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_lists_and_lines),
-        TEST(test_long_lines_and_names),
-        TEST(test_errors),
-        TEST(test_no_file),
-        TEST(test_paths_are_those_beside_the_file),
-        TEST(test_a_root_above_the_file),
-        TEST(test_a_root_of_the_command_line),
+        TEST(test_a_section_fills_a_spec),
+        TEST(test_long_lines_and_names_are_not_cut),
+        TEST(test_faults_are_errors),
+        TEST(test_a_missing_file_is_an_error),
+        TEST(test_paths_are_relative_to_the_file),
+        TEST(test_a_root_may_be_above_the_file),
+        TEST(test_a_root_on_the_command_line_replaces_the_file_s),
         TEST(test_the_search_ends_at_the_repository),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
