@@ -22,7 +22,7 @@ enum { SHORT_KEY = 12, WORK_SIZE = SHA256_HEX_LENGTH + 16 };
 
 /* ---- the spec, from the manifest ---- */
 
-/* A path that looks like a pattern is meant as it is. */
+/* Escapes a path that looks like a pattern. */
 static int add_input(struct strlist *inputs, const char *path)
 {
     char *escaped = NULL;
@@ -111,7 +111,7 @@ static int find_spec(const struct manifest *manifest, struct build_spec **ret_sp
                     SHORT_KEY, manifest->key, line ? line : "");
 }
 
-/* ---- comparing ---- */
+/* ---- comparison ---- */
 
 static int add_line(struct strlist *lines, const char *path, const char *what)
 {
@@ -140,7 +140,7 @@ static int compare_entry(const struct store *cached_store, const struct store *f
 {
     if (cached->type != fresh->type ||
         (cached->target && strcmp(cached->target, fresh->target) != 0))
-        return add_line(lines, cached->path, "is of another kind, or points elsewhere");
+        return add_line(lines, cached->path, "has another type or target");
     if (cached->mode != fresh->mode)
         return add_line(lines, cached->path, "has another mode");
     if (cached->type != ENTRY_FILE || !memcmp(cached->digest, fresh->digest, SHA256_SIZE_BYTES))
@@ -170,11 +170,11 @@ static int compare_templates(const struct store *cached_store, const struct temp
         const struct manifest_entry *other = manifest_find(fresh->manifest, entry->path);
         r = other ? compare_entry(cached_store, fresh_store, cached->key, fresh->key, entry, other,
                                   lines)
-                  : add_line(lines, entry->path, "was not made this time");
+                  : add_line(lines, entry->path, "was not created this time");
     }
     for (size_t i = 0; r == 0 && i < fresh->manifest->entry_count; i++)
         if (!manifest_find(cached->manifest, fresh->manifest->entries[i].path))
-            r = add_line(lines, fresh->manifest->entries[i].path, "was made this time alone");
+            r = add_line(lines, fresh->manifest->entries[i].path, "was created only this time");
     return r;
 }
 
@@ -194,7 +194,7 @@ static int build_cold(struct store *store, const struct template *cached, const 
     if (setenv("MINTFS_STORE", path, 1) < 0)
         return -errno;
     int r = store_open(&cold);
-    /* That a cold store has no template is no news. */
+    /* A message that the new store has no template would only confuse. */
     log_set_quiet(true);
     if (r == 0)
         r = build_template(cold, spec, &result);
@@ -236,6 +236,7 @@ int reproduce_template(struct store *store, const char *key, const struct build_
         return store_log_error(store->path, r, "v1/building");
     r = build_cold(store, cached, work, spec, ret_differences);
     if (dir_remove_tree(store->building_fd, work) < 0)
-        log_warning("%s/v1/building/%s stays behind; the next build removes it", store->path, work);
+        log_warning("%s/v1/building/%s could not be removed; the next build removes it",
+                    store->path, work);
     return r;
 }

@@ -1,6 +1,6 @@
 /*
- * A template built a second time, cold, and compared with the one that is cached: for the day a
- * builder is suspected of not being deterministic.
+ * Builds a template a second time and compares it with the cached one, to find out whether its
+ * builder is deterministic.
  */
 #ifndef MINTFS_STORE_REPRODUCE_H
 #define MINTFS_STORE_REPRODUCE_H
@@ -11,13 +11,12 @@
 #include "fs/store/store.h"
 
 /*
- * Runs the builder of the template KEY (64 digits) into a store of its own that is gone afterwards;
- * what the builder itself builds is built again too. `spec_or_null` is what KEY was computed from;
- * NULL: what the template's manifest tells of it, in the current directory and with the variables
- * that were declared. The inputs must then be those of KEY: -ESTALE, said, with what differs.
- * *ret_differences gets a line each; none: the same files, and in databases the same schema and
- * rows. Other errors are said: -EBUSY somebody builds it, and those of build_template().
- * The environment of this process is changed.
+ * Runs the builder of the template KEY (64 digits) in a temporary store of its own, so that templates
+ * on which the builder depends are built again too. `spec_or_null` is the specification of KEY; NULL:
+ * it is taken from the template's manifest, with the inputs in the current directory, which must give
+ * the same key: else -ESTALE. Appends a line for each difference to *ret_differences; none: the same
+ * files, and databases with the same schema and rows. Errors are logged: -EBUSY: the template is
+ * being built; and those of build_template(). Changes the environment of this process.
  */
 MUST_CHECK int reproduce_template(struct store *store, const char *key,
                                   const struct build_spec *spec_or_null,

@@ -14,7 +14,7 @@
 #include "fs/store/sqlite_structure.h"
 
 struct comparison {
-    sqlite3 *db; /* main: the cached one; fresh: the other */
+    sqlite3 *db; /* schema main: the cached database; fresh: the other */
     const char *shown;
     struct strlist *differences;
 };
@@ -41,7 +41,7 @@ static int fail(const struct comparison *comparison, int code)
                     sqlite_error_text(comparison->db, code));
 }
 
-/* Runs a query whose rows each are one text; to be freed by the caller. */
+/* Appends the first column of each row. */
 static int collect(struct comparison *comparison, const char *sql, struct strlist *texts)
 {
     AUTO_STATEMENT sqlite3_stmt *statement = NULL;
@@ -80,9 +80,9 @@ static int compare_schema(struct comparison *comparison)
     if (r == 0)
         r = collect(comparison, OBJECTS("fresh") " EXCEPT " OBJECTS("main"), &only_fresh);
     for (size_t i = 0; r == 0 && i < only_cached.count; i++)
-        r = add_line(comparison, "schema, cached alone: %.200s", only_cached.items[i]);
+        r = add_line(comparison, "schema, only cached: %.200s", only_cached.items[i]);
     for (size_t i = 0; r == 0 && i < only_fresh.count; i++)
-        r = add_line(comparison, "schema, built now alone: %.200s", only_fresh.items[i]);
+        r = add_line(comparison, "schema, only built now: %.200s", only_fresh.items[i]);
     return r;
 }
 
@@ -99,7 +99,7 @@ static int list_columns(struct comparison *comparison, const char *table, struct
     return r;
 }
 
-/* Writes `SELECT columns FROM schema.table`: byte by byte, through no index. */
+/* Writes `SELECT columns FROM schema.table`: values as bytes, without any index. */
 static void write_select(FILE *stream, char *const *columns, size_t count, const char *schema,
                          const char *table)
 {
@@ -114,7 +114,7 @@ static void write_select(FILE *stream, char *const *columns, size_t count, const
     sqlite3_free(from);
 }
 
-/* How many rows of one table the other has not, by these columns alone. */
+/* How many rows of one table the other lacks, compared by these columns only. */
 static int count_missing(struct comparison *comparison, const char *table, char *const *columns,
                          size_t count, bool of_fresh, int64_t *ret_count)
 {
@@ -133,7 +133,7 @@ static int count_missing(struct comparison *comparison, const char *table, char 
     return count_rows(comparison, ret_count, sqlite3_mprintf("%s", text));
 }
 
-/* Which columns hold other values, with a comma between. */
+/* The columns whose values differ, separated by commas. */
 static int name_columns(struct comparison *comparison, const char *table,
                         const struct strlist *columns, char **ret_names)
 {
@@ -203,7 +203,7 @@ static int compare_rows(struct comparison *comparison)
     return r;
 }
 
-/* Stands in for a collation of the application's: rows are only read through it, in some order. */
+/* Replaces a collation of the application; the order that it gives does not matter. */
 static int compare_bytes(void *context UNUSED, int a_size, const void *a, int b_size, const void *b)
 {
     int order = memcmp(a, b, (size_t)(a_size < b_size ? a_size : b_size));
@@ -215,7 +215,7 @@ static void add_stand_in(void *context UNUSED, sqlite3 *db, int encoding UNUSED,
     (void)sqlite3_create_collation(db, name, SQLITE_UTF8, NULL, compare_bytes);
 }
 
-/* Objects of the schema that our SQLite cannot parse are left out; nothing of it is trusted. */
+/* Ignores objects of the schema that our SQLite cannot parse, and trusts none of it. */
 static int prepare_connection(sqlite3 *db)
 {
     static const int off[] = {SQLITE_DBCONFIG_TRUSTED_SCHEMA, SQLITE_DBCONFIG_ENABLE_TRIGGER,

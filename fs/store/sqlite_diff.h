@@ -1,5 +1,5 @@
 /*
- * Two SQLite databases compared by what they say: schema and rows, not bytes.
+ * Compares two SQLite databases by schema and rows, not by bytes.
  */
 #ifndef MINTFS_STORE_SQLITE_DIFF_H
 #define MINTFS_STORE_SQLITE_DIFF_H
@@ -8,11 +8,11 @@
 #include "fs/base/strlist.h"
 
 /*
- * Appends a line for each difference between the databases at these absolute paths, the first the
- * one that is cached: objects of the schema that only one has or that differ, and for each table
- * how many rows and which columns differ. Rows count as a set, with their number. Virtual tables
- * are compared by the tables behind them, and values byte by byte. A table that our SQLite cannot
- * read is a line, too. Neither schema is trusted: no expression of theirs runs. Errors are logged.
+ * Appends a line for each difference between the databases at these absolute paths: objects of the
+ * schema that differ or that only one has, and for each table how many rows and which columns differ.
+ * The order of rows does not matter. Virtual tables are compared by the tables that store them, and
+ * values byte by byte. A table that our SQLite cannot read also gives a line. No expression of either
+ * schema runs. Errors are logged.
  */
 MUST_CHECK int sqlite_diff(const char *cached, const char *fresh, const char *shown,
                            struct strlist *differences);

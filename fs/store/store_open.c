@@ -11,6 +11,7 @@
 #include "fs/base/io.h"
 #include "fs/base/log.h"
 #include "fs/base/sha256.h"
+#include "fs/base/text.h"
 #include "fs/store/catalog_connection.h"
 #include "fs/store/in_use.h"
 #include "fs/store/settings.h"
@@ -25,7 +26,7 @@ static const char tag_text[] =
     "# This file is a cache directory tag created by mintfs.\n"
     "# For information about cache directory tags, see https://bford.info/cachedir/\n";
 
-/* Locks and SQLite's own need a file system whose locks this kernel keeps. */
+/* Our locks and SQLite's need a file system whose locks this kernel keeps. */
 static const struct {
     unsigned type;
     const char *name;
@@ -51,19 +52,16 @@ int store_path(char **ret_path)
         AUTO_FREE char *here = getcwd(NULL, 0);
         if (!here)
             return log_errno(errno, "the store %s is relative to a directory that is gone", asked);
-        if (asprintf(&path, "%s/%s", here, asked) < 0)
-            path = NULL;
+        path = text_format("%s/%s", here, asked);
     } else if (cache && cache[0] == '/') {
-        /* The XDG rule: a relative one is as good as none. */
-        if (asprintf(&path, "%s/mintfs", cache) < 0)
-            path = NULL;
+        /* XDG: a relative path is ignored. */
+        path = text_format("%s/mintfs", cache);
     } else {
         AUTO_FREE char *home = home_directory();
         if (!home)
             return log_fail(ENOENT, "no place for the store: neither HOME nor the user database "
-                                    "names a directory; set MINTFS_STORE");
-        if (asprintf(&path, "%s/.cache/mintfs", home) < 0)
-            path = NULL;
+                                    "gives a directory; set MINTFS_STORE");
+        path = text_format("%s/.cache/mintfs", home);
     }
     if (!path)
         return log_errno(ENOMEM, "store");
@@ -87,7 +85,7 @@ static int check_owner(int fd, const char *path, const char *name)
                         path, slash, name, status.st_uid, geteuid(), geteuid(), getegid(), path);
     if (status.st_mode & (S_IWGRP | S_IWOTH))
         return log_fail(EPERM,
-                        "store %s%s%s can be written by others (mode %04o); mend it with: "
+                        "store %s%s%s can be written by others (mode %04o); repair it with: "
                         "chmod go-w '%s%s%s'",
                         path, slash, name, status.st_mode & 07777, path, slash, name);
     return 0;
@@ -101,7 +99,7 @@ static int check_file_system(int fd, const char *path)
     for (size_t i = 0; i < ARRAY_LENGTH(network_file_systems); i++)
         if ((unsigned)status.f_type == network_file_systems[i].type)
             return log_fail(EOPNOTSUPP,
-                            "store %s lies on a network file system (%s), whose locks "
+                            "store %s is on a network file system (%s), whose locks "
                             "cannot be trusted: set MINTFS_STORE to a local directory",
                             path, network_file_systems[i].name);
     return 0;
@@ -137,8 +135,8 @@ static int find_no_key(int dirfd UNUSED, const char *name, unsigned char type UN
 }
 
 /*
- * Whether v1 is what is left of a store that lost its marker: a CI cache brings back templates/KEY
- * alone, and `git clean` or rm -rf may have removed the marker before they failed.
+ * Whether v1 is the remains of a store that lost its marker: a CI cache may restore only
+ * templates/KEY, and `git clean` or rm -rf may have removed the marker before they failed.
  */
 static bool has_known_parts_alone(int dirfd)
 {
@@ -156,7 +154,7 @@ static bool is_our_tag(int dirfd)
            !strcmp(text, tag_text);
 }
 
-/* What mkfs puts into a new volume is nobody's data. */
+/* Ignores what mkfs creates in a new volume. */
 static int find_foreign(int dirfd, const char *name, unsigned char type UNUSED,
                         void *context UNUSED)
 {
@@ -171,9 +169,8 @@ bool store_is_marked(int fd)
 }
 
 /*
- * Makes a directory that is empty, or holds what is left of a store, a store. The marker is the
- * first thing that is added, so that another process that comes at the same moment finds either such
- * a directory or a marked one.
+ * Makes a store of a directory that is empty or holds the remains of a store. The marker is created
+ * first, so that another process finds at any moment such a directory or a marked one.
  */
 static int mark(int fd, const char *path)
 {
@@ -223,7 +220,7 @@ static int open_all(struct store *store, const char *asked)
     int fd = store->fd = io_openat(AT_FDCWD, asked, O_RDONLY | O_DIRECTORY, 0);
     if (fd < 0)
         return fd == -ENOENT ? -ESTALE : store_log_error(asked, fd, NULL);
-    /* Resolved once: a link that is turned elsewhere later does not split the store. */
+    /* Resolved once, so that changing a link in the path later does not split the store. */
     store->path = realpath(asked, NULL);
     if (!store->path)
         return errno == ENOENT ? -ESTALE : store_log_error(asked, errno, NULL);
@@ -288,7 +285,6 @@ static int find_any(int dirfd UNUSED, const char *name, unsigned char type UNUSE
     return strcmp(name, "lost+found") != 0;
 }
 
-/* Also where something is in the way that store_open() will complain of. */
 bool store_is_there(const char *path)
 {
     AUTO_FD int fd = io_openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0);
@@ -302,7 +298,7 @@ int store_open_existing(struct store **ret_store)
     if (r < 0)
         return r;
     if (!store_is_there(path)) {
-        log_info("there is no store at %s yet; the first build makes it", path);
+        log_info("there is no store at %s yet; the first build creates it", path);
         return 0;
     }
     r = store_open(ret_store);
