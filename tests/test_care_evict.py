@@ -19,13 +19,13 @@ from support.mounts import Mount
 
 
 def lock_it(file):
-    """An open file description lock, as fs/base/lock.h takes them."""
+    """Takes an open file description lock, as fs/base/lock.h does."""
     write_lock = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
     fcntl.fcntl(file, fcntl.F_OFD_SETLK, write_lock)
 
 
 def used(store, key, days_ago: float):
-    """Pretends that the template was last used so long ago."""
+    """Sets the template's last use to so long ago."""
     now = row_of(store, key)["last_used_ns"]
     with sqlite3.connect(store.path / "v1/catalog.db") as db:
         db.execute(
@@ -33,7 +33,7 @@ def used(store, key, days_ago: float):
         )
 
 
-def test_gc_evicts_what_was_used_longest_ago(store):
+def test_gc_evicts_the_least_recently_used(store):
     keys = aged(store)
     answer = read(store, "gc", "gc", "--max-size", "3500")
     assert {row["key"] for row in answer["evicted"]} == set(keys[3:])
@@ -43,7 +43,7 @@ def test_gc_evicts_what_was_used_longest_ago(store):
     assert read(store, "stats", "stats")["total"]["evicted"] == 3
 
 
-def test_gc_goes_by_age(store):
+def test_gc_evicts_by_age(store):
     keys = aged(store)
     store.run("gc", "--max-age", "36h", "--max-size", "none")
     assert sorted(keys_of(store)) == sorted(keys[:2])
@@ -58,7 +58,7 @@ def test_gc_dry_run_changes_nothing(store):
     assert sorted(keys_of(store)) == sorted(keys)
 
 
-def test_names_are_kept_last_and_keep_holds(store):
+def test_named_templates_are_evicted_last_and_keep_is_obeyed(store):
     keys = aged(store, name="unit")
     other = make_template(store.path, 100, name="other", size=1000)
     store.run("name", "unit", keys[5])
@@ -80,7 +80,7 @@ def test_names_are_kept_last_and_keep_holds(store):
     assert [row["label"] for row in read(store, "ls", "ls")["templates"]] == ["other"]
 
 
-def test_pinned_templates_stay(store):
+def test_pinned_templates_are_not_evicted(store):
     keys = aged(store, 3)
     store.run("pin", keys[2], keys[1][:12])
     said = read(store, "gc", "gc", "--max-size", "0")
@@ -100,7 +100,7 @@ def test_pinned_templates_stay(store):
     assert keys_of(store) == []
 
 
-def test_what_a_copy_uses_stays(copies):
+def test_a_template_with_a_copy_is_not_evicted(copies):
     key = copies.build_app()
     copies.run("session", "new", "app", "one")
     said = read(copies, "gc", "gc", "--max-size", "0")
@@ -114,7 +114,7 @@ def test_what_a_copy_uses_stays(copies):
     assert "no template" in copies.fail("evict", "app", status=3)
 
 
-def test_gc_ends_copies_whose_time_is_up(copies):
+def test_gc_removes_expired_copies(copies):
     key = copies.build_app()
     copy = Path(copies.run("session", "new", "--ttl", "1", "app", "one").stdout.strip())
     evicted = eventually(
@@ -123,7 +123,7 @@ def test_gc_ends_copies_whose_time_is_up(copies):
     assert [template["key"] for template in evicted] == [key] and not copy.exists()
 
 
-def test_what_a_mounted_session_uses_stays_and_then_goes(mount, key):
+def test_a_template_is_evicted_only_after_its_mounted_session(mount, key):
     store = mount.store
     session = mount.new(key, "one")
     assert read(store, "gc", "gc", "--max-size", "0")["evicted"] == []
@@ -138,7 +138,7 @@ def test_what_a_mounted_session_uses_stays_and_then_goes(mount, key):
         mount.new(key, "two")
 
 
-def test_evicted_and_built_anew_below_a_mount(mount, key):
+def test_a_template_evicted_and_built_again_appears_on_the_mount(mount, key):
     store = mount.store
     for turn in range(3):
         session = mount.new(key, "one")
@@ -154,7 +154,7 @@ def test_evicted_and_built_anew_below_a_mount(mount, key):
         assert store.build_app() == key
 
 
-def test_sessions_at_rest_keep_their_template(fuse, store, place, variant):
+def test_offline_sessions_keep_their_template(fuse, store, place, variant):
     for options in ([], ["--scratch", place / "scratch"]):
         (place / "scratch").mkdir(exist_ok=True)
         key = store.build_app()
@@ -179,7 +179,7 @@ def test_sessions_at_rest_keep_their_template(fuse, store, place, variant):
         assert not list((store.path / "v1").glob("scratches/*"))
 
 
-def test_a_scratch_that_is_gone_keeps_nothing(fuse, store, place):
+def test_a_removed_scratch_keeps_no_template(fuse, store, place):
     scratch = place / "scratch"
     scratch.mkdir()
     key = store.build_app()
@@ -195,8 +195,8 @@ def test_a_scratch_that_is_gone_keeps_nothing(fuse, store, place):
     assert store.run("evict", "app").stdout == f"{key}\n"
 
 
-def test_what_was_over_a_limit_and_stays_is_told(copies):
-    """And why; what is within the limits is not looked at."""
+def test_gc_reports_templates_that_it_keeps_over_a_limit(copies):
+    """With the reason; templates within the limits are not reported."""
     keys = aged(copies, 6, name="unit")
     copies.run("pin", keys[4])
     with contextlib.ExitStack() as stack:
@@ -217,7 +217,7 @@ def test_what_was_over_a_limit_and_stays_is_told(copies):
         assert f"kept {keys[4][:12]}: pinned" in err
 
 
-def test_gc_of_a_name_that_there_is_not(store):
+def test_gc_of_an_unknown_name_fails(store):
     store.build_app()
     said = 'no template has the name "nosuch"; mintfs ls lists them'
     assert said in store.run("gc", "--name", "nosuch").stderr
@@ -226,7 +226,7 @@ def test_gc_of_a_name_that_there_is_not(store):
     assert "no template has" not in store.run("gc", "--name", "app").stderr
 
 
-def test_limits_are_held_after_each_build(copies):
+def test_limits_are_enforced_after_each_build(copies):
     copies.env["MINTFS_MAX_SIZE"] = "1"
     first = copies.build_app(salt="1")
     done = copies.run(
@@ -247,8 +247,8 @@ def test_a_damaged_template_can_be_evicted(store):
     assert store.build_app() == key
 
 
-def test_what_a_ci_cache_brought_back_was_used_when_it_came(copies):
-    """Made long ago, and not used here since: the next build does not evict it for its age."""
+def test_a_template_restored_by_a_ci_cache_counts_as_used_then(copies):
+    """Though it was built long ago, the next build does not evict it for its age."""
     key = make_template(copies.path, 1, created_ns=10**18)
     came = os.stat(copies.path / "v1/templates" / key).st_ctime_ns
     copies.build_app()

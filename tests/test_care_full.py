@@ -32,7 +32,7 @@ def full(request):
 
 @pytest.fixture(params=["tmpfs", "ext4"] if HAS_EXT4 else ["tmpfs"])
 def full_store(request, full, store, place):
-    """Six templates, and nothing left of the disk that they are on."""
+    """Six templates on a disk that is full."""
     with mounted_disk(place / "disk", request.param, *full.disk, **full.options) as disk:
         store.path = disk / "store"
         store.env["MINTFS_STORE"] = str(store.path)
@@ -50,7 +50,7 @@ def check_whole(store):
     assert problems == [] and store.leftovers() == []
 
 
-def test_gc_makes_room(full, full_store):
+def test_gc_frees_a_full_disk(full, full_store):
     store = full_store
     answer = read(store, "gc", "gc", "--max-size", full.room_for_two)
     assert {row["key"] for row in answer["evicted"]} == set(store.keys[2:])
@@ -59,7 +59,7 @@ def test_gc_makes_room(full, full_store):
     check_whole(store)
 
 
-def test_gc_of_all(full_store):
+def test_gc_evicts_everything_on_a_full_disk(full_store):
     store = full_store
     said = store.run("gc", "--max-size", "0").stderr
     assert "evicted 6 templates" in said and said.count("\n") == 1
@@ -67,7 +67,7 @@ def test_gc_of_all(full_store):
     check_whole(store)
 
 
-def test_evict_makes_room(full_store):
+def test_evict_frees_a_full_disk(full_store):
     store = full_store
     assert store.run("evict", *store.keys[:3]).stdout.split() == store.keys[:3]
     assert sorted(keys_of(store)) == sorted(store.keys[3:])
@@ -76,8 +76,8 @@ def test_evict_makes_room(full_store):
 
 @only_bytes
 @pytest.mark.parametrize("harm", ["missing", "damaged"])
-def test_a_lost_catalog_keeps_nobody_from_making_room(full_store, harm):
-    """There is no room for another one either: it is made in memory, until there is."""
+def test_a_lost_catalog_does_not_prevent_eviction(full_store, harm):
+    """Until there is room for a new one, it is rebuilt in memory."""
     store = full_store
     catalog = store.path / "v1/catalog.db"
     if harm == "missing":
@@ -95,7 +95,7 @@ def test_a_lost_catalog_keeps_nobody_from_making_room(full_store, harm):
 
 
 @only_bytes
-def test_clean_on_a_full_disk(full_store):
+def test_clean_works_on_a_full_disk(full_store):
     (full_store.path / "v1/catalog.db").unlink()
     fill_to_the_last_byte(full_store.path.parent)
     full_store.run("clean", "--yes")
@@ -103,7 +103,7 @@ def test_clean_on_a_full_disk(full_store):
 
 
 @only_inodes
-def test_gc_by_age(full_store):
+def test_gc_by_age_works_on_a_full_disk(full_store):
     store = full_store
     answer = read(store, "gc", "gc", "--max-age", "60h")
     assert {row["key"] for row in answer["evicted"]} == set(store.keys[3:])
@@ -111,7 +111,7 @@ def test_gc_by_age(full_store):
 
 
 @only_inodes
-def test_verify_repairs(full_store):
+def test_verify_repairs_on_a_full_disk(full_store):
     store = full_store
     file = store.template(store.keys[2])
     file.chmod(0o644)
@@ -137,7 +137,7 @@ def test_a_lost_catalog_is_rebuilt_without_inodes(full_store, harm):
 
 
 @only_inodes
-def test_the_other_commands(full_store):
+def test_other_commands_work_on_a_full_disk(full_store):
     store = full_store
     assert len(keys_of(store)) == 6
     store.run("verify", "--all")
@@ -153,8 +153,8 @@ def on_ext4(test):
 
 
 @on_ext4
-def test_room_for_more_than_a_directory_holds(store, place):
-    """Locks and what is set aside: many at a time, and no room for a second block of names."""
+def test_gc_evicts_more_templates_than_one_directory_block_names(store, place):
+    """Names of locks and of templates moved aside must fit into one block of a directory."""
     with mounted_disk(place / "disk", "ext4", "16m") as disk:
         store.path = disk / "store"
         store.env["MINTFS_STORE"] = str(store.path)

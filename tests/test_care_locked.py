@@ -23,7 +23,7 @@ def locked(store):
 
 
 @pytest.mark.parametrize("command", [["ls"], ["gc"], BUILD])
-def test_what_is_waited_for_is_said_once(copies, command):
+def test_waiting_is_reported_once(copies, command):
     copies.build_app()
     with locked(copies) as db:
         process = copies.start(*command)
@@ -37,8 +37,8 @@ def test_what_is_waited_for_is_said_once(copies, command):
     assert process.returncode == 0 and "waiting" not in err, err
 
 
-def test_no_wait_is_for_ever(copies):
-    """All at once, since each of them waits for as long as it is willing to."""
+def test_every_wait_ends(copies):
+    """They run at once, since each waits for its full time."""
     key = copies.build_app()
     make_template(copies.path, 1)
     commands = [

@@ -24,7 +24,7 @@ def damage(path: Path, text=b"damage", mode=0o644):
     path.chmod(0o444)
 
 
-def test_verify_finds_and_mends(store):
+def test_verify_finds_and_repairs_damage(store):
     good, small, changed = (store.build_app(name=n, salt=n) for n in ("good", "small", "changed"))
     assert read(store, "verify", "verify") == {"templates": 3, "bytes": 0, "problems": []}
     assert read(store, "verify", "verify", "--all")["bytes"] > 0
@@ -44,14 +44,14 @@ def test_verify_finds_and_mends(store):
     assert "0 problems" in store.run("verify", "--all").stderr
 
 
-def test_verify_leaves_a_damaged_template_to_its_session(mount, key):
+def test_verify_does_not_evict_a_damaged_template_in_use(mount, key):
     store = mount.store
     mount.new(key, "one")
     damage(store.template(key))
     assert "stays damaged: in use by a session" in store.fail("verify", "--repair", status=5)
 
 
-def test_verify_goes_on_and_leaves_what_is_of_a_later_mintfs(store):
+def test_verify_skips_templates_of_a_later_mintfs(store):
     good, later, odd = (store.build_app(name=n, salt=n) for n in ("good", "later", "odd"))
     templates = store.path / "v1/templates"
     manifest = templates / later / "manifest.json"
@@ -69,8 +69,8 @@ def test_verify_goes_on_and_leaves_what_is_of_a_later_mintfs(store):
     assert sorted(os.listdir(templates)) == sorted([good, later])
 
 
-def test_an_unfinished_template_gives_way(store):
-    """As a restored cache that was cut short leaves it: without its manifest."""
+def test_an_unfinished_template_is_replaced(store):
+    """An interrupted restore of a cache leaves it without its manifest."""
     key = store.build_app()
     (store.path / "v1/templates" / key / "manifest.json").unlink()
     assert store.build_app() == key
@@ -97,7 +97,7 @@ def test_verify_finds_drift_and_leftovers(store):
     assert sorted(keys_of(store)) == sorted([key, brought])
 
 
-def test_verify_finds_rows_that_are_not_as_their_templates(store):
+def test_verify_finds_rows_that_differ_from_their_templates(store):
     keys = [store.build_app(name=name, salt=name) for name in ("a", "b", "c")]
     store.run("pin", "b")
     (store.path / "v1/pins" / keys[1]).unlink()
@@ -147,7 +147,7 @@ def test_verify_rebuild_compares_rows(store):
 # ---- clean ----
 
 
-def test_clean_takes_all_away_and_leaves_what_is_not_ours(copies):
+def test_clean_removes_the_store_and_keeps_other_files(copies):
     copies.build_app()
     path = Path(copies.run("session", "new", "app", "one").stdout.strip())
     kept, gone = copies.home / "project/.pytest_cache/mintfs", copies.home / "gone"
@@ -197,8 +197,8 @@ FOREIGN = [
 ]
 
 
-def test_clean_leaves_what_mintfs_did_not_put_there(copies):
-    """Wherever in the store it lies; each is named, and a second clean takes the rest."""
+def test_clean_keeps_files_that_mintfs_did_not_create(copies):
+    """Wherever they are in the store; each is named, and a second clean removes the rest."""
     key = copies.build_app()
     copies.run("pin", key)
     copies.run("session", "new", "app", "one")
@@ -234,7 +234,7 @@ def test_clean_leaves_what_mintfs_did_not_put_there(copies):
     assert not copies.path.exists()
 
 
-def test_clean_unmounts_first_and_not_what_is_in_use(mount, key):
+def test_clean_unmounts_first_unless_a_session_is_in_use(mount, key):
     session = mount.new(key, "one")
     with open(session / "app.db", "rb"):
         assert "in use by" in mount.store.run("clean", "--yes", status=4).stderr
@@ -268,7 +268,7 @@ def test_a_lost_catalog_is_rebuilt(store, harm):
         store.run(*command)
 
 
-def test_a_later_catalog_is_refused_and_left_alone(store):
+def test_a_later_catalog_is_refused_and_not_changed(store):
     key = store.build_app()
     catalog = store.path / "v1/catalog.db"
     with sqlite3.connect(catalog) as db:
@@ -284,7 +284,7 @@ def test_a_later_catalog_is_refused_and_left_alone(store):
     assert not list((store.path / "v1").glob("pins/*"))
 
 
-def test_a_pin_that_is_refused_is_as_it_was(store):
+def test_a_refused_pin_changes_nothing(store):
     key = store.build_app()
     pins = store.path / "v1/pins"
     store.run("pin", key)
@@ -306,8 +306,8 @@ def test_a_pin_that_is_refused_is_as_it_was(store):
 
 
 @pytest.mark.parametrize("catalog", ["verified", "missing"])
-def test_links_that_lead_out_by_way_of_others(store, catalog):
-    """As a restored cache may bring them: text alone says that they stay inside."""
+def test_links_that_lead_out_through_other_links_are_refused(store, catalog):
+    """A restored cache may contain them; each target alone seems to stay inside."""
     victim = store.path / "v1/victim"
     key = store.build_tree("ln -s . here; echo x >x; ln -s here/x app.db", name="app")
     victim.write_text("precious")
@@ -339,7 +339,7 @@ def fingerprint(store, key):
 
 
 def change_directory(folder):
-    """Another directory under the same name, as whole at a look."""
+    """Replaces it by another directory whose types and sizes are the same."""
     other = folder.with_name("other")
     shutil.copytree(folder, other)
     change_in_place(other)
@@ -359,7 +359,7 @@ def change_in_place(folder):
 
 
 def change_file(folder):
-    """As change_in_place(), but another file comes by rename."""
+    """As change_in_place(), but renames another file over it."""
     file = folder / "files/app.db"
     before = file.stat()
     other = folder / "files/other"
@@ -395,8 +395,8 @@ def test_a_manifest_that_changed_is_verified_again(store):
 
 
 @pytest.mark.parametrize("change", ["copy", "move", "links", "modes", "earlier version"])
-def test_what_is_still_whole_is_verified_once(store, change):
-    """The store was moved, a backup made links of its files, tar another umask's modes."""
+def test_an_unchanged_template_is_verified_once(store, change):
+    """The store was moved, a backup linked its files, or tar set modes by another umask."""
     key = store.build_app()
     before = fingerprint(store, key)
     files = store.path / "v1/templates" / key / "files"

@@ -45,7 +45,7 @@ def finding(project, *options, status):
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("thing", THINGS)
-def test_what_is_not_a_file_is_put_aside(project, thing, name):
+def test_anything_but_a_file_is_renamed(project, thing, name):
     key = project.build("-n", "unit")
     v1 = project.store / "v1"
     if name != "catalog.db-journal":
@@ -67,7 +67,7 @@ def test_what_is_not_a_file_is_put_aside(project, thing, name):
         assert f"{name}.aside stays" in project.run("clean", "--yes", status=1).stderr
 
 
-def test_what_was_put_aside_before_stays(project):
+def test_an_earlier_renamed_file_is_kept(project):
     project.build("-n", "unit")
     v1 = project.store / "v1"
     for number in ("", "-2", "-3"):
@@ -77,8 +77,8 @@ def test_what_was_put_aside_before_stays(project):
         assert (v1 / f"catalog.db.aside{number}/thesis.txt").exists()
 
 
-def test_many_commands_put_one_thing_aside(project):
-    """Two that both see it: the second must not take the new catalog for it."""
+def test_concurrent_commands_rename_an_obstacle_once(project):
+    """The second of two commands must not rename the new catalog."""
     project.build("-n", "unit")
     v1 = project.store / "v1"
     for _ in range(5):
@@ -108,7 +108,7 @@ def test_a_mode_that_denies_reading_to_the_owner_is_repaired(ordinary, name, mod
 
 
 @needs_root
-def test_a_catalog_of_root(ordinary):
+def test_the_catalog_of_another_user_is_named_with_a_way_out(ordinary):
     ordinary.build("-n", "unit")
     path = ordinary.store / "v1/catalog.db"
     os.chown(path, 0, 0)
@@ -119,7 +119,7 @@ def test_a_catalog_of_root(ordinary):
     assert "belongs to user 0" in finding(ordinary, status=1)["text"]
 
 
-def test_doctor_knows_a_later_catalog(project):
+def test_doctor_reports_a_later_catalog(project):
     project.build("-n", "unit")
     with sqlite3.connect(project.store / "v1/catalog.db") as db:
         db.execute("pragma user_version = 99")
@@ -129,7 +129,7 @@ def test_doctor_knows_a_later_catalog(project):
 
 
 @pytest.mark.parametrize("sql", ["drop table names", None], ids=["schema", "garbage"])
-def test_doctor_knows_a_damaged_catalog(project, sql):
+def test_doctor_reports_a_damaged_catalog(project, sql):
     project.build("-n", "unit")
     path = project.store / "v1/catalog.db"
     if sql:

@@ -33,7 +33,7 @@ def sealed(project, script, *more):
         "create index i on t(a collate mine); insert into t values(1), (2), (3)')",
     ],
 )
-def test_what_only_the_application_knows_is_a_warning(project, script):
+def test_functions_and_collations_of_the_application_are_a_warning(project, script):
     done = sealed(project, script)
     key = done.stdout.strip()
     assert "warning: app.db: integrity_check could not check table t: " in done.stderr
@@ -41,7 +41,7 @@ def test_what_only_the_application_knows_is_a_warning(project, script):
     assert "mine" in warning
 
 
-def test_a_table_that_cannot_be_judged_hides_no_other(project):
+def test_a_table_that_cannot_be_checked_hides_no_other(project):
     done = sealed(
         project,
         "db.create_function('mine', 1, lambda x: x, deterministic=True)\n"
@@ -53,7 +53,7 @@ def test_a_table_that_cannot_be_judged_hides_no_other(project):
     assert "app.db: integrity_check: CHECK constraint failed in u" in done.stderr
 
 
-def test_many_answers_are_a_few_warnings(project):
+def test_many_findings_give_a_few_warnings(project):
     done = sealed(
         project,
         "db.executescript('create table t(a check(a > 0)); pragma ignore_check_constraints=1')\n"
@@ -64,7 +64,7 @@ def test_many_answers_are_a_few_warnings(project):
     assert 1 < len(warnings) <= 11, warnings
 
 
-def test_an_unknown_module_and_newer_sql(project):
+def test_an_unknown_module_and_newer_sql_are_warnings(project):
     done = sealed(
         project,
         "db.executescript('create table t(a); insert into t values(1); create view v as select 1;"
@@ -85,8 +85,8 @@ def test_a_broken_constraint_is_a_warning(project):
     assert "CHECK constraint failed in t" in done.stderr
 
 
-def test_what_is_too_big_for_this_sqlite_is_a_warning(project):
-    """Where the builder's is compiled to take longer values, say."""
+def test_a_value_too_big_for_this_sqlite_is_a_warning(project):
+    """The builder's SQLite may be compiled with a higher limit."""
     done = sealed(
         project,
         "db.executescript('create table t(a); insert into t values(1); pragma writable_schema=1')\n"
@@ -96,8 +96,8 @@ def test_what_is_too_big_for_this_sqlite_is_a_warning(project):
     assert "too big" in done.stderr
 
 
-def test_a_schema_of_many_indexes_is_walked_to_its_end(project):
-    """They are checked in groups: the last of the last group is damaged, and found."""
+def test_a_schema_with_many_indexes_is_checked_to_its_end(project):
+    """Indexes are checked in groups; damage to the last one of the last group is found."""
     script = (
         "db.execute('begin')\n"
         "for i in range(700): db.execute(f'create table t{i}(a)'), db.execute(f'create index i{i} on t{i}(a)')\n"
@@ -139,7 +139,7 @@ def test_corruption_is_refused(project, helper):
     assert project.templates() == []
 
 
-def test_an_index_that_disagrees_is_a_warning(project):
+def test_an_index_that_disagrees_with_its_table_is_a_warning(project):
     (project.root / "seal.py").write_text(
         "import sqlite3, sys; db = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
         "db.executescript('create table t(a); create index i on t(a); insert into t values(1), (2);"
@@ -165,7 +165,7 @@ def test_encrypted_files_are_opaque(project):
         assert hashlib.sha256(data).hexdigest() == entry["sha256"]
 
 
-def test_pages_of_all_kinds_stay_as_they_are(project):
+def test_pages_of_all_kinds_do_not_change(project):
     for page_size in (512, 4096, 65536):
         for vacuum in (0, 1, 2):
             key = sealed(
@@ -188,7 +188,7 @@ def test_pages_of_all_kinds_stay_as_they_are(project):
             db.close()
 
 
-def test_triggers_do_not_run_and_rows_stay(project):
+def test_triggers_do_not_run_and_rows_do_not_change(project):
     script = (
         "db.executescript('pragma journal_mode=wal; create table t(a); create table log(a);"
         "create trigger r after insert on t begin insert into log values(new.a); end;"

@@ -87,20 +87,20 @@ def file(project):
         (12, b"\xff\xff"),  # its first cell
     ],
 )
-def test_a_damaged_interior_page(project, vacuum, name, offset, data):
+def test_a_damaged_interior_page_is_refused(project, vacuum, name, offset, data):
     make(project.root / "app.db", vacuum)
     patch(project.root / "app.db", page_at(roots(project.root / "app.db")[name]) + offset, data)
     refused(project, "app.db")
 
 
 @pytest.mark.parametrize("size", (17, 99, 100, 511, 512, 1024, 1025, 30 * PAGE, -PAGE, -1))
-def test_a_file_that_is_cut_off(project, file, size):
+def test_a_truncated_file_is_refused(project, file, size):
     os.truncate(file, size if size > 0 else file.stat().st_size + size)
     refused(project, "app.db")
 
 
-def test_a_file_that_is_cut_off_behind_its_last_page_in_use(project):
-    """Its own SQLite calls it malformed, though no page that is used is missing."""
+def test_a_file_truncated_after_its_last_used_page_is_refused(project):
+    """SQLite itself calls it malformed, though no used page is missing."""
     path = project.root / "app.db"
     with sqlite3.connect(path) as db:
         db.execute("create table t(a)")
@@ -124,14 +124,14 @@ def test_a_file_that_is_cut_off_behind_its_last_page_in_use(project):
         (103, b"\xff\xff"),
     ],
 )
-def test_a_damaged_header(project, file, offset, data):
+def test_a_damaged_header_is_refused(project, file, offset, data):
     patch(file, offset, data)
     refused(project, "app.db")
 
 
 @pytest.mark.parametrize("root", (1, 3, 100000, -1))
-def test_a_table_that_begins_elsewhere(project, file, root):
-    """At the schema's page, at another one's, behind the end."""
+def test_a_wrong_root_page_is_refused(project, file, root):
+    """The schema's page, another table's, or one past the end."""
     db = sqlite3.connect(file, isolation_level=None)
     db.execute("pragma writable_schema=1")
     root = roots(file)["i"] if root == 3 else root
@@ -140,7 +140,7 @@ def test_a_table_that_begins_elsewhere(project, file, root):
     refused(project, "app.db")
 
 
-def test_two_tables_with_one_root(project, file):
+def test_two_tables_with_one_root_are_refused(project, file):
     db = sqlite3.connect(file, isolation_level=None)
     db.execute("pragma writable_schema=1")
     db.execute("insert into sqlite_schema select type, 'u', 'u', rootpage, replace(sql, ' t(', ' u(') from sqlite_schema where name = 't'")
@@ -148,8 +148,8 @@ def test_two_tables_with_one_root(project, file):
     assert "2nd reference" in refused(project, "app.db")
 
 
-def test_a_damaged_database_whose_schema_cannot_be_parsed(project, file):
-    """A schema that needs another SQLite hides no damage, whatever its objects are called."""
+def test_damage_is_found_even_if_the_schema_cannot_be_parsed(project, file):
+    """A schema that needs another SQLite hides no damage, whatever the names of its objects."""
     db = sqlite3.connect(file, isolation_level=None)
     db.executescript("create table host(a unique); create table n0(a); create view v as select 1")
     db.execute("pragma writable_schema=1")
@@ -171,7 +171,7 @@ def roots_of_table(path):
 
 
 def test_random_damage_is_refused_or_harmless(project, file):
-    """What is published is what the database's own SQLite finds sound, too."""
+    """Only databases that SQLite itself finds sound are published."""
     rng = seeded("random damage")
     sound = file.read_bytes()
     published = 0
@@ -206,7 +206,7 @@ def assert_sqlite_finds_no_damage(path):
     assert not [a for (a,) in answers if "***" in a], answers
 
 
-def test_a_schema_with_bytes_that_are_no_text(project, file):
+def test_a_schema_that_is_not_utf8_gives_a_readable_warning(project, file):
     db = sqlite3.connect(file, isolation_level=None)
     db.execute("create view v as select 1")
     db.execute("pragma writable_schema=1")
@@ -250,8 +250,8 @@ def test_a_log_is_applied(project):
 
 
 @pytest.mark.parametrize("where", (0, 4, 9, 17, 25, 32, 33 + 24, "middle", "last"))
-def test_a_log_that_cannot_be_applied(project, where):
-    """SQLite would stop at the bad checksum without a word, and the commits after it be lost."""
+def test_a_log_that_cannot_be_applied_is_refused(project, where):
+    """SQLite would stop at the bad checksum without an error, and lose the commits after it."""
     log = leave_log(project)
     size = log.stat().st_size
     frame = PAGE + 24
@@ -261,8 +261,8 @@ def test_a_log_that_cannot_be_applied(project, where):
     assert "write-ahead log" in refused(project, "app.db", "app.db-wal")
 
 
-def test_a_log_with_an_unfinished_transaction(project):
-    """Frames that no commit follows, one of them written in part: what a killed writer leaves."""
+def test_an_unfinished_transaction_in_a_log_is_dropped(project):
+    """A killed writer leaves frames without a commit, one of them incomplete."""
     log = leave_log(project)
     frames = log.read_bytes()
     header = struct.pack(">II", 2, 0) + frames[40:48] + bytes(8)
@@ -272,7 +272,7 @@ def test_a_log_with_an_unfinished_transaction(project):
 
 
 @pytest.mark.parametrize("left", (b"", bytes(31), bytes(32), bytes(5000)))
-def test_a_log_without_frames(project, file, left):
+def test_a_log_without_frames_is_accepted(project, file, left):
     (project.root / "app.db-wal").write_bytes(left)
     assert count_rows(project, build(project, "app.db", "app.db-wal", status=0)) == 400
 
@@ -301,7 +301,7 @@ def test_a_hot_journal_is_applied(project):
 
 
 @pytest.mark.parametrize("damage", ("magic", "page size", "checksum", "a page", "cut", "garbage"))
-def test_a_hot_journal_that_cannot_be_applied(project, damage):
+def test_a_hot_journal_that_cannot_be_applied_is_refused(project, damage):
     journal = leave_journal(project)
     data = journal.read_bytes()
     assert struct.unpack(">I", data[8:12])[0] > 4  # it was synced
@@ -323,7 +323,7 @@ def test_a_hot_journal_that_cannot_be_applied(project, damage):
 
 
 @pytest.mark.parametrize("left", (b"", bytes(512), bytes(28) + b"rest of a finished one" * 100))
-def test_a_journal_of_a_finished_transaction(project, file, left):
+def test_a_journal_of_a_finished_transaction_is_accepted(project, file, left):
     (project.root / "app.db-journal").write_bytes(left)
     assert count_rows(project, build(project, "app.db", "app.db-journal", status=0)) == 400
 
@@ -340,7 +340,7 @@ def damaged(path, mode):
 
 
 @pytest.mark.parametrize("mode", ("delete", "wal"))
-def test_a_damaged_fixture_beside_the_database(project, file, mode):
+def test_a_damaged_fixture_is_a_warning(project, file, mode):
     damaged(project.root / "broken.db", mode)
     (project.root / "broken.db-wal").write_bytes(b"")
     done = build(project, "app.db", "broken.db", "broken.db-wal", status=0)
@@ -356,7 +356,7 @@ def test_a_damaged_fixture_beside_the_database(project, file, mode):
     assert sha256(files / "broken.db") == sha256(project.root / "broken.db")
 
 
-def test_a_fixture_whose_journal_cannot_be_applied(project):
+def test_a_fixture_whose_journal_cannot_be_applied_is_a_warning(project):
     journal = leave_journal(project)
     journal.rename(project.root / "torn.db-journal")
     (project.root / "app.db").rename(project.root / "torn.db")
@@ -370,7 +370,7 @@ def test_a_fixture_whose_journal_cannot_be_applied(project):
 
 
 def test_a_fixture_with_a_log_becomes_an_ordinary_database(project, file):
-    """Nothing is left of the copies that were kept in case that it is damaged."""
+    """The copies that are made in case it is damaged are removed."""
     file.rename(project.root / "main.db")
     leave_log(project)
     done = build(project, "app.db", "app.db-wal", "main.db", status=0)
@@ -379,7 +379,7 @@ def test_a_fixture_with_a_log_becomes_an_ordinary_database(project, file):
 
 
 @pytest.mark.parametrize("options, status", [(("--file", "a.db"), 0), (("--file", "b.db"), 125), ((), 0)])
-def test_the_file_that_is_meant_must_be_sound(project, options, status):
+def test_the_main_database_must_be_sound(project, options, status):
     make(project.root / "a.db")
     damaged(project.root / "b.db", "delete")
     done = project.run(

@@ -30,7 +30,7 @@ def test_a_database_below_deep_directories_is_checked(project):
 
 
 @pytest.mark.parametrize("length", range(500, 516))
-def test_no_length_of_a_path_is_in_between(project, length):
+def test_every_length_of_a_path_works(project, length):
     """The directories of all builds have names of one length."""
     noting = MAKE + "; echo {out} >path"
     project.build(builder=shell(noting))
@@ -41,7 +41,7 @@ def test_no_length_of_a_path_is_in_between(project, length):
     assert project.manifest(key)["entries"][-1]["sqlite"] is True
 
 
-def test_what_is_beside_a_deep_database_is_applied(project):
+def test_side_files_of_a_deep_database_are_applied(project):
     """A write-ahead log beside it, and a hot journal beside the second one."""
     db = sqlite3.connect(project.root / "wal.db", isolation_level=None)
     db.executescript("pragma journal_mode=wal; create table t(a); insert into t values(2)")

@@ -21,7 +21,7 @@ UNCLEAN = {
 
 
 def make(path, version, state, size=8192):
-    """As much of a data directory as sealing looks at."""
+    """Creates the part of a data directory that sealing reads."""
     (path / "global").mkdir(parents=True)
     (path / "PG_VERSION").write_text("15\n")
     control = struct.pack("=QIII", 1234567890123456789, version, 202209061, state)
@@ -40,7 +40,7 @@ def paths(project, done):
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("state", CLEAN)
-def test_one_that_was_shut_down(project, version, state):
+def test_a_directory_that_was_shut_down_is_published(project, version, state):
     make(project.root / "data", version, state)
     done = build(project, "/pg")
     assert project.manifest(done.stdout.strip())["warnings"] == []
@@ -53,7 +53,7 @@ def test_one_that_was_shut_down(project, version, state):
     ("", "data/global/pg_control", "$MINTFS_DIR/data/"),
 ])
 @pytest.mark.parametrize("state", UNCLEAN)
-def test_one_that_was_not(project, state, where, shown, command):
+def test_a_directory_that_was_not_shut_down_is_refused(project, state, where, shown, command):
     make(project.root / "data", 1300, state)
     done = project.run(
         "build", "--", *shell('mkdir -p "$MINTFS_DIR/a"; cp -r data "$MINTFS_DIR' + where + '"'),
@@ -64,14 +64,14 @@ def test_one_that_was_not(project, state, where, shown, command):
     assert project.templates() == []
 
 
-def test_one_in_the_root_of_the_template(project):
+def test_a_data_directory_in_the_root_of_the_template_is_checked(project):
     make(project.root / "data", 1300, 6)
     done = project.run("build", "--", *shell('cp -r data/. "$MINTFS_DIR"'), status=125)
     assert 'global/pg_control says "in production"' in done.stderr
 
 
 def test_a_pid_file_beside_a_clean_state_is_left_out(project):
-    """A server that finds it does not start where a process has that number."""
+    """With it a server would not start while a process has that number."""
     make(project.root / "data", 1300, 1)
     (project.root / "data/postmaster.pid").write_text("1\n/somewhere\n")
     done = build(project, "/pg")
@@ -80,7 +80,7 @@ def test_a_pid_file_beside_a_clean_state_is_left_out(project):
 
 
 @pytest.mark.parametrize("version, state", [(1300, 7), (0x14050000, 1), (0, 1)])
-def test_a_format_that_is_not_known_is_a_warning(project, version, state):
+def test_an_unknown_format_is_a_warning(project, version, state):
     make(project.root / "data", version, state)
     done = build(project, "/pg")
     (warning,) = project.manifest(done.stdout.strip())["warnings"]
@@ -88,12 +88,12 @@ def test_a_format_that_is_not_known_is_a_warning(project, version, state):
 
 
 @pytest.mark.parametrize("size", (0, 19))
-def test_a_control_file_that_is_cut_off(project, size):
+def test_a_truncated_control_file_is_refused(project, size):
     make(project.root / "data", 1300, 1, size)
     assert "pg/global/pg_control is cut off" in build(project, "/pg", status=125).stderr
 
 
-def test_a_file_of_that_name_alone_is_an_ordinary_file(project):
+def test_a_control_file_outside_a_data_directory_is_an_ordinary_file(project):
     make(project.root / "data", 1300, 6)
     (project.root / "data/PG_VERSION").unlink()
     assert "pg/global/pg_control" in paths(project, build(project, "/pg"))

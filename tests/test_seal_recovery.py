@@ -37,7 +37,7 @@ def begin(path, mode="delete", rows=200):
 
 @pytest.mark.parametrize("mode", ("delete", "truncate", "persist"))
 def test_a_first_transaction_that_was_not_committed_leaves_an_empty_file(project, mode):
-    """Killed after the pages were written, and before the journal was finished."""
+    """The builder is killed after it wrote the pages and before it finished the journal."""
     live = project.root / "live.db"
     db = begin(live, mode)
     shutil.copy(f"{live}-journal", project.root / "app.db-journal")
@@ -50,7 +50,7 @@ def test_a_first_transaction_that_was_not_committed_leaves_an_empty_file(project
     assert project.manifest(done.stdout.strip())["warnings"] == []
 
 
-def test_a_second_database_that_is_rolled_back_is_worth_a_warning(project):
+def test_rolling_back_a_second_database_gives_a_warning(project):
     with sqlite3.connect(project.root / "app.db") as db:
         db.execute("create table t(a)")
     db.close()
@@ -125,7 +125,7 @@ def test_a_log_whose_first_page_is_not_in_the_file_is_applied(project, size):
     assert entry["sqlite"] is True and entry["wal"] is True
 
 
-def test_what_is_beside_files_of_other_kinds_is_not_applied(project):
+def test_side_files_of_other_files_are_not_applied(project):
     """An encrypted page, a file that only has such a name, and a finished journal."""
     log = leave_log(project)
     names = ("app.db", "app.db-wal", "notes", "notes-journal", "zeros", "zeros-journal")
@@ -161,8 +161,8 @@ def encrypted(log):
 MAKE = 'sqlite3 {out} "pragma journal_mode=%s; create table t(a); insert into t values(1)" >/dev/null; '
 
 
-def test_a_directory_beside_a_database_in_rollback_mode_stays(project):
-    """SQLite never opens it."""
+def test_a_directory_beside_a_database_in_rollback_mode_is_kept(project):
+    """SQLite does not open it."""
     key = project.build(builder=shell(MAKE % "delete" + "mkdir {out}-shm; echo x >{out}-shm/file"))
     files = project.template(key) / "files"
     assert (files / "app.db-shm/file").read_text() == "x\n"
@@ -171,21 +171,21 @@ def test_a_directory_beside_a_database_in_rollback_mode_stays(project):
 
 @pytest.mark.parametrize("mode, side", [("delete", "journal"), ("delete", "wal"), ("wal", "wal"), ("wal", "shm")])
 @pytest.mark.parametrize("kind", ("directory", "symbolic link"))
-def test_what_is_in_the_way_of_sqlite_is_named(project, mode, side, kind):
+def test_an_obstacle_to_sqlite_is_named(project, mode, side, kind):
     command = f"mkdir {{out}}-{side}" if kind == "directory" else f"echo >{{dir}}/x; ln -s x {{out}}-{side}"
     message = project.fail("build", "--", *shell(MAKE % mode + command))
     assert f"app.db: app.db-{side} is a {kind}, where SQLite keeps" in message
 
 
 @pytest.mark.parametrize("kind", ("directory", "symbolic link"))
-def test_what_is_in_the_way_beside_a_fixture_is_a_warning(project, kind):
+def test_an_obstacle_beside_a_fixture_is_a_warning(project, kind):
     link = "mkdir {dir}/fixture.db-wal" if kind == "directory" else "ln -s app.db {dir}/fixture.db-wal"
     done = project.run("build", "--", *shell(MAKE % "delete" + "cp {out} {dir}/fixture.db; " + link))
     (warning,) = project.manifest(done.stdout.strip())["warnings"]
     assert f"fixture.db-wal is a {kind}" in warning
 
 
-def test_files_named_as_those_of_sealing_stay(project):
+def test_files_named_like_those_of_sealing_are_kept(project):
     """Hard links, absolute links and a second database in WAL mode need a temporary file each."""
     names = (".mintfs-seal.tmp", *(f".mintfs-seal-{i}.tmp" for i in range(4)))
     script = MAKE % "wal" + "cp {out} {dir}/second.db; ln {out} hard; ln -s {out} {dir}/link; cd {dir}; "

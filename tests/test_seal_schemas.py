@@ -93,7 +93,7 @@ KNOWN = {
 
 
 @pytest.mark.parametrize("name", KNOWN)
-def test_what_our_sqlite_knows_has_no_warning(project, name):
+def test_features_of_our_sqlite_give_no_warning(project, name):
     done = build(project, KNOWN[name])
     assert warnings(project, done) == []
     assert_untouched(project, done)
@@ -103,7 +103,7 @@ def test_what_our_sqlite_knows_has_no_warning(project, name):
 
 @pytest.mark.parametrize("page_size", (512, 1024, 4096, 8192, 32768, 65536))
 @pytest.mark.parametrize("vacuum", (0, 1, 2))
-def test_pages_and_encodings(project, page_size, vacuum):
+def test_all_page_sizes_and_encodings_are_sealed(project, page_size, vacuum):
     encoding = ("UTF-8", "UTF-16le", "UTF-16be")[(page_size.bit_length() + vacuum) % 3]
     done = build(
         project,
@@ -134,8 +134,8 @@ UNKNOWN = {
 
 @pytest.mark.parametrize("mode", ("delete", "wal"))
 @pytest.mark.parametrize("name", UNKNOWN)
-def test_what_our_sqlite_cannot_parse_is_a_warning(project, name, mode):
-    """The log is applied and left all the same."""
+def test_sql_that_our_sqlite_cannot_parse_is_a_warning(project, name, mode):
+    """Its log is applied and WAL mode is left nevertheless."""
     before, changed, sql = UNKNOWN[name]
     done = build(
         project,
@@ -178,7 +178,7 @@ APPLICATIONS = {
 
 
 @pytest.mark.parametrize("name", APPLICATIONS)
-def test_what_the_application_knows_better_is_a_warning(project, name):
+def test_features_of_the_application_are_a_warning(project, name):
     done = build(project, APPLICATIONS[name])
     assert warnings(project, done)
     assert_untouched(project, done)
@@ -244,7 +244,7 @@ def opaque_header(version):
 
 
 @pytest.mark.parametrize("version", ((255, 255), (3, 3), (3, 1)))
-def test_formats_of_others_are_opaque(project, version):
+def test_unknown_formats_are_opaque(project, version):
     done = build(project, opaque_header(version), checked=False)
     (warning,) = warnings(project, done)
     assert f"app.db: its format version is {version[0]}, which SQLite does not know" in warning

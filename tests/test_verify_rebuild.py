@@ -38,14 +38,14 @@ INSERT = "db.execute('insert into t(a, made) values(?, ?)', ({a}, {made}))\n"
 
 @pytest.mark.parametrize("schema", (JSON, COLLATION))
 @pytest.mark.parametrize("made, status", [("1", 0), ("varies", 5)])
-def test_rows_of_schemas_that_are_not_trusted(store, schema, made, status):
+def test_rows_are_compared_without_trusting_the_schema(store, schema, made, status):
     value = repr('{"x": 1, "y": 2}')
     extra = "db.execute('pragma user_version=' + str(varies % 1000000))\n"
     out = differences(store, schema + INSERT.format(a=value, made=made) + extra, status)
     assert ("table t: 1 of 1 cached rows differ, and 1 of 1 built now, in: made" in out) == bool(status)
 
 
-def test_a_view_of_a_newer_sqlite(store):
+def test_a_view_of_a_newer_sqlite_is_ignored(store):
     script = (
         "db.executescript('create table t(a, made); create view v as select 1')\n"
         + INSERT.format(a="1", made="varies")
@@ -54,7 +54,7 @@ def test_a_view_of_a_newer_sqlite(store):
     assert "table t: 1 of 1 cached rows differ" in differences(store, script, 5)
 
 
-def test_a_table_of_a_newer_sqlite(store):
+def test_a_table_of_a_newer_sqlite_may_differ(store):
     script = (
         "db.executescript('create table t(a, made); create table u(a)')\n"
         + INSERT.format(a="1", made="varies")
@@ -64,7 +64,7 @@ def test_a_table_of_a_newer_sqlite(store):
     assert f"table t: SQLite {sqlite3.sqlite_version} cannot read it" in out and "table u" not in out
 
 
-def test_a_letter_case_counts_where_the_collation_ignores_it(store):
+def test_case_is_compared_even_if_the_collation_ignores_it(store):
     script = (
         "db.execute('create table t(a text collate nocase, made)')\n"
         + "again = os.path.exists('../once'); open('../once', 'w').close()\n"

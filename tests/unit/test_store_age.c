@@ -14,7 +14,7 @@ static void expect(struct age_clock *clock, int64_t now, int64_t use, int64_t co
     assert_int_equal(reading.is_in_doubt, doubt);
 }
 
-static void test_a_clock_that_goes_on_is_believed(void **state UNUSED)
+static void test_a_clock_that_advances_is_accepted(void **state UNUSED)
 {
     struct age_clock clock = {0};
     expect(&clock, then, then, then, false);
@@ -27,7 +27,7 @@ static void test_a_jump_ahead_makes_nothing_older(void **state UNUSED)
     struct age_clock clock = {.accepted_ns = then};
     expect(&clock, then + 40 * day, then, then, true);
     expect(&clock, then + 40 * day + hour / 2, then, then, true);
-    /* And back, as if nothing had been. */
+    /* And back to the right time. */
     expect(&clock, then + hour, then + hour, then + hour, false);
     expect(&clock, then + 40 * day + 2 * hour, then + hour, then + hour, true);
 }
@@ -48,18 +48,18 @@ static void test_a_store_that_is_used_once_a_week_still_ages(void **state UNUSED
     expect(&clock, then + 21 * day, then + 14 * day, then + 14 * day, true);
 }
 
-static void test_a_clock_that_starts_at_1970(void **state UNUSED)
+static void test_a_clock_that_starts_at_1970_is_in_doubt(void **state UNUSED)
 {
     struct age_clock clock = {.accepted_ns = then};
     expect(&clock, 5 * hour, then, 5 * hour, true);
     expect(&clock, -day, then, 1, true);
     expect(&clock, 1, then, 1, true);
-    /* A reading in doubt does not confirm one that is half a century away. */
+    /* A reading does not confirm one in doubt that is half a century away. */
     expect(&clock, then + 40 * day, then, then, true);
     expect(&clock, then + hour, then + hour, then + hour, false);
 }
 
-static void test_a_wrong_clock_that_was_believed_is_corrected(void **state UNUSED)
+static void test_a_wrong_clock_that_was_accepted_is_corrected(void **state UNUSED)
 {
     struct age_clock clock = {.accepted_ns = then + 40 * day};
     expect(&clock, then, then + 40 * day, then, true);
@@ -69,12 +69,12 @@ static void test_a_wrong_clock_that_was_believed_is_corrected(void **state UNUSE
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_a_clock_that_goes_on_is_believed),
+        cmocka_unit_test(test_a_clock_that_advances_is_accepted),
         cmocka_unit_test(test_a_jump_ahead_makes_nothing_older),
         cmocka_unit_test(test_a_second_reading_confirms_a_jump),
         cmocka_unit_test(test_a_store_that_is_used_once_a_week_still_ages),
-        cmocka_unit_test(test_a_clock_that_starts_at_1970),
-        cmocka_unit_test(test_a_wrong_clock_that_was_believed_is_corrected),
+        cmocka_unit_test(test_a_clock_that_starts_at_1970_is_in_doubt),
+        cmocka_unit_test(test_a_wrong_clock_that_was_accepted_is_corrected),
     };
     return cmocka_run_group_tests_name("store-age", tests, NULL, NULL);
 }

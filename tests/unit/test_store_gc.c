@@ -1,6 +1,6 @@
 /*
  * Eviction when the disk refuses: every call through the seam fails, once and from then on, and
- * whatever gc then says, each template is whole or gone, and the next gc ends what was begun.
+ * whatever gc reports, each template is whole or gone, and the next gc finishes the work.
  */
 #include <fcntl.h>
 #include <string.h>
@@ -112,7 +112,7 @@ static void test_each_call_and_all_after_it_fail(void **state)
     each_call_fails(*state, true);
 }
 
-static void test_what_is_used_stays(void **state)
+static void test_a_used_template_is_not_evicted(void **state)
 {
     struct place *place = *state;
     char keys[TEMPLATES][SHA256_HEX_LENGTH + 1];
@@ -147,7 +147,7 @@ static void test_a_hit_that_was_counted_is_not_evicted(void **state)
     assert_true(template_exists(place->store, keys[0]));
 }
 
-static void test_a_lock_that_rests(void **state)
+static void test_a_parked_lock_yields_to_others(void **state)
 {
     struct place *place = *state;
     struct lock lock = LOCK_INIT;
@@ -172,9 +172,9 @@ static void test_a_lock_that_rests(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_each_call_fails_once), TEST(test_each_call_and_all_after_it_fail),
-        TEST(test_what_is_used_stays),   TEST(test_a_hit_that_was_counted_is_not_evicted),
-        TEST(test_a_lock_that_rests),
+        TEST(test_each_call_fails_once),           TEST(test_each_call_and_all_after_it_fail),
+        TEST(test_a_used_template_is_not_evicted), TEST(test_a_hit_that_was_counted_is_not_evicted),
+        TEST(test_a_parked_lock_yields_to_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,7 +4,7 @@
 
 #include "fs/store/sqlite_recovery.h"
 
-/* Takes what SQLite keeps beside "live" in the middle of its work, as "db" and its side file. */
+/* Copies "live" and its side file, in the middle of a transaction, to "db". */
 static void keep(const struct fixture *fixture, const char *const sql[], const char *suffix)
 {
     sqlite3 *db = NULL;
@@ -74,7 +74,7 @@ static size_t count_found(const struct fixture *fixture, const char *name, size_
     return found;
 }
 
-static void test_nothing_to_apply(void **state)
+static void test_a_database_without_side_files_is_sound(void **state)
 {
     const struct fixture *fixture = *state;
     assert_true(applies(fixture));
@@ -83,8 +83,8 @@ static void test_nothing_to_apply(void **state)
     assert_true(applies(fixture));
 }
 
-/* But for the salt of the last frame, which makes it one of an earlier log. */
-static void test_every_byte_of_a_log_counts(void **state)
+/* Except the salt of the last frame, which makes it a frame of an earlier log. */
+static void test_damage_to_any_byte_of_a_log_is_found(void **state)
 {
     const struct fixture *fixture = *state;
     size_t tried = 0;
@@ -111,8 +111,8 @@ static void test_a_log_that_is_cut_off_ends_at_a_commit(void **state)
     }
 }
 
-/* SQLite itself sums every 200th byte of a page. */
-static void test_a_journal_that_is_damaged_or_cut_off(void **state)
+/* SQLite's checksum covers only every 200th byte of a page. */
+static void test_a_damaged_or_truncated_journal_is_found(void **state)
 {
     const struct fixture *fixture = *state;
     struct stat status;
@@ -143,7 +143,7 @@ static enum sqlite_recovery foresee(const struct fixture *fixture)
     return result;
 }
 
-static void test_what_the_file_will_begin_with(void **state)
+static void test_recovery_of_the_first_page_is_predicted(void **state)
 {
     static const char none[4] = {0};
     static const char *const change[] = {
@@ -153,7 +153,7 @@ static void test_what_the_file_will_begin_with(void **state)
     assert_int_equal(foresee(fixture), SQLITE_RECOVERY_NONE);
     keep_log(fixture);
     assert_int_equal(foresee(fixture), SQLITE_RECOVERY_BEGINS);
-    /* The first page alone, of a transaction that is not committed. */
+    /* Only the first page, of a transaction that is not committed. */
     assert_int_equal(truncate("db-wal", 32 + 24 + 512), 0);
     assert_int_equal(foresee(fixture), SQLITE_RECOVERY_NONE);
     assert_int_equal(unlink("db-wal"), 0);
@@ -172,11 +172,11 @@ static void test_what_the_file_will_begin_with(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_nothing_to_apply),
-        TEST(test_every_byte_of_a_log_counts),
+        TEST(test_a_database_without_side_files_is_sound),
+        TEST(test_damage_to_any_byte_of_a_log_is_found),
         TEST(test_a_log_that_is_cut_off_ends_at_a_commit),
-        TEST(test_a_journal_that_is_damaged_or_cut_off),
-        TEST(test_what_the_file_will_begin_with),
+        TEST(test_a_damaged_or_truncated_journal_is_found),
+        TEST(test_recovery_of_the_first_page_is_predicted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -38,7 +38,7 @@ static void make(const char *path, int vacuum)
     run(path, sql);
 }
 
-/* SQLite's code; *ret_damage as sqlite_structure_check() leaves it. */
+/* Returns SQLite's code; *ret_damage is that of sqlite_structure_check(). */
 static int check(const char *path, char **ret_damage)
 {
     sqlite3 *db = open_database(path);
@@ -62,7 +62,7 @@ static void read_all(const struct fixture *fixture, char **ret_bytes, size_t *re
     assert_int_equal(dir_read_file(fixture->fd, "db", 1 << 24, ret_bytes, ret_size), 0);
 }
 
-static void test_a_sound_database_is_whole_and_keeps_its_bytes(void **state)
+static void test_checking_a_sound_database_does_not_change_it(void **state)
 {
     const struct fixture *fixture = *state;
     assert_int_equal(chdir(fixture->path), 0);
@@ -81,7 +81,7 @@ static void test_a_sound_database_is_whole_and_keeps_its_bytes(void **state)
     }
 }
 
-static void test_damage_leaves_the_bytes_as_well(void **state)
+static void test_checking_a_damaged_database_does_not_change_it(void **state)
 {
     const struct fixture *fixture = *state;
     AUTO_FREE char *before = NULL;
@@ -99,8 +99,8 @@ static void test_damage_leaves_the_bytes_as_well(void **state)
     assert_memory_equal(before, after, before_size);
 }
 
-/* A table of the user's that had the name of ours would be checked in the place of his. */
-static void test_every_root_is_walked(void **state)
+/* A user's table with the name of one of ours must not be skipped. */
+static void test_every_root_is_checked(void **state)
 {
     static const char *const names[] = {"t", "i", "w", "host", "sqlite_autoindex_host_1", "n1"};
     const struct fixture *fixture = *state;
@@ -119,7 +119,7 @@ static void test_every_root_is_walked(void **state)
         assert_int_equal(sqlite3_finalize(statement), SQLITE_OK);
         assert_int_equal(sqlite3_close(db), SQLITE_OK);
         AUTO_FD int fd = openat(fixture->fd, "db", O_RDWR | O_CLOEXEC);
-        /* More cells than there is room for. */
+        /* More cells than the page has room for. */
         assert_int_equal(io_pwrite(fd, "\x7f\xff", 2, at + 3), 0);
         assert_false(is_whole("db"));
     }
@@ -144,7 +144,7 @@ static void test_random_damage_never_crashes(void **state)
             assert_non_null(bytes);
             memcpy(bytes, sound, size);
             for (int flips = i % 3 == 0 ? 12 : 1; flips > 0; flips--) {
-                /* Half of them where the headers of pages are. */
+                /* Half of them in the headers of pages. */
                 size_t at = (size_t)rand_r(&seed) % size;
                 if (rand_r(&seed) % 2)
                     at = at / PAGE * PAGE + at % 64;
@@ -160,7 +160,7 @@ static void test_random_damage_never_crashes(void **state)
     assert_true(found > FLIPS / 2);
 }
 
-static void test_an_empty_file_reads_as_zeros_and_is_whole(void **state)
+static void test_an_empty_file_reads_as_zeros_and_is_sound(void **state)
 {
     static const unsigned char zeros[16];
     const struct fixture *fixture = *state;
@@ -193,11 +193,11 @@ static void test_the_text_of_an_error_is_that_of_its_code(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_a_sound_database_is_whole_and_keeps_its_bytes),
-        TEST(test_damage_leaves_the_bytes_as_well),
-        TEST(test_every_root_is_walked),
+        TEST(test_checking_a_sound_database_does_not_change_it),
+        TEST(test_checking_a_damaged_database_does_not_change_it),
+        TEST(test_every_root_is_checked),
         TEST(test_random_damage_never_crashes),
-        TEST(test_an_empty_file_reads_as_zeros_and_is_whole),
+        TEST(test_an_empty_file_reads_as_zeros_and_is_sound),
         TEST(test_the_text_of_an_error_is_that_of_its_code),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
