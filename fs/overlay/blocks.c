@@ -479,8 +479,3 @@ uint64_t blocks_taken(struct blocks *blocks)
     AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&blocks->mutex);
     return blocks->taken_count;
 }
-
-int blocks_fd(const struct blocks *blocks)
-{
-    return blocks->fd;
-}

@@ -74,6 +74,5 @@ void blocks_trim(struct blocks *blocks, int64_t budget_ns, const atomic_bool *st
 MUST_CHECK bool blocks_make_room(struct blocks *blocks);
 
 uint64_t blocks_taken(struct blocks *blocks);
-int blocks_fd(const struct blocks *blocks);
 
 #endif

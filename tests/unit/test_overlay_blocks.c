@@ -8,9 +8,11 @@
 #include "fs/base/io.h"
 #include "fs/overlay/blocks.h"
 
+static int storage_fd; /* of the last blocks_of(), which owns it */
+
 static struct blocks *blocks_of(const struct place *place)
 {
-    int fd = io_openat(place->fd, "blocks", O_RDWR | O_CREAT, 0600);
+    int fd = storage_fd = io_openat(place->fd, "blocks", O_RDWR | O_CREAT, 0600);
     CHECK(fd >= 0);
     int owners_fd = io_openat(place->fd, "owners", O_RDWR | O_CREAT, 0600);
     struct owners *owners = NULL;
@@ -20,10 +22,10 @@ static struct blocks *blocks_of(const struct place *place)
     return blocks;
 }
 
-static uint64_t stored_bytes(const struct blocks *blocks)
+static uint64_t stored_bytes(void)
 {
     struct stat status;
-    CHECK_EQ(fstat(blocks_fd(blocks), &status), 0);
+    CHECK_EQ(fstat(storage_fd, &status), 0);
     return (uint64_t)status.st_blocks * 512;
 }
 
@@ -172,7 +174,7 @@ static void test_a_trim_returns_storage(void **state)
             write_block(blocks, first + (block_t)i);
         left -= (uint32_t)count;
     }
-    CHECK(stored_bytes(blocks) >= (uint64_t)COUNT * BLOCK_SIZE_BYTES);
+    CHECK(stored_bytes() >= (uint64_t)COUNT * BLOCK_SIZE_BYTES);
     CHECK(!blocks_wants_trim(blocks));
     /* All but each tenth. */
     for (block_t block = 0; block < COUNT; block++)
@@ -181,7 +183,7 @@ static void test_a_trim_returns_storage(void **state)
     CHECK(blocks_wants_trim(blocks));
     trim(blocks);
     CHECK(!blocks_wants_trim(blocks));
-    CHECK(stored_bytes(blocks) <= (uint64_t)(COUNT / 10 + 2) * BLOCK_SIZE_BYTES);
+    CHECK(stored_bytes() <= (uint64_t)(COUNT / 10 + 2) * BLOCK_SIZE_BYTES);
     for (block_t block = 0; block < COUNT; block += 10)
         check_block(blocks, block);
     /* What was punched is free to be taken, lowest first. */
@@ -194,7 +196,7 @@ static void test_a_trim_returns_storage(void **state)
     CHECK(blocks_wants_trim(blocks));
     trim(blocks);
     struct stat status;
-    CHECK_EQ(fstat(blocks_fd(blocks), &status), 0);
+    CHECK_EQ(fstat(storage_fd, &status), 0);
     CHECK_EQ(status.st_blocks, 0);
     CHECK_EQ(status.st_size, COUNT * BLOCK_SIZE_BYTES);
     CHECK_EQ(blocks_taken(blocks), 0);
@@ -238,19 +240,19 @@ static void test_a_trim_ends_with_its_budget(void **state)
     for (block_t block = 0; block < SCATTERED_END; block += 2)
         blocks_release(blocks, block, 1);
     blocks_release(blocks, SCATTERED_END, RUN);
-    uint64_t before = stored_bytes(blocks);
+    uint64_t before = stored_bytes();
 
     blocks_trim(blocks, 0, NULL);
     atomic_bool stop = true;
     blocks_trim(blocks, INT64_MAX / 2, &stop);
-    CHECK_EQ(stored_bytes(blocks), before);
+    CHECK_EQ(stored_bytes(), before);
     CHECK_EQ(blocks_taken(blocks), COUNT - SCATTERED_END / 2 - RUN);
 
     /* The first punch succeeds, the second ends it. */
     io_fault_arm(2, EIO, IO_FAULT_FROM_THEN_ON);
     trim(blocks);
     io_fault_arm(0, 0, IO_FAULT_ONCE);
-    CHECK_EQ(before - stored_bytes(blocks), RUN * BLOCK_SIZE_BYTES);
+    CHECK_EQ(before - stored_bytes(), RUN * BLOCK_SIZE_BYTES);
     stop = false;
     blocks_trim(blocks, INT64_MAX / 2, &stop);
     CHECK(!blocks_wants_trim(blocks));
@@ -292,7 +294,7 @@ static void test_a_claim_takes_all_blocks_or_none(void **state)
     CHECK_EQ(claim(blocks, 499, 1), 0);
     CHECK(blocks_wants_trim(blocks));
     trim(blocks);
-    CHECK(stored_bytes(blocks) <= (uint64_t)210 * BLOCK_SIZE_BYTES);
+    CHECK(stored_bytes() <= (uint64_t)210 * BLOCK_SIZE_BYTES);
     for (block_t block = 0; block < 200; block++)
         check_block(blocks, block);
     check_block(blocks, 499);
@@ -309,7 +311,7 @@ static void test_a_large_unclaimed_tail_costs_nothing(void **state)
     block_t first;
     CHECK_EQ(blocks_take(blocks, 9, &first), 9);
     write_block(blocks, 8);
-    CHECK_EQ(io_ftruncate(blocks_fd(blocks), (off_t)8 << 40), 0);
+    CHECK_EQ(io_ftruncate(storage_fd, (off_t)8 << 40), 0);
     blocks_free(blocks);
     struct rusage before;
     CHECK_EQ(getrusage(RUSAGE_SELF, &before), 0);
@@ -327,7 +329,7 @@ static void test_a_large_unclaimed_tail_costs_nothing(void **state)
     CHECK_EQ(first, 0);
     blocks_release(blocks, 0, 9);
     trim(blocks);
-    CHECK_EQ(stored_bytes(blocks), 0);
+    CHECK_EQ(stored_bytes(), 0);
     blocks_free(blocks);
 
     /* Storage there is released as well. */
@@ -336,9 +338,9 @@ static void test_a_large_unclaimed_tail_costs_nothing(void **state)
     struct block_tag tag = tag_of(8);
     uint64_t rival;
     CHECK_EQ(blocks_adopt(blocks, 8, 1, &tag, &rival), 0);
-    CHECK(stored_bytes(blocks) > 0);
+    CHECK(stored_bytes() > 0);
     trim(blocks);
-    CHECK_EQ(stored_bytes(blocks), 0);
+    CHECK_EQ(stored_bytes(), 0);
     blocks_free(blocks);
 }
 
@@ -419,7 +421,7 @@ static void test_threads_never_get_the_same_block(void **state)
         CHECK_EQ(pthread_join(threads[i], NULL), 0);
     CHECK_EQ(blocks_taken(shared->blocks), 0);
     trim(shared->blocks);
-    CHECK_EQ(stored_bytes(shared->blocks), 0);
+    CHECK_EQ(stored_bytes(), 0);
     blocks_free(shared->blocks);
     free(shared);
 }
