@@ -5,6 +5,7 @@
 #include "fs/store/catalog_pin.h"
 #include "fs/store/catalog_reconcile.h"
 #include "fs/store/named.h"
+#include "fs/store/names.h"
 #include "fs/store/store_open.h"
 #include "tools/command.h"
 
@@ -24,7 +25,8 @@ static int set_one(const struct store *store, const char *text, pin_function *se
     if (r == 0)
         r = set(store->catalog, key);
     return r == -ENOENT
-               ? log_fail(ENOENT, "template %.12s does not exist any more, or is damaged", key)
+               ? log_fail(ENOENT, "template %" PRI_KEY " does not exist any more, or is damaged",
+                          key)
                : r;
 }
 

@@ -18,6 +18,7 @@
 #include "fs/overlay/sessions_at_rest.h"
 #include "fs/store/catalog.h"
 #include "fs/store/catalog_stats.h"
+#include "fs/store/names.h"
 #include "fs/store/template.h"
 
 void created_session_fini(struct created_session *created)
@@ -159,7 +160,7 @@ static int create_copy(const struct store *store, const struct session_request *
     /* A daemon counts the sessions on its mount itself. */
     if (r == 0 && (catalog_touch(store->catalog, created->key) < 0 ||
                    catalog_count_use(store->catalog, 1, 0) < 0))
-        log_warning("the use of template %.12s is not counted", created->key);
+        log_warning("the use of template %" PRI_KEY " is not counted", created->key);
     /* With a store's first copy: a store that was here before may have been removed as files. */
     if (r == 0 && first && copies_sweep_memory() < 0)
         log_warning("copies in memory of other stores could not be looked at");

@@ -13,6 +13,7 @@
 #include "fs/overlay/scratch.h"
 #include "fs/overlay/sessions_at_rest.h"
 #include "fs/store/named.h"
+#include "fs/store/names.h"
 
 void sessions_fini(struct session_table *table)
 {
@@ -155,15 +156,17 @@ static int find_id(const struct session_table *table, const char *key, const cha
         if (strcmp(row->id, id) != 0 || (key && strcmp(row->key, key) != 0))
             continue;
         if (found && !strcmp(found->key, row->key))
-            return log_fail(
-                ENOTUNIQ, "there are two sessions %.12s/%s: give the path of one: %s, %s", row->key,
-                id, found->path ? found->path : "(at rest)", row->path ? row->path : "(at rest)");
+            return log_fail(ENOTUNIQ,
+                            "there are two sessions %" PRI_KEY "/%s: give the path of one: %s, %s",
+                            row->key, id, found->path ? found->path : "(at rest)",
+                            row->path ? row->path : "(at rest)");
         if (found)
             return log_fail(ENOTUNIQ, "several templates have a session %s: give KEY/%s", id, id);
         found = row;
     }
     if (!found && key)
-        return log_fail(ENOENT, "no session %s of the template %.12s; mintfs session ls lists them",
+        return log_fail(ENOENT,
+                        "no session %s of the template %" PRI_KEY "; mintfs session ls lists them",
                         id, key);
     if (!found)
         return log_fail(ENOENT, "no session %s; mintfs session ls lists them", id);

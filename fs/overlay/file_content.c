@@ -4,6 +4,7 @@
 
 #include "fs/base/io.h"
 #include "fs/base/log.h"
+#include "fs/store/names.h"
 #include "fs/store/sqlite_header.h"
 
 /* A template is sealed in rollback mode; a session begins in the mode that the builder left. */
@@ -23,7 +24,8 @@ int file_log_damage(const struct node *node, int r)
     if (r != -EBADMSG)
         return r;
     if (!atomic_exchange(&session->logged_damage, true))
-        log_warning("the session %s of template %.12s: its storage in the scratch is damaged, and "
+        log_warning("the session %s of template %" PRI_KEY
+                    ": its storage in the scratch is damaged, and "
                     "what is damaged cannot be read; mintfs session reset %s begins again",
                     session->id, lower_key(session->lower), session->id);
     return -EIO;

@@ -10,6 +10,7 @@
 #include "fs/base/search.h"
 #include "fs/store/catalog.h"
 #include "fs/store/lock_names.h"
+#include "fs/store/names.h"
 
 /* Files that no session has open, kept for the next one. */
 enum { CACHED_FILES = 16 };
@@ -298,7 +299,7 @@ void lower_rest(struct lower *lower)
     lower->is_resting = false;
     /* The template was used until now, which gc considers. No request waits for this thread. */
     if (catalog_touch(lower->store->catalog, lower_key(lower)) < 0)
-        log_warning("cannot record the use of template %.12s", lower_key(lower));
+        log_warning("cannot record the use of template %" PRI_KEY, lower_key(lower));
     lock_release(&lower->in_use);
 }
 

@@ -18,6 +18,7 @@
 #include "fs/overlay/session_log.h"
 #include "fs/overlay/session_replay.h"
 #include "fs/overlay/session_use.h"
+#include "fs/store/names.h"
 
 struct lower_search {
     struct scratch *scratch;
@@ -55,8 +56,8 @@ static int drop_log(struct scratch *scratch, const char *name, const char *reaso
     AUTO_FD int fd = changelog_open_to_read(scratch->logs_fd, name);
     if (fd >= 0 && changelog_summarize(fd, &summary) == 0 &&
         session_id_is_valid(summary.header.id) && sha256_is_hex(summary.header.key))
-        log_info("discarded the session %s of template %.12s (%s/logs/%s): %s", summary.header.id,
-                 summary.header.key, scratch->path, name, reason);
+        log_info("discarded the session %s of template %" PRI_KEY " (%s/logs/%s): %s",
+                 summary.header.id, summary.header.key, scratch->path, name, reason);
     else
         log_info("discarded the session of %s/logs/%s: %s", scratch->path, name, reason);
     return io_unlinkat(scratch->logs_fd, name, 0);

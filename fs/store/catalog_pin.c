@@ -7,6 +7,7 @@
 
 #include "fs/base/log.h"
 #include "fs/store/catalog_connection.h"
+#include "fs/store/names.h"
 #include "fs/store/pin.h"
 #include "fs/store/sql.h"
 
@@ -48,7 +49,7 @@ static int set_both(struct catalog *catalog, struct pin pin)
     /* A key without a template keeps no pin, even if it had one. */
     bool restored = was_pinned && r != -ENOENT;
     if (r < 0 && restored != pin.pinned && set_file(store, pin.key, restored) < 0)
-        log_warning("%s/v1/pins/%.12s... could not be restored", store->path, pin.key);
+        log_warning("%s/v1/pins/%" PRI_KEY "... could not be restored", store->path, pin.key);
     return r;
 }
 

@@ -13,12 +13,13 @@
 #include "fs/store/build_leftovers.h"
 #include "fs/store/explain.h"
 #include "fs/store/lock_names.h"
+#include "fs/store/names.h"
 #include "fs/store/sqlite_diff.h"
 #include "fs/store/sqlite_path.h"
 #include "fs/store/store_open.h"
 #include "fs/store/template.h"
 
-enum { SHORT_KEY = 12, WORK_SIZE = SHA256_HEX_LENGTH + 16 };
+enum { WORK_SIZE = SHA256_HEX_LENGTH + 16 };
 
 /* ---- the spec, from the manifest ---- */
 
@@ -106,9 +107,10 @@ static int find_spec(const struct manifest *manifest, struct build_spec **ret_sp
         return r < 0 ? r : 0;
     AUTO_FREE char *line = explanation_line(&explanation);
     return log_fail(ESTALE,
-                    "what lies here is not what %.*s was made from: %s; go to the project's "
+                    "what lies here is not what %" PRI_KEY
+                    " was made from: %s; go to the project's "
                     "directory, at that state",
-                    SHORT_KEY, manifest->key, line ? line : "");
+                    manifest->key, line ? line : "");
 }
 
 /* ---- comparison ---- */
@@ -217,7 +219,7 @@ int reproduce_template(struct store *store, const char *key, const struct build_
     uint32_t random = 0;
     int r = template_open(store, key, &cached);
     if (r == -ENOENT)
-        return log_fail(r, "template %.*s was evicted meanwhile", SHORT_KEY, key);
+        return log_fail(r, "template %" PRI_KEY " was evicted meanwhile", key);
     if (r == 0 && !spec_or_null)
         r = find_spec(cached->manifest, &found);
     if (r < 0)
@@ -226,7 +228,7 @@ int reproduce_template(struct store *store, const char *key, const struct build_
     lock_name_for_build(key, lock_name);
     r = lock_take(&lock, store->locks_fd, lock_name, LOCK_EXCLUSIVE, LOCK_TRY);
     if (r == -EWOULDBLOCK)
-        return log_fail(EBUSY, "template %.*s is being built, or evicted", SHORT_KEY, key);
+        return log_fail(EBUSY, "template %" PRI_KEY " is being built, or evicted", key);
     if (r == 0 && getrandom(&random, sizeof(random), 0) < 0)
         r = -errno;
     (void)snprintf(work, sizeof(work), "%s.%08x", key, random);

@@ -192,8 +192,6 @@ struct search {
     struct strlist known; /* a few names and keys, for the message */
 };
 
-enum { SHORT_KEY = 12 };
-
 static void search_fini(struct search *search)
 {
     strlist_fini(&search->known);
@@ -205,7 +203,7 @@ static int match_prefix(const char *text UNUSED, const char *key, void *context)
     if (!strncasecmp(key, search->prefix, strlen(search->prefix))) {
         search->found++;
         memcpy(search->key, key, sizeof(search->key));
-        AUTO_FREE char *line = strndup(key, SHORT_KEY);
+        AUTO_FREE char *line = strndup(key, SHORT_KEY_LENGTH);
         return line ? strlist_add(&search->known, line) : -ENOMEM;
     }
     return 0;
@@ -217,7 +215,7 @@ static int add_name_to_match(const char *name, const char *key, void *context)
     struct search *search = context;
     for (size_t i = 0; i < search->known.count; i++) {
         char *item = search->known.items[i];
-        if (strncmp(item, key, SHORT_KEY) != 0)
+        if (strncmp(item, key, SHORT_KEY_LENGTH) != 0)
             continue;
         char *longer = text_format("%s %s", item, name);
         if (!longer)
@@ -242,7 +240,7 @@ static int collect_known(const char *text, const char *key, void *context)
     struct search *search = context;
     AUTO_FREE char *line = NULL;
     if (text == key || !strcmp(text, key))
-        line = strndup(key, SHORT_KEY);
+        line = strndup(key, SHORT_KEY_LENGTH);
     else
         line = strdup(text);
     if (!line || strlist_contains(&search->known, line))
