@@ -24,18 +24,18 @@ static int is_used(const struct store *store, const struct strlist *keys)
     return r;
 }
 
-static int print_fates(const struct strlist *keys, const enum gc_fate *fates)
+static int print_outcomes(const struct strlist *keys, const enum gc_outcome *outcomes)
 {
     int first_error = 0;
     for (size_t i = 0; i < keys->count; i++) {
         int r = 0;
-        if (fates[i] == GC_EVICTED)
+        if (outcomes[i] == GC_EVICTED)
             printf("%s\n", keys->items[i]);
-        else if (fates[i] == GC_GONE)
+        else if (outcomes[i] == GC_GONE)
             r = log_fail(ENOENT, "template %.*s is gone already", SHORT_KEY_LENGTH, keys->items[i]);
         else
             r = log_fail(EBUSY, "template %.*s stays: %s", SHORT_KEY_LENGTH, keys->items[i],
-                         gc_policy_describe(fates[i]));
+                         gc_policy_describe(outcomes[i]));
         if (first_error == 0)
             first_error = r;
     }
@@ -59,11 +59,11 @@ static int run(const struct arguments *arguments)
         if (one == 0 && !strlist_contains(&keys, key))
             r = strlist_add(&keys, key);
     }
-    AUTO_FREE enum gc_fate *fates = calloc(keys.count + 1, sizeof(*fates));
+    AUTO_FREE enum gc_outcome *outcomes = calloc(keys.count + 1, sizeof(*outcomes));
     if (r == 0)
-        r = fates ? gc_evict_wait(store, used_keys_gather, is_used, &keys, fates) : -ENOMEM;
+        r = outcomes ? gc_evict_wait(store, used_keys_gather, is_used, &keys, outcomes) : -ENOMEM;
     if (r == 0)
-        r = print_fates(&keys, fates);
+        r = print_outcomes(&keys, outcomes);
     return first_error ? first_error : r;
 }
 

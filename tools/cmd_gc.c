@@ -38,27 +38,27 @@ static void report_fini(struct report *report)
     json_decref(report->kept);
 }
 
-static void add_template(const struct catalog_row *row, enum gc_fate fate, void *context)
+static void add_template(const struct catalog_row *row, enum gc_outcome outcome, void *context)
 {
     struct report *report = context;
     char size[UNITS_TEXT_SIZE];
     char age[UNITS_TEXT_SIZE];
-    bool evicted = fate == GC_EVICTED;
-    if (fate == GC_GONE || fate == GC_FAILED)
+    bool evicted = outcome == GC_EVICTED;
+    if (outcome == GC_GONE || outcome == GC_FAILED)
         return;
     if (report->as_json) {
         json_t *json = json_pack("{s:s, s:o, s:I, s:I}", "key", row->key, "names",
                                  json_words(row->names), "size_bytes", (json_int_t)row->size_bytes,
                                  "last_used_ns", (json_int_t)row->last_used_ns);
         if (json && !evicted) {
-            (void)json_object_set_new(json, "reason", json_string(gc_policy_reason(fate)));
-            (void)json_object_set_new(json, "why", json_string(gc_policy_describe(fate)));
+            (void)json_object_set_new(json, "reason", json_string(gc_policy_reason(outcome)));
+            (void)json_object_set_new(json, "why", json_string(gc_policy_describe(outcome)));
         }
         (void)json_array_append_new(evicted ? report->evicted : report->kept, json);
         return;
     }
     if (!evicted)
-        log_info("kept %.*s: %s", SHORT_KEY_LENGTH, row->key, gc_policy_describe(fate));
+        log_info("kept %.*s: %s", SHORT_KEY_LENGTH, row->key, gc_policy_describe(outcome));
     else
         output_line("%.*s  %s  %s  last used %s ago", SHORT_KEY_LENGTH, row->key,
                     row->names[0]   ? row->names

@@ -49,7 +49,7 @@ static void log_damaged(const struct verifying *verifying, const struct check_fi
                  finding->key);
     else if (verifying->request->repair)
         log_error("template %.*s stays damaged: %s", SHORT_KEY_LENGTH, finding->key,
-                  gc_policy_describe(finding->fate));
+                  gc_policy_describe(finding->outcome));
 }
 
 static void log_finding(const struct verifying *verifying, const struct check_finding *finding)

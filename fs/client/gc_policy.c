@@ -83,9 +83,9 @@ void gc_policy_after_build(const struct store *store, const char *key)
                     units_format_size(options.max_size_bytes, limit));
 }
 
-const char *gc_policy_describe(enum gc_fate fate)
+const char *gc_policy_describe(enum gc_outcome outcome)
 {
-    switch (fate) {
+    switch (outcome) {
     case GC_EVICTED:
         return "evicted";
     case GC_PINNED:
@@ -106,9 +106,9 @@ const char *gc_policy_describe(enum gc_fate fate)
     }
 }
 
-const char *gc_policy_reason(enum gc_fate fate)
+const char *gc_policy_reason(enum gc_outcome outcome)
 {
-    switch (fate) {
+    switch (outcome) {
     case GC_PINNED:
         return "pinned";
     case GC_IN_USE:

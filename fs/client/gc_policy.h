@@ -30,7 +30,7 @@ void gc_policy_after_build(const struct store *store, const char *key);
 
 /* Why a template was or was not evicted: for people ("in use by a session, ..."), and as one word for
  * programs ("in use"). */
-const char *gc_policy_describe(enum gc_fate fate);
-const char *gc_policy_reason(enum gc_fate fate);
+const char *gc_policy_describe(enum gc_outcome outcome);
+const char *gc_policy_reason(enum gc_outcome outcome);
 
 #endif

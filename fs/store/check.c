@@ -135,21 +135,21 @@ static int repair_damaged(struct check *check)
 {
     size_t count = check->damaged.count;
     bool repair = check->options->repair;
-    AUTO_FREE enum gc_fate *fates = calloc(count + 1, sizeof(*fates));
-    int r = fates ? 0 : -ENOMEM;
+    AUTO_FREE enum gc_outcome *outcomes = calloc(count + 1, sizeof(*outcomes));
+    int r = outcomes ? 0 : -ENOMEM;
     for (size_t i = 0; r == 0 && i < check->unreadable.count; i++)
         report(check, CHECK_UNREADABLE, check->unreadable.items[i], check->unreadable.items[i],
                false);
     if (r == 0 && count && repair)
-        r = gc_evict(check->store, check->options->uses, &check->damaged, fates);
+        r = gc_evict(check->store, check->options->uses, &check->damaged, outcomes);
     for (size_t i = 0; r == 0 && i < count; i++) {
         const char *key = check->damaged.items[i];
         const struct check_finding finding = {
             .problem = CHECK_DAMAGED,
             .what = key,
             .key = key,
-            .is_repaired = repair && (fates[i] == GC_EVICTED || fates[i] == GC_GONE),
-            .fate = fates[i],
+            .is_repaired = repair && (outcomes[i] == GC_EVICTED || outcomes[i] == GC_GONE),
+            .outcome = outcomes[i],
         };
         report_finding(check, &finding);
     }

@@ -30,7 +30,7 @@ struct check_finding {
     const char *what; /* a key; for CHECK_NAME the name, for CHECK_LEFTOVER the entry */
     const char *key;  /* the key; NULL for CHECK_LEFTOVER */
     bool is_repaired;
-    enum gc_fate fate; /* CHECK_DAMAGED, with `repair`: whether the template was evicted */
+    enum gc_outcome outcome; /* CHECK_DAMAGED, with `repair`: whether the template was evicted */
 };
 typedef void check_visitor(const struct check_finding *finding, void *context);
 

@@ -99,7 +99,7 @@ static bool is_too_old(const struct candidate *candidate, const struct gc_option
 }
 
 /* Whether it is kept even if nothing uses it; GC_EVICTED: it is not. */
-static enum gc_fate spare(const struct candidate *candidate, const struct gc_options *options)
+static enum gc_outcome spare(const struct candidate *candidate, const struct gc_options *options)
 {
     if (candidate->row.pinned)
         return GC_PINNED;
@@ -112,7 +112,7 @@ static enum gc_fate spare(const struct candidate *candidate, const struct gc_opt
 static void report(const struct gc_options *options, const struct candidate *candidate)
 {
     if (options->report)
-        options->report(&candidate->row, candidate->fate, options->context);
+        options->report(&candidate->row, candidate->outcome, options->context);
 }
 
 static void account(const struct gc_options *options, const struct batch *batch, uint64_t *total,
@@ -120,7 +120,7 @@ static void account(const struct gc_options *options, const struct batch *batch,
 {
     for (size_t i = 0; i < batch->count; i++) {
         uint64_t bytes = batch->held[i].candidate->row.size_bytes;
-        switch (batch->held[i].candidate->fate) {
+        switch (batch->held[i].candidate->outcome) {
         case GC_EVICTED:
             report(options, batch->held[i].candidate);
             result->evicted++;
@@ -161,7 +161,7 @@ struct pass {
 static bool was_used_now(const struct batch *batch)
 {
     for (size_t i = 0; i < batch->count; i++)
-        if (batch->held[i].candidate->fate == GC_USED_NOW)
+        if (batch->held[i].candidate->outcome == GC_USED_NOW)
             return true;
     return false;
 }
@@ -187,8 +187,8 @@ static int run_pass(struct pass *pass, bool by_size)
                 (!by_size && !is_too_old(candidate, options, pass->now_ns)))
                 continue;
             candidate->is_done = true;
-            candidate->fate = spare(candidate, options);
-            if (candidate->fate != GC_EVICTED) {
+            candidate->outcome = spare(candidate, options);
+            if (candidate->outcome != GC_EVICTED) {
                 pass->result->spared++;
                 continue;
             }
@@ -233,7 +233,7 @@ static int hold_limits(const struct store *store, const struct gc_options *optio
 static void report_kept(const struct gc_options *options, const struct candidates *all)
 {
     for (size_t i = 0; i < all->count; i++)
-        if (all->items[i].is_done && all->items[i].fate != GC_EVICTED)
+        if (all->items[i].is_done && all->items[i].outcome != GC_EVICTED)
             report(options, &all->items[i]);
 }
 

@@ -24,11 +24,11 @@
 #include "fs/base/cleanup.h"
 #include "fs/base/lock.h"
 #include "fs/store/catalog_list.h"
-#include "fs/store/gc_fate.h"
+#include "fs/store/gc_outcome.h"
 #include "fs/store/store.h"
 
 /* Called for each template that exceeded a limit: for evicted ones at once, for the others at the end. */
-typedef void gc_reporter(const struct catalog_row *row, enum gc_fate fate, void *context);
+typedef void gc_reporter(const struct catalog_row *row, enum gc_outcome outcome, void *context);
 
 #define GC_NO_SIZE UINT64_MAX
 #define GC_NO_AGE (-1)

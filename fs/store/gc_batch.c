@@ -108,7 +108,8 @@ static bool is_in_use(const struct store *store, const char *key)
 }
 
 /* GC_EVICTED: locked, and so far it can be evicted. */
-static enum gc_fate lock_one(const struct store *store, struct held *held, enum gc_batch_mode mode)
+static enum gc_outcome lock_one(const struct store *store, struct held *held,
+                                enum gc_batch_mode mode)
 {
     const char *key = held->candidate->row.key;
     char name[KEY_LOCK_NAME_SIZE];
@@ -183,8 +184,8 @@ static void mark_used(struct batch *batch, const struct strlist *keys)
 {
     for (size_t i = 0; i < keys->count; i++) {
         struct held *held = gc_batch_find(batch, keys->items[i]);
-        if (held && held->candidate->fate == GC_EVICTED)
-            held->candidate->fate = GC_IN_USE;
+        if (held && held->candidate->outcome == GC_EVICTED)
+            held->candidate->outcome = GC_IN_USE;
     }
 }
 
@@ -196,7 +197,7 @@ static int move_all(struct batch *batch, enum gc_batch_mode mode)
     for (size_t i = 0; i < batch->count; i++) {
         struct held *held = &batch->held[i];
         const struct catalog_row *row = &held->candidate->row;
-        if (held->candidate->fate != GC_EVICTED)
+        if (held->candidate->outcome != GC_EVICTED)
             continue;
         of[count] = held;
         evictions[count++] = (struct catalog_eviction){
@@ -207,9 +208,9 @@ static int move_all(struct batch *batch, enum gc_batch_mode mode)
     int r = catalog_evict(batch->store->catalog, evictions, count, move_aside, batch);
     for (size_t i = 0; r == 0 && i < count; i++)
         if (evictions[i].result < 0)
-            of[i]->candidate->fate = evictions[i].result == -EAGAIN  ? GC_USED_NOW
-                                     : evictions[i].result == -EBUSY ? GC_IN_USE
-                                                                     : GC_FAILED;
+            of[i]->candidate->outcome = evictions[i].result == -EAGAIN  ? GC_USED_NOW
+                                        : evictions[i].result == -EBUSY ? GC_IN_USE
+                                                                        : GC_FAILED;
     return r;
 }
 
@@ -235,9 +236,9 @@ int gc_batch_evict(struct batch *batch, gc_uses *uses, enum gc_batch_mode mode)
     AUTO_STRLIST struct strlist used = STRLIST_INIT;
     size_t locked = 0;
     for (size_t i = 0; i < batch->count; i++) {
-        batch->held[i].candidate->fate = lock_one(batch->store, &batch->held[i], mode);
-        locked += batch->held[i].candidate->fate == GC_EVICTED;
-        if (batch->held[i].candidate->fate != GC_EVICTED)
+        batch->held[i].candidate->outcome = lock_one(batch->store, &batch->held[i], mode);
+        locked += batch->held[i].candidate->outcome == GC_EVICTED;
+        if (batch->held[i].candidate->outcome != GC_EVICTED)
             lock_release(&batch->held[i].use);
     }
     int r = locked && uses ? uses(batch->store, &used) : 0;

@@ -8,7 +8,7 @@
 #include "fs/base/lock.h"
 #include "fs/store/build_leftovers.h"
 #include "fs/store/catalog_list.h"
-#include "fs/store/gc_fate.h"
+#include "fs/store/gc_outcome.h"
 #include "fs/store/store.h"
 
 struct candidate {
@@ -16,8 +16,8 @@ struct candidate {
     int64_t used_ns;        /* the last use, by the catalog or a daemon's lock */
     bool is_counted;        /* counts for the limits: it has the given name, if any */
     bool is_kept;           /* by `keep` */
-    bool is_done;           /* `fate` is set */
-    enum gc_fate fate;
+    bool is_done;           /* `outcome` is set */
+    enum gc_outcome outcome;
 };
 
 struct candidates {
@@ -45,7 +45,7 @@ enum {
 };
 
 struct held {
-    struct candidate *candidate; /* borrowed; its fate is set */
+    struct candidate *candidate; /* borrowed; its outcome is set */
     struct lock use;
     bool is_unlocked;       /* the disk had no room for the lock: see move_aside() */
     char aside[ASIDE_SIZE]; /* its name in building/; "": not moved */
@@ -70,7 +70,7 @@ enum gc_batch_mode {
     GC_BATCH_FORCED,  /* evicts also what was used since then */
 };
 
-/* Evicts what it may, and sets each candidate's fate. Errors are logged. */
+/* Evicts what it may, and sets each candidate's outcome. Errors are logged. */
 MUST_CHECK int gc_batch_evict(struct batch *batch, gc_uses *uses, enum gc_batch_mode mode);
 
 #endif

@@ -11,7 +11,7 @@
 static char empty[] = "";
 
 int gc_evict(const struct store *store, gc_uses *uses, const struct strlist *keys,
-             enum gc_fate *ret_fates)
+             enum gc_outcome *ret_outcomes)
 {
     CLEANUP(gc_candidates_fini) struct candidates all = {.items = NULL};
     int r = gc_candidates_read(store, &all);
@@ -29,7 +29,7 @@ int gc_evict(const struct store *store, gc_uses *uses, const struct strlist *key
         size_t of[BATCH] = {0};
         for (; i < keys->count && batch.count < BATCH; i++) {
             struct candidate *candidate = gc_candidates_find(&all, keys->items[i]);
-            ret_fates[i] = candidate && candidate->row.pinned ? GC_PINNED : GC_GONE;
+            ret_outcomes[i] = candidate && candidate->row.pinned ? GC_PINNED : GC_GONE;
             if (!candidate || candidate->row.pinned || gc_batch_find(&batch, keys->items[i]))
                 continue;
             of[batch.count] = i;
@@ -37,27 +37,27 @@ int gc_evict(const struct store *store, gc_uses *uses, const struct strlist *key
         }
         r = gc_batch_evict(&batch, uses, GC_BATCH_FORCED);
         for (size_t j = 0; r == 0 && j < batch.count; j++)
-            ret_fates[of[j]] = batch.held[j].candidate->fate;
+            ret_outcomes[of[j]] = batch.held[j].candidate->outcome;
     }
     progress_stop();
     return r;
 }
 
-static bool is_busy(enum gc_fate fate)
+static bool is_busy(enum gc_outcome outcome)
 {
-    return fate == GC_IN_USE || fate == GC_BUILDING;
+    return outcome == GC_IN_USE || outcome == GC_BUILDING;
 }
 
 /* Evicts the busy ones again. 1: some are still busy. */
 static int evict_again(const struct store *store, gc_uses *uses, gc_is_used *is_used,
-                       const struct strlist *keys, enum gc_fate *fates)
+                       const struct strlist *keys, enum gc_outcome *outcomes)
 {
     enum { PAUSE_NS = 100 * 1000 * 1000 };
     AUTO_STRLIST struct strlist busy = STRLIST_INIT;
-    AUTO_FREE enum gc_fate *again = calloc(keys->count + 1, sizeof(*again));
+    AUTO_FREE enum gc_outcome *again = calloc(keys->count + 1, sizeof(*again));
     int r = again ? 0 : -ENOMEM;
     for (size_t i = 0; r == 0 && i < keys->count; i++)
-        if (is_busy(fates[i]))
+        if (is_busy(outcomes[i]))
             r = strlist_add(&busy, keys->items[i]);
     if (r < 0 || !busy.count)
         return r;
@@ -67,18 +67,18 @@ static int evict_again(const struct store *store, gc_uses *uses, gc_is_used *is_
     (void)nanosleep(&(struct timespec){.tv_nsec = PAUSE_NS}, NULL);
     r = gc_evict(store, uses, &busy, again);
     for (size_t i = 0, next = 0; r == 0 && i < keys->count; i++)
-        if (is_busy(fates[i]))
-            fates[i] = again[next++];
+        if (is_busy(outcomes[i]))
+            outcomes[i] = again[next++];
     return r < 0 ? r : 1;
 }
 
 int gc_evict_wait(const struct store *store, gc_uses *uses, gc_is_used *is_used,
-                  const struct strlist *keys, enum gc_fate *ret_fates)
+                  const struct strlist *keys, enum gc_outcome *ret_outcomes)
 {
     enum { TRIES = 30 };
-    int r = gc_evict(store, uses, keys, ret_fates);
+    int r = gc_evict(store, uses, keys, ret_outcomes);
     int more = r == 0;
     for (int i = 0; more > 0 && i < TRIES; i++)
-        more = evict_again(store, uses, is_used, keys, ret_fates);
+        more = evict_again(store, uses, is_used, keys, ret_outcomes);
     return r < 0 ? r : more < 0 ? more : 0;
 }

@@ -1,8 +1,8 @@
 /*
- * What eviction asks its caller, and what becomes of a template.
+ * What eviction asks its caller, and its outcome for a template.
  */
-#ifndef MINTFS_STORE_GC_FATE_H
-#define MINTFS_STORE_GC_FATE_H
+#ifndef MINTFS_STORE_GC_OUTCOME_H
+#define MINTFS_STORE_GC_OUTCOME_H
 
 #include "fs/base/strlist.h"
 #include "fs/store/store.h"
@@ -10,7 +10,7 @@
 /* Appends the keys of templates that are used by sessions which hold no lock. Logs its errors. */
 typedef int gc_uses(const struct store *store, struct strlist *keys);
 
-enum gc_fate {
+enum gc_outcome {
     GC_EVICTED,
     /* The others were not evicted. */
     GC_PINNED,
