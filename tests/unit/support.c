@@ -49,7 +49,7 @@ void support_fail(const char *file, int line, const char *format, ...)
     io_fault_arm(0, 0, IO_FAULT_ONCE);
     print_error("%s%s%s\n", context_text, *context_text ? ": " : "", text);
     if (getpid() != main_process || !pthread_equal(pthread_self(), main_thread)) {
-        /* cmocka jumps back into the test's own thread, and knows no other. */
+        /* cmocka fails a test by longjmp(), which is only possible in the test's own thread. */
         print_error("%s:%d: error: failed in another thread or process\n", file, line);
         abort();
     }
@@ -117,7 +117,7 @@ unsigned support_open_fds(void)
     AUTO_FD int fd = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     unsigned count = 0;
     CHECK(fd >= 0 && dir_each(fd, count_entry, &count) == 0);
-    return count - 2; /* without the two that look */
+    return count - 2; /* without the two that are open here */
 }
 
 static unsigned fds_before;
@@ -150,7 +150,7 @@ int place_teardown(void **state)
     AUTO_FD int parent = openat(place->fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int r = dir_remove_tree(parent, name);
     if (r < 0)
-        print_error("%s stays behind: %s\n", place->path, strerror(-r));
+        print_error("%s cannot be removed: %s\n", place->path, strerror(-r));
     (void)close(place->fd);
     (void)close(steal_fd(&parent));
     free(place);
@@ -254,7 +254,7 @@ static void open_store(struct place *place)
     (void)snprintf(path, sizeof(path), "%s/store", place->path);
     CHECK_EQ(setenv("MINTFS_STORE", path, 1), 0);
     CHECK_EQ(store_open(&place->store), 0);
-    /* The catalog is there before there are templates, lest it says that it was missing. */
+    /* Create the catalog before there are templates, or it logs that it was missing. */
     CHECK_EQ(catalog_is_verified(place->store->catalog, "", 0), 0);
 }
 

@@ -1,6 +1,6 @@
 /*
- * What the unit tests of fs/base and fs/overlay share: a directory of their own, checks that say
- * which seed failed, random numbers, and a store with templates that no builder made.
+ * Helpers of the unit tests: a directory for each test, checks that print the seed that failed,
+ * random numbers, captured stderr, children, and a store with templates without a builder.
  */
 #ifndef MINTFS_TESTS_SUPPORT_H
 #define MINTFS_TESTS_SUPPORT_H
@@ -31,7 +31,7 @@
 #include "fs/store/manifest.h"
 #include "fs/store/store.h"
 
-/* ---- checks, usable from several threads and with stderr caught; they survive NDEBUG ---- */
+/* ---- checks: usable in any thread, while stderr is captured, and with NDEBUG ---- */
 
 void support_fail(const char *file, int line, const char *format, ...) PRINTF_LIKE(3, 4)
     __attribute__((noreturn));
@@ -40,7 +40,7 @@ void support_fail(const char *file, int line, const char *format, ...) PRINTF_LI
         if (!(condition))                                                                          \
             support_fail(__FILE__, __LINE__, "%s", #condition);                                    \
     } while (0)
-/* Two integers, told on failure. */
+/* Compares two integers, and prints both on failure. */
 #define CHECK_EQ(left, right)                                                                      \
     do {                                                                                           \
         long long check_left = (long long)(left);                                                  \
@@ -50,10 +50,10 @@ void support_fail(const char *file, int line, const char *format, ...) PRINTF_LI
                          check_right, #right);                                                     \
     } while (0)
 
-/* What the message of a failed check begins with, such as the seed; one a thread. */
+/* Sets the text at the start of this thread's failure messages, such as the seed. */
 void support_context(const char *format, ...) PRINTF_LIKE(1, 2);
 
-/* ---- random numbers, the same for a seed everywhere ---- */
+/* ---- random numbers: a seed gives the same numbers on every machine ---- */
 
 struct rng {
     uint64_t state;
@@ -65,12 +65,12 @@ bool rng_chance(struct rng *rng, unsigned percent);
 void rng_fill(struct rng *rng, void *buffer, size_t size);
 
 /*
- * Runs a random test for seeds 1, 2, ...: so many, or $MINTFS_TEST_SEEDS; or for $MINTFS_TEST_SEED
- * alone. The seed stands in the context of failed checks.
+ * Runs a random test for the seeds 1 to `count`, or to $MINTFS_TEST_SEEDS, or for
+ * $MINTFS_TEST_SEED alone. Failed checks print the seed.
  */
 void support_each_seed(unsigned count, void (*run)(struct rng *rng, void *context), void *context);
 
-/* ---- a directory, with a store in it ---- */
+/* ---- a directory, which may have a store in it ---- */
 
 struct place {
     char path[128];
@@ -83,7 +83,7 @@ int place_teardown(void **state);
 #define TEST(function) cmocka_unit_test_setup_teardown(function, place_setup, place_teardown)
 
 void place_write(const struct place *place, const char *name, const void *data, size_t size);
-/* Descriptors that this process has open. */
+/* The number of open descriptors of this process. */
 unsigned support_open_fds(void);
 
 /* Between the two calls stderr is captured. The second returns its text, which the caller frees. */
@@ -93,11 +93,11 @@ char *stderr_captured(void);
 /* ---- children ---- */
 
 enum { SKIPPED = 77 };
-/* Runs it in a child, where whatever fails aborts; returns the exit status, 128 + a signal's. */
+/* Calls run() in a child, which a failed check aborts. Returns the exit status, or 128 + signal. */
 int support_in_child(void (*run)(void *context), void *context);
-/* For a child: mounts that nobody else sees. False where neither root nor a name space helps. */
+/* For a child: gives it a private mount namespace. False where that is not permitted. */
 bool support_own_mounts(void);
-/* A child that says SKIPPED skips the test, with the reason. */
+/* Skips the test, with the reason, if the child's status is SKIPPED; else the status must be 0. */
 void support_skip_or_check(int status, const char *reason);
 
 /* ---- templates ---- */
@@ -106,7 +106,7 @@ struct sample {
     const char *path;
     enum entry_type type;
     mode_t mode;
-    const void *data; /* of a file; NULL with a size: bytes made from the path */
+    const void *data; /* of a file; NULL: `size` bytes of sample_fill() */
     size_t size;
     const char *target; /* of a symbolic link */
     bool wal;
@@ -114,26 +114,26 @@ struct sample {
 /* Opens the place's store and publishes a template of these entries under a key of its own. */
 void place_template(struct place *place, const struct sample *samples, size_t count,
                     char ret_key[SHA256_HEX_LENGTH + 1]);
-/* The same under a key that a template has, which goes. */
+/* Replaces the template of this key. */
 void place_template_anew(const struct place *place, const struct sample *samples, size_t count,
                          const char *key);
-/* The bytes of a sample without data. */
+/* The content of a sample without data: bytes that depend on its path. */
 void sample_fill(const char *path, void *buffer, size_t size);
 
 /* ---- sessions ---- */
 
 struct scratch *scratch_of(struct place *place);
-/* A session of that template, made or found; its root is referenced. */
+/* Creates or finds a session of the template. The caller gets a reference to its root. */
 struct node *session_made(struct scratch *scratch, const char *key, const char *id);
 struct node *session_found(struct scratch *scratch, const char *key, const char *id);
-/* The node at a path with slashes, referenced; NULL and *ret_error where there is none. */
+/* A reference to the node at a path with slashes; NULL and *ret_error if there is none. */
 struct node *node_at(struct node *root, const char *path, int *ret_error);
-/* The same, and it must be there. */
+/* The same; the node must exist. */
 struct node *node_there(struct node *root, const char *path);
-/* A new regular file of mode 0644, referenced. */
+/* Create a regular file of mode 0644 and a directory; the caller gets a reference. */
 struct node *file_made(struct node *directory, const char *name);
 struct node *directory_made(struct node *directory, const char *name);
-/* Reads the file whole and compares. */
+/* Checks the content of the whole file. */
 void file_check(struct node *node, const void *bytes, size_t size);
 int file_truncate(struct node *node, uint64_t size);
 

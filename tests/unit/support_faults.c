@@ -76,7 +76,7 @@ static void describe_node(FILE *stream, struct node *node, const char *path)
         describe_directory(stream, node, path);
 }
 
-/* "" where there is no such session. */
+/* "" if there is no such session. */
 static char *describe(const struct world *world, const char *id)
 {
     char *text = NULL;
@@ -152,7 +152,7 @@ static void expected_fini(struct expected *expected)
     free(expected->bystander);
 }
 
-/* One run with the Nth call failing. Whether it came to that. */
+/* Runs the scene with the Nth call failing. Returns whether there were N calls. */
 static bool fail_at(struct world *world, const struct scene *scene, unsigned long nth, int error,
                     bool sticky, const struct expected *expected)
 {
@@ -164,10 +164,10 @@ static bool fail_at(struct world *world, const struct scene *scene, unsigned lon
     io_fault_arm(0, 0, IO_FAULT_ONCE);
     if (!world->scratch)
         fault_open(world);
-    AUTO_FREE char *said_then = stderr_captured();
-    /* A table that cannot grow is one of the faults. */
+    AUTO_FREE char *logged_by_call = stderr_captured();
+    /* A table that cannot grow is one of the injected faults. */
     if (r != 0 && r != -error && r != -ENOMEM)
-        support_fail(__FILE__, __LINE__, "%d, and it logged: %s", r, said_then);
+        support_fail(__FILE__, __LINE__, "%d, and it logged: %s", r, logged_by_call);
     AUTO_FREE char *now = describe(world, "s");
     if (r == 0 || scene->changes_nothing)
         check_text(now, r == 0 ? expected->after : expected->before);
@@ -175,7 +175,7 @@ static bool fail_at(struct world *world, const struct scene *scene, unsigned lon
         check_text(now, expected->before);
     AUTO_FREE char *bystander = describe(world, "b");
     if (strcmp(bystander, expected->bystander) != 0)
-        support_fail(__FILE__, __LINE__, "another session suffered; it logged: %s", said_then);
+        support_fail(__FILE__, __LINE__, "another session changed; it logged: %s", logged_by_call);
 
     uint64_t bytes = stored_bytes(world);
     /* The same exists after a restart, and no damage is logged. */

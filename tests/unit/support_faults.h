@@ -1,8 +1,9 @@
 /*
- * Every Nth call fails, once and from then on, until nothing fails: a call that fails leaves things
- * as they were, in memory and after a restart; others notice nothing; and it works afterwards.
+ * Fault injection: runs a call with its Nth system call failing, for each N, with one failure or
+ * with all later calls failing, too. A call that fails must leave its session unchanged, in memory
+ * and after a restart; other sessions must not change; and the call must work afterwards.
  *
- * A test gives scenes, each a call in a session "s", which is run so with its failures.
+ * A test defines scenes, each of which is one call in a session "s".
  */
 #ifndef MINTFS_TESTS_SUPPORT_FAULTS_H
 #define MINTFS_TESTS_SUPPORT_FAULTS_H
@@ -16,7 +17,7 @@ struct world {
     struct place *place;
     char key[SHA256_HEX_LENGTH + 1];
     struct scratch *scratch;
-    struct node *root; /* of the session "s", in which things fail */
+    struct node *root; /* of the session "s", in which calls fail */
 };
 
 struct scene {
@@ -27,18 +28,18 @@ struct scene {
     int (*act)(struct world *world);
     /* A call may fail when it is partly done: the result is then neither old nor new. */
     bool may_stop_halfway;
-    /* It is the same afterwards, whatever happens. */
+    /* The session is the same afterwards, whether the call succeeds or fails. */
     bool changes_nothing;
-    /* Where even the undoing fails, which of the two it is shows after a restart. */
+    /* If undoing fails, too, only a restart shows whether the session is old or new. */
     bool may_be_in_doubt;
 };
 
 void run_scene(struct place *place, const struct scene *scene);
 
-/* The scratch; closing gives the root back. */
+/* Opens the scratch; closing it also releases the root. */
 void fault_open(struct world *world);
 void fault_close(struct world *world);
-/* The session, and the one called "fresh" that may be to take its place. */
+/* The session "s", and the session "fresh", which may replace it. */
 void fault_discard(struct world *world);
 
 /* Writes to "large", below 40000 bytes. */

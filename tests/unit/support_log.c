@@ -135,7 +135,7 @@ int bytes_fd(const void *bytes, size_t size)
     return fd;
 }
 
-/* ---- logs to begin with ---- */
+/* ---- sample logs ---- */
 
 const struct session_header a_header = {
     .serial = 0x123456789,

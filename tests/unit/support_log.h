@@ -30,11 +30,11 @@ int tell_extent(const struct extent_record *record, void *context);
 int tell_link(uint32_t parent, const char *name, uint32_t node, void *context);
 int tell_unlink(uint32_t parent, const char *name, void *context);
 
-/* changelog_replay() into a story, which is the caller's whatever the answer. */
+/* Calls changelog_replay() with a story, which the caller frees even after an error. */
 int replay_fd(int fd, struct story *ret_story, uint64_t *ret_size);
 int replay_name(const struct place *place, const char *name, struct story *ret_story,
                 uint64_t *ret_size);
-/* A descriptor that holds these bytes, to be damaged as one likes. */
+/* A descriptor of a file with these bytes, which the test may damage. */
 int bytes_fd(const void *bytes, size_t size);
 
 extern const struct session_header a_header;
@@ -43,7 +43,7 @@ extern const struct identity_record an_identity;
 extern const struct node_record a_node;
 extern const struct extent_record an_extent;
 
-/* A record of each kind but the header. */
+/* Appends a record of each kind except the header. */
 void add_some(struct frame *frame);
 
 enum { FRAMES = 5 };
@@ -53,7 +53,7 @@ struct sample_log {
     uint64_t at[FRAMES + 1];
     char *bytes;
     size_t size;
-    struct story told[FRAMES + 1]; /* by the first so many frames */
+    struct story told[FRAMES + 1]; /* [n]: of the first n frames */
 };
 void sample_log_init(const struct place *place, struct sample_log *sample);
 void sample_log_fini(struct sample_log *sample);

@@ -1,13 +1,13 @@
 /*
- * What the tests of whole scratches share: a scratch with a template in it, and sessions that are
- * told apart by a mark.
+ * Helpers of the tests of whole scratches: a scratch with a template, and sessions that differ by
+ * a mark.
  */
 #ifndef MINTFS_TESTS_SUPPORT_SCRATCH_H
 #define MINTFS_TESTS_SUPPORT_SCRATCH_H
 
 #include "tests/unit/support.h"
 
-/* The template has d/, d/e/, d/e/f, d/g, the link `link`, and a file `large` of so many bytes. */
+/* The template has d/, d/e/, d/e/f, d/g, the link `link`, and a file `large` of this size. */
 enum { LARGE = 300001 };
 
 struct world {
@@ -28,15 +28,15 @@ void world_end(struct world *world);
 
 bool has_session(const struct world *world, const char *id);
 uint64_t serial_of(const struct world *world, const char *id);
-/* As in its log's header. */
+/* The same as in the header of its log. */
 uint64_t owner_of(const struct world *world, const char *id);
 /* The IDs in the order of a listing, each followed by a space. */
 void check_listing(const struct world *world, const char *expected);
-/* A session with the mark in `large`, and a file of that name. */
+/* Creates a session with the mark in `large` and a file named after the mark. */
 void make_marked(const struct world *world, const char *id, const char *mark);
 void check_marked(const struct world *world, const char *id, const char *mark);
 void discard(const struct world *world, const char *id);
-/* Of all sessions. */
+/* The sum over all sessions. */
 uint64_t stored_bytes(const struct world *world);
 
 void log_name(char name[32], uint64_t serial);

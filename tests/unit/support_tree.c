@@ -60,7 +60,7 @@ static void fill_model(int model)
     }
 }
 
-/* Some file systems count one link for each directory, whatever is in it. */
+/* Some file systems give every directory a link count of one. */
 static bool counts_directories(int model)
 {
     struct stat status;
@@ -246,7 +246,7 @@ void tree_check(struct world *world)
             tree_check_same(world, world->handles[i].node, world->handles[i].fd);
 }
 
-/* ---- from beginning to end ---- */
+/* ---- setup and teardown ---- */
 
 void tree_close_handle(struct handle *handle)
 {
@@ -282,7 +282,7 @@ void tree_begin(struct world *world, struct place *place, struct rng *rng)
 void tree_end(struct world *world)
 {
     tree_close(world);
-    /* What it took is given back to the last block. */
+    /* Every block of the session has been freed. */
     CHECK_EQ(scratch_session_discard(world->scratch, world->key, "s"), 0);
     struct scratch_counts counts;
     scratch_count(world->scratch, &counts);

@@ -1,5 +1,5 @@
 /*
- * A session's tree and its model, a real directory: both are begun alike, compared whole, and ended.
+ * A session's tree and its model, a real directory. Both start alike and are compared as a whole.
  */
 #ifndef MINTFS_TESTS_SUPPORT_TREE_H
 #define MINTFS_TESTS_SUPPORT_TREE_H
@@ -18,7 +18,7 @@ enum {
     IDENTITY_BYTES = 64,
 };
 
-/* Files of the model, by file handle, and the inode numbers that the session shows for them. */
+/* The model's files by file handle, and the inode numbers that the session has for them. */
 struct identity {
     unsigned char key[IDENTITY_BYTES];
     uint64_t ino;
@@ -27,7 +27,7 @@ struct identity {
 
 struct handle {
     struct node *node; /* NULL: not in use */
-    int fd;            /* of the same in the model */
+    int fd;            /* of the same file in the model */
 };
 
 struct world {
@@ -45,18 +45,18 @@ struct world {
     bool trace;
 };
 
-/* Both sides have the same files then. */
+/* Afterwards both sides have the same files. */
 void tree_begin(struct world *world, struct place *place, struct rng *rng);
-/* Gives all references back; the session and the model stay. */
+/* Releases all references; the session and the model stay. */
 void tree_close(struct world *world);
 /* Checks that the session has released every block that it took. */
 void tree_end(struct world *world);
 
-/* The same thing on both sides? fd is of the model, opened with O_PATH. */
+/* Checks that both sides have the same file. `fd` is the model's, opened with O_PATH. */
 void tree_check_same(struct world *world, struct node *node, int fd);
 /* Compares both trees, notes their paths, and checks the open handles. */
 void tree_check(struct world *world);
-/* A path for later calls to begin from. */
+/* Adds a path that later calls use. */
 void tree_note(struct world *world, const char *path);
 
 void tree_close_handle(struct handle *handle);

@@ -1,5 +1,5 @@
 /*
- * What the unit tests of fs/store share: a directory of their own, and files in it.
+ * Helpers of the unit tests of fs/store: a directory for each test, and files in it.
  */
 #ifndef MINTFS_TESTS_STORE_FIXTURE_H
 #define MINTFS_TESTS_STORE_FIXTURE_H
