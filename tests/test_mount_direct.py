@@ -1,4 +1,4 @@
-"""O_DIRECT, with and without AIO, beside readers through the page cache."""
+"""O_DIRECT, with and without AIO, while other threads read through the page cache."""
 
 import ctypes
 import mmap
@@ -23,7 +23,7 @@ def zeros(session):
 
 
 class Readers:
-    """Threads that read the file through the page cache, over and over."""
+    """Threads that read the file through the page cache repeatedly."""
 
     def __init__(self, path, count=2):
         self.over = threading.Event()
@@ -66,8 +66,8 @@ def test_buffered_readers_see_what_aio_wrote(session):
     os.close(buffered)
 
 
-def test_direct_and_buffered_writes_are_one_file(session):
-    """The last write counts, against a copy in memory."""
+def test_direct_and_buffered_writes_change_one_file(session):
+    """The file equals a copy in memory, to which the same writes are applied."""
     file = zeros(session)
     random = seeded("direct")
     model = bytearray(FILE_BYTES)

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.on_each_mount
 
 @pytest.fixture
 def tree(mount):
-    """A session of a template that is a tree."""
+    """A session of a template with a directory tree."""
     mount.store.build_tree("mkdir -p a/b full; echo f >file; echo x >full/x; ln -s file link")
     path = mount.sessions / "tree/one"
     if mount.store.namespace:
@@ -26,7 +26,7 @@ def tree(mount):
 
 
 def contents(root) -> dict:
-    """Path to type or text, of all below it."""
+    """Everything below it: {path: type or text}."""
     found = {}
     for path in sorted(root.rglob("*")):
         name = str(path.relative_to(root))
@@ -40,7 +40,7 @@ def contents(root) -> dict:
 # ---- rename ----
 
 
-def test_rename_of_files(tree):
+def test_files_are_renamed_and_replaced(tree):
     (tree / "file").rename(tree / "moved")
     assert contents(tree) == {
         "a": "dir", "a/b": "dir", "full": "dir", "full/x": "x\n", "link": "-> file", "moved": "f\n",
@@ -48,7 +48,7 @@ def test_rename_of_files(tree):
     with fails("ENOENT"):
         os.stat(tree / "file")
     (tree / "file").write_text("new")
-    (tree / "file").rename(tree / "moved")  # over another
+    (tree / "file").rename(tree / "moved")  # replaces another file
     (tree / "moved").rename(tree / "a/b/deep")
     (tree / "a/b/deep").rename(tree / "full/x")
     (tree / "link").rename(tree / "a/link")
@@ -60,11 +60,11 @@ def test_rename_of_files(tree):
     os.rename(tree / "full/x", tree / "full/x")
 
 
-def test_rename_of_directories(tree):
+def test_directories_are_renamed_and_replace_only_empty_ones(tree):
     (tree / "full").rename(tree / "a/b/full")
     assert (tree / "a/b/full/x").read_text() == "x\n"
     (tree / "empty").mkdir()
-    (tree / "a/b/full").rename(tree / "empty")  # over an empty one
+    (tree / "a/b/full").rename(tree / "empty")  # replaces an empty one
     assert contents(tree / "empty") == {"x": "x\n"}
     (tree / "another").mkdir()
     for old, new, error in (
@@ -85,7 +85,7 @@ def test_rename_of_directories(tree):
     assert os.listdir(tree / "a") == []
 
 
-def test_rename_without_replacing(tree):
+def test_rename_noreplace_fails_if_the_target_exists(tree):
     for new in ("link", "a", "full"):
         with fails("EEXIST"):
             libc.renameat2(tree / "file", tree / new, libc.RENAME_NOREPLACE)
@@ -94,7 +94,7 @@ def test_rename_without_replacing(tree):
     assert set(contents(tree)) == {"full", "full/a", "full/a/b", "full/x", "link", "moved"}
 
 
-def test_exchange(tree):
+def test_rename_exchange_swaps_two_entries(tree):
     (tree / "other").write_text("other")
     numbers = [(tree / name).stat().st_ino for name in ("file", "other")]
     libc.renameat2(tree / "file", tree / "other", libc.RENAME_EXCHANGE)
@@ -136,7 +136,7 @@ def test_renames_stay_within_a_session(tree, mount):
     assert contents(tree) == contents(other)
 
 
-def test_an_open_file_moves_along(tree):
+def test_an_open_file_stays_usable_after_a_rename(tree):
     with open(tree / "file", "r+") as file:
         (tree / "file").rename(tree / "a/moved")
         (tree / "file").write_text("another")
@@ -148,14 +148,14 @@ def test_an_open_file_moves_along(tree):
 # ---- links ----
 
 
-def test_hard_links(tree):
+def test_hard_links_share_one_file(tree):
     os.link(tree / "file", tree / "a/second")
     os.link(tree / "a/second", tree / "third")
     assert {(tree / name).stat().st_nlink for name in ("file", "a/second", "third")} == {3}
     assert len({(tree / name).stat().st_ino for name in ("file", "a/second", "third")}) == 1
     (tree / "third").write_text("all")
     assert (tree / "file").read_text() == (tree / "a/second").read_text() == "all"
-    os.rename(tree / "file", tree / "third")  # two names of one file: nothing happens
+    os.rename(tree / "file", tree / "third")  # two names of one file: has no effect
     assert (tree / "file").exists() and (tree / "third").exists()
     (tree / "file").unlink()
     (tree / "third").unlink()
@@ -169,7 +169,7 @@ def test_hard_links(tree):
     assert os.readlink(tree / "link2") == "file"
 
 
-def test_symbolic_links(tree):
+def test_symbolic_links_are_read_and_followed(tree):
     for i, target in enumerate(("file", "/", "a/../file", "x" * 4095, "ünï code \n", "missing")):
         (tree / f"l{i}").symlink_to(target)
         assert os.readlink(tree / f"l{i}") == target
@@ -188,7 +188,7 @@ def test_symbolic_links(tree):
 # ---- directories ----
 
 
-def test_making_and_removing(tree):
+def test_directories_are_made_and_removed(tree):
     (tree / "new/x").parent.mkdir()
     (tree / "new/x").mkdir()
     for path, error in (("full", "ENOTEMPTY"), ("new", "ENOTEMPTY"), ("file", "ENOTDIR"),
@@ -203,11 +203,11 @@ def test_making_and_removing(tree):
     (tree / "new").rmdir()
     (tree / "full/x").unlink()
     (tree / "full").rmdir()
-    (tree / "full").mkdir()  # what the template had does not shine through
+    (tree / "full").mkdir()  # the template's entries do not reappear
     assert os.listdir(tree / "full") == []
 
 
-def test_link_counts_of_directories(tree):
+def test_link_counts_of_directories_follow_their_children(tree):
     assert tree.stat().st_nlink == 4
     (tree / "new").mkdir()
     assert tree.stat().st_nlink == 5
@@ -219,7 +219,7 @@ def test_link_counts_of_directories(tree):
 
 
 @pytest.mark.parametrize("made", [100, 3000])
-def test_large_directories(tree, made):
+def test_large_directories_list_every_entry(tree, made):
     names = {f"file-{i:05}" for i in range(made)}
     for name in names:
         (tree / "a" / name).touch()
@@ -229,8 +229,8 @@ def test_large_directories(tree, made):
     os.close(fd)
 
 
-def test_listing_while_entries_come_and_go(tree):
-    """What is there all the time is listed exactly once, whatever comes and goes beside it."""
+def test_lasting_entries_are_listed_once_while_others_change(tree):
+    """An entry that exists all the time is listed exactly once."""
     random = seeded("listing")
     stay = {f"stay-{i:04}" for i in range(400)}
     for i, name in enumerate(sorted(stay)):
@@ -249,7 +249,7 @@ def test_listing_while_entries_come_and_go(tree):
         assert stay <= set(listed)
 
 
-def test_removing_everything_while_listing(tree):
+def test_everything_can_be_removed_while_listing(tree):
     for i in range(1500):
         (tree / f"file-{i:04}").touch()
     with os.scandir(tree) as entries:
@@ -284,7 +284,7 @@ def test_another_process_sees_each_change_at_once(tree):
 @pytest.mark.parametrize(
     "name", [b"x" * 255, "ü".encode() * 127, b" ", b"\n\t", b"\xff\xfe\x80", b"-rf", b"*", b"\x01"]
 )
-def test_odd_names(tree, name):
+def test_odd_names_are_kept_as_bytes(tree, name):
     path = os.fsencode(tree) + b"/" + name
     with open(path, "wb") as file:
         file.write(b"text")
@@ -298,7 +298,7 @@ def test_odd_names(tree, name):
     assert open(path[:-1] + b"~", "rb").read() == b"text"
 
 
-def test_names_that_are_too_long(tree):
+def test_names_that_are_too_long_are_refused(tree):
     long = tree / ("x" * 256)
     for call in (
         lambda: os.mkdir(long),
@@ -316,7 +316,7 @@ def test_names_that_are_too_long(tree):
 # ---- special files ----
 
 
-def test_fifos(tree):
+def test_fifos_work(tree):
     os.mkfifo(tree / "fifo", 0o600)
     assert stat.S_ISFIFO((tree / "fifo").stat().st_mode)
     with fails("ENXIO"):
@@ -327,7 +327,7 @@ def test_fifos(tree):
     assert child.end() == "through the pipe"
 
 
-def test_sockets(tree, mount):
+def test_sockets_work(tree, mount):
     here = os.getcwd()
     os.chdir(tree)  # a socket's address has 107 bytes at most
     try:

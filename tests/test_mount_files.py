@@ -21,7 +21,7 @@ BLOCK = 4096
 # ---- opening ----
 
 
-def test_append(session, key, mount):
+def test_appended_bytes_are_at_the_end(session, key, mount):
     path = session / "app.db"
     size = path.stat().st_size
     first = os.open(path, os.O_WRONLY | os.O_APPEND)
@@ -38,7 +38,7 @@ def test_append(session, key, mount):
     os.close(second)
 
 
-def test_exclusive_creation(session):
+def test_exclusive_creation_fails_if_the_file_exists(session):
     for name in ("app.db", "made"):
         if name == "made":
             os.close(os.open(session / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
@@ -50,9 +50,9 @@ def test_exclusive_creation(session):
 
 
 @pytest.mark.parametrize("flags", [os.O_WRONLY, os.O_RDWR, os.O_RDONLY, os.O_RDWR | os.O_CREAT])
-def test_truncating_open(session, flags):
+def test_a_truncating_open_empties_the_file(session, flags):
     path = session / "app.db"
-    fd = os.open(path, os.O_RDWR)  # what is open sees it too
+    fd = os.open(path, os.O_RDWR)  # an open handle sees the truncation
     assert os.pread(fd, 16, 0) == b"SQLite format 3\0"
     os.close(os.open(path, flags | os.O_TRUNC))
     assert os.fstat(fd).st_size == path.stat().st_size == 0
@@ -62,7 +62,7 @@ def test_truncating_open(session, flags):
     assert path.read_bytes() == b"new"
 
 
-def test_what_was_cut_off_never_comes_back(session):
+def test_truncated_bytes_never_reappear(session):
     path = session / "app.db"
     size = path.stat().st_size
     os.truncate(path, 5000)
@@ -75,11 +75,11 @@ def test_what_was_cut_off_never_comes_back(session):
     assert path.read_bytes()[100:] == bytes(size - 100) + b"end"
 
 
-def test_tmpfile(session):
+def test_o_tmpfile_makes_a_file_without_a_name(session):
     try:
         fd = os.open(session, os.O_TMPFILE | os.O_RDWR, 0o600)
     except OSError as error:
-        # libfuse before 3.17 has no such request, and ours is linked in: so it is the system's.
+        # libfuse before 3.17 has no such request. Ours is newer: this is the system's libfuse.
         assert error.errno == 95 and b"libfuse3.so" in MINTFS.read_bytes()
         return
     os.write(fd, b"x" * 5000)
@@ -93,7 +93,7 @@ def test_tmpfile(session):
     assert (session / "named").read_bytes() == b"x" * 5000 + b"y"
     with fails("EOPNOTSUPP", "EROFS", "EPERM"):
         os.open(session.parent, os.O_TMPFILE | os.O_RDWR, 0o600)
-    for _ in range(3):  # and without a name in the end
+    for _ in range(3):  # and stays without a name
         os.close(os.open(session, os.O_TMPFILE | os.O_WRONLY))
     with fails("ENOENT"):
         fd = os.open(session, os.O_TMPFILE | os.O_RDWR | os.O_EXCL)
@@ -101,7 +101,7 @@ def test_tmpfile(session):
     os.close(fd)
 
 
-def test_direct_io(session):
+def test_direct_io_reads_and_writes(session):
     path = session / "app.db"
     before = path.read_bytes()
     fd = os.open(path, os.O_RDWR | os.O_DIRECT)
@@ -114,7 +114,7 @@ def test_direct_io(session):
     assert path.read_bytes() == before[:BLOCK] + b"d" * 2 * BLOCK + before[3 * BLOCK :]
 
 
-def test_kinds_of_failure(session):
+def test_failures_have_the_errno_of_ext4(session):
     (session / "folder").mkdir()
     (session / "loop").symlink_to("loop")
     (session / "nowhere").symlink_to("missing")
@@ -139,7 +139,7 @@ def test_kinds_of_failure(session):
 # ---- sizes and holes ----
 
 
-def test_sparse_growth(session):
+def test_a_file_grown_by_truncate_reads_as_zeros(session):
     path = session / "made"
     with open(path, "w+b") as file:
         file.seek(10 * BLOCK + 7)
@@ -148,7 +148,7 @@ def test_sparse_growth(session):
     assert path.read_bytes() == bytes(10 * BLOCK + 7) + b"end"
 
 
-def test_very_large_offsets(session):
+def test_very_large_offsets_work_up_to_the_limit(session):
     path = session / "made"
     far = 1 << 40
     with open(path, "w+b") as file:
@@ -166,7 +166,7 @@ def test_very_large_offsets(session):
     assert path.read_bytes() == bytes(3)
 
 
-def test_fallocate(session):
+def test_fallocate_allocates_and_punches(session):
     path = session / "app.db"
     before = path.read_bytes()
     size = len(before)
@@ -191,8 +191,8 @@ def test_fallocate(session):
     assert path.stat().st_size == len(expected) - 10 + 1000
 
 
-def test_what_is_not_sent_yet_is_no_hole(session):
-    """A program that copies by SEEK_DATA, as cp and tar -S do, misses nothing."""
+def test_dirty_pages_are_not_reported_as_holes(session):
+    """A program that copies by SEEK_DATA, as cp and tar -S do, copies all data."""
     path = session / "made"
     fd = os.open(path, os.O_RDWR | os.O_CREAT)
     os.pwrite(fd, b"B" * 50 * BLOCK, 0)
@@ -210,7 +210,7 @@ def test_what_is_not_sent_yet_is_no_hole(session):
     os.close(fd)
 
 
-def test_copy_file_range(session, mount, place):
+def test_copy_file_range_copies(session, mount, place):
     size = (session / "app.db").stat().st_size
     source = mount.templates / "app/app.db"
     with open(source, "rb") as a, open(session / "copy", "w+b") as b:
@@ -231,7 +231,7 @@ def test_copy_file_range(session, mount, place):
 # ---- mappings ----
 
 
-def test_shared_mappings(session):
+def test_shared_mappings_and_files_are_coherent(session):
     path = session / "app.db"
     before = path.read_bytes()
     with open(path, "r+b") as file:
@@ -252,7 +252,7 @@ def test_shared_mappings(session):
     assert path.read_bytes() == expected
 
 
-def test_a_mapping_without_msync_or_descriptor(session):
+def test_a_mapping_is_written_without_msync_or_descriptor(session):
     with open(session / "made", "w+b") as file:
         file.truncate(BLOCK)
         shared = mmap.mmap(file.fileno(), BLOCK)
@@ -291,7 +291,7 @@ def test_programs_run_from_a_session(session):
 # ---- attributes ----
 
 
-def test_times_to_the_nanosecond(session):
+def test_times_are_kept_to_the_nanosecond(session):
     path = session / "app.db"
     for ns in ((1, 2), (1_700_000_000_123_456_789, 1_600_000_000_987_654_321), (-5, -7)):
         os.utime(path, ns=ns)
@@ -304,7 +304,7 @@ def test_times_to_the_nanosecond(session):
     assert path.stat().st_mtime_ns != 4
 
 
-def test_times_move_on(session):
+def test_changes_update_the_times(session):
     path = session / "made"
     path.write_text("text")
     os.utime(path, ns=(5, 5))
@@ -324,8 +324,8 @@ def test_times_move_on(session):
     assert session.stat().st_mtime_ns > 10**18
 
 
-def test_utime_holds_over_close(session):
-    """Cached writes must not overtake it."""
+def test_times_set_by_utime_survive_close(session):
+    """Cached writes must not change the times later."""
     with open(session / "made", "wb") as file:
         file.write(b"x" * 10000)
         file.flush()
@@ -336,7 +336,7 @@ def test_utime_holds_over_close(session):
     assert (session / "app.db").stat().st_mtime_ns == 8
 
 
-def test_modes(session):
+def test_modes_can_be_changed(session):
     path = session / "app.db"
     for mode in (0o600, 0o444, 0o755, 0o000, 0o1777, 0o640):
         path.chmod(mode)
@@ -346,7 +346,7 @@ def test_modes(session):
     assert stat.S_IMODE((session / "folder").stat().st_mode) == 0o1700
 
 
-def test_owners(session):
+def test_owners_can_be_changed_as_permitted(session):
     path = session / "app.db"
     os.chown(path, os.geteuid(), os.getegid())
     os.chown(path, -1, -1)
@@ -363,8 +363,8 @@ def test_owners(session):
 
 
 @pytest.mark.on_mounts("shared", "user")
-def test_modes_keep_their_owner_out(mount, key):
-    """The kernel checks them on a shared mount, the daemon on a user's own."""
+def test_modes_apply_to_their_owner(mount, key):
+    """The kernel checks modes on a shared mount, the daemon on a private one."""
 
     def check():
         session = mount.new(key, "of-a-user")
@@ -393,11 +393,11 @@ def test_modes_keep_their_owner_out(mount, key):
         assert os.listdir(folder) == ["file"]
         folder.chmod(0o700)
 
-    # Root passes every check of a mode, so another user runs it.
+    # Modes do not restrict root, so another user runs it.
     call_as(os.geteuid() or NOBODY, check)
 
 
-def test_setuid_goes_with_a_write(session):
+def test_a_write_clears_setuid(session):
     path = session / "made"
     path.write_text("text")
     path.chmod(0o6755)
@@ -410,7 +410,7 @@ def test_setuid_goes_with_a_write(session):
     assert stat.S_IMODE(path.stat().st_mode) == (0o6755 if kept else 0o755)
 
 
-def test_no_extended_attributes(session):
+def test_extended_attributes_are_not_supported(session):
     for call in (
         lambda: os.setxattr(session / "app.db", "user.a", b"b"),
         lambda: os.getxattr(session / "app.db", "user.a"),
@@ -425,10 +425,10 @@ def test_no_extended_attributes(session):
         assert error.errno == 95
 
 
-# ---- what others do meanwhile ----
+# ---- removal while in use ----
 
 
-def test_unlinked_files_live_on(session):
+def test_unlinked_files_stay_usable_while_open(session):
     with open(session / "app.db", "r+b") as a, open(session / "made", "w+b") as b:
         size = os.fstat(a.fileno()).st_size
         b.write(b"b" * 9000)
@@ -448,7 +448,7 @@ def test_unlinked_files_live_on(session):
     assert (session / "app.db").read_bytes() == b"new"
 
 
-def test_storage_comes_back(session, mount):
+def test_storage_is_freed_when_files_are_removed(session, mount):
     (session / "made").write_bytes(b"x" * (1 << 20))
     (session / "app.db").unlink()
     fd = os.open(session / "made", os.O_RDONLY)
@@ -461,7 +461,7 @@ def test_storage_comes_back(session, mount):
 
 
 def live_in(folder, talk):
-    """With it as the working directory while it goes."""
+    """Keeps it as the working directory while it is discarded."""
     os.chdir(folder)
     talk.send()
     talk.receive()
@@ -471,8 +471,8 @@ def live_in(folder, talk):
             call()
 
 
-def test_a_session_goes_while_in_use(session, mount, key):
-    """Handles, mappings and a working directory go on with the old files, never with the new."""
+def test_a_discarded_session_stays_usable_for_its_users(session, mount, key):
+    """Handles, mappings and a working directory keep the old files and never see new ones."""
     page = seeded("gone").randbytes(BLOCK)
     (session / "made").write_text("text")
     file = open(session / "app.db", "r+b")
@@ -507,8 +507,8 @@ def test_a_session_goes_while_in_use(session, mount, key):
 
 
 @pytest.mark.parametrize("way", ["removed", "replaced"])
-def test_storage_comes_back_with_the_last_use(mount, session, way):
-    """Whatever was in use when the session went: files deep in it, with two names, directories."""
+def test_storage_is_freed_with_the_last_use(mount, session, way):
+    """Whatever was in use at the discard: files deep in it, files with two names, directories."""
     (session / "a/b/c").mkdir(parents=True)
     for name in ("a/b/c/deep", "a/linked"):
         (session / name).write_bytes(b"x" * (1 << 20))

@@ -1,4 +1,4 @@
-"""How a mount begins: where it may be, what it answers, what the daemon keeps of its starter."""
+"""How a mount starts: where it may be, when it answers, what the daemon inherits."""
 
 import contextlib
 import ctypes
@@ -22,7 +22,7 @@ from support.stores import Store, make_home
 
 @pytest.fixture
 def point(store):
-    """A mount point; a daemon that the test leaves there is stopped, and must go as it should."""
+    """A mount point. A daemon that the test leaves there is stopped, and must end properly."""
     path = store.home / "mnt"
     yield path
     if mount_lines(path):
@@ -30,10 +30,10 @@ def point(store):
     assert store.leftovers() == []
 
 
-# ---- it answers ----
+# ---- starting ----
 
 
-def test_it_returns_when_it_answers(fuse, store, point, key):
+def test_the_command_returns_when_the_mount_answers(fuse, store, point, key):
     daemon = Daemon(store, point)
     assert daemon.output.stderr == ""
     assert sorted(os.listdir(point)) == [".mintfs", "sessions", "templates"]
@@ -60,7 +60,7 @@ def test_a_shell_does_not_wait_for_the_daemon(fuse, store, point, key):
 
 
 def test_the_daemon_keeps_nothing_of_its_starter(fuse, store, point, tmp_path):
-    """Started from a terminal, in a directory, with descriptors open."""
+    """It is started from a terminal, in a directory, with open descriptors."""
     kept = open(tmp_path / "kept", "w")
     read_end, write_end = os.pipe()
     terminal, slave = pty.openpty()
@@ -73,14 +73,14 @@ def test_the_daemon_keeps_nothing_of_its_starter(fuse, store, point, tmp_path):
     assert process.wait(timeout=1500) == 0
     os.close(write_end)
     os.close(slave)
-    assert os.read(read_end, 1) == b""  # nobody has the other end
-    said = b""
-    while True:  # until the terminal hangs up, since nobody has it open
+    assert os.read(read_end, 1) == b""  # no process has the other end
+    message = b""
+    while True:  # until the terminal hangs up because no process has it open
         try:
-            said += os.read(terminal, 1000)
+            message += os.read(terminal, 1000)
         except OSError:
             break
-    assert said == f"{point}\r\n".encode()
+    assert message == f"{point}\r\n".encode()
     pid = json.loads((point / ".mintfs/status.json").read_text())["pid"]
     fds = {fd: os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}
     assert {fds[fd] for fd in "012"} == {"/dev/null"}
@@ -94,13 +94,13 @@ def test_the_daemon_keeps_nothing_of_its_starter(fuse, store, point, tmp_path):
     kept.close()
 
 
-def test_in_the_foreground(mount):
-    """-f: it is the daemon itself, which says nothing but the place."""
+def test_in_the_foreground_the_command_is_the_daemon(mount):
+    """mintfs mount -f prints only the mount point."""
     assert mount.status()["pid"] == mount.pid
     assert mount.is_mounted()
 
 
-def test_how_it_is_mounted(fuse, store, point):
+def test_the_mount_has_its_type_and_options(fuse, store, point):
     for options, words in (((), []), (("allow_other",), ["allow_other", "default_permissions"])):
         if options and not IS_ROOT:
             continue
@@ -115,7 +115,7 @@ def test_how_it_is_mounted(fuse, store, point):
         made.stop()
 
 
-def test_the_place_may_be_relative_or_a_link(fuse, store, point):
+def test_the_mount_point_may_be_relative_or_a_link(fuse, store, point):
     (store.home / "link").symlink_to(point)
     for words in (["mnt"], ["./mnt/"], [str(store.home) + "//mnt"], ["link"]):
         if words == ["link"]:
@@ -126,7 +126,7 @@ def test_the_place_may_be_relative_or_a_link(fuse, store, point):
 
 
 @pytest.mark.parametrize("name", ["with spaces", "ünï-côdé", "back\\slash", "tab\tnew\nline", "%s"])
-def test_odd_paths(fuse, place, name):
+def test_mount_points_may_have_odd_names(fuse, place, name):
     home = place / name
     home.mkdir()
     store = Store(home)
@@ -146,8 +146,8 @@ def test_odd_paths(fuse, place, name):
 
 
 @pytest.mark.parametrize("words", [["-f"], []], ids=["foreground", "daemon"])
-def test_a_mount_whose_place_cannot_be_printed_is_not_left(fuse, store, words):
-    """Nobody learns of it: when the command has ended, so has the mount."""
+def test_a_mount_whose_path_cannot_be_printed_is_unmounted(fuse, store, words):
+    """The user cannot know where it is, so the mount ends with the command."""
     point = store.home / "mnt"
     with open("/dev/full", "w") as full:
         starter = store.start("mount", *words, point, stdout=full)
@@ -156,20 +156,20 @@ def test_a_mount_whose_place_cannot_be_printed_is_not_left(fuse, store, words):
     assert not mount_lines(point) and store.leftovers() == []
 
 
-# ---- where it may not be ----
+# ---- unsuitable mount points ----
 
 
 def test_a_second_mount_names_the_first(mount, store):
     other = store.home / "other"
     for place in (other, mount.point):
-        said = store.fail("mount", place, status=4)
-        assert str(mount.point) in said and str(mount.pid) in said
+        message = store.fail("mount", place, status=4)
+        assert str(mount.point) in message and str(mount.pid) in message
     assert not other.exists()
-    said = store.fail("mount", "-f", other, status=4)
-    assert str(mount.point) in said
+    message = store.fail("mount", "-f", other, status=4)
+    assert str(mount.point) in message
 
 
-def test_of_many_that_start_at_once_one_mounts(fuse, store):
+def test_of_many_simultaneous_mounts_one_succeeds(fuse, store):
     points = [store.home / f"mnt{i}" for i in range(8)]
     starters = [store.start("mount", point) for point in points]
     ended = [(starter.communicate(timeout=1500), starter.returncode) for starter in starters]
@@ -181,7 +181,7 @@ def test_of_many_that_start_at_once_one_mounts(fuse, store):
     store.run("umount", won)
 
 
-def test_places_that_are_refused(fuse, store):
+def test_unsuitable_mount_points_are_refused(fuse, store):
     file, full, link = store.home / "file", store.home / "full", store.home / "link"
     file.write_text("text")
     full.mkdir()
@@ -201,31 +201,31 @@ def test_places_that_are_refused(fuse, store):
         ("/", 4, "mounted"),
         ("", 2, "empty"),
     ):
-        said = store.fail("mount", place, status=status, cwd="/")
-        assert words in said and said.count("\n") == 1, said
+        message = store.fail("mount", place, status=status, cwd="/")
+        assert words in message and message.count("\n") == 1, message
     assert file.read_text() == "text" and os.listdir(full) == ["there"]
     assert not mount_lines(store.home) and not mount_lines(store.path)
 
 
 @needs_root
-def test_a_place_where_something_is_mounted(fuse, store):
+def test_a_foreign_mount_is_not_covered(fuse, store):
     point = store.home / "busy"
     point.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "tmpfs", point], check=True)
     try:
         for action in ("mount", "umount"):
-            said = store.fail(action, point, status=4 if action == "mount" else 3)
-            assert str(point) in said
+            message = store.fail(action, point, status=4 if action == "mount" else 3)
+            assert str(point) in message
         assert "tmpfs" in mount_lines(point)[0]
     finally:
         subprocess.run(["umount", point], check=True)
 
 
-def test_another_store_is_mounted_there(mount, place):
+def test_a_mount_of_another_store_is_not_covered(mount, place):
     (place / "second").mkdir()
     second = Store(place / "second")
-    said = second.fail("mount", mount.point, status=4)
-    assert str(mount.point) in said
+    message = second.fail("mount", mount.point, status=4)
+    assert str(mount.point) in message
     assert mount.is_running()
 
 
@@ -233,35 +233,35 @@ def test_another_store_is_mounted_there(mount, place):
     "words", [["-o", "nonsense"], ["-o", "strict=1"], ["-o", "grace=soon"], ["-o", "session_limit=0"],
               ["--nonsense"], ["-o"], ["--scratch"], ["one", "two"], ["-x"]]
 )
-def test_bad_options(store, words):
-    said = store.fail("mount", *words, status=2, cwd=store.home)
-    assert "usage: mintfs mount" in said
-    assert words[0] in said or words[-1].split("=")[0] in said
+def test_bad_options_of_mount_are_refused(store, words):
+    message = store.fail("mount", *words, status=2, cwd=store.home)
+    assert "usage: mintfs mount" in message
+    assert words[0] in message or words[-1].split("=")[0] in message
 
 
 @pytest.mark.parametrize("words", [["--nonsense"], ["one", "two"]])
-def test_bad_options_of_umount(store, words):
+def test_bad_options_of_umount_are_refused(store, words):
     assert "usage: mintfs umount" in store.fail("umount", *words, status=2)
 
 
-def test_without_dev_fuse(fuse, place):
+def test_a_mount_without_dev_fuse_fails_with_advice(fuse, place):
     if not IS_ROOT:
-        pytest.skip("only root can take /dev/fuse away")
+        pytest.skip("only root can hide /dev/fuse")
     hidden = users.Namespace(place, "mount --bind /dev/null /dev/fuse", uid=0)
     try:
         (place / "home").mkdir()
         store = Store(place / "home", hidden)
-        said = store.fail("mount", place / "home/mnt", status=1)
-        assert "fuse" in said
+        message = store.fail("mount", place / "home/mnt", status=1)
+        assert "fuse" in message
         assert store.leftovers() == []
     finally:
         hidden.close()
 
 
-# ---- the default place ----
+# ---- the default mount point ----
 
 
-def test_the_default_place(fuse, store):
+def test_the_environment_chooses_the_default_mount_point(fuse, store):
     """$MINTFS_MOUNT, else $XDG_RUNTIME_DIR/mintfs."""
     asked, runtime = store.home / "asked", store.home / "runtime"
     runtime.mkdir()
@@ -273,13 +273,13 @@ def test_the_default_place(fuse, store):
             done = store.run("mount", env=env)
             assert done.stdout == f"{expected}\n"
             assert os.listdir(expected / "templates") == []
-            store.run("umount")  # it knows where
+            store.run("umount")  # it finds the mount point
         assert store.fail("umount", status=3, env=env)
 
 
 @needs_root
-def test_the_default_place_in_tmp(fuse):
-    """/tmp/mintfs-UID, mode 0700; what another user has put there is refused."""
+def test_the_default_mount_point_in_tmp_is_private(fuse):
+    """/tmp/mintfs-UID has mode 0700. A directory that another user made there is refused."""
     home = Path(tempfile.mkdtemp(prefix="m-", dir="/var/tmp"))
     os.chown(home, users.NOBODY, users.NOBODY)
     point = f"/tmp/mintfs-{users.NOBODY}"
@@ -311,7 +311,7 @@ def test_the_default_place_in_tmp(fuse):
 # ---- dead mounts ----
 
 
-def test_a_dead_mount_is_repaired(mount, store, key):
+def test_mount_removes_a_dead_mount(mount, store, key):
     path = mount.new(key, "one") / "app.db"
     path.write_bytes(b"kept")
     fd = os.open(path, os.O_RDONLY)
@@ -328,7 +328,7 @@ def test_a_dead_mount_is_repaired(mount, store, key):
     daemon.stop()
 
 
-def test_umount_takes_a_dead_mount_away(mount, store):
+def test_umount_removes_a_dead_mount(mount, store):
     mount.kill()
     store.run("umount", mount.point)
     assert not mount.is_mounted()
@@ -339,8 +339,8 @@ def test_umount_takes_a_dead_mount_away(mount, store):
 
 
 @pytest.mark.parametrize("command", [["umount"], ["clean", "--yes"]])
-def test_the_dead_mount_of_a_killed_daemon_is_found_where_it_was(mount, store, command):
-    """At a place of its own, which neither a word nor a setting names."""
+def test_the_dead_mount_of_a_killed_daemon_is_found(mount, store, command):
+    """It is at a mount point that neither an argument nor a setting names."""
     mount.kill()
     assert mount.is_mounted()
     store.run(*command)
@@ -348,9 +348,9 @@ def test_the_dead_mount_of_a_killed_daemon_is_found_where_it_was(mount, store, c
 
 
 @pytest.mark.on_mounts("user")
-def test_a_user_repairs_his_dead_mount(fuse, place, variant):
+def test_a_user_can_remove_their_dead_mount(fuse, place, variant):
     if not IS_ROOT:
-        pytest.skip("covered by test_a_dead_mount_is_repaired")
+        pytest.skip("covered by test_mount_removes_a_dead_mount")
     home = make_home(place, users.NOBODY)
     namespace = users.Namespace(home)
     try:
@@ -368,7 +368,7 @@ def test_a_user_repairs_his_dead_mount(fuse, place, variant):
 
 
 def mount_dead(point, kind, uid, more=""):
-    """A FUSE mount whose daemon is gone, of that type and user."""
+    """A FUSE mount of that type and user whose daemon has ended."""
     libc = ctypes.CDLL(None, use_errno=True)
     fd = os.open("/dev/fuse", os.O_RDWR)
     options = f"fd={fd},rootmode=40000,user_id={uid},group_id={uid}{more}".encode()
@@ -379,13 +379,13 @@ def mount_dead(point, kind, uid, more=""):
 
 @needs_root
 @pytest.mark.parametrize("kind, uid", [(b"fuse.other", 0), (b"fuse.mintfs", users.NOBODY)])
-def test_a_dead_mount_of_others_is_not_touched(fuse, store, kind, uid):
+def test_dead_mounts_of_others_are_not_removed(fuse, store, kind, uid):
     point = store.home / "dead"
     point.mkdir()
     mount_dead(point, kind, uid)
     try:
         assert str(point) in store.fail("mount", point, status=4)
-        if uid == 0:  # what he names root may take away, if it is mintfs
+        if uid == 0:  # root may remove a dead mount of mintfs that it names
             assert str(point) in store.fail("umount", point, status=3)
         assert mount_lines(point)
     finally:
@@ -393,8 +393,8 @@ def test_a_dead_mount_of_others_is_not_touched(fuse, store, kind, uid):
 
 
 @needs_root
-def test_the_default_place_under_a_dead_mount_of_another_user(fuse):
-    """The other user made the directory, open to all: neither it nor the mount counts as ours."""
+def test_a_default_mount_point_of_another_user_is_refused(fuse):
+    """The other user made the directory, with access for all, and mounted on it."""
     home = Path(tempfile.mkdtemp(prefix="m-", dir="/var/tmp"))
     point = Path("/tmp/mintfs-0")
     namespace = users.Namespace(home, "mount -t tmpfs -o mode=1777 tmpfs /tmp", uid=0)
@@ -409,11 +409,11 @@ def test_the_default_place_under_a_dead_mount_of_another_user(fuse):
         store.binary = shutil.copy(MINTFS, home / "mintfs")
         env = {"XDG_RUNTIME_DIR": ""}
         namespace.call(squat)
-        said = store.fail("mount", status=4, env=env)
-        assert str(point) in said and f"user {users.NOBODY}" in said
-        store.run("umount", point)  # root may, where it says so
+        message = store.fail("mount", status=4, env=env)
+        assert str(point) in message and f"user {users.NOBODY}" in message
+        store.run("umount", point)  # root may remove it if it names it
         assert str(point) in store.fail("mount", status=1, env=env)
-        # A dead mount of root's own over a directory of the other's does not help him either.
+        # A dead mount of root over the other user's directory makes no difference.
         namespace.call(lambda: mount_dead(point, b"fuse.mintfs", 0, ""))
         assert f"{point} is not a directory of yours alone" in store.fail("mount", status=1, env=env)
         assert not mount_lines(point, namespace.mountinfo())
@@ -427,7 +427,7 @@ def test_the_default_place_under_a_dead_mount_of_another_user(fuse):
 
 
 @needs_root
-def test_scratch_on_tmpfs(fuse, store, key):
+def test_scratch_may_be_on_tmpfs(fuse, store, key):
     memory = store.home / "memory"
     memory.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", memory], check=True)
@@ -443,11 +443,11 @@ def test_scratch_on_tmpfs(fuse, store, key):
         assert folder.name == f"mintfs-{os.geteuid()}" and folder.stat().st_mode & 0o777 == 0o700
         assert sum(f.stat().st_blocks * 512 for f in folder.rglob("*")) > 100000
         assert os.statvfs(session).f_blocks * os.statvfs(session).f_frsize == 64 << 20
-        # One scratch, one daemon: another store does not get it.
+        # One daemon serves a scratch: another store cannot use it.
         (store.home / "second").mkdir()
         second = Store(store.home / "second")
-        said = second.fail("mount", "--scratch", memory, second.home / "mnt", status=4)
-        assert str(folder) in said and str(daemon.pid) in said
+        message = second.fail("mount", "--scratch", memory, second.home / "mnt", status=4)
+        assert str(folder) in message and str(daemon.pid) in message
         assert second.leftovers() == []
         daemon.stop()
         daemon = Daemon(store, store.home / "mnt", "--scratch", memory)
@@ -457,7 +457,7 @@ def test_scratch_on_tmpfs(fuse, store, key):
         subprocess.run(["umount", memory], check=True)
 
 
-def test_bad_scratch(fuse, store):
+def test_unsuitable_scratch_directories_are_refused(fuse, store):
     (store.home / "file").touch()
     full = store.home / f"full/mintfs-{os.geteuid()}"
     full.mkdir(parents=True, mode=0o700)
@@ -465,7 +465,7 @@ def test_bad_scratch(fuse, store):
     for scratch, status in (
         (store.home / "none", 3), (store.home / "file", 1), (store.home / "full", 1),
     ):
-        said = store.fail("mount", "--scratch", scratch, store.home / "mnt", status=status)
-        assert str(scratch) in said
+        message = store.fail("mount", "--scratch", scratch, store.home / "mnt", status=status)
+        assert str(scratch) in message
     assert (full / "there").exists()
     assert store.leftovers() == []

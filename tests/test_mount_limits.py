@@ -1,4 +1,4 @@
-"""The daemon's limits and priority are its own, not those of the process that started it."""
+"""The daemon does not keep the limits and priority of the process that started it."""
 
 import contextlib
 import json
@@ -18,7 +18,7 @@ from support.users import NOBODY, as_user
 CAP_SYS_RESOURCE = 24
 MIB = 1 << 20
 
-# What `ulimit` would set, and so low that a mount could not be served with it.
+# Limits that ulimit could set, too low to serve a mount.
 LOW = {
     resource.RLIMIT_FSIZE: (MIB, "ulimit -f"),
     resource.RLIMIT_CPU: (5, "ulimit -t"),
@@ -46,7 +46,7 @@ def may_raise_limits() -> bool:
     return bool(int(status_of("self", "CapEff"), 16) >> CAP_SYS_RESOURCE & 1)
 
 
-def test_soft_limits_of_the_starter_are_not_kept(fuse, store, key):
+def test_inherited_soft_limits_are_raised(fuse, store, key):
     def lower():
         for kind, (value, _) in LOW.items():
             resource.setrlimit(kind, (value, resource.getrlimit(kind)[1]))
@@ -56,7 +56,7 @@ def test_soft_limits_of_the_starter_are_not_kept(fuse, store, key):
     for kind, (soft, hard) in limits_of(daemon.pid).items():
         assert soft == hard, kind
         assert hard == resource.RLIM_INFINITY or kind == resource.RLIMIT_NOFILE
-    # More than any of them allows.
+    # More than any of the limits allows.
     session = store.home / "mnt/sessions" / key / "one"
     session.mkdir()
     (session / "large").write_bytes(os.urandom(MIB) * 3)
@@ -66,7 +66,7 @@ def test_soft_limits_of_the_starter_are_not_kept(fuse, store, key):
 
 @each_low_limit
 def test_a_hard_limit_is_raised_or_refused(fuse, store, kind):
-    """Where it stays, nobody's session depends on it: the message says how to mount without it."""
+    """If it cannot be raised, the message tells how to mount without the limit."""
     value, flag = LOW[kind]
 
     def lower():
@@ -78,8 +78,8 @@ def test_a_hard_limit_is_raised_or_refused(fuse, store, kind):
         assert soft == hard and hard in (resource.RLIM_INFINITY, 1 << 20)
         daemon.stop()
         return
-    said = store.fail("mount", store.home / "mnt", status=1, preexec_fn=lower)
-    assert flag in said and "MINTFS_BACKEND=copy" in said
+    message = store.fail("mount", store.home / "mnt", status=1, preexec_fn=lower)
+    assert flag in message and "MINTFS_BACKEND=copy" in message
     assert not mount_lines(store.home / "mnt") and store.leftovers() == []
     checks = json.loads(store.run("doctor", "--json", preexec_fn=lower).stdout)["checks"]
     assert [row for row in checks if row["check"] == "limits" and flag in row["text"]]
@@ -87,7 +87,7 @@ def test_a_hard_limit_is_raised_or_refused(fuse, store, kind):
 
 @not_sanitized
 def test_a_higher_hard_limit_gives_a_warning(fuse, store):
-    """Half of the address space is enough to serve with, and is shared by all sessions."""
+    """Half of the address space is enough to serve, but all sessions share it."""
     size = 4096 * MIB
 
     def lower():
@@ -100,8 +100,8 @@ def test_a_higher_hard_limit_gives_a_warning(fuse, store):
     daemon.stop()
 
 
-def test_a_session_under_a_low_limit_is_a_copy(fuse, store, key):
-    """As long as nobody else has mounted the store."""
+def test_a_session_started_under_a_low_limit_is_a_copy(fuse, store, key):
+    """This applies while nobody else has mounted the store."""
     if may_raise_limits():
         env = {"MINTFS_BACKEND": "copy"}
     else:
@@ -118,18 +118,18 @@ def test_a_session_under_a_low_limit_is_a_copy(fuse, store, key):
     store.run("session", "rm", done.stdout.strip(), env=env)
 
 
-def test_cpu_time_that_runs_out_ends_the_mount_in_order(mount, key):
-    """SIGXCPU comes before the kernel's SIGKILL: what is open is served on for its time."""
+def test_the_mount_ends_in_order_when_cpu_time_runs_out(mount, key):
+    """SIGXCPU arrives before the kernel's SIGKILL; open files are served for the grace period."""
     path = mount.new(key, "one") / "app.db"
     before = path.read_bytes()
-    mount.stop(signal.SIGXCPU, logged=["used the CPU time .*ulimit -t"])
+    mount.stop(signal.SIGXCPU, logged=["used up its CPU time .*ulimit -t"])
     again = Mount(mount.store, mount.point)
     assert path.read_bytes() == before
     again.stop()
 
 
 def queue_signals(count):
-    """For a process that waits until it is killed, with so many signals pending."""
+    """For a process that waits until it is killed, with that many pending signals."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGRTMIN})
     for _ in range(count):
         os.kill(os.getpid(), signal.SIGRTMIN)
@@ -137,7 +137,7 @@ def queue_signals(count):
 
 @pytest.mark.parametrize("limit", [0, 20], ids=["none", "used-by-another"])
 @pytest.mark.parametrize("uring", [False, True], ids=["device", "uring"])
-def test_a_daemon_ends_where_no_signal_can_be_queued(fuse, store, key, limit, uring):
+def test_a_daemon_ends_even_if_no_signal_can_be_queued(fuse, store, key, limit, uring):
     """libfuse cancels its threads with a real-time signal, which needs room in the user's queue."""
     options = ["-o", "grace=0" if uring else "grace=0,no_io_uring"]
     if uring and not os.access(ENABLE_URING, os.W_OK):
@@ -155,13 +155,13 @@ def test_a_daemon_ends_where_no_signal_can_be_queued(fuse, store, key, limit, ur
             assert soft == hard == resource.RLIM_INFINITY
         session = store.home / "mnt/sessions" / key / "one"
         session.mkdir(exist_ok=True)
-        # An open file keeps the connection, so that its end does not end the threads.
+        # An open file keeps the connection, so that the threads do not end with it.
         with open(session / "app.db", "r+b") as file:
             file.write(b"kept")
             file.flush()
             os.fsync(file.fileno())
             os.kill(daemon.pid, signal.SIGTERM)
-            # A worker that glibc began to cancel may be beyond waking: then it takes 30 s.
+            # If glibc has begun to cancel a worker, it may not wake: then it takes 30 s.
             daemon.await_end_of_process()
         assert mount_lines(store.home / "mnt") == []
     finally:
@@ -172,7 +172,7 @@ def test_a_daemon_ends_where_no_signal_can_be_queued(fuse, store, key, limit, ur
     again.stop()
 
 
-def test_signals_and_priority_of_the_starter_are_not_kept(fuse, store):
+def test_inherited_signals_and_priority_are_reset(fuse, store):
     def lower():
         os.nice(5)
         os.umask(0o777)
@@ -181,7 +181,7 @@ def test_signals_and_priority_of_the_starter_are_not_kept(fuse, store):
             signal.signal(number, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGCHLD, signal.SIGALRM})
 
-    # A file creation mask of 0777 would not let the command make its own store.
+    # With a file creation mask of 0777 the command could not make its own store.
     store.build_app()
     daemon = Daemon(store, store.home / "mnt", preexec_fn=lower)
     if IS_ROOT:
@@ -194,7 +194,7 @@ def test_signals_and_priority_of_the_starter_are_not_kept(fuse, store):
 
 
 @not_sanitized
-def test_a_mount_that_cannot_start_its_threads_says_so(fuse, place):
+def test_a_mount_that_cannot_start_threads_fails_with_status_1(fuse, place):
     """Status 4 would mean that the store is mounted already."""
     uid = NOBODY if IS_ROOT else os.geteuid()
     home = make_home(place, uid)
@@ -203,7 +203,7 @@ def test_a_mount_that_cannot_start_its_threads_says_so(fuse, place):
     limited = ["prlimit", "--nproc=1", str(store.binary)]
     store.command = lambda *words: [*as_user(uid), *limited, *map(str, words)]
     for words in (["-f"], []):
-        said = store.fail("mount", *words, home / "mnt", status=1)
-        assert "cannot start" in said and "ulimit -u" in said
+        message = store.fail("mount", *words, home / "mnt", status=1)
+        assert "cannot start" in message and "ulimit -u" in message
     assert store.leftovers() == []
     shutil.rmtree(store.path)

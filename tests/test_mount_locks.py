@@ -1,4 +1,4 @@
-"""Locks hold between processes, and go with whoever held them."""
+"""Locks conflict between processes, and end with the process that held them."""
 
 import fcntl
 import os
@@ -22,7 +22,7 @@ def range_lock(fd, kind, start, length, command=F_OFD_SETLK):
 
 
 def holding(take):
-    """A process that takes locks of a file by that function, and holds them until told."""
+    """A process that takes locks of a file by that function, and holds them until told to end."""
 
     def hold(talk):
         kept = take()
@@ -40,7 +40,7 @@ def let_go(child):
     child.end()
 
 
-def test_posix_locks(session):
+def test_posix_locks_conflict_between_processes(session):
     path = session / "app.db"
 
     def take():
@@ -62,7 +62,7 @@ def test_posix_locks(session):
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def test_a_wait_for_a_lock_ends(session):
+def test_a_wait_for_a_lock_ends_when_it_is_released(session):
     path = session / "app.db"
 
     def take():
@@ -79,7 +79,7 @@ def test_a_wait_for_a_lock_ends(session):
     second.end()
 
 
-def test_open_file_description_locks(session):
+def test_open_file_description_locks_conflict_between_handles(session):
     path = session / "app.db"
     with open(path, "r+b") as one, open(path, "r+b") as two:
         range_lock(one, WRITE, 0, 100)
@@ -92,7 +92,7 @@ def test_open_file_description_locks(session):
         range_lock(two, WRITE, 0, 100)
 
 
-def test_flock(session):
+def test_flock_conflicts_between_handles(session):
     path = session / "app.db"
 
     def take():
@@ -110,7 +110,7 @@ def test_flock(session):
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def test_a_killed_holder_lets_go(session):
+def test_the_locks_of_a_killed_process_are_released(session):
     path = session / "app.db"
 
     def take():
@@ -131,12 +131,12 @@ def test_a_killed_holder_lets_go(session):
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def test_sessions_lock_apart(mount, key):
+def test_locks_in_different_sessions_are_independent(mount, key):
     files = [open(mount.new(key, name) / "app.db", "r+b") for name in ("one", "two")]
     for file in files:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         range_lock(file, WRITE, 0, 0)
-    # A template can be locked by those who read it.
+    # Readers of a template can lock it.
     for _ in range(2):
         with open(mount.templates / key / "app.db", "rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -145,7 +145,7 @@ def test_sessions_lock_apart(mount, key):
         file.close()
 
 
-def test_appends_of_several_processes_all_arrive(session):
+def test_no_append_of_several_processes_is_lost(session):
     path = session / "log"
     path.touch()
 

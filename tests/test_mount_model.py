@@ -1,4 +1,4 @@
-"""Bytes: what is written is what is read, in each session its own, and never in a template."""
+"""Reads return what was written, each session has its own data, and templates never change."""
 
 import os
 import sys
@@ -21,7 +21,7 @@ os.pwrite(fd, b"e" * 4096, size - 4096)
 
 
 def plain_copy(mount, source, name):
-    """Beside the mount, on a plain file system."""
+    """A directory beside the mount, on a plain file system."""
     path = mount.store.home / name
     path.write_bytes(source.read_bytes())
     return path
@@ -29,7 +29,7 @@ def plain_copy(mount, source, name):
 
 @pytest.mark.on_each_mount
 @pytest.mark.parametrize("seed", range(4))
-def test_a_file_behaves_as_a_plain_one(mount, session, seed):
+def test_a_file_behaves_like_one_on_a_plain_file_system(mount, session, seed):
     random = seeded("model", seed)
     plain = plain_copy(mount, session / "app.db", "plain")
     pair = Pair(session / "app.db", plain, random)
@@ -43,8 +43,8 @@ def test_a_file_behaves_as_a_plain_one(mount, session, seed):
 
 
 @pytest.mark.on_mounts("uring", "strict")
-def test_sessions_side_by_side_stay_apart(mount, key):
-    """Each with its plain file, all of one template, with some that are made and discarded."""
+def test_sessions_are_independent(mount, key):
+    """Sessions of one template are compared with plain files; some are made and discarded."""
     random = seeded("apart")
     before = sha256(mount.store.template(key))
     pairs = []
@@ -78,7 +78,7 @@ def write_at_random(path, random):
 
 
 @pytest.mark.on_each_mount
-def test_a_thousand_sessions_leave_the_template_alone(mount, key):
+def test_a_thousand_sessions_do_not_change_the_template(mount, key):
     random = seeded("thousand")
     inside, shown = mount.store.template(key), mount.templates / key / "app.db"
     before = sha256(inside)
@@ -104,7 +104,7 @@ def test_a_thousand_sessions_leave_the_template_alone(mount, key):
 
 
 @pytest.mark.on_each_mount
-def test_many_processes_each_in_a_session(mount, key):
+def test_many_processes_work_each_in_a_session(mount, key):
     def work(number):
         random = seeded("processes", number)
         for i in range(fewer(40)):
@@ -127,7 +127,7 @@ def test_many_processes_each_in_a_session(mount, key):
 
 @pytest.mark.on_mounts("uring", "strict")
 def test_a_session_of_a_large_template_is_small(mount):
-    """1 GiB, of which one page is written: it costs that page and a log."""
+    """One page of 1 GiB is written: the session stores that page and a log."""
     size = 1 << 30
     key = mount.store.build(sys.executable, "-c", BIG, "{out}", size)
     scratch = mount.store.scratch()
@@ -169,7 +169,7 @@ def test_making_a_session_reads_nothing(mount):
 
 
 @pytest.mark.on_each_mount
-def test_scratch_is_given_back(mount, key):
+def test_scratch_space_is_freed(mount, key):
     scratch = mount.store.scratch()
     empty = disk_bytes(scratch)
     for i in range(10):

@@ -1,4 +1,4 @@
-"""The name space: what stands where, what may be done there, and what appears by itself."""
+"""The paths on a mount: what they show, what may be changed, and what appears by itself."""
 
 import json
 import os
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.on_each_mount
 # ---- listings ----
 
 
-def test_the_top(mount):
+def test_the_root_lists_three_directories(mount):
     assert sorted(os.listdir(mount.point)) == [".mintfs", "sessions", "templates"]
     assert os.listdir(mount.point / ".mintfs") == ["status.json"]
     for name in ("templates", "sessions", ".mintfs"):
@@ -52,7 +52,7 @@ def test_a_template_shows_the_builders_bytes(mount, key):
     assert status.st_size == mount.store.template(key).stat().st_size
 
 
-def test_a_template_of_a_tree(mount):
+def test_a_template_may_be_a_tree(mount):
     key = mount.store.build_tree(
         """
         mkdir -p a/b empty; echo deep >a/b/file; echo top >file; ln -s a/b/file link
@@ -132,12 +132,12 @@ def test_an_open_template_cannot_be_written(mount, key):
                 change()
         with fails("EROFS"):
             os.fchmod(file.fileno(), 0o600)
-        # By /proc an open file can be opened anew.
+        # An open file can be opened again through /proc.
         with fails("EROFS"):
             os.open(f"/proc/self/fd/{file.fileno()}", os.O_RDWR)
 
 
-def test_the_rest_of_the_tree_takes_nothing_either(mount, key):
+def test_nothing_can_be_changed_above_sessions(mount, key):
     for change in (
         lambda: os.mkdir(mount.point / "new"),
         lambda: os.open(mount.point / "new", os.O_WRONLY | os.O_CREAT),
@@ -161,7 +161,7 @@ def test_the_rest_of_the_tree_takes_nothing_either(mount, key):
     assert os.listdir(mount.sessions / key) == []
 
 
-# ---- what a build adds appears by itself ----
+# ---- new templates and names appear by themselves ----
 
 
 def test_a_new_template_appears_without_a_remount(mount, key):
@@ -186,7 +186,7 @@ def test_a_name_follows_the_last_build(mount, key):
         assert os.readlink(folder / "app") == moved
         assert sorted(os.listdir(folder)) == sorted([key, moved, "app"])
     assert sha256(mount.templates / "app/app.db") == sha256(mount.store.template(moved))
-    # Back again, by a build that finds the template there.
+    # And back, by a build that finds the template in the store.
     assert mount.store.build_app(name="app") == key
     assert os.readlink(mount.templates / "app") == key
     assert sha256(mount.templates / "app/app.db") == sha256(mount.store.template(key))
@@ -196,7 +196,7 @@ def test_listings_follow_many_builds(mount):
     known = set()
     for i in range(5):
         known |= {mount.store.build("sh", "-c", f'echo {i} >"$0"', "{out}", name=f"n{i}"), f"n{i}"}
-        # Twice: the second may come from the kernel's cache, and must not be an older one.
+        # Twice: the second may come from the kernel's cache, and must not be older.
         for _ in range(2):
             assert set(os.listdir(mount.templates)) == known
             assert set(os.listdir(mount.sessions)) == known
@@ -223,19 +223,19 @@ def test_mkdir_makes_a_session(mount, key):
     assert os.listdir(mount.sessions / key) == ["one"]
     with fails("EEXIST"):
         os.mkdir(one)
-    # Through the link of a name it is the same.
+    # It is the same through the link of a name.
     assert os.path.samefile(mount.sessions / "app/one", one)
     os.mkdir(mount.sessions / "app/two")
     assert sorted(os.listdir(mount.sessions / key)) == ["one", "two"]
 
 
 @pytest.mark.parametrize("name", ["a", "-", "_x", "a.b", "x" * 128, "0-._A9"])
-def test_good_ids(mount, key, name):
+def test_valid_ids_are_accepted(mount, key, name):
     assert mount.new(key, name).joinpath("app.db").exists()
     assert os.listdir(mount.sessions / key) == [name]
 
 
-def test_bad_ids(mount, key):
+def test_invalid_ids_are_refused(mount, key):
     of_key = os.fsencode(mount.sessions / key)
     for name in (b".hidden", b"a b", b"x" * 129, b"x" * 255, b"a:b", "ü".encode(), b"a\nb", b"..."):
         with fails("EINVAL"):
@@ -262,7 +262,7 @@ def test_long_names_are_refused_everywhere(mount, session):
             os.open(folder / ("x" * 256), os.O_WRONLY | os.O_CREAT)
 
 
-def test_dot_dot_leads_up(mount, session, key):
+def test_dot_dot_is_the_parent(mount, session, key):
     assert os.path.samefile(session / "..", mount.sessions / key)
     assert os.path.samefile(session / "../../..", mount.point)
     assert os.path.samefile(session / "../../../..", mount.point.parent)
@@ -292,7 +292,7 @@ def test_rmdir_discards_a_full_session(mount, session, key):
         os.rmdir(session)
 
 
-def test_a_remade_id_is_clean(mount, session, key):
+def test_an_id_can_be_used_again_for_a_new_session(mount, session, key):
     for _ in range(3):
         (session / "app.db").write_bytes(b"changed")
         (session / "extra").write_text("extra")
@@ -314,7 +314,7 @@ def test_many_sessions_are_listed_once_each(mount, key):
     assert sorted(os.listdir(mount.sessions / key)) == sorted(names - gone)
 
 
-def test_of_many_that_make_one_id_one_does(mount, key):
+def test_one_of_many_simultaneous_mkdirs_succeeds(mount, key):
     def make():
         made = 0
         for i in range(30):
@@ -330,7 +330,7 @@ def test_of_many_that_make_one_id_one_does(mount, key):
     assert mount.status()["counters"]["sessions_made"] == 30
 
 
-def test_modes_and_owners(mount, key):
+def test_sessions_have_modes_and_owners(mount, key):
     for mode, umask, expected in (
         (0o700, 0o022, 0o700),
         (0o777, 0o022, 0o700),
@@ -364,11 +364,11 @@ def test_new_files_obey_the_umask(session):
     assert stat.S_IMODE((session / "folder").stat().st_mode) == 0o750
 
 
-# ---- numbers ----
+# ---- inode numbers ----
 
 
 def walk_numbers(root) -> list:
-    """Of all but what has two names: a template's name stands in templates/ and in sessions/."""
+    """Of everything except names, which are in templates/ and in sessions/."""
     found = []
     for folder, folders, files in os.walk(root):
         statuses = [os.lstat(os.path.join(folder, name)) for name in folders + files]
@@ -391,7 +391,7 @@ def test_inode_numbers_are_unique_and_stable(mount):
             assert entry.inode() == entry.stat(follow_symlinks=False).st_ino, entry.path
 
 
-def test_an_inode_number_outlives_the_kernels_memory(mount, session):
+def test_an_inode_number_survives_a_dropped_cache(mount, session):
     path = session / "app.db"
     (session / "made").touch()
     numbers = [path.stat().st_ino, (session / "made").stat().st_ino]
@@ -405,7 +405,7 @@ def test_an_inode_number_outlives_the_kernels_memory(mount, session):
     assert renamed.stat().st_ino == numbers[0]
 
 
-def test_a_remade_file_or_session_has_another_number(mount, session):
+def test_a_new_file_or_session_gets_a_new_inode_number(mount, session):
     seen = set()
     for _ in range(50):
         (session / "file").touch()
@@ -423,7 +423,7 @@ def test_a_remade_file_or_session_has_another_number(mount, session):
 # ---- status and statfs ----
 
 
-def test_status_counts(mount, session, variant, key):
+def test_status_json_counts_use(mount, session, variant, key):
     before = mount.status()
     assert before["pid"] == mount.pid
     assert before["mount"] == str(mount.point)
@@ -458,7 +458,7 @@ def test_status_counts(mount, session, variant, key):
     assert mount.status()["sessions"] == []
 
 
-def test_status_is_whole_at_any_length(mount, key):
+def test_status_json_is_complete_at_any_length(mount, key):
     for i in range(200):
         mount.new(key, f"{i:0128}")
     with open(mount.point / ".mintfs/status.json", "rb", buffering=0) as file:
@@ -470,7 +470,7 @@ def test_status_is_whole_at_any_length(mount, key):
     assert len(mount.status()["sessions"]) == 201
 
 
-def test_statfs(mount, session):
+def test_statfs_reports_the_scratch(mount, session):
     for path in (mount.point, session, session / "app.db", mount.templates):
         here, there = os.statvfs(path), os.statvfs(mount.store.scratch())
         assert here.f_namemax == 255

@@ -26,7 +26,7 @@ def point(store):
 
 @pytest.fixture
 def other(place):
-    """Made when called: a namespace with a copy of each mount that there is then."""
+    """Each call makes a namespace with a copy of each mount that exists then."""
     with contextlib.ExitStack() as made:
 
         def make():
@@ -38,7 +38,7 @@ def other(place):
 
 
 class User:
-    """A process in another namespace that has a file of a session open, written and not synced."""
+    """A process in another namespace with an open file, written but not synced."""
 
     def __init__(self, namespace, path):
         def use(talk):
@@ -58,44 +58,44 @@ class User:
         self.child.end()
 
 
-def test_umount_ends_the_daemon_and_names_who_has_a_copy(fuse, store, key, point, other):
+def test_umount_ends_the_daemon_and_names_holders_of_copies(fuse, store, key, point, other):
     daemon = Daemon(store, point)
     (point / "sessions" / key / "one").mkdir()
     namespace = other()
     began = time.monotonic()
     done = store.run("umount")
-    # Before, it waited for 30 s and failed. Nothing holds the daemon: no timing could take so long.
+    # It once waited for 30 s and failed. Nothing keeps the daemon, so it must take less.
     assert time.monotonic() - began < 20
     assert f"sh ({namespace.holder.pid})" in done.stderr or f"cat ({namespace.holder.pid})" in done.stderr
     daemon.await_end()
     with fails(*DEAD):
         namespace.call(lambda: os.statvfs(point))
     assert store.fail("umount", status=3)
-    # What follows is as if there was no other namespace.
+    # Afterwards everything works as without another namespace.
     env = {"MINTFS_BACKEND": "fuse", "MINTFS_MOUNT": str(point)}
     assert store.run("session", "new", "app", "two", env=env).stdout.startswith(f"{point}/")
     assert sorted(os.listdir(point / "sessions" / key)) == ["one", "two"]
     store.run("umount")
 
 
-def test_files_that_are_open_elsewhere_are_served_for_their_time(fuse, store, key, point, other):
+def test_files_open_elsewhere_are_served_for_the_grace_period(fuse, store, key, point, other):
     daemon = Daemon(store, point, "-o", "grace=1")
     path = point / "sessions" / key / "one/app.db"
     path.parent.mkdir()
     user = User(other(), path)
-    said = store.run("umount").stderr
-    assert "waiting at most 11 s" in said and f"process {daemon.pid}" in said
-    assert "other mount namespaces" in said
+    message = store.run("umount").stderr
+    assert "waiting at most 11 s" in message and f"process {daemon.pid}" in message
+    assert "other mount namespaces" in message
     daemon.await_end()
     user.child.kill()
-    # What was written before is not lost.
+    # Data that was written before is not lost.
     daemon = Daemon(store, point)
     assert path.read_bytes()[:8000] == b"unsynced" * 1000
     daemon.stop()
 
 
 def test_a_plain_umount_waits_for_the_last_open_file(fuse, store, key, point, other):
-    """Nobody has asked the daemon to stop: it goes on for them, and others are not kept waiting."""
+    """No signal asked the daemon to stop: it serves the open file; umount does not wait."""
     daemon = Daemon(store, point, "-o", "grace=0")
     path = point / "sessions" / key / "one/app.db"
     path.parent.mkdir()
@@ -104,8 +104,8 @@ def test_a_plain_umount_waits_for_the_last_open_file(fuse, store, key, point, ot
     env = {"MINTFS_BACKEND": "auto", "MINTFS_MOUNT": str(point)}
     copied = store.run("session", "new", "app", env=env).stdout.strip()
     assert not copied.startswith(str(point)) and os.path.exists(f"{copied}/app.db")
-    said = store.fail("session", "new", "app", status=4, env={**env, "MINTFS_BACKEND": "fuse"})
-    assert "still serves" in said and f"process {daemon.pid}" in said and "umount" in said
+    message = store.fail("session", "new", "app", status=4, env={**env, "MINTFS_BACKEND": "fuse"})
+    assert "still serves" in message and f"process {daemon.pid}" in message and "umount" in message
     assert is_alive(daemon.pid)
     user.close()
     daemon.await_end()
@@ -135,13 +135,13 @@ def test_a_bind_mount_in_the_same_namespace_keeps_the_daemon(fuse, store, key, p
 
 
 def test_an_idle_mount_ends_under_copies_of_it(fuse, store, key, point, other):
-    """It unmounts itself, and was never seen again to end."""
+    """It unmounts itself; once, the daemon did not end afterwards."""
     daemon = Daemon(store, point, "-o", "idle=1")
     other()
     daemon.await_end()
 
 
-def test_replace_under_a_copy(fuse, store, key, point, other):
+def test_replace_works_while_a_copy_exists(fuse, store, key, point, other):
     first = Daemon(store, point)
     other()
     again = Daemon(store, point, "--replace")
@@ -150,8 +150,8 @@ def test_replace_under_a_copy(fuse, store, key, point, other):
     again.stop()
 
 
-def test_of_an_ordinary_user(fuse, place):
-    """A user namespace of his own has a copy; fusermount3 unmounts for him."""
+def test_an_ordinary_user_can_unmount_while_a_copy_exists(fuse, place):
+    """A user namespace has a copy; the user unmounts through fusermount3."""
     home = make_home(place, NOBODY)
     namespace = Namespace(home)
     holder = None
@@ -178,7 +178,7 @@ def test_of_an_ordinary_user(fuse, place):
 
 
 @pytest.mark.on_mounts("uring", "strict")
-def test_sigterm_under_a_copy(start_mount, key, point, other):
+def test_sigterm_stops_new_opens_while_a_copy_exists(start_mount, key, point, other):
     mount = start_mount("grace=600")
     path = mount.new(key, "one") / "app.db"
     user = User(other(), path)

@@ -1,4 +1,4 @@
-"""Directories that change while they are read: readers end, and see each lasting entry once."""
+"""Directories that change while they are read: a reading ends and shows lasting entries once."""
 
 import ctypes
 import json
@@ -24,7 +24,7 @@ for name, result, arguments in (
 
 
 class Directory:
-    """A stream of opendir(3), whose position can be told and sought."""
+    """A stream of opendir(3), with telldir(3) and seekdir(3)."""
 
     NAME_AT = 19  # in struct dirent64
 
@@ -57,7 +57,7 @@ class Directory:
 
 @pytest.fixture
 def tree(mount):
-    """A session with a directory of 40 files of the template."""
+    """A session with a directory of 40 template files."""
     mount.store.build_tree("mkdir d; for i in $(seq 40); do echo $i >d/t$i; done", name="tree")
     path = mount.sessions / "tree/one"
     if mount.store.namespace:
@@ -75,7 +75,7 @@ def keys(mount):
 
 
 def each(directory, limit: int):
-    """Its entries, as they are read; a reading that goes on and on fails."""
+    """Yields its entries as they are read. Fails if the reading does not end."""
     with os.scandir(directory) as entries:
         for count, entry in enumerate(entries):
             assert count < limit, f"{entry.name}: more is read than there was"
@@ -83,7 +83,7 @@ def each(directory, limit: int):
 
 
 def fill(directory, count: int) -> set:
-    """So many files more; all names. The kernel has no listing of it then that it would go by."""
+    """Adds that many files and returns all names. The kernel then has no cached listing."""
     for i in range(count):
         (directory / f"f{i:05}").touch()
     names = set(os.listdir(directory))
@@ -92,7 +92,7 @@ def fill(directory, count: int) -> set:
 
 
 @pytest.mark.parametrize("count", [0, 3, 700])
-def test_renaming_while_reading_ends(tree, count):
+def test_a_reading_ends_while_files_are_renamed(tree, count):
     names = fill(tree, count)
     for entry in each(tree, len(names)):
         os.rename(entry.path, entry.path + ".bak")
@@ -100,7 +100,7 @@ def test_renaming_while_reading_ends(tree, count):
 
 
 @pytest.mark.parametrize("count", [0, 3, 700])
-def test_creating_while_reading_ends(tree, count):
+def test_a_reading_ends_while_files_are_created(tree, count):
     names = fill(tree, count)
     seen = []
     for entry in each(tree, len(names)):
@@ -109,8 +109,8 @@ def test_creating_while_reading_ends(tree, count):
     assert set(seen) == names and len(seen) == len(names)
 
 
-def test_replacing_while_reading_shows_each_name_once(tree):
-    """As programs save files: a new one is renamed over the old one."""
+def test_a_reading_shows_replaced_files_once(tree):
+    """A new file is renamed over the old one, as programs save files."""
     names = fill(tree, 700)
     seen = []
     for entry in each(tree, len(names)):
@@ -121,7 +121,7 @@ def test_replacing_while_reading_shows_each_name_once(tree):
     assert all((tree / name).read_text() == name for name in names)
 
 
-def test_removing_and_creating_again_while_reading_ends(tree):
+def test_a_reading_ends_while_files_are_removed_and_created(tree):
     names = fill(tree, 700)
     seen = []
     for entry in each(tree, len(names)):
@@ -132,7 +132,7 @@ def test_removing_and_creating_again_while_reading_ends(tree):
     assert set(os.listdir(tree)) == names
 
 
-def test_making_sessions_while_reading_ends(mount, keys):
+def test_a_reading_ends_while_sessions_are_made(mount, keys):
     parent = mount.sessions / keys[0]
     for i in range(200):
         (parent / f"s{i}").mkdir()
@@ -144,7 +144,7 @@ def test_making_sessions_while_reading_ends(mount, keys):
     assert len(os.listdir(parent)) == 400
 
 
-def test_resetting_sessions_while_reading_shows_each_once(mount, keys):
+def test_a_reading_shows_reset_sessions_once(mount, keys):
     parent = mount.sessions / keys[0]
     names = {f"s{i}" for i in range(200)}
     for name in names:
@@ -158,7 +158,7 @@ def test_resetting_sessions_while_reading_shows_each_once(mount, keys):
 
 
 @pytest.mark.parametrize("where", ["templates", "sessions"])
-def test_building_templates_while_reading_ends(mount, keys, where):
+def test_a_reading_ends_while_templates_are_built(mount, keys, where):
     seen = []
     with Directory(mount.point / where) as directory:
         for name in iter(directory.read, None):
@@ -167,11 +167,11 @@ def test_building_templates_while_reading_ends(mount, keys, where):
             if name in ("one", "two", "three"):
                 mount.store.build_tree(f"echo {name} >file; echo >more", name=f"{name}-and-more")
     assert set(seen) == {".", "..", "one", "two", "three", *keys}
-    # The kernel is told soon after a reading that it must not go by it.
+    # Soon after a reading, the kernel is told to drop its cached listing.
     eventually(lambda: len(os.listdir(mount.point / where)) == 12, "all twelve")
 
 
-def test_evicted_and_built_templates_are_listed(mount, keys):
+def test_listings_follow_evictions_and_builds(mount, keys):
     for _ in range(3):
         mount.store.run("evict", "two")
         left = {"one", "three", keys[0], keys[2]}
@@ -180,7 +180,7 @@ def test_evicted_and_built_templates_are_listed(mount, keys):
         eventually(lambda: set(os.listdir(mount.templates)) == {"one", "two", "three", *keys})
 
 
-def test_positions_hold_in_a_large_directory(tree):
+def test_positions_stay_valid_in_a_large_directory(tree):
     random = seeded("positions")
     count = fewer(10000)
     names = fill(tree, count)
@@ -200,7 +200,7 @@ def test_positions_hold_in_a_large_directory(tree):
             assert directory.read() == name
         directory.rewind()
         assert list(islice(iter(directory.read, None), 100)) == shown[:100]
-    # Others' coming and going moves no position of what stays.
+    # New and removed entries do not change the positions of others.
     gone = set(random.sample(sorted(names), count // 2))
     with Directory(tree) as directory:
         for name in gone:
@@ -213,7 +213,7 @@ def test_positions_hold_in_a_large_directory(tree):
             assert read == name or name in gone | {None} and not (read or "").startswith("come")
 
 
-def test_removing_a_tree_while_another_reads_it(tree):
+def test_a_tree_can_be_removed_while_another_process_reads_it(tree):
     fill(tree, 3000)
     with Directory(tree) as reader:
         first = list(islice(iter(reader.read, None), 50))
@@ -225,7 +225,7 @@ def test_removing_a_tree_while_another_reads_it(tree):
 
 
 @pytest.mark.parametrize("where", [".", ".mintfs", "templates", "sessions", "templates/one"])
-def test_positions_of_what_never_changes(mount, keys, where):
+def test_positions_stay_valid_in_fixed_directories(mount, keys, where):
     with Directory(mount.point / where) as directory:
         shown, positions = [], []
         while True:
@@ -241,8 +241,8 @@ def test_positions_of_what_never_changes(mount, keys, where):
         assert all(0 <= position < 1 << 31 for position in positions)
 
 
-def test_status_while_it_is_read(mount, keys):
-    """A reader has one text from its open(2) on, in pieces of any size."""
+def test_a_reader_of_status_json_sees_one_snapshot(mount, keys):
+    """A reader gets the text of the time of its open(2), in pieces of any size."""
     for i in range(300):
         (mount.sessions / keys[0] / f"s{i}").mkdir()
     path = mount.point / ".mintfs/status.json"

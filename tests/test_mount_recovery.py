@@ -1,4 +1,4 @@
-"""A session whose template or log cannot be read is not lost: it is back when they can be read."""
+"""A session whose template or log is unreadable is not lost: it is back when they are readable."""
 
 import json
 import os
@@ -10,14 +10,14 @@ import pytest
 from support.basics import IS_ROOT
 from support.mounts import Daemon
 
-# Root reads whatever the mode says, unless it is deprived of that.
+# Root can read files of any mode, unless it lacks the capabilities for that.
 WITHOUT = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search",
            "--inh-caps", "-dac_override,-dac_read_search"]
 
 
 @pytest.fixture
 def session(fuse, store, key):
-    """A session with a file in it, of a store that is not mounted now."""
+    """A session that contains a file, of a store that is not mounted now."""
     if IS_ROOT:
         if not shutil.which("setpriv"):
             pytest.skip("no setpriv")
@@ -72,7 +72,7 @@ HARMS = {
 
 
 @pytest.mark.parametrize("harm", HARMS)
-def test_a_template_that_cannot_be_read(store, key, session, harm):
+def test_a_session_survives_an_unreadable_template(store, key, session, harm):
     restore = HARMS[harm](store.path / "v1/templates" / key)
     try:
         daemon = Daemon(store, store.home / "mnt")
@@ -86,7 +86,7 @@ def test_a_template_that_cannot_be_read(store, key, session, harm):
     daemon.stop()
 
 
-def test_a_log_that_cannot_be_read(store, session):
+def test_a_session_survives_an_unreadable_log(store, session):
     (log,) = (store.path / "v1/sessions/logs").iterdir()
     restore = deny(log)
     message = store.fail("mount", store.home / "mnt", status=1)
@@ -98,16 +98,16 @@ def test_a_log_that_cannot_be_read(store, session):
 
 
 @pytest.mark.parametrize("count", [12, 16, 20, 24, 40])
-def test_a_mount_that_fails_for_want_of_descriptors(store, session, count):
+def test_a_mount_that_runs_out_of_descriptors_loses_no_session(store, session, count):
     def lower():
         resource.setrlimit(resource.RLIMIT_NOFILE, (count, count))
 
     done = store.start("mount", store.home / "mnt", preexec_fn=lower)
-    _, said = done.communicate(timeout=600)
+    _, message = done.communicate(timeout=600)
     if done.returncode == 0:  # the limit could be raised
         store.run("umount", store.home / "mnt")
     else:
-        assert done.returncode == 1 and "ulimit -n" in said
+        assert done.returncode == 1 and "ulimit -n" in message
     daemon = Daemon(store, store.home / "mnt")
     assert (session / "file").read_text() == "kept"
     assert json.loads((store.home / "mnt/.mintfs/status.json").read_text())["sessions"]

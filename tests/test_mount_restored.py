@@ -1,5 +1,5 @@
-"""Templates that were restored from elsewhere are compared with their manifests before their first
-use, by nobody whom others wait for."""
+"""Restored templates are compared with their manifests before their first use, and other requests
+do not wait for that."""
 
 import contextlib
 import json
@@ -19,7 +19,7 @@ BIG_MIB = 512 if SANITIZED else 2048
 
 @pytest.fixture(scope="module")
 def elsewhere(tmp_path_factory):
-    """Another store, with a template that takes seconds to read: a file that is one large hole."""
+    """Another store, with a template that takes seconds to read: a file with one large hole."""
     store = Store(make_home(tmp_path_factory.mktemp("elsewhere"), os.geteuid()))
     key = store.build_tree(f"truncate -s {BIG_MIB}M big; echo small >small", name="big")
     yield store, key
@@ -27,7 +27,7 @@ def elsewhere(tmp_path_factory):
 
 
 def restore(elsewhere, store) -> str:
-    """As tar would do it. The key."""
+    """Copies the template into the store, as tar would. Returns its key."""
     other, key = elsewhere
     subprocess.run(["cp", "-a", "--sparse=always", other.path / "v1/templates" / key,
                     store.path / "v1/templates"], check=True)
@@ -40,7 +40,7 @@ def is_verified(store, key) -> bool:
 
 
 def make_until_it_works(path):
-    """EAGAIN says that it is being compared: as a script would, again."""
+    """Retries on EAGAIN (it is being compared), as a script would."""
 
     def made():
         try:
@@ -54,7 +54,7 @@ def make_until_it_works(path):
 
 @contextlib.contextmanager
 def on_one_cpu():
-    """All requests of these processes then go through one queue of io_uring's."""
+    """All requests of these processes then use one queue of io_uring."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(before)})
     try:
@@ -72,7 +72,7 @@ def use_a_session(parent, number):
 
 
 @on_both_ways
-def test_others_are_answered_meanwhile(mount, key, elsewhere):
+def test_other_requests_are_answered_during_a_comparison(mount, key, elsewhere):
     big = restore(elsewhere, mount.store)
     with on_one_cpu():
         makers = [Child(lambda talk, i=i: make_until_it_works(mount.sessions / big / f"s{i}"))
@@ -91,7 +91,7 @@ def test_others_are_answered_meanwhile(mount, key, elsewhere):
 
 
 @on_both_ways
-def test_looking_compares_nothing(mount, key, elsewhere):
+def test_lookups_start_no_comparison(mount, key, elsewhere):
     big = restore(elsewhere, mount.store)
     assert big in os.listdir(mount.templates)
     assert sorted(os.listdir(mount.templates / big)) == ["big", "small"]
@@ -104,7 +104,7 @@ def test_looking_compares_nothing(mount, key, elsewhere):
 
 
 @on_both_ways
-def test_the_mount_ends_while_it_compares(mount, key, elsewhere):
+def test_the_mount_can_end_during_a_comparison(mount, key, elsewhere):
     big = restore(elsewhere, mount.store)
 
     def wait_for_it(talk):
@@ -123,7 +123,7 @@ def test_the_mount_ends_while_it_compares(mount, key, elsewhere):
 
 
 @on_both_ways
-def test_session_new_compares_before_the_daemon_has_to(mount, key, elsewhere):
+def test_session_new_compares_before_the_daemon(mount, key, elsewhere):
     big = restore(elsewhere, mount.store)
     path = mount.store.run("session", "new", big, "one").stdout.strip()
     assert path == str(mount.sessions / big / "one")
@@ -133,7 +133,7 @@ def test_session_new_compares_before_the_daemon_has_to(mount, key, elsewhere):
 
 
 @on_both_ways
-def test_a_small_one_is_compared_while_mkdir_waits(mount, key, tmp_path):
+def test_mkdir_waits_for_the_comparison_of_a_small_template(mount, key, tmp_path):
     other = Store(make_home(tmp_path, os.geteuid()))
     restored = other.build_app(salt="restored")
     restore((other, restored), mount.store)
@@ -143,7 +143,7 @@ def test_a_small_one_is_compared_while_mkdir_waits(mount, key, tmp_path):
 
 
 @on_both_ways
-def test_a_damaged_one_gives_neither_sessions_nor_bytes(mount, key, tmp_path):
+def test_a_damaged_template_can_be_neither_used_nor_read(mount, key, tmp_path):
     other = Store(make_home(tmp_path, os.geteuid()))
     restored = other.build_app(salt="restored")
     file = other.template(restored)
@@ -178,8 +178,8 @@ def test_a_damaged_one_gives_neither_sessions_nor_bytes(mount, key, tmp_path):
 
 
 @on_both_ways
-def test_session_new_goes_on_where_the_daemon_refuses(mount, key, elsewhere):
-    """It was verified once, but these are other files: only the daemon finds that out."""
+def test_session_new_retries_if_the_daemon_must_compare(mount, key, elsewhere):
+    """The key was verified before, but its files are new, which only the daemon notices."""
     big = restore(elsewhere, mount.store)
     mount.store.run("verify", big)
     file = mount.store.template(big, "small")

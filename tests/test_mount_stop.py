@@ -1,4 +1,4 @@
-"""How a mount ends: asked to, unmounted, or killed; and what is there after the next mount."""
+"""How a mount ends: on request, by an unmount, or killed; and what the next mount shows."""
 
 import contextlib
 import os
@@ -20,12 +20,12 @@ each_way_to_ask = pytest.mark.parametrize(
 )
 
 
-# What a dead mount answers.
+# Errors of calls on a dead mount.
 DEAD = ("ENOTCONN", "ECONNABORTED", "ECANCELED")
 
 
 def close_dead(fd):
-    """An error of close(2) tells of pages that nobody took."""
+    """close(2) reports an error if pages could not be written."""
     with contextlib.suppress(OSError):
         os.close(fd)
 
@@ -42,7 +42,7 @@ def synced(path, data):
 
 
 def stopping(mount):
-    """Waits until it takes no new opens."""
+    """Waits until it refuses new opens."""
 
     def refused():
         try:
@@ -54,12 +54,12 @@ def stopping(mount):
     eventually(refused, "that the mount takes no new opens")
 
 
-# ---- asked to stop ----
+# ---- on request ----
 
 
 @each_way_to_ask
 @pytest.mark.on_each_mount
-def test_an_idle_mount_goes_at_once(mount, session, number):
+def test_an_unused_mount_ends_at_once(mount, session, number):
     (session / "app.db").read_bytes()
     os.kill(mount.pid, number)
     if os.geteuid() == 0:
@@ -70,7 +70,7 @@ def test_an_idle_mount_goes_at_once(mount, session, number):
 
 
 @pytest.mark.on_mounts("uring", "strict")
-def test_open_files_are_served_on(fuse, store, variant, key):
+def test_open_files_are_served_for_the_grace_period(fuse, store, variant, key):
     mount = Mount(store, store.home / "mnt", *variant.options, "grace=600")
     session = mount.new(key, "one")
     with open(session / "app.db", "r+b", buffering=0) as file, open(session / "made", "xb") as made:
@@ -102,8 +102,8 @@ def test_open_files_are_served_on(fuse, store, variant, key):
 
 
 @pytest.mark.on_mounts("uring", "strict")
-def test_after_its_time_it_goes_and_says_so(fuse, store, variant, key):
-    """What was written before the end is there after it, synced or not."""
+def test_after_the_grace_period_the_mount_ends_with_a_warning(fuse, store, variant, key):
+    """Data written before the end survives, synced or not."""
     mount = Mount(store, store.home / "mnt", *variant.options, "grace=1")
     session = mount.new(key, "one")
     fd = os.open(session / "app.db", os.O_RDWR)
@@ -140,8 +140,8 @@ def test_a_working_directory_counts_as_use(fuse, store, key):
 
 
 @pytest.mark.skipif(not IS_ROOT, reason="only root makes mount namespaces")
-def test_a_copy_of_the_mount_in_another_namespace(fuse, store, place, key):
-    """As a container or a service has that was started meanwhile: it does not keep the daemon."""
+def test_a_copy_in_another_namespace_does_not_keep_the_daemon(fuse, store, place, key):
+    """A container or service that was started meanwhile has such a copy."""
     mount = Mount(store, store.home / "mnt", "grace=1")
     mount.new(key, "one")
     other = Namespace(place, "true", uid=0, with_copies=True)
@@ -167,7 +167,7 @@ def test_a_second_signal_changes_nothing(fuse, store, key):
     mount.ended()
 
 
-def test_a_daemon_stops_as_well(fuse, store, key):
+def test_a_background_daemon_stops_on_sigterm(fuse, store, key):
     daemon = Daemon(store, store.home / "mnt")
     (store.home / "mnt/sessions" / key / "one").mkdir()
     daemon.stop()
@@ -176,8 +176,8 @@ def test_a_daemon_stops_as_well(fuse, store, key):
     daemon.stop()
 
 
-def test_a_signal_while_it_starts(fuse, store):
-    """At any moment it either has begun, and ends as it should, or ends of the signal."""
+def test_a_signal_during_startup_ends_the_daemon(fuse, store):
+    """It either has started, and ends properly, or is ended by the signal."""
     random = seeded("starting")
     for _ in range(fewer(30)):
         process = store.start("mount", "-f", store.home / "mnt")
@@ -209,8 +209,8 @@ def test_umount_waits_for_the_daemon(mount, store, key):
 def test_umount_of_a_mount_in_use_names_the_process(mount, store, session):
     with open(session / "app.db", "rb") as file:
         for words in ([], [mount.point]):
-            said = store.fail("umount", *words, status=4)
-            assert f"({os.getpid()})" in said and str(mount.point) in said
+            message = store.fail("umount", *words, status=4)
+            assert f"({os.getpid()})" in message and str(mount.point) in message
         assert mount.is_running() and file.read(6) == b"SQLite"
     child = Child(lambda talk: (os.chdir(session), talk.send(), talk.receive())[0])
     child.receive()
@@ -221,13 +221,13 @@ def test_umount_of_a_mount_in_use_names_the_process(mount, store, session):
     mount.ended()
 
 
-def test_umount_by_other_means(mount, store):
+def test_the_daemon_ends_after_an_unmount_by_other_means(mount, store):
     tool = ["umount"] if IS_ROOT else ["fusermount3", "-u"]
     subprocess.run([*tool, mount.point], check=True)
     mount.ended()
 
 
-def test_a_lazy_umount_with_an_open_dirty_file(mount, store, key):
+def test_a_lazy_umount_loses_no_dirty_pages(mount, store, key):
     session = mount.new(key, "one")
     with open(session / "app.db", "r+b", buffering=0) as file:
         tool = ["umount", "-l"] if IS_ROOT else ["fusermount3", "-u", "-z"]
@@ -242,7 +242,7 @@ def test_a_lazy_umount_with_an_open_dirty_file(mount, store, key):
 
 
 @pytest.mark.skipif(not IS_ROOT, reason="only root aborts connections")
-def test_an_aborted_connection(mount, store):
+def test_the_daemon_ends_when_its_connection_is_aborted(mount, store):
     device = os.stat(mount.point).st_dev
     abort = f"/sys/fs/fuse/connections/{os.minor(device)}/abort"
     if not os.path.exists(abort):
@@ -255,11 +255,11 @@ def test_an_aborted_connection(mount, store):
     mount.process.communicate()
 
 
-# ---- sessions stay ----
+# ---- sessions survive ----
 
 
 @pytest.mark.on_mounts("uring", "strict", "shared")
-def test_sessions_stay_over_umount_and_mount(mount, store, variant, key):
+def test_sessions_survive_umount_and_mount(mount, store, variant, key):
     session = mount.new(key, "one")
     session.chmod(0o750)
     with connected(session / "app.db", "journal_mode=WAL") as db:
@@ -280,7 +280,7 @@ def test_sessions_stay_over_umount_and_mount(mount, store, variant, key):
         found = {}
         for path in [session, *sorted(session.rglob("*"))]:
             s = path.lstat()
-            # What the kernel stamped by itself may differ by a tick of its clock.
+            # Times that the kernel set itself may differ by a tick of its clock.
             mtime = s.st_mtime_ns if s.st_mtime_ns < 10**18 else round(s.st_mtime / 1000)
             found[str(path)] = (
                 s.st_mode, s.st_nlink, s.st_uid, s.st_gid, mtime, s.st_ino,
@@ -309,7 +309,7 @@ def test_sessions_stay_over_umount_and_mount(mount, store, variant, key):
 
 
 def commit_until_killed(path, mode, talk):
-    """Tells each number once its transaction is committed."""
+    """Sends each number when its transaction is committed."""
     with connected(path, f"journal_mode={mode}") as db:
         db.execute("create table if not exists log(n integer primary key, data)")
         n = value(db, "select coalesce(max(n), -1) from log") + 1
@@ -322,7 +322,7 @@ def commit_until_killed(path, mode, talk):
 
 @pytest.mark.on_mounts("uring", "strict", "shared")
 @pytest.mark.parametrize("mode", ("DELETE", "PERSIST", "WAL"))
-def test_what_was_committed_outlives_a_killed_daemon(mount, store, variant, key, mode):
+def test_committed_data_survives_a_killed_daemon(mount, store, variant, key, mode):
     random = seeded("killed", mode)
     path = mount.new(key, "one") / "app.db"
     for round_number in range(fewer(10)):
@@ -332,13 +332,13 @@ def test_what_was_committed_outlives_a_killed_daemon(mount, store, variant, key,
         while last < stop:
             last = writer.receive()
         mount.kill()
-        # Stuck in no call: each ends, with an error or from the cache.
+        # No call hangs: each ends with an error, or is served from the cache.
         promised = last
         with pytest.raises((OSError, AssertionError)):
             while True:
                 last = writer.receive()
-        # With cached writes, an fsync after the daemon's death may be called done by the kernel,
-        # which sends none; the unlink that commits in DELETE mode is a request, and fails.
+        # With cached writes, the kernel sends no FSYNC and may report success after the daemon's
+        # death. The unlink that commits in DELETE mode is a request, and fails.
         if mode == "DELETE" or "strict" in variant.options:
             promised = last
         store.run("umount", mount.point)
@@ -397,7 +397,7 @@ def test_sessions_of_another_boot_are_discarded(mount, store, key):
     data = log.read_bytes()
     boot_id = open("/proc/sys/kernel/random/boot_id").read().strip().encode()
     assert boot_id in data
-    # The record has a checksum, so the daemon is given another boot ID instead of another log.
+    # The record has a checksum, so the test changes the daemon's boot ID and not the log.
     fake = store.home / "boot_id"
     fake.write_text("00000000-1111-2222-3333-444444444444\n")
     script = 'mount --bind "$1" /proc/sys/kernel/random/boot_id; shift; exec "$@"'

@@ -1,4 +1,4 @@
-"""A daemon asked to stop ends also if one of its threads does not."""
+"""A daemon that is asked to stop ends even if one of its threads does not."""
 
 import ctypes
 import os
@@ -15,7 +15,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 
 def hold(thread):
-    """Stops that thread alone, until its process ends."""
+    """Stops only that thread, until its process ends."""
     if libc.ptrace(PTRACE_SEIZE, thread, None, None) != 0:
         pytest.skip(f"ptrace: {os.strerror(ctypes.get_errno())}")
     assert libc.ptrace(PTRACE_INTERRUPT, thread, None, None) == 0
@@ -34,7 +34,7 @@ def workers_of(daemon):
     return [int(task.name) for task in tasks if (task / "comm").read_text() == "fuse_worker\n"]
 
 
-def test_a_thread_that_does_not_end(fuse, store, key):
+def test_a_daemon_with_a_stuck_thread_ends(fuse, store, key):
     point = store.home / "mnt"
     daemon = Daemon(store, point, "-o", "grace=0,no_io_uring")
     session = point / "sessions" / key / "one"

@@ -1,4 +1,4 @@
-"""Who may do what: users of one machine, with allow_other and without."""
+"""What users of one machine may do on a mount, with and without allow_other."""
 
 import os
 import stat
@@ -19,7 +19,7 @@ shared_mount = pytest.mark.on_mounts("shared")
 
 
 @pytest.mark.on_mounts("uring", "strict")
-def test_others_are_kept_out(mount, key):
+def test_other_users_cannot_enter_without_allow_other(mount, key):
     mount.new(key, "one").chmod(0o777)
 
     def look():
@@ -36,7 +36,7 @@ def test_others_are_kept_out(mount, key):
     call_as(NOBODY, look)
 
 
-def test_root_is_kept_out_of_a_users_mount(fuse, place):
+def test_root_cannot_enter_a_users_mount(fuse, place):
     home = make_home(place, NOBODY)
     namespace = users.Namespace(home)
     try:
@@ -55,7 +55,7 @@ def test_root_is_kept_out_of_a_users_mount(fuse, place):
 
 
 @shared_mount
-def test_each_makes_his_own_session(mount, key):
+def test_each_user_can_make_sessions(mount, key):
     of_key = mount.sessions / key
     assert stat.S_IMODE(of_key.stat().st_mode) == 0o1777
     mount.new(key, "roots")
@@ -78,7 +78,7 @@ def test_each_makes_his_own_session(mount, key):
 
 
 @shared_mount
-def test_nobody_enters_anothers_session(mount, key):
+def test_users_cannot_enter_sessions_of_others(mount, key):
     of_key = mount.sessions / key
     call_as(NOBODY, lambda: (of_key / "nobodys").mkdir())
     mount.new(key, "roots")
@@ -113,7 +113,7 @@ def test_nobody_enters_anothers_session(mount, key):
 
 
 @shared_mount
-def test_a_session_that_was_opened_to_others(mount, key):
+def test_a_session_can_be_opened_to_others_by_chmod(mount, key):
     session = mount.new(key, "one")
     session.chmod(0o777)
     (session / "app.db").chmod(0o666)
@@ -139,7 +139,7 @@ def test_a_session_that_was_opened_to_others(mount, key):
 
 
 @shared_mount
-def test_templates_are_everybodys_to_read_alone(mount, key):
+def test_all_users_can_read_templates_and_none_can_write(mount, key):
     def look():
         template = mount.templates / "app/app.db"
         for flags in (os.O_WRONLY, os.O_RDWR, os.O_RDONLY | os.O_TRUNC):
@@ -161,7 +161,7 @@ def test_templates_are_everybodys_to_read_alone(mount, key):
 
 
 @shared_mount
-def test_groups_and_setgid_directories(mount, key):
+def test_new_files_get_the_group_as_on_ext4(mount, key):
     session = mount.new(key, "one")
     os.chown(session, 0, SOMEBODY)
     session.chmod(0o2775)
@@ -177,7 +177,7 @@ def test_groups_and_setgid_directories(mount, key):
 
 
 @pytest.mark.parametrize("allowed", [False, True])
-def test_a_user_shares_his_mount_where_the_machine_lets_him(fuse, place, allowed):
+def test_a_user_can_share_a_mount_if_fuse_conf_allows_it(fuse, place, allowed):
     home = make_home(place, NOBODY)
     (place / "fuse.conf").write_text("user_allow_other\n" if allowed else "")
     setup = f"{users.FUSE_FOR_ALL} && mount --bind {place}/fuse.conf /etc/fuse.conf"
@@ -192,15 +192,15 @@ def test_a_user_shares_his_mount_where_the_machine_lets_him(fuse, place, allowed
             assert namespace.call(path.stat, uid=0).st_uid == SOMEBODY
             made.stop()
         else:
-            said = store.run("mount", "-o", "allow_other", home / "mnt", status=1).stderr
-            assert "allow_other" in said
+            message = store.run("mount", "-o", "allow_other", home / "mnt", status=1).stderr
+            assert "allow_other" in message
             assert store.leftovers() == []
     finally:
         namespace.close()
 
 
-def test_a_mount_in_a_user_namespace(fuse, place):
-    """As in a container without root: unshare -Urm, /dev/fuse being open to all."""
+def test_a_mount_works_in_a_user_namespace(fuse, place):
+    """As in a rootless container: unshare -Urm, and everybody may open /dev/fuse."""
     home = make_home(place, NOBODY)
     namespace = users.Namespace(home)
     script = """

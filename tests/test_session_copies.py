@@ -1,4 +1,4 @@
-"""Sessions that are plain copies: where they lie, and what becomes of them."""
+"""Sessions that are plain copies: where they are stored, and how they end."""
 
 import json
 import os
@@ -19,14 +19,14 @@ SHM = "/dev/shm"
 
 
 class Copies(Store):
-    """Whose sessions are copies, made and looked at inside of its namespace."""
+    """A store whose sessions are copies, made and read in its namespace."""
 
     def __init__(self, home, namespace=None):
         super().__init__(home, namespace)
         self.env["MINTFS_BACKEND"] = "copy"
 
     def new(self, *args):
-        """The path, and what was said."""
+        """The path, and what the command wrote to stderr."""
         done = self.run("session", "new", *args)
         return done.stdout.strip(), done.stderr
 
@@ -72,18 +72,18 @@ def inside(store, function):
     return store.namespace.call(function)
 
 
-# ---- where they lie ----
+# ---- where they are stored ----
 
 
 @pytest.mark.skipif(not os.path.ismount(SHM), reason="no tmpfs at /dev/shm")
-def test_in_memory_where_there_is_room(copies):
+def test_copies_are_in_memory_if_it_has_room(copies):
     key = copies.build_app()
-    path, said = copies.new(key, "one")
+    path, message = copies.new(key, "one")
     assert path.startswith(f"{copies.in_memory()}/") and path.endswith(f"/{key}/one")
-    assert said.count("\n") == 1 and os.path.dirname(os.path.dirname(path)) in said
+    assert message.count("\n") == 1 and os.path.dirname(os.path.dirname(path)) in message
     for folder in (copies.in_memory(), os.path.dirname(os.path.dirname(path)), path):
         assert os.stat(folder).st_mode & 0o777 == 0o700
-    assert copies.new(key, "two")[1] == ""  # said once
+    assert copies.new(key, "two")[1] == ""  # the message appears once
     copies.run("session", "rm", "one", "two")
     assert not os.path.exists(os.path.dirname(path))
 
@@ -106,19 +106,19 @@ UNUSABLE_SHM = {
         if (name, uid) != ("closed", 0)  # root may write whatever the mode
     ],
 )
-def test_copies_are_on_disk_where_memory_cannot_be_used(in_namespace, setup, uid):
+def test_copies_are_on_disk_if_memory_cannot_be_used(in_namespace, setup, uid):
     store = in_namespace(setup, uid)
     key = store.build_app()
-    path, said = store.new("app", "one")
+    path, message = store.new("app", "one")
     assert path == f"{store.on_disk()}/{key}/one"
-    assert store.on_disk() in said
+    assert store.on_disk() in message
     assert sha256(f"{path}/app.db") == sha256(store.template(key))
     assert inside(store, lambda: [files for _, _, files in os.walk(SHM) if files]) == []
     store.clear()
 
 
-def test_memory_that_fills_up(in_namespace):
-    """The next copies go to the disk; ls and rm know of both."""
+def test_copies_are_on_disk_when_memory_is_full(in_namespace):
+    """The next copies are on disk; ls and rm handle both."""
     store = in_namespace("mount -t tmpfs -o size=200m tmpfs /dev/shm")
     script = "head -c 30000000 /dev/urandom >big"
     key = store.build_tree(script)
@@ -149,7 +149,7 @@ def test_memory_that_fills_up(in_namespace):
     ],
     ids=["another's", "open", "link", "file"],
 )
-def test_a_place_in_memory_that_others_prepared(in_namespace, spoil):
+def test_a_directory_in_memory_that_others_prepared_is_not_used(in_namespace, spoil):
     setup = f"mount -t tmpfs -o mode=1777 tmpfs /dev/shm && {spoil}"
     store = in_namespace(setup, users.NOBODY)
     store.build_app()
@@ -159,7 +159,7 @@ def test_a_place_in_memory_that_others_prepared(in_namespace, spoil):
 
 
 @pytest.mark.skipif(not IS_ROOT or not shutil.which("mkfs.xfs"), reason="needs root and mkfs.xfs")
-def test_on_disk_where_blocks_can_be_shared(in_namespace, place):
+def test_copies_are_on_disk_if_blocks_can_be_shared(in_namespace, place):
     image = place / "image"
     with open(image, "wb") as file:
         file.truncate(400 << 20)
@@ -178,8 +178,8 @@ def test_on_disk_where_blocks_can_be_shared(in_namespace, place):
 
 @pytest.mark.parametrize("uid", [0, users.NOBODY])
 @pytest.mark.parametrize("sweeper", ["the first copy of a new store", "gc"])
-def test_copies_in_memory_of_a_store_that_was_removed_as_files(in_namespace, uid, sweeper):
-    """`git clean` and CI runners remove a store inside the checkout; its copies are elsewhere."""
+def test_copies_of_a_removed_store_are_swept(in_namespace, uid, sweeper):
+    """`git clean` and CI runners remove a store in a checkout, but not its copies in memory."""
     store = in_namespace("mount -t tmpfs -o mode=1777,size=200m tmpfs /dev/shm", uid)
     store.build_app()
     owner = subprocess.Popen(["sleep", "1000"])
@@ -199,11 +199,11 @@ def test_copies_in_memory_of_a_store_that_was_removed_as_files(in_namespace, uid
     assert inside(store, lambda: os.path.exists(live))
 
 
-# ---- what they are ----
+# ---- their content ----
 
 
 def test_a_copy_of_a_sparse_file_is_sparse(copies):
-    """So is what sealing copies (a file with two names), and the file of --to."""
+    """So are files that sealing copies (with two names), and the file of --to."""
     key = copies.build_tree("truncate -s 200M big; echo data >>big; ln big more")
     path, _ = copies.new(key)
     copies.run("build", "--to", copies.home / "to", "--", "truncate", "-s", "200M", "{out}")
@@ -220,7 +220,7 @@ def test_a_copy_of_a_sparse_file_is_sparse(copies):
 
 
 @pytest.mark.parametrize("mode", ("delete", "wal"))
-def test_copies_are_apart_and_work(copies, mode):
+def test_copies_are_independent_databases(copies, mode):
     key = copies.build_app(journal_mode=mode)
     before = sha256(copies.template(key))
 
@@ -240,8 +240,8 @@ def test_copies_are_apart_and_work(copies, mode):
     assert json.loads(copies.run("session", "ls", "--json").stdout)["sessions"] == []
 
 
-def test_a_copy_that_a_killed_command_left_is_no_session(copies):
-    """A copy appears whole, by one rename; an unfinished one is never listed."""
+def test_an_unfinished_copy_is_not_a_session(copies):
+    """A copy appears complete, by one rename; an unfinished one is never listed."""
     key = copies.build_tree("head -c 50000000 /dev/zero | tr '\\0' x >big")
     process = copies.start("session", "new", key, "one")
     while process.poll() is None:
@@ -261,8 +261,8 @@ def test_a_copy_that_a_killed_command_left_is_no_session(copies):
     assert copies.new(key, "two")[0]
 
 
-def test_a_limit_on_file_sizes(copies):
-    """It is an error with a message, and leaves nothing; a builder still ends by its signal."""
+def test_a_builder_ends_by_the_signal_of_a_file_size_limit(copies):
+    """mintfs itself reports an error and leaves nothing behind."""
     limit = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20))}
     large = ("sh", "-c", 'head -c 4M /dev/zero >"$0"; echo $? >&2', "{out}")
     assert "\n153\n" in "\n" + copies.run("build", "--salt", "1", "--", *large, **limit).stderr
@@ -272,8 +272,8 @@ def test_a_limit_on_file_sizes(copies):
     assert json.loads(copies.run("session", "ls", "--json").stdout)["sessions"] == []
 
 
-def test_a_copy_and_a_view_of_one_name(mount, key):
-    """The message names them as the command takes them: by key and ID, or by a path."""
+def test_a_copy_and_a_mounted_session_with_one_id_are_told_apart(mount, key):
+    """The message names each as the command accepts it: by key and ID, or by a path."""
     store = mount.store
     view = mount.sessions / key / "same"
     copy = store.run("session", "new", key, "same", env={"MINTFS_BACKEND": "copy"}).stdout.strip()
@@ -285,8 +285,8 @@ def test_a_copy_and_a_view_of_one_name(mount, key):
     assert json.loads(store.run("session", "ls", "--json").stdout)["sessions"] == []
 
 
-def test_a_limit_on_the_size_of_files_is_an_error_with_a_message(copies):
-    """Not the end of mintfs by a signal, as it is the end of a builder."""
+def test_a_limit_on_file_sizes_is_reported_as_an_error(copies):
+    """Unlike a builder, mintfs is not ended by a signal."""
     copies.build("sh", "-c", 'head -c 300000 /dev/zero >"$0"', "{out}", name="app")
 
     def limit():
