@@ -27,7 +27,7 @@
 /* Makes room for `more` items after those that there are. 0, or -ENOMEM and nothing has changed. */
 #define vector_reserve(vector, more)                                                               \
     vector_grow((void **)&(vector)->items, &(vector)->capacity, (vector)->count, (more),           \
-                sizeof(*(vector)->items))
+                sizeof(__typeof__(*(vector)->items)))
 
 /* Appends a copy of the item. 0, or -ENOMEM and nothing has changed. */
 #define vector_push(vector, item)                                                                  \

@@ -41,11 +41,11 @@ static int create_beside(const struct session_row *row, const char *suffix, char
 /* Gives the new session's directory the mode and owner of the old one, and then its name. */
 static int take_place(const char *path, const struct stat *old, const char *beside)
 {
-    struct stat new;
-    if (stat(beside, &new) < 0 ||
-        ((old->st_uid != new.st_uid || old->st_gid != new.st_gid) &&
+    struct stat fresh;
+    if (stat(beside, &fresh) < 0 ||
+        ((old->st_uid != fresh.st_uid || old->st_gid != fresh.st_gid) &&
          chown(beside, old->st_uid, old->st_gid) < 0) ||
-        (old->st_mode != new.st_mode &&chmod(beside, old->st_mode & 07777) < 0) ||
+        (old->st_mode != fresh.st_mode && chmod(beside, old->st_mode & 07777) < 0) ||
         rename(beside, path) < 0)
         return -errno;
     return 0;
@@ -61,8 +61,10 @@ static int reset_mounted(const struct session_row *row)
     struct stat old;
     char suffix[24];
     AUTO_FREE char *beside = NULL;
+    if (stat(row->path, &old) < 0)
+        return log_errno(errno, "cannot reset the session %s", row->path);
     (void)snprintf(suffix, sizeof(suffix), ".pid-%d", (int)getpid());
-    int r = stat(row->path, &old) < 0 ? -errno : create_beside(row, suffix, &beside);
+    int r = create_beside(row, suffix, &beside);
     if (r == -EXDEV || r == -ESRCH)
         r = create_beside(row, "", &beside);
     if (r == 0)

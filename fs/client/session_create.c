@@ -251,12 +251,12 @@ static int create_on_backend(const struct store *store, const struct session_req
         /* A template that was verified before is trusted here; the daemon refuses a changed one. */
         if (is_unverified || catalog_was_verified(store->catalog, created->key) == 0)
             r = verify_restored(store, created->key);
-        if (r < 0 && r != -ENOENT)
+        if (r != 0 && r != -ENOENT)
             return r;
         if (r == 0)
             r = create_mounted(found.mount_point, created);
     }
-    if (r < 0)
+    if (r != 0)
         return log_mount_error(store, request, created, r);
     return lease_mounted(store, request, created);
 }
