@@ -7,6 +7,7 @@
 #include "fs/base/io.h"
 #include "fs/base/lock.h"
 #include "fs/base/log.h"
+#include "fs/base/text.h"
 #include "fs/store/lock_names.h"
 #include "fs/store/sqlite_header.h"
 
@@ -106,12 +107,12 @@ int catalog_place_describe(const struct store *store, char **ret_text)
     struct obstacle obstacle;
     if (!find_obstacle(store, &obstacle))
         return 0;
-    char *text = NULL;
-    int n = S_ISREG(obstacle.mode) ? asprintf(&text, "catalog %s/v1/%s has the mode %04o",
-                                              store->path, obstacle.name, obstacle.mode & 07777)
-                                   : asprintf(&text, "catalog %s/v1/%s is %s, not a file",
-                                              store->path, obstacle.name, type_name(obstacle.mode));
-    if (n < 0)
+    char *text = S_ISREG(obstacle.mode)
+                     ? text_format("catalog %s/v1/%s has the mode %04o", store->path, obstacle.name,
+                                   obstacle.mode & 07777)
+                     : text_format("catalog %s/v1/%s is %s, not a file", store->path, obstacle.name,
+                                   type_name(obstacle.mode));
+    if (!text)
         return -ENOMEM;
     *ret_text = text;
     return 1;

@@ -9,6 +9,7 @@
 #include "fs/base/io.h"
 #include "fs/base/lock.h"
 #include "fs/base/log.h"
+#include "fs/base/text.h"
 #include "fs/store/build.h"
 #include "fs/store/build_leftovers.h"
 #include "fs/store/explain.h"
@@ -107,9 +108,8 @@ static int find_spec(const struct manifest *manifest, struct build_spec **ret_sp
         return r < 0 ? r : 0;
     AUTO_FREE char *line = explanation_line(&explanation);
     return log_fail(ESTALE,
-                    "what lies here is not what %" PRI_KEY
-                    " was made from: %s; go to the project's "
-                    "directory, at that state",
+                    "the inputs here are not those of %" PRI_KEY
+                    ": %s; check out that state of the project, and change to its directory",
                     manifest->key, line ? line : "");
 }
 
@@ -117,19 +117,15 @@ static int find_spec(const struct manifest *manifest, struct build_spec **ret_sp
 
 static int add_line(struct strlist *lines, const char *path, const char *what)
 {
-    char *line = NULL;
-    return asprintf(&line, "%s: %s", path, what) < 0 ? -ENOMEM : strlist_take(lines, line);
+    char *line = text_format("%s: %s", path, what);
+    return line ? strlist_take(lines, line) : -ENOMEM;
 }
 
 static int find_database(const struct store *store, const char *key,
                          const struct manifest_entry *entry, struct sqlite_path *ret_path)
 {
-    AUTO_FREE char *templates_path = NULL;
-    AUTO_FREE char *below = NULL;
-    if (asprintf(&templates_path, "%s/v1/templates", store->path) < 0)
-        templates_path = NULL;
-    if (asprintf(&below, "%s/files/%s", key, entry->path) < 0)
-        below = NULL;
+    AUTO_FREE char *templates_path = text_format("%s/v1/templates", store->path);
+    AUTO_FREE char *below = text_format("%s/files/%s", key, entry->path);
     return templates_path && below
                ? sqlite_path_find(store->templates_fd, templates_path, below, ret_path)
                : -ENOMEM;
@@ -185,14 +181,12 @@ static int compare_templates(const struct store *cached_store, const struct temp
 static int build_cold(struct store *store, const struct template *cached, const char *work,
                       const struct build_spec *spec, struct strlist *lines)
 {
-    AUTO_FREE char *path = NULL;
+    AUTO_FREE char *path = text_format("%s/v1/building/%s/store", store->path, work);
     AUTO_STORE struct store *cold = NULL;
     AUTO_TEMPLATE struct template *fresh = NULL;
     struct build_result result = {.builder_status = 0};
-    if (asprintf(&path, "%s/v1/building/%s/store", store->path, work) < 0) {
-        path = NULL;
+    if (!path)
         return -ENOMEM;
-    }
     if (setenv("MINTFS_STORE", path, 1) < 0)
         return -errno;
     int r = store_open(&cold);
