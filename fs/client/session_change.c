@@ -67,7 +67,7 @@ static int reset_mounted(const struct session_row *row)
     int r = create_beside(row, suffix, &beside);
     if (r == -EXDEV || r == -ESRCH)
         r = create_beside(row, "", &beside);
-    if (r == 0)
+    if (beside)
         r = take_place(row->path, &old, beside);
     if (r == 0)
         return 0;
