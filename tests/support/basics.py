@@ -74,9 +74,10 @@ def disk_bytes(*paths) -> int:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether the process runs. A zombie does not."""
+    """Whether the process runs. A zombie does not, unless threads of it still end."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return False
-    return stat.rpartition(")")[2].split()[0] not in "ZX"
+    state, *fields = stat.rpartition(")")[2].split()  # from field 3 of proc(5), stat
+    return state != "X" and (state != "Z" or int(fields[16]) > 1)
