@@ -218,6 +218,12 @@ def test_public_functions_take_no_bool():
     assert not wrong
 
 
+def test_lines_fit_in_100_columns():
+    longer = [f"{path.relative_to(ROOT)}:{number}" for path in sources("*.c", "*.h")
+              for number, line in enumerate(path.read_text().splitlines(), 1) if len(line) > 100]
+    assert not longer
+
+
 def test_meson_knows_each_source():
     unknown = [str(path.relative_to(ROOT)) for path in sources("*.c")
                if f"'{path.name}'" not in (path.parent / "meson.build").read_text()]

@@ -48,8 +48,8 @@ static const struct command_option *find_row(const struct command *command, int 
 static int bad_option(const struct arguments *arguments, char **argv)
 {
     const char *word = argv[optind - 1];
-    /* Only an unknown long option leaves no letter; within a cluster of letters argv is still before
-     * it. */
+    /* Only an unknown long option leaves no letter; within a cluster of letters argv is still
+     * before it. */
     if (!optopt)
         return usage_error(arguments, "unknown option %s", word);
     if (!strncmp(word, "--", 2) && strchr(word, '='))

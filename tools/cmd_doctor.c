@@ -1,10 +1,10 @@
 /*
  * mintfs doctor: prints what works here, what does not, and what to type.
  *
- * With --json: {"ok": whether nothing is bad, "checks": [{"check", "level": "ok"|"hint"|"bad", "text",
- * "command": what to type or null, "fixed"}...], "backend": {"wish": "auto"|"fuse"|"copy"|null,
- * "can_mount", "mounted_at": path or null, "fuse_from_bytes": size from which a new session is a
- * view on a mount, null: none is}, "store": path or null}.
+ * With --json: {"ok": whether nothing is bad, "checks": [{"check", "level": "ok"|"hint"|"bad",
+ * "text", "command": what to type or null, "fixed"}...], "backend": {"wish":
+ * "auto"|"fuse"|"copy"|null, "can_mount", "mounted_at": path or null, "fuse_from_bytes": size from
+ * which a new session is a view on a mount, null: none is}, "store": path or null}.
  */
 #include <jansson.h>
 #include <stdio.h>

@@ -1,5 +1,6 @@
 /*
- * mintfs session: lists, resets and removes sessions on every backend; `new` is in cmd_session_new.c.
+ * mintfs session: lists, resets and removes sessions on every backend; `new` is in
+ * cmd_session_new.c.
  *
  * `ls --json`: {"sessions": [{"id", "key", "path", "backend": "fuse"|"copy", "bytes",
  * "open_files"}...]}, the last two null for copies; for sessions at rest the path, too.

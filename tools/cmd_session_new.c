@@ -19,8 +19,8 @@
 #include "tools/output.h"
 
 /*
- * SQLAlchemy takes everything up to "?" as the path, without decoding it. A path with "?" is written as
- * a file: URI, percent-encoded (https://www.sqlite.org/uri.html).
+ * SQLAlchemy takes everything up to "?" as the path, without decoding it. A path with "?" is
+ * written as a file: URI, percent-encoded (https://www.sqlite.org/uri.html).
  */
 static void print_url(const char *directory, const char *file)
 {

@@ -10,9 +10,9 @@
 #include "fs/base/cleanup.h"
 
 /*
- * If the table is too wide, columns are left out, the highest `rank` first; those of rank 0 stay. Then
- * columns that may be cut are cut. If it is still too wide, each row becomes a paragraph with all its
- * cells. Without a terminal and COLUMNS nothing is left out.
+ * If the table is too wide, columns are left out, the highest `rank` first; those of rank 0 stay.
+ * Then columns that may be cut are cut. If it is still too wide, each row becomes a paragraph with
+ * all its cells. Without a terminal and COLUMNS nothing is left out.
  */
 struct column {
     const char *title;

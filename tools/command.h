@@ -1,8 +1,8 @@
 /*
  * A subcommand of `mintfs`: its name, its options and operands, and the function that runs it.
  *
- * Each is a file, tools/cmd_NAME.c, which makes one call into fs/client or fs/store and prints. Only
- * results are written to stdout.
+ * Each is a file, tools/cmd_NAME.c, which makes one call into fs/client or fs/store and prints.
+ * Only results are written to stdout.
  */
 #ifndef MINTFS_TOOLS_COMMAND_H
 #define MINTFS_TOOLS_COMMAND_H
@@ -35,8 +35,8 @@ struct command_option {
     size_t offset;
 };
 
-/* Rows of a table of options, which an empty row ends. The field is a bool, a const char *, or what the
- * parser stores. */
+/* Rows of a table of options, which an empty row ends. The field is a bool, a const char *, or what
+ * the parser stores. */
 #define OPTION_FIELD(type, field, kind)                                                            \
     _Generic(((struct type *)0)->field, kind : offsetof(struct type, field))
 #define OPTION_SWITCH(name, letter, type, field)                                                   \

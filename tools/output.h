@@ -23,7 +23,8 @@ void output_paragraphs(const char *text);
 /* Prints a text, broken at spaces to fit; lines after the first are indented by `indent` spaces. */
 void output_wrapped(const char *text, unsigned indent);
 
-/* After the last write to stdout. -EIO (logged): results could not be written, as to a full disk. */
+/* After the last write to stdout. -EIO (logged): results could not be written, as to a full
+ * disk. */
 MUST_CHECK int output_flush(void);
 
 #endif

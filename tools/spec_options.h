@@ -38,8 +38,8 @@ int spec_add_value(const char *value, void *list);
 
 /*
  * The spec of `[options] -- BUILDER...`, or of `[options] [NAME]` with mintfs.conf: flags then add
- * inputs, excludes and variables to the section of the file, and replace the rest. The spec has a root
- * and a builder. Frees the request's lists. Errors are logged.
+ * inputs, excludes and variables to the section of the file, and replace the rest. The spec has a
+ * root and a builder. Frees the request's lists. Errors are logged.
  */
 MUST_CHECK int spec_request_read(const struct arguments *arguments, struct build_spec **ret_spec);
 

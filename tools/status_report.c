@@ -12,7 +12,8 @@
 
 static const char variable[] = "MINTFS_STATUS_FD";
 
-/* If the variable was inherited by mistake, the number may be that of any file, but hardly of a pipe. */
+/* If the variable was inherited by mistake, the number may be that of any file, but hardly of a
+ * pipe. */
 static int find_pipe(const char *text)
 {
     uint64_t fd;

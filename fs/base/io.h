@@ -60,8 +60,8 @@ MUST_CHECK int io_reflink(int from_fd, int to_fd);
 
 enum io_fault_span { IO_FAULT_ONCE, IO_FAULT_FROM_THEN_ON };
 /*
- * For tests: makes the Nth call from now (1: the next) fail with `error`, or it and all later calls.
- * 0 disarms. Calls of all threads are counted.
+ * For tests: makes the Nth call from now (1: the next) fail with `error`, or it and all later
+ * calls. 0 disarms. Calls of all threads are counted.
  */
 void io_fault_arm(unsigned long nth, int error, enum io_fault_span span);
 /* Counts as a call through the seam and returns whether it must fail, for other faults in tests. */

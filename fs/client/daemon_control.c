@@ -88,7 +88,8 @@ int daemon_read_status(const char *mount_point, json_t **ret_status, json_error_
     return *ret_status ? 0 : -EBADMSG;
 }
 
-/* Whether the process with this ID in our PID namespace is the daemon: it has the lock's file open. */
+/* Whether the process with this ID in our PID namespace is the daemon: it has the lock's file
+ * open. */
 static bool is_daemon(const struct store *store, int pid)
 {
     char directory[32];
@@ -118,8 +119,8 @@ static bool ends_within(int pidfd, int wait_ms)
 }
 
 /*
- * Waits for the end of a daemon whose mount is gone here. One that still serves other mount namespaces
- * is sent SIGTERM. -EBUSY (logged): it has not ended in time.
+ * Waits for the end of a daemon whose mount is gone here. One that still serves other mount
+ * namespaces is sent SIGTERM. -EBUSY (logged): it has not ended in time.
  */
 static int await_end(const struct serve_found *found, int pidfd)
 {
@@ -147,7 +148,8 @@ static int await_end(const struct serve_found *found, int pidfd)
         found->mount_point, found->pid, wait_seconds, found->pid);
 }
 
-/* As daemon_find(), without waiting: a daemon that has not mounted yet, or no longer, is found, too. */
+/* As daemon_find(), without waiting: a daemon that has not mounted yet, or no longer, is found,
+ * too. */
 static int look(const struct store *store, struct serve_found *ret_found)
 {
     serve_found_fini(ret_found);
@@ -296,8 +298,8 @@ int daemon_stop(const struct store *store, const char *typed)
     if (r < 0)
         return r;
     bool has_daemon = place && found.mount_point && !strcmp(found.mount_point, place);
-    /* Opened first, then checked: the number of a daemon in another PID namespace may belong to another
-     * process here, which is neither awaited nor sent a signal. */
+    /* Opened first, then checked: the number of a daemon in another PID namespace may belong to
+     * another process here, which is neither awaited nor sent a signal. */
     AUTO_FD int pidfd = has_daemon ? (int)syscall(SYS_pidfd_open, found.pid, 0) : -1;
     if (pidfd >= 0 && !is_daemon(store, found.pid))
         (void)close(steal_fd(&pidfd));
@@ -331,8 +333,8 @@ static void read_messages(int fd, char *ret_text, size_t size)
 }
 
 /*
- * Runs `mintfs mount` of this program. 1 where the store is mounted then, by this process or another;
- * 0 where it cannot be mounted. Its messages are then printed, unless `logging` is
+ * Runs `mintfs mount` of this program. 1 where the store is mounted then, by this process or
+ * another; 0 where it cannot be mounted. Its messages are then printed, unless `logging` is
  * DAEMON_LOG_NOTHING.
  */
 static int run_mount(char *option, enum daemon_logging logging)

@@ -1,6 +1,6 @@
 /*
- * The daemon that serves a store on its mount, from outside: finding, awaiting, starting and stopping
- * it, and reading its status.
+ * The daemon that serves a store on its mount, from outside: finding, awaiting, starting and
+ * stopping it, and reading its status.
  */
 #ifndef MINTFS_CLIENT_DAEMON_CONTROL_H
 #define MINTFS_CLIENT_DAEMON_CONTROL_H
@@ -19,10 +19,10 @@
 MUST_CHECK int daemon_lock_start(const struct store *store, struct lock *lock);
 
 /*
- * Finds the store's mount if it can be reached from here: 1. A mount that is being started is awaited,
- * and so, for a moment, is the end of one that is about to end. Else 0; ret_found then has a mount
- * point if there is a daemon all the same, whose mount is in another mount namespace, or which still
- * serves files that are open in one. Errors are logged.
+ * Finds the store's mount if it can be reached from here: 1. A mount that is being started is
+ * awaited, and so, for a moment, is the end of one that is about to end. Else 0; ret_found then has
+ * a mount point if there is a daemon all the same, whose mount is in another mount namespace, or
+ * which still serves files that are open in one. Errors are logged.
  */
 MUST_CHECK int daemon_find(const struct store *store, struct serve_found *ret_found);
 
@@ -33,9 +33,9 @@ MUST_CHECK int daemon_find(const struct store *store, struct serve_found *ret_fo
 MUST_CHECK int daemon_await(const struct store *store, struct serve_found *ret_found);
 
 /*
- * For a process that is to start the mount. 0: the store has no daemon, and the start lock is held; 1:
- * it has one, ret_found, and the lock is held, too. The end of a daemon is awaited without the lock; a
- * message says for how long. -EBUSY (logged): it has not ended by then.
+ * For a process that is to start the mount. 0: the store has no daemon, and the start lock is held;
+ * 1: it has one, ret_found, and the lock is held, too. The end of a daemon is awaited without the
+ * lock; a message says for how long. -EBUSY (logged): it has not ended by then.
  */
 MUST_CHECK int daemon_claim(const struct store *store, struct lock *starting,
                             struct serve_found *ret_found);
@@ -45,7 +45,8 @@ int daemon_log_unreachable(const struct store *store, const struct serve_found *
 
 /*
  * Unmounts `place`, or with NULL the store's mount, and awaits the end of its daemon. Errors are
- * logged: -ENOENT there is no mount of mintfs; -EBUSY it is in use, with the names of the processes.
+ * logged: -ENOENT there is no mount of mintfs; -EBUSY it is in use, with the names of the
+ * processes.
  */
 MUST_CHECK int daemon_stop(const struct store *store, const char *place);
 
@@ -53,9 +54,9 @@ MUST_CHECK int daemon_stop(const struct store *store, const char *place);
 enum daemon_logging { DAEMON_LOG_FAILURE, DAEMON_LOG_NOTHING };
 
 /*
- * Mounts a store for which daemon_find() found nothing, at the default mount point. The mount ends after
- * the time of $MINTFS_IDLE without a request. If several processes try, one of them starts it. 1 and the
- * mount; 0 if mounting is not possible, which was logged; or a negative errno.
+ * Mounts a store for which daemon_find() found nothing, at the default mount point. The mount ends
+ * after the time of $MINTFS_IDLE without a request. If several processes try, one of them starts
+ * it. 1 and the mount; 0 if mounting is not possible, which was logged; or a negative errno.
  */
 MUST_CHECK int daemon_start(const struct store *store, enum daemon_logging logging,
                             struct serve_found *ret_found);

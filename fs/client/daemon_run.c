@@ -49,7 +49,8 @@ static int claim_store(struct run *run, const struct daemon_request *request)
                             other ? ", mintfs " : "", other ? found.version : "",
                             other ? "; mintfs mount --replace starts this version" : "");
         }
-        /* The daemon may take a while to end; other processes need not wait for the lock meanwhile. */
+        /* The daemon may take a while to end; other processes need not wait for the lock
+         * meanwhile. */
         lock_release(&run->starting);
         r = daemon_stop(run->store, found.mount_point);
         if (r < 0 && r != -ENOENT)

@@ -17,7 +17,8 @@ struct daemon_request {
     bool foreground; /* serves in this process */
 };
 
-/* The mount answers at this place. After an error, which is returned and was logged, it ends again. */
+/* The mount answers at this place. After an error, which is returned and was logged, it ends
+ * again. */
 typedef int daemon_ready(const char *mount_point, void *context);
 
 /*

@@ -1,13 +1,14 @@
 /*
- * What works on this machine, and what to do where something does not: the checks of `mintfs doctor`.
+ * What works on this machine, and what to do where something does not: the checks of `mintfs
+ * doctor`.
  *
  *     doctor_machine.c   the kernel, FUSE, and what a container allows of them
  *     doctor_catalog.c   the catalog
  *     doctor_owners.c    files in the store that belong to another user
  *     doctor_store.c     HOME, the store, mounts, and the backend that follows from everything
  *
- * A check adds one finding or more. It changes nothing unless `fix` is set, and then only what is ours:
- * a mode in the store, a dead mount, a missing store, a damaged catalog.
+ * A check adds one finding or more. It changes nothing unless `fix` is set, and then only what is
+ * ours: a mode in the store, a dead mount, a missing store, a damaged catalog.
  */
 #ifndef MINTFS_CLIENT_DOCTOR_H
 #define MINTFS_CLIENT_DOCTOR_H

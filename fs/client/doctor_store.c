@@ -133,7 +133,8 @@ static int note_file_system(const struct mountpoint_entry *entry, void *context)
     return 0;
 }
 
-/* Network file systems on FUSE: statfs(2) reports only "FUSE", so store_open() cannot refuse them. */
+/* Network file systems on FUSE: statfs(2) reports only "FUSE", so store_open() cannot refuse
+ * them. */
 static bool is_remote(const char *type)
 {
     static const char *const types[] = {"fuse.sshfs",     "fuse.rclone",  "fuse.s3fs",

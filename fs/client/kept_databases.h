@@ -1,7 +1,8 @@
 /*
  * The databases of failed tests that a user asked to keep (pytest --mintfs-keep-failed). They are
  * stored in the project, not in the store: v1/kept has a symbolic link to each directory of them.
- * The file mintfs-kept in such a directory names them, one per line; other files there are not ours.
+ * The file mintfs-kept in such a directory names them, one per line; other files there are not
+ * ours.
  */
 #ifndef MINTFS_CLIENT_KEPT_DATABASES_H
 #define MINTFS_CLIENT_KEPT_DATABASES_H

@@ -2,8 +2,8 @@
  * Sessions at rest: stored in a scratch that no daemon serves, after an unmount or a kill. The next
  * mount shows them again.
  *
- * Each function opens the scratch for a moment, as a daemon does, and holds the start lock meanwhile.
- * Errors are logged.
+ * Each function opens the scratch for a moment, as a daemon does, and holds the start lock
+ * meanwhile. Errors are logged.
  */
 #ifndef MINTFS_CLIENT_OFFLINE_SESSIONS_H
 #define MINTFS_CLIENT_OFFLINE_SESSIONS_H

@@ -52,9 +52,9 @@ static int take_place(const char *path, const struct stat *old, const char *besi
 }
 
 /*
- * A new session replaces the old one by rename(2), which other processes see as one step. Until then
- * this process owns the new one, so that it ends even if this process is killed; except where the
- * daemon is in another PID namespace.
+ * A new session replaces the old one by rename(2), which other processes see as one step. Until
+ * then this process owns the new one, so that it ends even if this process is killed; except where
+ * the daemon is in another PID namespace.
  */
 static int reset_mounted(const struct session_row *row)
 {

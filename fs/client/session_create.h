@@ -33,8 +33,8 @@ struct created_session {
 };
 
 /*
- * Builds the template and starts the mount if need be. Errors are logged: -EEXIST the template has a
- * session of this ID, -EINVAL a bad ID or no single database, -ENOENT no such template, -ESRCH or
+ * Builds the template and starts the mount if need be. Errors are logged: -EEXIST the template has
+ * a session of this ID, -EINVAL a bad ID or no single database, -ENOENT no such template, -ESRCH or
  * -EXDEV no such owner, or not in this PID namespace, -EBUSY the mount is about to end. After an
  * error there is no session.
  */

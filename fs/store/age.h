@@ -2,9 +2,9 @@
  * The time by which the age of templates is measured.
  *
  * One wrong reading of the clock, as on a virtual machine that has just been resumed, must not make
- * every template old. A reading more than a day from the last accepted one is in doubt until another,
- * an hour to a year later, confirms it; until then no template gets older. So a cache that was not
- * used for a month is cleared by the second command, not by the first.
+ * every template old. A reading more than a day from the last accepted one is in doubt until
+ * another, an hour to a year later, confirms it; until then no template gets older. So a cache that
+ * was not used for a month is cleared by the second command, not by the first.
  */
 #ifndef MINTFS_STORE_AGE_H
 #define MINTFS_STORE_AGE_H

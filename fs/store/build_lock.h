@@ -1,6 +1,6 @@
 /*
- * The lock build-KEY (fs/store/lock_names.h): one builder per key at a time, over all processes that
- * share the store.
+ * The lock build-KEY (fs/store/lock_names.h): one builder per key at a time, over all processes
+ * that share the store.
  */
 #ifndef MINTFS_STORE_BUILD_LOCK_H
 #define MINTFS_STORE_BUILD_LOCK_H

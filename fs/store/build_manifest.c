@@ -30,7 +30,8 @@ int build_manifest_check_file(const struct manifest *manifest, const struct buil
                     files_path, file);
 }
 
-/* The template's database where --file does not name it: the only SQLite database, if there is one. */
+/* The template's database where --file does not name it: the only SQLite database, if there is
+ * one. */
 static const char *choose_file(const struct manifest *manifest, const struct build_spec *spec)
 {
     const char *file = build_spec_file(spec);

@@ -12,8 +12,8 @@
 enum build_file { BUILD_FILE_OPTIONAL, BUILD_FILE_REQUIRED };
 
 /*
- * Checks that the spec's file is among the sealed entries, if it is required: -ENODATA, logged, with
- * `files_path`, where the builder left its files. An empty database is a warning.
+ * Checks that the spec's file is among the sealed entries, if it is required: -ENODATA, logged,
+ * with `files_path`, where the builder left its files. An empty database is a warning.
  */
 MUST_CHECK int build_manifest_check_file(const struct manifest *manifest,
                                          const struct build_spec *spec, enum build_file presence,

@@ -1,6 +1,6 @@
 /*
- * What a template is to be built from: inputs, environment, builder. Filled from the command line or
- * from a section of mintfs.conf (fs/store/project_conf.h), in the same way for `key`, `build`,
+ * What a template is to be built from: inputs, environment, builder. Filled from the command line
+ * or from a section of mintfs.conf (fs/store/project_conf.h), in the same way for `key`, `build`,
  * `explain` and `session new`.
  */
 #ifndef MINTFS_STORE_BUILD_SPEC_H

@@ -31,7 +31,8 @@ struct build_work {
 MUST_CHECK int build_work_create(const struct store *store, const char *key, const char *file,
                                  struct build_work *work);
 
-/* Removes the parents of `file` that the builder has left empty: they are not part of the template. */
+/* Removes the parents of `file` that the builder has left empty: they are not part of the
+ * template. */
 MUST_CHECK int build_work_remove_empty_parents(const struct build_work *work, const char *file);
 
 /* Renames the directory to templates/KEY; what is in it must be synced. Errors are logged. */

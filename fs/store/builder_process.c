@@ -34,7 +34,8 @@ struct report {
 
 /* ---- children ---- */
 
-/* The PIDs of this process's children, separated by spaces; NULL where the kernel has no such list. */
+/* The PIDs of this process's children, separated by spaces; NULL where the kernel has no such
+ * list. */
 static char *list_children(void)
 {
     char path[64];

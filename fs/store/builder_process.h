@@ -44,8 +44,8 @@ struct builder_command {
 MUST_CHECK int builder_start(const struct builder_command *command, struct builder *ret_builder);
 
 /*
- * Waits until the builder, called `program` in messages, has ended. *ret_status is its exit code, or
- * 128 + n after signal n; 126 or 127, logged, if it could not be run. -EINTR: a signal came
+ * Waits until the builder, called `program` in messages, has ended. *ret_status is its exit code,
+ * or 128 + n after signal n; 126 or 127, logged, if it could not be run. -EINTR: a signal came
  * (fs/base/interrupt.h); the builder was sent the same signal, and is killed by builder_end() if it
  * has not ended within 5 seconds or before a second signal.
  */
@@ -55,7 +55,8 @@ MUST_CHECK int builder_wait(struct builder *builder, const char *program, int *r
 void builder_end(struct builder *builder);
 #define AUTO_BUILDER CLEANUP(builder_end)
 
-/* Ends the guard alone: what the builder has left running stays, as a server that others use may. */
+/* Ends the guard alone: what the builder has left running stays, as a server that others use
+ * may. */
 void builder_detach(struct builder *builder);
 
 #endif

@@ -21,8 +21,9 @@
 MUST_CHECK int builder_run_check(const char *key);
 
 /*
- * Runs the builder of `key` in its directory until it exits. Processes that it has left keep running
- * until builder_end() or builder_detach(). *ret_status as for builder_wait(). *ret_names_file:
+ * Runs the builder of `key` in its directory until it exits. Processes that it has left keep
+ * running until builder_end() or builder_detach(). *ret_status as for builder_wait().
+ * *ret_names_file:
  * --file was given, or {out} was filled in, so that the file must exist. Errors are logged: -ECHILD
  * the builder failed, -EINTR (not logged) a signal came.
  */

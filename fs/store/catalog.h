@@ -4,11 +4,12 @@
  *
  * It never decides what exists: templates/ does. A catalog that is missing or damaged is rebuilt
  * from the manifests (fs/store/catalog_connection.h); anything under its name that is not a regular
- * file is renamed first (fs/store/catalog_place.h). The catalog of a later mintfs is refused and not
- * changed: -EPROTONOSUPPORT. For one that another process has locked, every function waits, with a
- * message, and returns -EBUSY after a while.
+ * file is renamed first (fs/store/catalog_place.h). The catalog of a later mintfs is refused and
+ * not changed: -EPROTONOSUPPORT. For one that another process has locked, every function waits,
+ * with a message, and returns -EBUSY after a while.
  *
- * Errors are logged, except where a comment says otherwise. Safe from several threads and processes.
+ * Errors are logged, except where a comment says otherwise. Safe from several threads and
+ * processes.
  *
  * These functions record and look up single templates. Others read lists (catalog_list.h) and sums
  * (catalog_stats.h), pin (catalog_pin.h), evict (catalog_evict.h), tell the time (catalog_clock.h),
@@ -43,8 +44,8 @@ MUST_CHECK int catalog_add_built(struct catalog *catalog, const struct manifest 
 MUST_CHECK int catalog_refresh(struct catalog *catalog, const struct manifest *manifest);
 
 /*
- * Counts a hit: the last use, the time saved, and the name, which may be NULL, given to the template.
- * 1, or 0 where the template has not been verified: then nothing is counted.
+ * Counts a hit: the last use, the time saved, and the name, which may be NULL, given to the
+ * template. 1, or 0 where the template has not been verified: then nothing is counted.
  */
 MUST_CHECK int catalog_hit(struct catalog *catalog, const char *key, const char *name);
 

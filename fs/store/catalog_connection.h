@@ -1,10 +1,10 @@
 /*
  * The connection to the catalog's database (fs/store/catalog.h).
  *
- * It is opened at the first use, and not inherited over fork(). A catalog that is missing, truncated
- * or damaged is rebuilt from the manifests, with a message. On a full disk, where SQLite cannot write
- * its journal, the journal is kept in memory, since eviction would otherwise be impossible; a process
- * that is killed then may leave a damaged catalog.
+ * It is opened at the first use, and not inherited over fork(). A catalog that is missing,
+ * truncated or damaged is rebuilt from the manifests, with a message. On a full disk, where SQLite
+ * cannot write its journal, the journal is kept in memory, since eviction would otherwise be
+ * impossible; a process that is killed then may leave a damaged catalog.
  *
  * Safe from several threads and processes at once; another process may rebuild the catalog at any
  * moment.

@@ -1,9 +1,9 @@
 /*
  * catalog.db, application ID 'mint', user_version 1:
  *
- *   templates  a row for each known template; verified: the fingerprint (fs/store/fingerprint.h) that
- *              its files had when they matched the manifest, 0: not compared yet; times in ns since
- *              the epoch; label and made_by: the name at its build, and the builder's command
+ *   templates  a row for each known template; verified: the fingerprint (fs/store/fingerprint.h)
+ *              that its files had when they matched the manifest, 0: not compared yet; times in ns
+ *              since the epoch; label and made_by: the name at its build, and the builder's command
  *   names      the key of each name, and since when
  *   clock      fs/store/age.h; earlier versions have no such table
  *   days       sums by day (local time, YYYY-MM-DD)

@@ -19,9 +19,9 @@ enum { CATALOG_ATTEMPTS = 32 };
 
 /*
  * Opens v1/catalog.db; if it is missing, damaged or not a catalog, it is rebuilt first, on a full
- * disk in memory. Anything that is not a regular file is renamed. Errors are logged; -EPROTONOSUPPORT:
- * of a later mintfs; -EBUSY: locked for longer than `wait` lasts. *ret_status is the file that was
- * opened: if another inode has the name later, it was replaced.
+ * disk in memory. Anything that is not a regular file is renamed. Errors are logged;
+ * -EPROTONOSUPPORT: of a later mintfs; -EBUSY: locked for longer than `wait` lasts. *ret_status is
+ * the file that was opened: if another inode has the name later, it was replaced.
  */
 MUST_CHECK int catalog_db_open(const struct store *store, struct catalog_wait *wait,
                                sqlite3 **ret_db, struct stat *ret_status);
@@ -32,9 +32,9 @@ MUST_CHECK int catalog_db_rebuild(const struct store *store, const struct stat *
                                   const char *why);
 
 /*
- * Writes the row of a manifest, with its pin, and gives it its name unless a younger template has it.
- * The last use of a new row is when the template came to this store, which may be long after it was
- * built, as for one restored by a CI cache. 0 or -errno, not logged.
+ * Writes the row of a manifest, with its pin, and gives it its name unless a younger template has
+ * it. The last use of a new row is when the template came to this store, which may be long after it
+ * was built, as for one restored by a CI cache. 0 or -errno, not logged.
  */
 MUST_CHECK int catalog_db_enter(sqlite3 *db, const struct store *store,
                                 const struct manifest *manifest, int64_t fingerprint);

@@ -14,14 +14,15 @@ struct catalog;
 struct catalog_eviction {
     const char *key;
     int64_t last_used_ns; /* as it was read; -1: any */
-    int result; /* 0: removed; -EAGAIN: used or pinned since it was read; else the result of `move` */
+    int result; /* 0: removed; -EAGAIN: used or pinned since it was read; else the result of
+                 * `move` */
 };
 
 /*
  * Removes templates from the catalog and from the store in one transaction, so that no hit can be
- * counted in between. Each row that is not pinned and was not used since it was read is deleted with
- * its names, and `move` removes the template; if move fails, the row stays. The caller holds the
- * templates' locks. Needs no room on the disk. Errors are logged.
+ * counted in between. Each row that is not pinned and was not used since it was read is deleted
+ * with its names, and `move` removes the template; if move fails, the row stays. The caller holds
+ * the templates' locks. Needs no room on the disk. Errors are logged.
  */
 typedef int catalog_mover(const char *key, void *context);
 MUST_CHECK int catalog_evict(struct catalog *catalog, struct catalog_eviction *evictions,

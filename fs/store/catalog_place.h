@@ -1,7 +1,8 @@
 /*
- * Obstacles to opening the catalog: something other than a regular file under the name of one of its
- * files (a directory that a container's bind mount created, a named pipe), or a file of ours that
- * its mode does not let us read. A file that can be read and not written is a read-only catalog.
+ * Obstacles to opening the catalog: something other than a regular file under the name of one of
+ * its files (a directory that a container's bind mount created, a named pipe), or a file of ours
+ * that its mode does not let us read. A file that can be read and not written is a read-only
+ * catalog.
  */
 #ifndef MINTFS_STORE_CATALOG_PLACE_H
 #define MINTFS_STORE_CATALOG_PLACE_H
@@ -21,8 +22,8 @@
 MUST_CHECK int catalog_place_prepare(const struct store *store);
 
 /*
- * 1: catalog_place_prepare() would change something, and *ret_text, which the caller frees, describes
- * what is wrong, with the path; 0: it would not; -ENOMEM.
+ * 1: catalog_place_prepare() would change something, and *ret_text, which the caller frees,
+ * describes what is wrong, with the path; 0: it would not; -ENOMEM.
  */
 MUST_CHECK int catalog_place_describe(const struct store *store, char **ret_text);
 

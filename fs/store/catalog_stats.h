@@ -20,8 +20,8 @@ MUST_CHECK int catalog_count_use(struct catalog *catalog, uint64_t sessions, uin
 /* Counts an eviction, after it has freed its space: the day's row may need some. */
 MUST_CHECK int catalog_count_evicted(struct catalog *catalog, uint64_t templates, uint64_t bytes);
 
-/* The size of all templates, and the last use of the one that has been unused for longest (INT64_MAX:
- * there is none). */
+/* The size of all templates, and the last use of the one that has been unused for longest
+ * (INT64_MAX: there is none). */
 MUST_CHECK int catalog_totals(struct catalog *catalog, uint64_t *ret_bytes, int64_t *ret_oldest_ns);
 
 /* The sums of one day. */

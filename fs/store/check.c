@@ -130,7 +130,8 @@ static int check_templates(struct check *check)
     return r;
 }
 
-/* A damaged template is evicted, so that the next build makes it again, unless a session uses it. */
+/* A damaged template is evicted, so that the next build makes it again, unless a session uses
+ * it. */
 static int repair_damaged(struct check *check)
 {
     size_t count = check->damaged.count;
@@ -227,7 +228,8 @@ static int find_unknown(const struct check *check, struct strlist *ret_unknown)
     return r;
 }
 
-/* The catalog is read again before a template is reported: its builder may have entered it since. */
+/* The catalog is read again before a template is reported: its builder may have entered it
+ * since. */
 static int check_unknown(struct check *check)
 {
     AUTO_STRLIST struct strlist unknown = STRLIST_INIT;

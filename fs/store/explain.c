@@ -123,7 +123,8 @@ int explain_against(const struct build_spec *spec, const struct key *key,
     const char *old_salt = manifest->salt ? manifest->salt : "";
     if (r == 0 && strcmp(salt, old_salt) != 0)
         r = add(&made, "salt", "changed", salt, SIZE_MAX >> 1);
-    /* Without --file the manifest's file may differ from the one in its key, so it is compared last. */
+    /* Without --file the manifest's file may differ from the one in its key, so it is compared
+     * last. */
     if (r == 0 && made.count == 0 && strcmp(key->hex, manifest->key) != 0)
         r = add(&made, "file", "changed", build_spec_file(spec), SIZE_MAX >> 1);
     if (r < 0) {

@@ -125,8 +125,8 @@ static bool has_side_files(int dirfd, const char *name)
 }
 
 /*
- * SQLite would take the old file's write-ahead log for the new file's, so it is renamed first. It has
- * transactions that the old file lacks, so it is renamed back if the new file cannot be placed.
+ * SQLite would take the old file's write-ahead log for the new file's, so it is renamed first. It
+ * has transactions that the old file lacks, so it is renamed back if the new file cannot be placed.
  */
 static int replace(int dirfd, const char *beside, const char *name)
 {

@@ -8,11 +8,11 @@
 #include "fs/store/template.h"
 
 /*
- * Copies the template's file (manifest->file) to PATH atomically: the copy is made beside it, synced
- * and renamed. It has the journal mode that the builder left, and can be written; missing
- * directories are created. A file with the same content is not touched. Another one is replaced, and
- * the side files of an SQLite database there are removed, since SQLite would apply them to the new
- * one. Errors are logged.
+ * Copies the template's file (manifest->file) to PATH atomically: the copy is made beside it,
+ * synced and renamed. It has the journal mode that the builder left, and can be written; missing
+ * directories are created. A file with the same content is not touched. Another one is replaced,
+ * and the side files of an SQLite database there are removed, since SQLite would apply them to the
+ * new one. Errors are logged.
  */
 MUST_CHECK int export_file(const struct template *template, const char *path);
 

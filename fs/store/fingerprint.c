@@ -20,7 +20,8 @@ struct file_state {
     uint64_t flags;
 };
 
-/* FUSE and overlayfs may assign new inode numbers at each mount; the times of change do not change. */
+/* FUSE and overlayfs may assign new inode numbers at each mount; the times of change do not
+ * change. */
 static bool has_lasting_inodes(int fd)
 {
     struct statfs status;

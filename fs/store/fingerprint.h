@@ -17,8 +17,8 @@
 enum { FINGERPRINT_NONE = 0 };
 
 /*
- * Takes the fingerprint of the files below files_fd, and reads none of them. -EBADMSG, not logged: a
- * file is missing, or its type or size differs from its entry.
+ * Takes the fingerprint of the files below files_fd, and reads none of them. -EBADMSG, not logged:
+ * a file is missing, or its type or size differs from its entry.
  */
 MUST_CHECK int fingerprint_take(int files_fd, const struct manifest *manifest,
                                 int64_t *ret_fingerprint);

@@ -143,7 +143,8 @@ int gc_lock(const struct store *store, struct lock *lock)
     do
         r = lock_take(lock, store->locks_fd, LOCK_NAME_GC, LOCK_EXCLUSIVE, LOCK_WAIT);
     while (r == -EINTR);
-    /* Without room for the lock two may run at once and evict too much, which beats none running. */
+    /* Without room for the lock two may run at once and evict too much, which beats none
+     * running. */
     if (lock_lacks_room(r))
         return 0;
     return r < 0 ? store_log_error(store->path, r, "v1/locks") : 0;
@@ -168,8 +169,8 @@ static bool was_used_now(const struct batch *batch)
 
 /*
  * Evicts the candidates that are too old, or, `by_size`, as many in order as it takes to get below
- * the size limit. A batch that freed less than expected is followed by another. But where a template
- * has been used meanwhile, the order is no longer valid: 1, start over.
+ * the size limit. A batch that freed less than expected is followed by another. But where a
+ * template has been used meanwhile, the order is no longer valid: 1, start over.
  */
 static int run_pass(struct pass *pass, bool by_size)
 {
@@ -237,7 +238,8 @@ static void report_kept(const struct gc_options *options, const struct candidate
             report(options, &all->items[i]);
 }
 
-/* 1: start over, unless it is the last try. Adds to the result what was evicted, and sets the rest. */
+/* 1: start over, unless it is the last try. Adds to the result what was evicted, and sets the
+ * rest. */
 static int run_once(const struct store *store, const struct gc_options *options, bool is_last,
                     struct gc_result *result)
 {

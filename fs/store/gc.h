@@ -7,8 +7,8 @@
  * either holds the use lock first or finds no template; and a process that is killed leaves nothing
  * but what build_leftovers_sweep() removes. The files are removed after the locks are released.
  *
- * The build lock is not taken but only read: a template has a row as soon as its builder has entered
- * it, and catalog_reconcile() does not enter one whose builder still runs.
+ * The build lock is not taken but only read: a template has a row as soon as its builder has
+ * entered it, and catalog_reconcile() does not enter one whose builder still runs.
  *
  * Never evicted: templates that are pinned, being built, or used by a session. The sessions of a
  * running daemon hold the use lock; plain copies, and sessions in a scratch without a daemon, are
@@ -27,7 +27,8 @@
 #include "fs/store/gc_outcome.h"
 #include "fs/store/store.h"
 
-/* Called for each template that exceeded a limit: for evicted ones at once, for the others at the end. */
+/* Called for each template that exceeded a limit: for evicted ones at once, for the others at the
+ * end. */
 typedef void gc_reporter(const struct catalog_row *row, enum gc_outcome outcome, void *context);
 
 #define GC_NO_SIZE UINT64_MAX
@@ -67,7 +68,8 @@ MUST_CHECK int gc_run(const struct store *store, const struct gc_options *option
 /* 1: a limit is exceeded; 0: none is. Cheap. Errors are logged. */
 MUST_CHECK int gc_is_due(const struct store *store, const struct gc_options *options);
 
-/* While the lock is held gc_run() evicts nothing. Taken before the other locks. Errors are logged. */
+/* While the lock is held gc_run() evicts nothing. Taken before the other locks. Errors are
+ * logged. */
 MUST_CHECK int gc_lock(const struct store *store, struct lock *lock);
 
 #endif

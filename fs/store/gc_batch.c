@@ -40,7 +40,8 @@ int gc_candidates_add(const struct catalog_row *row, void *context)
     return r;
 }
 
-/* The last use by a daemon's sessions: the time of the lock file (fs/base/lock.h); 0: no lock file. */
+/* The last use by a daemon's sessions: the time of the lock file (fs/base/lock.h); 0: no lock
+ * file. */
 static int64_t lock_time_ns(const struct store *store, const char *lock_name)
 {
     struct stat status;

@@ -1,6 +1,7 @@
 /*
- * What gc.c and gc_evict.c share: the candidates for eviction, copied from the catalog, and evicting
- * a batch of them: lock all, ask which are in use, move them aside, then remove their files.
+ * What gc.c and gc_evict.c share: the candidates for eviction, copied from the catalog, and
+ * evicting a batch of them: lock all, ask which are in use, move them aside, then remove their
+ * files.
  */
 #ifndef MINTFS_STORE_GC_BATCH_H
 #define MINTFS_STORE_GC_BATCH_H
@@ -26,8 +27,8 @@ struct candidates {
     size_t capacity;
 };
 
-/* Reconciles the catalog with the store and reads all templates, the one used last first. Errors but
- * -ENOMEM are logged. */
+/* Reconciles the catalog with the store and reads all templates, the one used last first. Errors
+ * but -ENOMEM are logged. */
 MUST_CHECK int gc_candidates_read(const struct store *store, struct candidates *all);
 void gc_candidates_fini(struct candidates *all);
 
@@ -38,8 +39,8 @@ MUST_CHECK int gc_candidates_add(const struct catalog_row *row, void *all);
 struct candidate *gc_candidates_find(const struct candidates *all, const char *key);
 
 enum {
-    /* How many are locked at a time, with a descriptor each. Their names in locks/ and building/ fit
-     * into a directory's first block: a full disk has no second one. */
+    /* How many are locked at a time, with a descriptor each. Their names in locks/ and building/
+     * fit into a directory's first block: a full disk has no second one. */
     BATCH = 32,
     ASIDE_SIZE = SHA256_HEX_LENGTH + 16,
 };

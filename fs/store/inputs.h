@@ -7,9 +7,9 @@
  * files of editors, and what `excludes` match: a pattern without a slash is compared with the name
  * of each file and directory, one with a slash with its path.
  *
- * A symbolic link to a file counts with that file's content. One to a directory counts with the path
- * that it leads to, and the files there count once, under their own paths, so that links cannot make
- * a walk endless. A link that leads out of the root, or nowhere, is an error.
+ * A symbolic link to a file counts with that file's content. One to a directory counts with the
+ * path that it leads to, and the files there count once, under their own paths, so that links
+ * cannot make a walk endless. A link that leads out of the root, or nowhere, is an error.
  */
 #ifndef MINTFS_STORE_INPUTS_H
 #define MINTFS_STORE_INPUTS_H

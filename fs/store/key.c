@@ -12,8 +12,8 @@
  *     "input " TEXT                the path, then its content's digest: "sha256 " 64 digits LF;
  *                                  by path
  *
- * TEXT is the length in bytes (decimal), ":", the bytes, LF, so that different fields never give the
- * same bytes. Everything is sorted as bytes, whatever the locale.
+ * TEXT is the length in bytes (decimal), ":", the bytes, LF, so that different fields never give
+ * the same bytes. Everything is sorted as bytes, whatever the locale.
  *
  * An argument that is a path below the root counts by its relative path, also after the first "="
  * ("--config=/checkout/alembic.ini"); the program by its last part. Relative arguments count as

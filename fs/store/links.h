@@ -1,8 +1,8 @@
 /*
  * Where a template's symbolic links lead, through other links.
  *
- * The text of one link is not enough: with `here -> .`, the link `out -> here/../x` leads out of the
- * tree. The manifest lists every directory and link, so the file system is not needed.
+ * The text of one link is not enough: with `here -> .`, the link `out -> here/../x` leads out of
+ * the tree. The manifest lists every directory and link, so the file system is not needed.
  */
 #ifndef MINTFS_STORE_LINKS_H
 #define MINTFS_STORE_LINKS_H
@@ -11,8 +11,8 @@
 #include "fs/store/manifest.h"
 
 /*
- * The first link that leads out of the template, or that is too long to follow; NULL: there is none.
- * A link that leads nowhere stays inside.
+ * The first link that leads out of the template, or that is too long to follow; NULL: there is
+ * none. A link that leads nowhere stays inside.
  */
 const struct manifest_entry *links_find_escape(const struct manifest *manifest);
 

@@ -10,8 +10,8 @@
 #include "fs/store/key.h"
 
 /*
- * Logs a hint if no input is a lock file, but the root, the builder's directory or a directory above
- * an input has one. A lock file that an exclude matches was left out on purpose.
+ * Logs a hint if no input is a lock file, but the root, the builder's directory or a directory
+ * above an input has one. A lock file that an exclude matches was left out on purpose.
  */
 void lock_hint(const struct build_spec *spec, const struct key *key);
 

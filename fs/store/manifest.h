@@ -64,7 +64,8 @@ const struct manifest_entry *manifest_find(const struct manifest *manifest, cons
 uint64_t manifest_size_bytes(const struct manifest *manifest);
 
 /*
- * Whether a path is relative and stays below its root by its text alone: no leading slash, no empty,
+ * Whether a path is relative and stays below its root by its text alone: no leading slash, no
+ * empty,
  * "." or ".." part, no part over NAME_MAX bytes, less than PATH_MAX bytes in all.
  */
 bool manifest_path_is_valid(const char *path);

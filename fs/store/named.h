@@ -1,8 +1,8 @@
 /*
- * Resolves a KEY or NAME that a user types. A key, or the beginning of one, is that template. If the
- * mintfs.conf in force has a section NAME, the name means the template that this section builds now
- * from its inputs, so that it is never stale, and never another checkout's. Otherwise it means the
- * last template built under that name, and a message tells the user so.
+ * Resolves a KEY or NAME that a user types. A key, or the beginning of one, is that template. If
+ * the mintfs.conf in force has a section NAME, the name means the template that this section builds
+ * now from its inputs, so that it is never stale, and never another checkout's. Otherwise it means
+ * the last template built under that name, and a message tells the user so.
  */
 #ifndef MINTFS_STORE_NAMED_H
 #define MINTFS_STORE_NAMED_H

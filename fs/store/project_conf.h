@@ -11,13 +11,14 @@
  *     file    = app.db
  *     builder = python3 create_db.py {out}
  *
- * Each line of input, exclude and env is one value; an indented line continues the key above it, and
- * a key may be repeated. The builder's lines are split into words (fs/base/shell_words.h), which
- * together are one command. `as` is the text of --as.
+ * Each line of input, exclude and env is one value; an indented line continues the key above it,
+ * and a key may be repeated. The builder's lines are split into words (fs/base/shell_words.h),
+ * which together are one command. `as` is the text of --as.
  *
- * Paths are relative to the file's directory, in which the builder runs. `root` is a directory above
- * it that contains all inputs: with `root = ..` an input may be ../shared/migrations. A `root` before
- * the first section is that of all sections. Without one, the file's directory is the root.
+ * Paths are relative to the file's directory, in which the builder runs. `root` is a directory
+ * above it that contains all inputs: with `root = ..` an input may be ../shared/migrations. A
+ * `root` before the first section is that of all sections. Without one, the file's directory is the
+ * root.
  *
  * mintfs does not use inih, which silently cuts lines at 200 bytes and section names at 49, takes
  * what follows " ;" in a command for a comment, and reports no line numbers.
@@ -36,9 +37,9 @@ struct project_conf_request {
 };
 
 /*
- * Makes a spec from a section of the file in force, with the section's name. Errors are logged, with
- * file and line: -ENOENT no such file or section; -EINVAL a fault in the file, or several sections
- * and no name; and those of project_conf_find().
+ * Makes a spec from a section of the file in force, with the section's name. Errors are logged,
+ * with file and line: -ENOENT no such file or section; -EINVAL a fault in the file, or several
+ * sections and no name; and those of project_conf_find().
  */
 MUST_CHECK int project_conf_read(const struct project_conf_request *request,
                                  struct build_spec **ret_spec);

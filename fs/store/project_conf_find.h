@@ -1,14 +1,14 @@
 /*
  * Finds the mintfs.conf in force: the nearest one, from the current directory upwards. The search
- * ends at the root of a repository (a directory with .git, .hg, .jj, .svn, .bzr or _darcs in it), at
- * the home directory, or else at the root of the file system. It ends before a directory that all
- * users can write to, such as /tmp: a file there belongs to no project, and must not disturb the
- * projects of other users below it.
+ * ends at the root of a repository (a directory with .git, .hg, .jj, .svn, .bzr or _darcs in it),
+ * at the home directory, or else at the root of the file system. It ends before a directory that
+ * all users can write to, such as /tmp: a file there belongs to no project, and must not disturb
+ * the projects of other users below it.
  *
  * mintfs runs the builder in the file, which must therefore not be another user's trap. A file or
- * symbolic link is refused if it belongs to anyone but root and this user (under sudo, also the user
- * who called it), unless the setting `trust` (MINTFS_TRUST) lists its directory or one above it. The
- * user's settings, a file of the same name, are skipped.
+ * symbolic link is refused if it belongs to anyone but root and this user (under sudo, also the
+ * user who called it), unless the setting `trust` (MINTFS_TRUST) lists its directory or one above
+ * it. The user's settings, a file of the same name, are skipped.
  */
 #ifndef MINTFS_STORE_PROJECT_CONF_FIND_H
 #define MINTFS_STORE_PROJECT_CONF_FIND_H

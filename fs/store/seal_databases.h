@@ -9,8 +9,8 @@
 
 /*
  * Seals each SQLite database, marks its entry, and removes its side files, whose entries the caller
- * removes. A damaged database is published as it is, with its side files and a warning, unless it is
- * the main database: `file`, or the only one. Databases of formats that SQLite does not know are
+ * removes. A damaged database is published as it is, with its side files and a warning, unless it
+ * is the main database: `file`, or the only one. Databases of formats that SQLite does not know are
  * published as they are, too. The servers of PostgreSQL's data directories must have been shut down
  * (seal_postgres.h). Errors are logged as by seal_tree().
  */

@@ -11,8 +11,9 @@
 
 /*
  * The start of struct ControlFileData (src/include/catalog/pg_control.h), in the byte order of the
- * machine: system_identifier (8 bytes), pg_control_version, catalog_version_no, state (4 each). This
- * has not changed since 8.0; the version is 100 times that of the last release that changed the rest.
+ * machine: system_identifier (8 bytes), pg_control_version, catalog_version_no, state (4 each).
+ * This has not changed since 8.0; the version is 100 times that of the last release that changed
+ * the rest.
  */
 enum { VERSION_AT = 8, STATE_AT = 16, START_BYTES = 20, VERSION_MIN = 800, VERSION_MAX = 9900 };
 

@@ -154,8 +154,8 @@ static int replace_link(int dirfd, const char *name, const char *target)
 }
 
 /*
- * Replaces an absolute link into the tree, whose path is about to change, by a relative one. `target`
- * has room for PATH_MAX bytes. 1: replaced; 0: not such a link.
+ * Replaces an absolute link into the tree, whose path is about to change, by a relative one.
+ * `target` has room for PATH_MAX bytes. 1: replaced; 0: not such a link.
  */
 static int make_relative(const struct seal *seal, int dirfd, const char *name, const char *path,
                          char *target)
@@ -323,7 +323,8 @@ static int scan_directory(struct seal *seal, int dirfd, const char *path, unsign
     return r;
 }
 
-/* 1: a writer has closed the file meanwhile; 0: there was none. -EBUSY, logged: it still has not. */
+/* 1: a writer has closed the file meanwhile; 0: there was none. -EBUSY, logged: it still has
+ * not. */
 static int await_writer(struct seal *seal, const char *path)
 {
     AUTO_FD int fd = seal_open_entry(seal, path);

@@ -26,8 +26,8 @@ struct seal {
 
 /*
  * Fills the entries. Files with a second name or another owner are replaced by copies, absolute
- * links into the tree by relative ones. Waits until no process has a file open for writing, and then
- * scans again. Errors are logged as by seal_tree().
+ * links into the tree by relative ones. Waits until no process has a file open for writing, and
+ * then scans again. Errors are logged as by seal_tree().
  */
 MUST_CHECK int seal_scan(struct seal *seal);
 

@@ -1,7 +1,7 @@
 /*
- * What the builder's SQLite accepts is published (invariant 7): our SQLite may be older, and has none
- * of the application's functions and collations. So only damaged pages are refused; anything else is
- * a warning:
+ * What the builder's SQLite accepts is published (invariant 7): our SQLite may be older, and has
+ * none of the application's functions and collations. So only damaged pages are refused; anything
+ * else is a warning:
  *
  *   the file ends before its header or a root page says     refused
  *   a page, a cell, a pointer or the free list is damaged   refused
@@ -18,8 +18,8 @@
  *   an encrypted file                                       opaque
  *   a first page that is only in the journal or the WAL     recovered as any other
  *
- * sqlite_structure.c refuses, and does not use the schema; integrity_check, which uses it, warns. No
- * decision depends on the text of a message.
+ * sqlite_structure.c refuses, and does not use the schema; integrity_check, which uses it, warns.
+ * No decision depends on the text of a message.
  */
 #include "fs/store/seal_sqlite.h"
 
@@ -229,7 +229,8 @@ static int leave_wal(struct check *check)
     return code == SQLITE_OK ? 0 : translate(check, code, "leaving WAL mode");
 }
 
-/* SQLite deletes the log of an empty file without reading it, unless the file has a page of zeros. */
+/* SQLite deletes the log of an empty file without reading it, unless the file has a page of
+ * zeros. */
 static int keep_log_of_empty(const struct check *check)
 {
     unsigned char header[SQLITE_FILE_HEADER_BYTES];
@@ -344,8 +345,8 @@ static int list_tables(struct check *check, struct strlist *tables)
     return r == 0 && code != SQLITE_DONE ? translate(check, code, "reading the schema") : r;
 }
 
-/* Adds the rows of integrity_check as warnings, up to *left of them. 1: it stopped at something that
- * our SQLite cannot check, which its error message names. */
+/* Adds the rows of integrity_check as warnings, up to *left of them. 1: it stopped at something
+ * that our SQLite cannot check, which its error message names. */
 static int add_findings(struct check *check, const char *sql, int *left)
 {
     sqlite3_stmt *statement = NULL;
@@ -394,8 +395,8 @@ static int check_each_table(struct check *check, int *left)
 }
 
 /*
- * Only a signal and a lack of memory or disk space are errors here. All tables are checked at once if
- * possible, since SQLite reads the whole schema for each table that it checks alone.
+ * Only a signal and a lack of memory or disk space are errors here. All tables are checked at once
+ * if possible, since SQLite reads the whole schema for each table that it checks alone.
  */
 static int check_content(struct check *check)
 {

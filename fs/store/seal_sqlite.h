@@ -23,8 +23,8 @@ struct sqlite_header {
 
 /*
  * What kind of file `path`, below dirfd, is, or will be when SQLite has applied the journal or the
- * log beside it. A file that is encrypted except for SQLite's magic (SQLCipher's plaintext header) is
- * SQLITE_KIND_NONE. Errors are not logged.
+ * log beside it. A file that is encrypted except for SQLite's magic (SQLCipher's plaintext header)
+ * is SQLITE_KIND_NONE. Errors are not logged.
  */
 MUST_CHECK int seal_sqlite_detect(int dirfd, const char *path, struct sqlite_header *ret_header);
 
@@ -35,9 +35,10 @@ MUST_CHECK int seal_sqlite_detect_written(int dirfd, const char *path,
 /*
  * Recovers, checkpoints, switches to rollback mode and checks the database at this path of
  * sqlite_path_find(), which messages call `shown`. Rows and schema do not change; no trigger or
- * extension runs. -EBADMSG: its structure is damaged, as *ret_damage describes, which the caller logs
- * and frees. Anything else that SQLite finds, or cannot check, is logged and added to `warnings`.
- * -EBUSY and the disk's errors are logged; -EINTR is not. *ret_starts_in_wal: it was in WAL mode.
+ * extension runs. -EBADMSG: its structure is damaged, as *ret_damage describes, which the caller
+ * logs and frees. Anything else that SQLite finds, or cannot check, is logged and added to
+ * `warnings`. -EBUSY and the disk's errors are logged; -EINTR is not. *ret_starts_in_wal: it was in
+ * WAL mode.
  */
 MUST_CHECK int seal_sqlite(const char *path, const char *shown, struct strlist *warnings,
                            bool *ret_starts_in_wal, char **ret_damage);

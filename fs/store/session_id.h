@@ -1,6 +1,6 @@
 /*
- * What an ID of a session may be. It is the same for every backend: the directory that is made below
- * MNT/sessions/KEY, or the directory of a plain copy.
+ * What an ID of a session may be. It is the same for every backend: the directory that is made
+ * below MNT/sessions/KEY, or the directory of a plain copy.
  */
 #ifndef MINTFS_STORE_SESSION_ID_H
 #define MINTFS_STORE_SESSION_ID_H

@@ -1,6 +1,7 @@
 /*
  * When a session ends by itself, on any backend: at a set time, or when its owner's process ends. A
- * session with neither ends after a day without use. A session never ends while a file in it is open.
+ * session with neither ends after a day without use. A session never ends while a file in it is
+ * open.
  */
 #ifndef MINTFS_STORE_SESSION_LEASE_H
 #define MINTFS_STORE_SESSION_LEASE_H
@@ -16,7 +17,8 @@ struct session_lease {
     struct process_id owner; /* .pid is 0: no owner */
 };
 
-/* The owner becomes the process that has this PID now. Errors of process_identify(): -ESRCH, -EXDEV. */
+/* The owner becomes the process that has this PID now. Errors of process_identify(): -ESRCH,
+ * -EXDEV. */
 MUST_CHECK int session_lease_set_owner(struct session_lease *lease, int pid);
 /* The session ends this many seconds from now. */
 void session_lease_set_ttl(struct session_lease *lease, uint64_t seconds);

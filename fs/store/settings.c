@@ -143,8 +143,8 @@ static int note_fault(const char *format, ...)
     return strlist_take(&file.faults, text);
 }
 
-/* A copy with the home directory in place of a leading ~/, since no shell has expanded it. NULL: there
- * is no home directory. */
+/* A copy with the home directory in place of a leading ~/, since no shell has expanded it. NULL:
+ * there is no home directory. */
 static char *expand(enum kind kind, const char *value)
 {
     if (kind != KIND_PATH || (strcmp(value, "~") != 0 && strncmp(value, "~/", 2) != 0))

@@ -9,8 +9,8 @@
  *     max-size = 20G
  *     max-age  = 90d
  *
- * A path may begin with ~/, the home directory. The file is read once, when a setting is first asked
- * for. An empty variable counts as unset.
+ * A path may begin with ~/, the home directory. The file is read once, when a setting is first
+ * asked for. An empty variable counts as unset.
  */
 #ifndef MINTFS_STORE_SETTINGS_H
 #define MINTFS_STORE_SETTINGS_H
@@ -45,12 +45,12 @@ const char *settings_name(enum setting setting);     /* "max-size" */
 const char *settings_variable(enum setting setting); /* "MINTFS_MAX_SIZE" */
 const char *settings_meaning(enum setting setting);  /* one line for people */
 
-/* -EINVAL, logged with file and line, or with the variable. A file with a fault is refused, whichever
- * setting is asked for. */
+/* -EINVAL, logged with file and line, or with the variable. A file with a fault is refused,
+ * whichever setting is asked for. */
 MUST_CHECK int settings_get(enum setting setting, struct setting_value *ret_value);
 
-/* The faults in the user's file, each with file and line, for a caller that reports them itself. To be
- * called before settings_get(), which then ignores the faulty lines. */
+/* The faults in the user's file, each with file and line, for a caller that reports them itself. To
+ * be called before settings_get(), which then ignores the faulty lines. */
 const struct strlist *settings_take_faults(void);
 
 /* The path of the user's file, whether or not it exists; NULL without a home directory. */

@@ -19,15 +19,15 @@ struct sqlite_path {
 void sqlite_path_fini(struct sqlite_path *path);
 
 /*
- * The path of the file `below`, relative to dirfd, whose own path is dir_path; if it is too long, one
- * through /proc/self/fd, which only sqlite_path_vfs() can open. dirfd must stay open as long as the
- * database. -ENAMETOOLONG, not logged: it is too long, and /proc is not mounted.
+ * The path of the file `below`, relative to dirfd, whose own path is dir_path; if it is too long,
+ * one through /proc/self/fd, which only sqlite_path_vfs() can open. dirfd must stay open as long as
+ * the database. -ENAMETOOLONG, not logged: it is too long, and /proc is not mounted.
  */
 MUST_CHECK int sqlite_path_find(int dirfd, const char *dir_path, const char *below,
                                 struct sqlite_path *ret_path);
 
-/* The name of the VFS that opens such paths and is otherwise SQLite's default. NULL: no memory; SQLite
- * then uses its default. */
+/* The name of the VFS that opens such paths and is otherwise SQLite's default. NULL: no memory;
+ * SQLite then uses its default. */
 const char *sqlite_path_vfs(void);
 
 #endif

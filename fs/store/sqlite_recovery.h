@@ -13,8 +13,8 @@
 /*
  * Examines `path`-journal and `path`-wal, before SQLite opens the database; `path` is relative to
  * dirfd, or absolute. 0 with *ret_damage NULL: there is none, or all of it can be applied except an
- * unfinished transaction at its end; 0 with a text, which the caller frees: it cannot be applied. Else
- * a negative errno, not logged.
+ * unfinished transaction at its end; 0 with a text, which the caller frees: it cannot be applied.
+ * Else a negative errno, not logged.
  */
 MUST_CHECK int sqlite_recovery_check(int dirfd, const char *path, char **ret_damage);
 
@@ -25,8 +25,9 @@ enum sqlite_recovery {
 };
 
 /*
- * Predicts what recovery does to the first page, which may never have been written to the file. With
- * SQLITE_RECOVERY_BEGINS `header` is the header that the file will have. Errors are not logged.
+ * Predicts what recovery does to the first page, which may never have been written to the file.
+ * With SQLITE_RECOVERY_BEGINS `header` is the header that the file will have. Errors are not
+ * logged.
  */
 MUST_CHECK int sqlite_recovery_predict(int dirfd, const char *path,
                                        enum sqlite_recovery *ret_result,

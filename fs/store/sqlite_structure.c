@@ -90,8 +90,8 @@ static int ask_number(const struct structure *check, const char *sql, int64_t *r
 }
 
 /*
- * With WRITABLE_SCHEMA SQLite does not refuse a file that is shorter than its header states, and reads
- * the missing part of the last page as zeros.
+ * With WRITABLE_SCHEMA SQLite does not refuse a file that is shorter than its header states, and
+ * reads the missing part of the last page as zeros.
  */
 static int check_length(struct structure *check)
 {
@@ -174,8 +174,8 @@ static int make_hosts(const struct structure *check)
     return code;
 }
 
-/* Enters tables as tables, everything else as an index on a host. The old rows are deleted first, so
- * no names can collide. */
+/* Enters tables as tables, everything else as an index on a host. The old rows are deleted first,
+ * so no names can collide. */
 static int write_neutral_rows(struct structure *check)
 {
     int code = run(check, "DELETE FROM main.sqlite_schema; PRAGMA writable_schema=RESET");
@@ -211,7 +211,8 @@ static int write_neutral_rows(struct structure *check)
     return code == SQLITE_OK ? run(check, "PRAGMA writable_schema=RESET") : code;
 }
 
-/* The first row that is not "ok" describes the damage. The name of an object limits the check to it. */
+/* The first row that is not "ok" describes the damage. The name of an object limits the check to
+ * it. */
 static int run_check(struct structure *check, const char *sql)
 {
     sqlite3_stmt *statement = NULL;
@@ -269,8 +270,8 @@ int sqlite_structure_check(sqlite3 *db, char **ret_damage)
                            "BEGIN IMMEDIATE");
     if (code == SQLITE_OK)
         code = check_pages(&check);
-    /* Damage that SQLite found during another statement. Since nothing is written, SQLITE_FULL means
-     * that there are no more page numbers, and not that the disk is full. */
+    /* Damage that SQLite found during another statement. Since nothing is written, SQLITE_FULL
+     * means that there are no more page numbers, and not that the disk is full. */
     if (!check.damage && (sqlite_structure_is_damage(code) || (code & 0xff) == SQLITE_FULL))
         code = damaged(&check, "%s", sqlite_error_text(db, code));
     /* An error may have rolled the transaction back already. */

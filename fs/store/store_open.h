@@ -23,10 +23,12 @@ MUST_CHECK int store_path(char **ret_path);
  */
 MUST_CHECK int store_open(struct store **ret_store);
 
-/* The same for read-only commands: 1, or 0 with a message where there is no store; none is created. */
+/* The same for read-only commands: 1, or 0 with a message where there is no store; none is
+ * created. */
 MUST_CHECK int store_open_existing(struct store **ret_store);
 
-/* Whether the path is a directory that is not empty, or anything else that store_open() would refuse. */
+/* Whether the path is a directory that is not empty, or anything else that store_open() would
+ * refuse. */
 bool store_is_there(const char *path);
 
 /* Whether the directory has a store's marker, or holds nothing but the remains of a store. */

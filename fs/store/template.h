@@ -24,9 +24,9 @@ struct template
 };
 
 /*
- * Opens the template KEY (64 digits). One that the catalog does not know as verified, as after a copy
- * from another machine, is verified first. -ENOENT, not logged: there is none. Other errors are
- * logged: -EBADMSG: it is damaged; -EACCES: it belongs to another user and cannot be read
+ * Opens the template KEY (64 digits). One that the catalog does not know as verified, as after a
+ * copy from another machine, is verified first. -ENOENT, not logged: there is none. Other errors
+ * are logged: -EBADMSG: it is damaged; -EACCES: it belongs to another user and cannot be read
  * (fs/store/foreign.h).
  */
 MUST_CHECK int template_open(const struct store *store, const char *key,
@@ -54,8 +54,9 @@ MUST_CHECK int template_verify(const struct store *store, const struct template 
 MUST_CHECK int template_open_file(const struct template *template, const char *path);
 
 /*
- * The key that a person means by a key, its unique beginning, or a name. Errors are logged: -ENOENT:
- * no such template (the message suggests some); -EINVAL: neither a key nor a name; -ENOTUNIQ.
+ * The key that a person means by a key, its unique beginning, or a name. Errors are logged:
+ * -ENOENT: no such template (the message suggests some); -EINVAL: neither a key nor a name;
+ * -ENOTUNIQ.
  */
 MUST_CHECK int template_resolve(const struct store *store, const char *text,
                                 char ret_key[SHA256_HEX_LENGTH + 1]);

@@ -124,8 +124,8 @@ int verify_template(int files_fd, const struct manifest *manifest, const char *s
 {
     int64_t fingerprint = FINGERPRINT_NONE;
     int r = repair_modes(files_fd, manifest, shown_path);
-    /* Taken before the files are read, so that a file that changes meanwhile is compared again at the
-     * next use. If it cannot be taken, verify_entry() logs why. */
+    /* Taken before the files are read, so that a file that changes meanwhile is compared again at
+     * the next use. If it cannot be taken, verify_entry() logs why. */
     if (r == 0 && fingerprint_take(files_fd, manifest, &fingerprint) < 0)
         fingerprint = FINGERPRINT_NONE;
     for (size_t i = 0; r == 0 && i < manifest->entry_count; i++)

@@ -1,6 +1,6 @@
 /*
- * Covers file_io, file_store, file_content, fallocate and attributes: random calls on files of a session
- * and on plain files, with recovery and compaction at random moments.
+ * Covers file_io, file_store, file_content, fallocate and attributes: random calls on files of a
+ * session and on plain files, with recovery and compaction at random moments.
  *
  * MINTFS_TEST_SEED=N runs one seed, and MINTFS_TEST_TRACE=1 prints each call.
  */

@@ -1,6 +1,6 @@
 /*
- * The order of a listing while names are added and removed, compared with a model: which names readers
- * may see, and what happens when the cookies are used up.
+ * The order of a listing while names are added and removed, compared with a model: which names
+ * readers may see, and what happens when the cookies are used up.
  */
 #include "tests/unit/support.h"
 

@@ -1,6 +1,6 @@
 /*
- * Names in a session: single cases that the random test in test_overlay_tree.c may miss, and listings that
- * are read piece by piece.
+ * Names in a session: single cases that the random test in test_overlay_tree.c may miss, and
+ * listings that are read piece by piece.
  */
 #include "tests/unit/support.h"
 

@@ -1,8 +1,8 @@
 /*
  * The damage drill, over all of fs/overlay: sessions work, the scratch is closed or its daemon
  * "killed", its files are damaged in some way, and it is opened again. Then no session shows the
- * bytes of another, and each session whose files were not damaged still exists. MINTFS_TEST_SEEDS=N runs more rounds (20 a seed);
- * scripts/damage-drill does the same with real mounts.
+ * bytes of another, and each session whose files were not damaged still exists. MINTFS_TEST_SEEDS=N
+ * runs more rounds (20 a seed); scripts/damage-drill does the same with real mounts.
  */
 #include "tests/unit/support_scratch.h"
 

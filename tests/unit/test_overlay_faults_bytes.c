@@ -1,6 +1,6 @@
 /*
- * Covers file_io, file_store, fallocate and attributes: every Nth call fails while bytes are read, written
- * and released; see support_faults.h.
+ * Covers file_io, file_store, fallocate and attributes: every Nth call fails while bytes are read,
+ * written and released; see support_faults.h.
  */
 #include "tests/unit/support_faults.h"
 

@@ -1,6 +1,6 @@
 /*
- * Covers dirops, scratch and session_table: every Nth call fails while names or whole sessions are created
- * and removed; see support_faults.h.
+ * Covers dirops, scratch and session_table: every Nth call fails while names or whole sessions are
+ * created and removed; see support_faults.h.
  */
 #include "tests/unit/support_faults.h"
 

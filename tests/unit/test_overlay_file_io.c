@@ -1,6 +1,6 @@
 /*
- * Single cases of a session's files: the header of a database in WAL mode, truncation and holes, what is
- * refused, the largest file, and the cost of one page.
+ * Single cases of a session's files: the header of a database in WAL mode, truncation and holes,
+ * what is refused, the largest file, and the cost of one page.
  */
 #include "tests/unit/support.h"
 

@@ -1,6 +1,6 @@
 /*
- * Covers owners, blocks and session_replay: logs that name blocks of other sessions, and damaged storage.
- * See also test_overlay_drill.c.
+ * Covers owners, blocks and session_replay: logs that name blocks of other sessions, and damaged
+ * storage. See also test_overlay_drill.c.
  */
 #include "tests/unit/support_scratch.h"
 
@@ -12,8 +12,8 @@
 #include "fs/overlay/overlay_internal.h"
 
 /*
- * An old copy of a log names blocks that were given to another session since. It is the damaged one,
- * whichever comes first, and the other keeps its bytes.
+ * An old copy of a log names blocks that were given to another session since. It is the damaged
+ * one, whichever comes first, and the other keeps its bytes.
  */
 static void test_an_old_log_claims_no_blocks_of_others(void **state)
 {

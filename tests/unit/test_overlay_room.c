@@ -1,6 +1,6 @@
 /*
- * Covers extents, file_store and session_log: a session's limit, and a full disk. A call that fails for
- * lack of space leaves its file unchanged, and removals free space again.
+ * Covers extents, file_store and session_log: a session's limit, and a full disk. A call that fails
+ * for lack of space leaves its file unchanged, and removals free space again.
  */
 #include "tests/unit/support.h"
 

@@ -1,5 +1,6 @@
 /*
- * Covers roster and sessions_at_rest: commands read the roster, and the logs only if it is not valid.
+ * Covers roster and sessions_at_rest: commands read the roster, and the logs only if it is not
+ * valid.
  */
 #include "tests/unit/support_scratch.h"
 

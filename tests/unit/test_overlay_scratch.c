@@ -438,7 +438,8 @@ static void test_a_large_removed_file_is_trimmed(void **state)
     world_end(&world);
 }
 
-/* Sessions are made and renamed while any allocation of a table's fails: each works or is refused. */
+/* Sessions are made and renamed while any allocation of a table's fails: each works or is
+ * refused. */
 static void test_without_memory_nothing_is_half_listed(void **state)
 {
     enum { COUNT = 400 };

@@ -1,6 +1,6 @@
 /*
- * Covers session_replay and scratch_recover: logs without a session or with a wrong one, that is of other
- * boots, other templates, older versions, damaged or forged.
+ * Covers session_replay and scratch_recover: logs without a session or with a wrong one, that is of
+ * other boots, other templates, older versions, damaged or forged.
  */
 #include "tests/unit/support_scratch.h"
 

@@ -1,6 +1,6 @@
 /*
- * Covers dirops, node and directory: random calls on a session and on a real directory, whose errors and
- * trees are compared, with recovery and compaction at random moments.
+ * Covers dirops, node and directory: random calls on a session and on a real directory, whose
+ * errors and trees are compared, with recovery and compaction at random moments.
  *
  * MINTFS_TEST_SEED=N runs one seed, and MINTFS_TEST_TRACE=1 prints each call.
  */
