@@ -5,6 +5,7 @@ with MINTFS_TEST_FULL=1.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from support.basics import MINTFS
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = MINTFS.parent
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "tools/python/README.md"]
 
 
 def full(test):
@@ -63,8 +65,8 @@ def test_install_installs_these_files_only_and_they_work(installed, place):
     wanted = {
         "bin/mintfs",
         "share/bash-completion/completions/mintfs",
-        "share/doc/mintfs/README.md",
         "share/doc/mintfs/LICENSE",
+        *(f"share/doc/mintfs/{page.relative_to(ROOT)}" for page in PAGES),
     }
     if shutil.which("scdoc"):
         wanted |= {"share/man/man1/mintfs.1", "share/man/man7/mintfs.7"}
@@ -72,6 +74,14 @@ def test_install_installs_these_files_only_and_they_work(installed, place):
     rest = {path for path in there - wanted if not path.startswith("share/doc/mintfs/libfuse/")}
     assert rest == set()
     try_it(installed / "bin/mintfs", place)
+
+
+def test_links_of_installed_pages_lead_somewhere(installed):
+    pages = list(installed.rglob("*.md"))
+    assert pages
+    for page in pages:
+        for target in re.findall(r"\]\(([^)#\s]+)[^)\s]*\)", page.read_text(encoding="utf-8")):
+            assert re.match("[a-z]+:", target) or (page.parent / target).exists(), (page, target)
 
 
 @pytest.mark.skipif(
