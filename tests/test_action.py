@@ -262,10 +262,19 @@ def test_without_a_mount_sessions_are_copies(machines):
     machine.mintfs("session", "rm", machine.mintfs("session", "new", key))
 
 
+def path_without_mintfs(place: Path) -> str:
+    """A directory with links to all programs on PATH but mintfs."""
+    programs = place / "programs"
+    programs.mkdir()
+    for directory in filter(os.path.isdir, os.environ["PATH"].split(":")):
+        for name in os.listdir(directory):
+            if name != "mintfs" and not os.path.lexists(programs / name):
+                (programs / name).symlink_to(os.path.abspath(os.path.join(directory, name)))
+    return str(programs)
+
+
 def test_install_unpacks_a_tarball(machines, place):
     machine = machines("one")
-    path = os.environ["PATH"]
-    (machine.home / "bin/mintfs").rename(place / "mintfs")
     tree = place / "tree/bin"
     tree.mkdir(parents=True)
     shutil.copy(MINTFS, tree / "mintfs")
@@ -273,103 +282,19 @@ def test_install_unpacks_a_tarball(machines, place):
         tar.add(tree, arcname="bin")
         tar.add(ROOT / "tools/python/mintfs", arcname="share/mintfs/python/mintfs")
     added, variables = machine.home / "path", machine.home / "variables"
-    if shutil.which("mintfs", path=path) is None:
-        machine.step("install", status=1)
-        assert "MINTFS_TARBALL" in machine.stderr
-        machine.step(
-            "install",
-            MINTFS_TARBALL=str(place / "mintfs.tar.gz"),
-            GITHUB_PATH=str(added),
-            GITHUB_ENV=str(variables),
-            TMPDIR=str(machine.home),
-        )
-        assert os.access(Path(added.read_text().strip()) / "mintfs", os.X_OK)
-        (name, _, python), = [line.partition("=") for line in variables.read_text().splitlines()]
-        assert name == "PYTHONPATH"
-        env = {"PYTHONPATH": python, "PYTHONDONTWRITEBYTECODE": "1"}
-        subprocess.run([sys.executable, "-c", "import mintfs"], env=env, check=True)
-    (place / "mintfs").rename(machine.home / "bin/mintfs")
-
-
-def bring(machine, place, program: str):
-    """Makes a tarball with that program as mintfs, for a machine without mintfs."""
-    (machine.home / "bin/mintfs").unlink()
-    tree = place / "other/bin"
-    tree.mkdir(parents=True)
-    (tree / "mintfs").write_text(program)
-    (tree / "mintfs").chmod(0o755)
-    with tarfile.open(place / "other.tar.gz", "w:gz") as tar:
-        tar.add(tree, arcname="bin")
-    return {"MINTFS_TARBALL": str(place / "other.tar.gz"), "PATH": "/usr/bin:/bin"}
-
-
-@pytest.fixture
-def bare(machines, place):
-    """A machine without mintfs, and the environment to install one that cannot run there."""
-    if shutil.which("mintfs", path="/usr/bin:/bin"):
-        pytest.skip("mintfs is installed in /usr/bin")
-    machine = machines("one")
-    given = bring(machine, place, "#!/nonexistent/ld-linux.so.2\n")
-    yield machine, given
-    (machine.home / "bin/mintfs").symlink_to(MINTFS)
-
-
-def test_a_binary_for_another_machine_is_explained(bare):
-    machine, given = bare
-    machine.step("install", status=1, **given)
-    assert "does not run on this machine (" in machine.stderr and "glibc" in machine.stderr
-
-
-@pytest.mark.parametrize("made", ["open to all", "a link", "another user's"])
-def test_nothing_is_installed_where_others_may_write(bare, place, made):
-    machine, given = bare
-    there = place / f"mintfs-bin-{os.geteuid()}"
-    if made == "a link":
-        (place / "theirs").mkdir(mode=0o700)
-        there.symlink_to(place / "theirs")
-    else:
-        there.mkdir(mode=0o700)
-    if made == "open to all":
-        there.chmod(0o777)
-    elif made == "another user's":
-        if not IS_ROOT:
-            pytest.skip("only root can change owners")
-        os.chown(there, users.NOBODY, users.NOBODY)
-    machine.step("install", status=1, **given, RUNNER_TEMP=str(place))
-    assert f"{there} is not private to this user" in machine.stderr
-    assert not (there / "bin").exists()
-
-
-def test_an_unknown_step_is_explained(machines):
-    machine = machines("one")
-    machine.step("dance", status=2)
-    assert "usage: ci.sh" in machine.stderr
-
-
-def test_a_template_in_the_store_is_not_restored(machines):
-    """Another job on the same machine may be using it."""
-    machine = machines("one")
-    assert machine.step("key")["present"] == "false"
-    machine.step("build")
-    assert machine.step("key")["present"] == "true"
-
-
-@pytest.mark.parametrize("key", ["../../..", "a" * 63, "A" * 64, f"{'a' * 64}\npath=/etc"])
-def test_a_bad_key_is_refused(machines, key):
-    machine = machines("one")
-    assert machine.step("key", status=1, MINTFS_CI_KEY=key) == {}
-    assert "is no key" in machine.stderr
-
-
-def test_a_job_leaves_the_mount_of_another(fuse, machines):
-    """The second job on a machine uses the mount of the first, and does not unmount it."""
-    machine = machines("one")
-    machine.step("build")
-    ours, theirs = (str(machine.home / name) for name in ("ours", "theirs"))
-    place = machine.step("mount", GITHUB_ENV=ours)["mount"]
-    assert Path(ours).read_text() == f"MINTFS_CI_MOUNTED={place}\n"
-    assert "mount" not in machine.step("mount", GITHUB_ENV=theirs)
-    machine.step("finish", GITHUB_ENV=theirs)
-    assert os.path.ismount(place)
-    machine.step("finish", GITHUB_ENV=ours, MINTFS_CI_MOUNTED=place)
-    assert not os.path.ismount(place)
+    path = path_without_mintfs(place)
+    machine.step("install", status=1, PATH=path)
+    assert "MINTFS_TARBALL" in machine.stderr
+    machine.step(
+        "install",
+        PATH=path,
+        MINTFS_TARBALL=str(place / "mintfs.tar.gz"),
+        GITHUB_PATH=str(added),
+        GITHUB_ENV=str(variables),
+        TMPDIR=str(machine.home),
+    )
+    assert os.access(Path(added.read_text().strip()) / "mintfs", os.X_OK)
+    (name, _, python), = [line.partition("=") for line in variables.read_text().splitlines()]
+    assert name == "PYTHONPATH"
+    env = {"PYTHONPATH": python, "PYTHONDONTWRITEBYTECODE": "1"}
+    subprocess.run([sys.executable, "-c", "import mintfs"], env=env, check=True)
