@@ -36,9 +36,9 @@ static void stat_held(const struct node *node, struct stat *ret_status)
         .st_ctim = clock_to_timespec(node->ctime_ns),
     };
     if (S_ISREG(node->type)) {
-        /* In units of 512 bytes: what is stored, or what the template provides. */
-        uint64_t lent = (node->lower_limit_bytes + BLOCK_SIZE_BYTES - 1) / BLOCK_SIZE_BYTES;
-        uint64_t blocks = lent > node->stored_blocks ? lent : node->stored_blocks;
+        /* In units of 512 bytes: the stored blocks or the template's, whichever are more. */
+        uint64_t lower_blocks = (node->lower_limit_bytes + BLOCK_SIZE_BYTES - 1) / BLOCK_SIZE_BYTES;
+        uint64_t blocks = lower_blocks > node->stored_blocks ? lower_blocks : node->stored_blocks;
         ret_status->st_blocks = (blkcnt_t)(blocks * (BLOCK_SIZE_BYTES / 512));
     }
 }

@@ -43,8 +43,8 @@ static void add_removals(struct compaction *compaction)
         const struct directory *names = directory->directory;
         for (uint32_t k = 0; k < names->count; k++) {
             const struct dentry *dentry = names->by_name[k];
-            bool gone = !dentry->node || dentry->made;
-            if (gone && directory_lower_entry(names, dentry->name) != LOWER_NONE)
+            bool differs = !dentry->node || dentry->made;
+            if (differs && directory_lower_entry(names, dentry->name) != LOWER_NONE)
                 frame_add_unlink(&compaction->frame, directory->number, dentry->name);
         }
     }
@@ -124,7 +124,7 @@ int session_compact(struct session *session)
 {
     AUTO_RWUNLOCK pthread_rwlock_t *changes = rwlock_hold_write(&session->changes);
     AUTO_UNLOCK pthread_mutex_t *names = mutex_hold(&session->names);
-    /* Several threads may have found it long, and one of them was first. */
+    /* Another thread may have compacted it meanwhile. */
     if (atomic_load(&session->discarded) || !changelog_is_long(session->log))
         return 0;
     return compact_held(session);

@@ -64,10 +64,10 @@ static void hide_name(struct node *directory, struct dentry *whiteout)
 static void show_name(struct node *directory, struct dentry *dentry, struct node *node)
 {
     const struct dentry *old = directory_find(directory->directory, dentry->name);
-    bool was_there = old ? old->node != NULL
-                         : directory_lower_entry(directory->directory, dentry->name) != LOWER_NONE;
+    bool existed = old ? old->node != NULL
+                       : directory_lower_entry(directory->directory, dentry->name) != LOWER_NONE;
     directory_set_made(directory->directory, dentry, node);
-    directory->directory->live += !was_there;
+    directory->directory->live += !existed;
     directory->changed = true;
     touch(directory, true);
 }
@@ -139,7 +139,7 @@ static int add_name(struct node *directory, const char *name, struct node *node)
     AUTO_FRAME struct frame frame;
     frame_init(&frame);
     (void)pthread_rwlock_wrlock(&node->lock);
-    if (!node->logged) /* all of it, since nothing is recorded of a node without a name */
+    if (!node->logged) /* nothing was recorded of it while it had no name */
         node_add_whole(node, &frame);
     frame_add_link(&frame, directory->number, name, node->number);
     r = session_record(node->session, &frame);
@@ -212,8 +212,8 @@ static int link_held(struct node *node, struct node *directory, const char *name
         return -EXDEV;
     if (node->nlink == 0 && node->named)
         return -ENOENT;
-    struct node *there;
-    r = node_child(directory, name, &there);
+    struct node *existing;
+    r = node_child(directory, name, &existing);
     if (r != -ENOENT)
         return r < 0 ? r : -EEXIST;
     r = add_name(directory, name, node);

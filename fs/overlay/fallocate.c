@@ -16,9 +16,9 @@ static int drop_blocks(struct node *node, fileblock_t first, fileblock_t end)
 {
     if (first >= end)
         return 0;
-    /* Above the limit absent blocks already show zeros. */
-    fileblock_t lent_end = block_of(block_round_up(node->lower_limit_bytes));
-    fileblock_t zero_end = lent_end < first ? first : lent_end < end ? lent_end : end;
+    /* Above lower_limit absent blocks already show zeros. */
+    fileblock_t lower_end = block_of(block_round_up(node->lower_limit_bytes));
+    fileblock_t zero_end = lower_end < first ? first : lower_end < end ? lower_end : end;
     int r = 0;
     if (zero_end > first)
         r = blockmap_reserve(&node->map, first, zero_end - first);

@@ -7,7 +7,7 @@
 #include "fs/store/names.h"
 #include "fs/store/sqlite_header.h"
 
-/* A template is sealed in rollback mode; a session begins in the mode that the builder left. */
+/* A template's databases are in rollback mode; a session shows the mode that the builder left. */
 static void show_journal_mode(const struct node *node, char *buffer, size_t size, uint64_t offset)
 {
     if (!lower_entry(node->session->lower, node->entry)->starts_in_wal)
@@ -34,11 +34,11 @@ int file_log_damage(const struct node *node, int r)
 /* Reads what absent blocks show: the template's bytes below the limit, zeros above. */
 static int read_lower(struct node *node, char *buffer, size_t size, uint64_t offset)
 {
-    size_t lent = 0;
+    size_t lower_size = 0;
     if (offset < node->lower_limit_bytes)
-        lent = (size_t)min_u64(size, node->lower_limit_bytes - offset);
-    memset(buffer + lent, 0, size - lent);
-    if (!lent)
+        lower_size = (size_t)min_u64(size, node->lower_limit_bytes - offset);
+    memset(buffer + lower_size, 0, size - lower_size);
+    if (!lower_size)
         return 0;
     int fd = node->lower_fd;
     if (fd < 0) {
@@ -46,11 +46,11 @@ static int read_lower(struct node *node, char *buffer, size_t size, uint64_t off
         if (r < 0)
             return r;
     }
-    int r = io_pread_exact(fd, buffer, lent, (off_t)offset);
+    int r = io_pread_exact(fd, buffer, lower_size, (off_t)offset);
     if (node->lower_fd < 0)
         lower_file_release(node->session->lower, node->entry);
     if (r == 0)
-        show_journal_mode(node, buffer, lent, offset);
+        show_journal_mode(node, buffer, lower_size, offset);
     return r;
 }
 

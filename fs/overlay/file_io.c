@@ -8,14 +8,14 @@
 ssize_t file_read(struct node *node, void *buffer, size_t size, uint64_t offset)
 {
     AUTO_RWUNLOCK pthread_rwlock_t *held = rwlock_hold_read(&node->lock);
-    size_t there = 0;
+    size_t available = 0;
     if (offset < node->size_bytes)
-        there = (size_t)min_u64(size, node->size_bytes - offset);
-    int r = file_read_range(node, buffer, there, offset);
-    if (node->lower_fd >= 0 && there > 0)
+        available = (size_t)min_u64(size, node->size_bytes - offset);
+    int r = file_read_range(node, buffer, available, offset);
+    if (node->lower_fd >= 0 && available > 0)
         prefetch_note(lower_file_prefetch(node->session->lower, node->entry), block_of(offset),
-                      block_of(block_round_up(offset + there)) - block_of(offset));
-    return r < 0 ? r : (ssize_t)there;
+                      block_of(block_round_up(offset + available)) - block_of(offset));
+    return r < 0 ? r : (ssize_t)available;
 }
 
 int file_write(struct node *node, const void *buffer, size_t size, uint64_t offset)
