@@ -13,8 +13,8 @@
 #include "fs/overlay/session_use.h"
 
 struct emptied {
-    pthread_mutex_t mutex;
-    size_t next; /* the index to use next: it replaces the oldest */
+    pthread_mutex_t mutex; /* innermost; guards the fields below */
+    size_t next;           /* the index to use next: it replaces the oldest */
     struct emptied_session sessions[EMPTIED_MAX]; /* an empty ID marks a free one */
 };
 

@@ -37,7 +37,7 @@ struct tree {
     struct timespec started;
     struct listing *templates;
     struct inode fixed[INODE_STATUS + 1]; /* by kind */
-    pthread_mutex_t mutex;                /* guards the fields below; taken before the scratch's */
+    pthread_mutex_t mutex;                /* innermost; guards the fields below */
     struct dynamic_inode *dynamic;
     uint32_t next_ino;
 };

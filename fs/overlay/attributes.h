@@ -9,7 +9,7 @@
 #include "fs/base/cleanup.h"
 #include "fs/overlay/node.h"
 
-/* st_ino is unique over all sessions of the scratch and never used again while it runs. */
+/* st_ino is unique among all sessions that the scratch ever had. */
 void node_stat(struct node *node, struct stat *ret_status);
 
 enum node_set {
@@ -21,7 +21,10 @@ enum node_set {
     NODE_SET_MTIME = 32,
     NODE_SET_CTIME = 64,
 };
-/* Sets what `which` (of enum node_set) names, all or nothing but for a truncation that fails. */
+/*
+ * Sets the attributes that `which` (enum node_set, combined) names. On an error nothing has
+ * changed. Of a size: -EISDIR, -EINVAL if the node is not a regular file, -EFBIG.
+ */
 MUST_CHECK int node_set(struct node *node, const struct stat *to, unsigned which);
 
 #endif

@@ -404,9 +404,8 @@ static void return_run(struct blocks *blocks, block_t first, uint32_t count, boo
 }
 
 /*
- * If nothing is taken, the file and the bit maps are emptied at once. The file keeps its length: no
- * block past it was ever used, so that a log which still names a released block is not taken for a
- * false one.
+ * If nothing is taken, empties the file and the bit maps at once. The file keeps its length, since
+ * recovery refuses a log that names blocks past the end, and a log may still name released blocks.
  */
 static bool trim_all(struct blocks *blocks)
 {

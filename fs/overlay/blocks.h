@@ -1,13 +1,13 @@
 /*
  * The storage of a scratch: one sparse file of 4 KiB blocks, shared by all its sessions.
  *
- * A session's change log (changelog.h) records which blocks it has; holes in the file mean nothing.
- * The file `owners` (owners.h) records the owner of each block and its checksum. This module knows,
- * in memory, which blocks are taken. The lowest free blocks are handed out first, so the journal of
- * the next transaction reuses the blocks of the last one. blocks_trim() returns free storage to the
- * file system; no request waits for it.
+ * A session's change log (changelog.h) records which blocks it has; holes in the file have no
+ * meaning. The file `owners` (owners.h) records the owner of each block and its checksum. This
+ * module knows, in memory, which blocks are taken. The lowest free blocks are handed out first, so
+ * the journal of the next transaction reuses the blocks of the last one. blocks_trim() returns free
+ * storage to the file system; no request waits for it.
  *
- * Safe from several threads. Its lock is innermost.
+ * Safe from several threads. Its lock is taken after a session's, and before that of owners.h.
  */
 #ifndef MINTFS_OVERLAY_BLOCKS_H
 #define MINTFS_OVERLAY_BLOCKS_H
@@ -31,7 +31,10 @@ void blocks_free(struct blocks *blocks);
  */
 MUST_CHECK int blocks_take(struct blocks *blocks, uint32_t want, block_t *ret_first);
 
-/* Whether the storage file contains these blocks. A record of blocks past its end is false. */
+/*
+ * Whether the storage file contained these blocks when it was opened. A log that names others is
+ * damaged or forged.
+ */
 bool blocks_exist(struct blocks *blocks, block_t first, uint32_t count);
 
 /*
@@ -70,7 +73,7 @@ bool blocks_wants_trim(struct blocks *blocks);
  */
 void blocks_trim(struct blocks *blocks, int64_t budget_ns, const atomic_bool *stop);
 
-/* For a full disk: trims for up to a second. False if nothing could be returned. */
+/* For a full disk: trims for up to a second. False if there was nothing to return. */
 MUST_CHECK bool blocks_make_room(struct blocks *blocks);
 
 uint64_t blocks_taken(struct blocks *blocks);

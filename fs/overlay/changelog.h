@@ -2,11 +2,11 @@
  * The change log of one session: everything that must survive a killed daemon, except the bytes of
  * its blocks.
  *
- * Frames of records are appended to it. They refer to nodes by stable numbers and start from the
- * template's manifest. The layout is in changelog_format.h. A frame is written by one system call
- * and has one checksum, so changes that belong together (the two names of a rename) are in one
- * frame. A torn tail is dropped. When the log has grown to twice its size after the last
- * compaction, it is compacted (compact.h).
+ * It is a sequence of frames, which consist of records. Records refer to nodes by numbers that
+ * never change, and say what differs from the template. The layout is in changelog_format.h. A
+ * frame is written by one system call and has one checksum, so changes that belong together (the
+ * two names of a rename) are in one frame. A torn frame at the end is dropped. When the log has
+ * grown to twice its size after the last compaction, it is compacted (compact.h).
  *
  * The order of writes makes it safe: a block's bytes are written before the record that adds it to
  * a file, and the record that releases a block before the block is given to another file. Nothing
@@ -30,8 +30,8 @@ void changelog_fill_name(char ret_name[LOG_NAME_LENGTH + 1], uint64_t serial);
 bool changelog_name_is_valid(const char *name);
 
 /*
- * Creates the log NAME below dirfd with its first frame, both in one step (it is NAME.new until
- * then). dirfd is borrowed. -EEXIST.
+ * Creates the log NAME below dirfd, with its first frame: it is written as NAME.new and renamed.
+ * dirfd is borrowed. -EEXIST.
  */
 MUST_CHECK int changelog_create(int dirfd, const char *name, const struct frame *first,
                                 struct changelog **ret_log);
@@ -47,8 +47,8 @@ MUST_CHECK int changelog_unlink(struct changelog *log);
 void changelog_close(struct changelog *log);
 
 /*
- * Appends one frame, whole or not at all: what a failed write left is cut off, at the latest before
- * the next append. Safe from several threads.
+ * Appends one frame, whole or not at all: a part that a failed write left is cut off, at the latest
+ * before the next append. Safe from several threads.
  */
 MUST_CHECK int changelog_append(struct changelog *log, const struct frame *frame);
 

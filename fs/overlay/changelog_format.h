@@ -4,7 +4,7 @@
  *     u32 magic   "mfl3" in the first frame, "mfl1" in the others
  *     u32 size    of the payload, in bytes, a multiple of 8
  *     u32 crc     CRC-32 (zlib) of the payload, begun with the log's owner and the frame's offset
- *     u32 check   the same of the three words before, so that the size can be trusted
+ *     u32 check   the same of the three words before it, so that the size can be trusted
  *     payload     records
  *
  * and a record is
@@ -13,8 +13,8 @@
  *     fixed part, by type: the structs *_disk below
  *     tail: a name or a link's target, without a NUL, padded with zeros to 8 bytes
  *
- * all in the byte order of the machine, since a log is only used on the boot that wrote it. The
- * first record of the first frame is the header. The first frame's magic gives the log's version:
+ * all in the byte order of the machine, since a log is not used after the next boot. The first
+ * record of the first frame is the header. The first frame's magic gives the log's version:
  * "mfl3" becomes "mfl4" when this layout changes. The first frame's checksums begin with 0 instead
  * of the owner, which is in its header. The checksums of the others begin with the owner, so a
  * frame of another log is not taken for one of this log.
@@ -35,7 +35,7 @@
 #include "fs/base/process.h"
 #include "fs/base/sha256.h"
 
-#define FRAME_MAGIC ((uint32_t)0x316c666d)      /* "mfl1": also the log's, of version 1 */
+#define FRAME_MAGIC ((uint32_t)0x316c666d)      /* "mfl1"; the first frame's in version 1, too */
 #define LOG_MAGIC_2 ((uint32_t)0x326c666d)      /* "mfl2" */
 #define LOG_MAGIC ((uint32_t)0x336c666d)        /* "mfl3" */
 #define FRAME_MAGIC_KIND ((uint32_t)0x006c666d) /* any version of it */
@@ -120,7 +120,10 @@ struct link_disk {
     uint32_t zero;
 };
 
-/* Of these bytes in the frame that begins at this offset of the owner's log. */
+/*
+ * The checksum of bytes in the frame that begins at this offset of the log. `owner` is 0 in the
+ * first frame and in logs of older versions.
+ */
 uint32_t frame_checksum(uint64_t owner, uint64_t offset, const void *bytes, size_t size);
 
 #endif

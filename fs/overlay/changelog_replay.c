@@ -89,8 +89,7 @@ static int replay_identity(struct cursor *cursor, const struct changelog_visitor
 }
 
 /*
- * The namespace of that process is not known, so it is neither taken for another process nor for
- * gone.
+ * The namespaces of that process are not recorded, so it is not known whether it still exists.
  */
 static int replay_old_identity(struct cursor *cursor, const struct changelog_visitor *visitor,
                                void *context)
@@ -269,7 +268,7 @@ int changelog_replay(int fd, const struct changelog_visitor *visitor, void *cont
             return r;
         if (frame_checksum(reader.owner, offset, payload, head.size) != head.crc) {
             /*
-             * The first frame may be the only one: without it the session would be lost without a
+             * Not if it is also the first frame: without it the session would be lost without a
              * message.
              */
             is_cut = next == end && offset > 0;

@@ -18,8 +18,9 @@ struct changelog_visitor {
 };
 
 /*
- * A descriptor for changelog_replay(). A symbolic link or FIFO in a log's place is neither followed
- * nor waited for: -EBADMSG, from here or from changelog_replay().
+ * Returns a descriptor for changelog_replay(). If a symbolic link or FIFO is in the log's place,
+ * this or changelog_replay() fails with -EBADMSG: the link is not followed, and the FIFO not waited
+ * for.
  */
 MUST_CHECK int changelog_open_to_read(int dirfd, const char *name);
 /*

@@ -10,12 +10,12 @@
 MUST_CHECK int session_compact(struct session *session);
 /* Writes the log again, however short it is. */
 MUST_CHECK int session_rewrite_log(struct session *session);
-/* After each change, with no lock held: compacts the log if it is long, and rests it. */
+/* To be called after each change, with no lock held: compacts a long log, and may close it. */
 void session_after_change(struct session *session);
 
 /* Brackets a change to one node: takes session.changes, shared, and node.lock. */
 void node_begin_change(struct node *node);
-/* Releases both, and calls session_after_change(). */
+/* Releases both locks, and calls session_after_change(). */
 void node_end_change(struct node *node);
 
 #endif

@@ -38,14 +38,14 @@ struct cookies {
     uint32_t next;
 };
 
-/* The last `above` values of the range are left to the caller. */
+/* Begins empty. The caller assigns the `above` greatest values itself. */
 void cookies_init(struct cookies *cookies, uint32_t above);
 /* The listed structs belong to the caller. */
 void cookies_fini(struct cookies *cookies);
 
 /* Makes room so that this many calls of cookies_add() cannot fail. -ENOMEM, -ENOSPC. */
 MUST_CHECK int cookies_reserve(struct cookies *cookies, uint32_t more);
-/* Adds it with a cookie below all others. */
+/* Adds it with a value below all others. */
 void cookies_add(struct cookies *cookies, struct cookie *cookie);
 /* Puts `cookie` in the place of `old`, with its value. */
 void cookies_replace(struct cookies *cookies, const struct cookie *old, struct cookie *cookie);

@@ -50,22 +50,25 @@ struct dentry *directory_find(const struct directory *directory, const char *nam
 /* The template's entry of that name here, whatever the session did to it, or LOWER_NONE. */
 uint32_t directory_lower_entry(const struct directory *directory, const char *name);
 
-/* The cookie of the template's child at that position, unless its name was removed. */
+/* The cookie of the template's child at that position, as long as its name exists. */
 uint32_t directory_lower_cookie(const struct directory *directory, uint32_t position);
 
-/* Makes room so that putting this name in place, and one more, cannot fail. */
+/*
+ * Allocates an entry for this name, and makes room for it and one more, so that the functions below
+ * cannot fail. An entry that is not passed to one of them must be freed.
+ */
 MUST_CHECK int directory_prepare(struct directory *directory, const char *name,
                                  struct dentry **ret_dentry);
 
 /*
- * These put a prepared entry (malloc'ed, from then on owned by the directory) in the place of any
- * entry under its name. They do not count `live`.
+ * These three take over a prepared entry, and replace any entry of the same name by it. They do not
+ * update `live`.
  */
-/* A name that the session gave the node. */
+/* Records that the session gave the node this name. */
 void directory_set_made(struct directory *directory, struct dentry *dentry, struct node *node);
-/* A name that the template has, and its node. */
+/* Records the node of a name that the template has. */
 void directory_set_lower(struct directory *directory, struct dentry *dentry, struct node *node);
-/* A name that is removed: a whiteout if the template has it, else no entry. */
+/* Records that the name was removed: by a whiteout if the template has it, else by no entry. */
 void directory_hide(struct directory *directory, struct dentry *dentry);
 /* Removes the entry: the name is then as in the template. */
 void directory_forget(struct directory *directory, const char *name);

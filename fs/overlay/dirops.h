@@ -1,7 +1,7 @@
 /*
- * The names in a session's directories. Errors are those of the system calls (-ENOTEMPTY,
- * -ENAMETOOLONG, ...). Permissions are checked by the mount. A node that is returned has a
- * reference for the caller (session_use.h).
+ * Looks up, lists and changes the names in a session's directories. Errors are those of the system
+ * calls (-ENOTEMPTY, -ENAMETOOLONG, ...). The mount checks permissions. A returned node has a
+ * reference for the caller (session_use.h). A change that fails leaves all names as they were.
  */
 #ifndef MINTFS_OVERLAY_DIROPS_H
 #define MINTFS_OVERLAY_DIROPS_H

@@ -155,7 +155,7 @@ static int write_stored(struct node *node, const char *bytes, uint64_t from, uin
     return 0;
 }
 
-/* Writes those of the change's bytes that are past the file's current end, or those before it. */
+/* Of the change's bytes in stored blocks, writes those past the file's end, or those before it. */
 static int write_in_place(const struct change *change, bool past_end)
 {
     uint64_t size = change->node->size_bytes;
@@ -206,7 +206,7 @@ static int record_change(const struct change *change, uint64_t size_bytes, int64
 
 /*
  * Writes and records the change, and makes it visible; the file then has size_bytes. Bytes that are
- * already visible are overwritten last, when nothing can fail any more for lack of space.
+ * already visible are overwritten last, when a lack of space can no longer make the change fail.
  */
 static int commit(struct change *change, uint64_t size_bytes)
 {

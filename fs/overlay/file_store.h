@@ -11,8 +11,8 @@
 #include "fs/overlay/overlay_internal.h"
 
 /*
- * Stores [offset, end) with these bytes or (NULL) as it is. The file's size becomes at least
- * size_bytes. session.changes and node.lock held.
+ * Stores the blocks of [offset, end), with these bytes or (NULL) unchanged. The file's size becomes
+ * at least size_bytes. session.changes and node.lock held.
  */
 MUST_CHECK int file_store_range(struct node *node, const char *bytes, uint64_t offset, uint64_t end,
                                 uint64_t size_bytes);

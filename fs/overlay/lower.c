@@ -36,7 +36,7 @@ struct lower {
     atomic_bool verified; /* never reset */
     uint8_t digest[SHA256_SIZE_BYTES];
     uint64_t first_number;
-    pthread_mutex_t sessions; /* guards the three below */
+    pthread_mutex_t sessions; /* guards the three below; see lower.h */
     unsigned session_count;
     struct lock in_use;
     bool is_resting;          /* in_use is free, its file open for the next session */
@@ -281,10 +281,7 @@ void lower_release(struct lower *lower)
     AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&lower->sessions);
     if (--lower->session_count > 0)
         return;
-    /*
-     * The lock is free at once, so gc sees that the template is unused; but it is cheap to take
-     * again.
-     */
+    /* The lock is free at once, so that gc can evict the template, but is cheap to take again. */
     if (lock_park(&lower->in_use) < 0)
         lock_release(&lower->in_use);
     else
@@ -297,7 +294,7 @@ void lower_rest(struct lower *lower)
     if (!lower->is_resting)
         return;
     lower->is_resting = false;
-    /* The template was used until now, which gc considers. No request waits for this thread. */
+    /* For gc, which evicts by last use: the template was in use until now. */
     if (catalog_touch(lower->store->catalog, lower_key(lower)) < 0)
         log_warning("cannot record the use of template %" PRI_KEY, lower_key(lower));
     lock_release(&lower->in_use);

@@ -2,8 +2,10 @@
  * A template as the lower side of sessions: its tree, from the manifest, and its files, opened once
  * for all sessions.
  *
- * There is one object per template and scratch, with a reference count. Only its cached descriptors
- * change, so everything else is read without a lock.
+ * There is one object per template and scratch, with a reference count. Safe from several threads.
+ * The tree never changes and is read without a lock. The count of sessions has a lock, which is
+ * taken after the scratch's and the cache's (lower_cache.h) and before the catalog's; the
+ * descriptors have another one, which is innermost.
  */
 #ifndef MINTFS_OVERLAY_LOWER_H
 #define MINTFS_OVERLAY_LOWER_H
@@ -25,8 +27,9 @@ struct lower;
 /* Errors are those of template_open_unverified(). The store is borrowed. */
 MUST_CHECK int lower_open(const struct store *store, const char *key, struct lower **ret_lower);
 /*
- * 1 if the template is known to be whole, else 0: its names can be listed, but no session can use
- * it and its files must not be acquired. Asks the catalog until the template is verified.
+ * 1 if the template is known to be whole. 0 if it has not been compared with its manifest yet: its
+ * names can be listed, but no session can use it and its files must not be acquired. Reads the
+ * catalog until the template is verified.
  */
 MUST_CHECK int lower_is_verified(struct lower *lower);
 /*
@@ -45,13 +48,13 @@ unsigned lower_refs(const struct lower *lower);
 bool lower_is_current(const struct lower *lower);
 
 /*
- * Another session uses it: the shared lock locks/use-KEY then prevents eviction. -ENOENT if the
- * template was evicted before; -EAGAIN if it is not verified.
+ * To be called before a session uses it: the shared lock locks/use-KEY then prevents eviction.
+ * -ENOENT if the template was evicted before; -EAGAIN if it is not verified.
  */
 MUST_CHECK int lower_hold(struct lower *lower);
 /*
- * A session stops using it. After the last one the lock is free, but its file stays open for the
- * next session, which often follows soon.
+ * To be called when a session no longer uses it. After the last one the lock is free, but its file
+ * stays open for the next session, which often follows soon.
  */
 void lower_release(struct lower *lower);
 /* If no session uses it: records the use in the catalog and removes the lock's file. */
@@ -59,9 +62,9 @@ void lower_rest(struct lower *lower);
 
 const char *lower_key(const struct lower *lower);
 /*
- * Of everything in the template that sessions depend on: the paths, in order, and what they are,
- * except for modes. If a template is built again under its key and the builder is not reproducible,
- * its digest differs.
+ * The SHA-256 of everything in the template that sessions depend on: the paths, in order, with the
+ * type and content of each, but not the mode. If the builder is not reproducible, a template that
+ * is built again under its key has another digest.
  */
 const uint8_t *lower_digest(const struct lower *lower);
 const struct manifest *lower_manifest(const struct lower *lower);
@@ -94,7 +97,7 @@ uint32_t lower_directory_count(const struct lower *lower, uint32_t directory);
 /* A descriptor of a regular file, shared with other callers and valid until the release. */
 MUST_CHECK int lower_file_acquire(struct lower *lower, uint32_t entry, int *ret_fd);
 void lower_file_release(struct lower *lower, uint32_t entry);
-/* What sessions read of the file. Valid while the file is acquired; NULL if memory was short. */
+/* Which blocks sessions read. Valid while the file is acquired; NULL if memory was short. */
 struct prefetch *lower_file_prefetch(const struct lower *lower, uint32_t entry);
 
 #endif

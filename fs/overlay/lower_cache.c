@@ -15,8 +15,8 @@ void lower_cache_init(struct lower_cache *cache, const struct store *store)
 }
 
 /*
- * Returns the listed template, or NULL. If none is listed and `fresh` is given, lists that one and
- * takes it over; when out of memory it returns NULL, and `fresh` is still the caller's.
+ * Returns the listed template with a reference, or NULL. If none is listed and `fresh` is given,
+ * lists and takes over *fresh; when out of memory, returns NULL and leaves *fresh to the caller.
  */
 static struct lower *find_lower(struct lower_cache *cache, const char *key,
                                 struct listed_lower **fresh)
@@ -54,10 +54,10 @@ int lower_cache_get(struct lower_cache *cache, const char *key, struct lower **r
     *ret_lower = find_lower(cache, key, NULL);
     if (*ret_lower && lower_is_current(*ret_lower))
         return 0;
-    /* It was evicted and built again since; the old one lives as long as its references. */
+    /* It was evicted since. The old object exists as long as it has references. */
     if (*ret_lower)
         unlist_lower(cache, *ret_lower);
-    /* Without the lock, since its manifest may be long. */
+    /* Opened without the lock, since its manifest may be long. */
     struct listed_lower *fresh = calloc(1, sizeof(*fresh));
     if (!fresh)
         return -ENOMEM;

@@ -1,7 +1,8 @@
 /*
  * The templates that a scratch has opened. They stay open for the next session that uses them.
  *
- * Safe from several threads.
+ * Safe from several threads. Its lock is taken before those of lower.h, and never while a template
+ * is opened.
  */
 #ifndef MINTFS_OVERLAY_LOWER_CACHE_H
 #define MINTFS_OVERLAY_LOWER_CACHE_H
@@ -28,7 +29,10 @@ void lower_cache_fini(struct lower_cache *cache);
  */
 MUST_CHECK int lower_cache_get(struct lower_cache *cache, const char *key,
                                struct lower **ret_lower);
-/* Releases those that no session uses and that have no other reference. */
+/*
+ * Releases those that no session uses and that have no other reference. Waits for the catalog, with
+ * the lock held.
+ */
 void lower_cache_drop_unused(struct lower_cache *cache);
 
 #endif

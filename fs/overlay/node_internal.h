@@ -6,7 +6,7 @@
 
 #include "fs/overlay/overlay_internal.h"
 
-/* Notes the name of a new file before it is written to: see unlimited in struct node. */
+/* Sets `unlimited` by the name of a new file. To be called before the file is written to. */
 void node_note_name(struct node *node, const char *name);
 
 /* Creates an empty node, listed in the session; session.names held. */

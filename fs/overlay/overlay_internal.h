@@ -30,7 +30,7 @@ enum { NODE_ROOT = 1, NODE_FIRST_ENTRY = 2 };
 struct node {
     struct session *session;
     LIST_ENTRY(node) all; /* session.nodes; guarded by session.names */
-    /* Of a directory, and of a file that is as in the template. NULL: the root. */
+    /* Set in a directory, and in a file that is as in the template. NULL in the root. */
     struct node *parent;
     uint32_t number;
     uint32_t entry; /* in the template; LOWER_ROOT for the root, LOWER_NONE for new nodes */
@@ -58,7 +58,7 @@ struct node {
     struct blockmap map;
     uint32_t stored_blocks;
     unsigned opens;
-    bool opened;  /* was opened since it is in memory: the kernel may have cached pages of it */
+    bool opened;  /* has been opened: the kernel may have cached pages of it */
     int lower_fd; /* of the template, while open; else -1 */
 
     union {
@@ -87,7 +87,7 @@ struct session {
     struct blocks *blocks; /* the scratch's */
     struct changelog *log;
     uint64_t serial;
-    uint64_t owner; /* random; in the tags of its blocks, since a serial may be reused */
+    uint64_t owner; /* random, for the tags of its blocks: serials repeat if their file is lost */
     uid_t uid;      /* the user who made the session and owns the template's files in it */
     gid_t gid;
     uint64_t limit_blocks; /* 0: none */
@@ -100,6 +100,7 @@ struct session {
     bool rewrite_log;          /* recovery will rewrite the log at its end */
     atomic_int_least64_t used_ns;
 
+    /* In the order in which they are taken, then node.lock: see session.h. */
     pthread_rwlock_t changes; /* shared: a change that appends to the log; exclusive: compaction */
     pthread_mutex_t names;    /* guards directories, nlink, refs and what follows */
     LIST_HEAD(, node) nodes;

@@ -140,7 +140,7 @@ static void recall_sums(struct owners *owners, block_t first, uint32_t count, ui
         ret_sums[i] = first + i < owners->room ? owners->sums[first + i] : 0;
 }
 
-/* If memory is short the checksums stay unknown here: the file has them. With the mutex held. */
+/* If memory is short the checksums stay unknown here; the file has them. Mutex held. */
 static bool grow_held(struct owners *owners, size_t needed)
 {
     size_t room = owners->room ? owners->room : 1024;

@@ -21,7 +21,7 @@ struct expected_block {
 };
 
 struct prefetch {
-    pthread_mutex_t mutex; /* guards what follows */
+    pthread_mutex_t mutex; /* innermost; guards what follows */
     uint32_t session;
     uint32_t count;
     struct expected_block blocks[PREFETCH_BLOCKS_MAX]; /* in order */

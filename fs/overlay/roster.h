@@ -39,16 +39,16 @@ struct roster {
 };
 MUST_CHECK int roster_begin(const char *boot_id, int logs_fd, struct roster *ret_roster);
 void roster_add(struct roster *roster, const struct roster_line *line);
-/* Puts it in place, unsynced. The roster is freed, also on an error. */
+/* Writes the file, without a sync. The roster is freed, also on an error. */
 MUST_CHECK int roster_finish(struct roster *roster, int scratch_fd);
 
 /* ---- reading ---- */
 
 typedef int roster_visitor(const struct roster_line *line, void *context);
 /*
- * Calls visit for each session until it returns non-zero, which is then *ret_answer; else that is
- * 0. -ENOENT: there is no valid roster. With logs_fd -1 a roster is valid even if logs have been
- * added or removed since.
+ * Calls visit for each session until it returns non-zero. *ret_answer is the last value that it
+ * returned, or 0. -ENOENT: there is no valid roster. With logs_fd -1 a roster is valid even if logs
+ * have been added or removed since.
  */
 MUST_CHECK int roster_each(int scratch_fd, int logs_fd, const char *boot_id, roster_visitor *visit,
                            void *context, int *ret_answer);

@@ -13,7 +13,7 @@
  * Opening it recovers the sessions that a stopped or killed daemon left; sessions of another boot
  * are discarded with a message.
  *
- * Safe from several threads. Its lock is taken before any of a session's.
+ * Safe from several threads. session.h has the order of locks.
  */
 #ifndef MINTFS_OVERLAY_SCRATCH_H
 #define MINTFS_OVERLAY_SCRATCH_H
@@ -33,7 +33,7 @@ struct scratch;
  * A discarded session has lost this name, which the kernel may have cached. As long as it is
  * cached, the file that was open under it keeps the session's storage, even after it is closed.
  * Returns true if the kernel will be notified; the callee then owns a reference to the directory.
- * Locks are held, so it must only take a note.
+ * Locks are held, so it must only record the name.
  */
 typedef bool session_name_lost(struct node *directory, const char *name, void *context);
 
@@ -51,7 +51,7 @@ struct scratch_options {
  */
 MUST_CHECK int scratch_open(const struct store *store, const struct scratch_options *options,
                             struct scratch **ret_scratch);
-/* Sessions stay on disk. References to nodes that still exist, the kernel's, become invalid. */
+/* Sessions stay on disk. References to nodes that the kernel still has become invalid. */
 void scratch_close(struct scratch *scratch);
 
 /* Its directory, for messages. */

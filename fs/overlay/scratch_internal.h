@@ -17,8 +17,8 @@ struct scratch {
     char *path;
     int dirfd;
     int logs_fd;
-    bool has_kept_logs; /* of sessions that are not shown, since their template cannot be read */
-    bool is_recorded;   /* in the store, since it is outside it (scratch_registry.h) */
+    bool has_kept_logs; /* logs of sessions that are not shown: their template cannot be read */
+    bool is_recorded;   /* it is outside the store, which has a record of it (scratch_registry.h) */
     struct lock lock;
     struct blocks *blocks;
     uint64_t session_limit_blocks;
@@ -27,7 +27,7 @@ struct scratch {
     struct lower_cache lowers;
     struct scratch_worker worker;
 
-    pthread_mutex_t mutex; /* guards what follows; taken before any session's lock */
+    pthread_mutex_t mutex; /* guards what follows; the first lock in the order of session.h */
     struct session_table table;
     struct serials serials;
     uint64_t sessions_made;

@@ -51,7 +51,7 @@ static int open_store_place(struct scratch *scratch)
     return scratch->dirfd < 0 ? log_errno(scratch->dirfd, "cannot open %s", scratch->path) : 0;
 }
 
-/* Removes what a daemon left that was killed before it had marked the place. */
+/* Removes the unfinished marker of a killed daemon; 1 for any other file. */
 static int sweep_marker(int dirfd, const char *name, unsigned char type UNUSED,
                         void *context UNUSED)
 {
@@ -139,7 +139,7 @@ static int open_parts(struct scratch *scratch)
     scratch->logs_fd = dir_ensure(scratch->dirfd, "logs", 0700);
     if (scratch->logs_fd < 0)
         return log_errno(scratch->logs_fd, "cannot make %s/logs", scratch->path);
-    /* If the disk is already full there is no reserve, until there is space. */
+    /* On a full disk there is no reserve until space becomes free. */
     scratch->all.reserve_fd =
         io_openat(scratch->dirfd, "reserve", O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
     if (scratch->all.reserve_fd < 0)
@@ -161,7 +161,7 @@ static int open_scratch(struct scratch *scratch, const struct scratch_options *o
         r = check_place(scratch);
     if (r == 0)
         r = take_lock(scratch);
-    /* Before there can be a session in it, since gc looks there for templates in use. */
+    /* Recorded before the first session is created: gc reads the logs to find templates in use. */
     if (r == 0 && options->place) {
         scratch->is_recorded = true;
         r = scratch_registry_add(scratch->store, scratch->path);
@@ -208,7 +208,7 @@ int scratch_open(const struct store *store, const struct scratch_options *option
     return 0;
 }
 
-/* Not if the roster would be incomplete: then commands must read the logs. */
+/* Writes none if it would be incomplete: commands then read the logs. */
 static int write_roster(const struct scratch *scratch)
 {
     if (scratch->has_kept_logs || !scratch->table.sessions)
@@ -244,7 +244,7 @@ void scratch_close(struct scratch *scratch)
     while (!LIST_EMPTY(&scratch->all.sessions))
         session_free(LIST_FIRST(&scratch->all.sessions));
     lower_cache_fini(&scratch->lowers);
-    /* If recovery did not finish, blocks that are not claimed yet are not free. */
+    /* Not if recovery did not finish: a block that no session has claimed may then be in use. */
     if (scratch->worker.runs && blocks_wants_trim(scratch->blocks))
         blocks_trim(scratch->blocks, TRIM_AT_END_NS, NULL);
     blocks_free(scratch->blocks);

@@ -180,7 +180,7 @@ static bool is_unreadable(int error)
     }
 }
 
-/* Nothing is lost: the next mount tries again. */
+/* The log stays as it is, and the next mount tries again. */
 static int log_unrecovered(const struct scratch *scratch, const char *name, int error)
 {
     switch (error) {

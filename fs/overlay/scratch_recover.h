@@ -6,7 +6,10 @@
 
 #include "fs/overlay/scratch_internal.h"
 
-/* Lists them. Errors are logged. */
+/*
+ * Recovers them and adds them to the table. No other thread may use the scratch yet. Errors are
+ * logged.
+ */
 MUST_CHECK int scratch_recover_all(struct scratch *scratch);
 
 #endif

@@ -26,7 +26,8 @@ static bool await_work(struct scratch_worker *worker)
 }
 
 /*
- * Templates are closed only after some time without sessions: true unless the daemon stops before.
+ * Waits before unused templates are closed, since the next session often follows soon. False when
+ * the thread must end.
  */
 static bool await_idleness(struct scratch_worker *worker)
 {
@@ -38,7 +39,7 @@ static bool await_idleness(struct scratch_worker *worker)
     return !worker->stopping;
 }
 
-/* Takes as long as it needs, but stops when the daemon ends. */
+/* Has no time limit, but stops when the daemon ends. */
 static void trim(struct scratch_worker *worker)
 {
     if (blocks_wants_trim(worker->blocks))

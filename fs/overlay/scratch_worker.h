@@ -14,14 +14,14 @@ struct scratch_worker {
     struct lower_cache *lowers;
     pthread_t thread;
     bool runs;
-    pthread_mutex_t mutex; /* innermost: guards the two below */
+    pthread_mutex_t mutex; /* innermost; guards `wanted` and `stopping` */
     pthread_cond_t changed;
     bool wanted;
     bool stopping;
     atomic_bool closing; /* stops a trim that is running */
 };
 
-/* All three are borrowed. */
+/* The blocks, the list and the cache are borrowed. */
 MUST_CHECK int scratch_worker_start(struct scratch_worker *worker, struct blocks *blocks,
                                     struct session_list *list, struct lower_cache *lowers);
 /* Ends the thread, if it runs. */

@@ -4,7 +4,7 @@
 
 #include "fs/base/io.h"
 
-/* So many are set aside in one write, and may be lost with a daemon. */
+/* How many serials one write sets aside. Those that the daemon does not use are lost. */
 enum { SERIALS_AT_ONCE = 256 };
 
 int serials_open(int dirfd, struct serials *ret_serials)
@@ -37,7 +37,7 @@ int serials_take(struct serials *serials, uint64_t *ret_serial)
     if (serials->next >= serials->end) {
         char text[32];
         uint64_t end = serials->next + SERIALS_AT_ONCE;
-        /* Of one length, and so in one piece whenever the daemon is killed. */
+        /* Always of one length, so that it replaces the old number completely. */
         int length = snprintf(text, sizeof(text), "%020llu\n", (unsigned long long)end);
         int r = io_pwrite(serials->fd, text, (size_t)length, 0);
         if (r < 0)

@@ -18,13 +18,13 @@ struct serials {
     uint64_t end; /* serials below this one are set aside */
 };
 
-/* Opens the file below dirfd; to be closed even after an error. */
+/* Opens the file below dirfd. *ret_serials must be closed even after an error. */
 MUST_CHECK int serials_open(int dirfd, struct serials *ret_serials);
 void serials_close(struct serials *serials);
 
 /* -EMFILE when all are used up. */
 MUST_CHECK int serials_take(struct serials *serials, uint64_t *ret_serial);
-/* A session already has this serial: the next one is greater. */
+/* To be called if a session already has this serial: later ones are greater. */
 void serials_skip(struct serials *serials, uint64_t serial);
 
 #endif

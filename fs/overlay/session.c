@@ -142,8 +142,8 @@ static bool is_open(struct node *node)
 }
 
 /*
- * The kernel by itself drops names that are not in use, but not those of open files, nor of
- * directories, which may be a working directory or lead to an open file.
+ * Reports the names that the kernel does not drop by itself: those of open files, and of
+ * directories, which may be a working directory or contain an open file.
  */
 static void report_lost_names(struct node *directory)
 {

@@ -4,9 +4,19 @@
  * Its directories are changed by dirops.h, its files by file_io.h and fallocate.h, and attributes
  * by attributes.h.
  *
- * All functions are safe from several threads. Locks, in the order in which they are taken:
- *     scratch (scratch.h), then session.changes, session.names, node.lock, the change log's,
- *     the blocks'. None is held when a function returns.
+ * All functions are safe from several threads, and none returns with a lock held. Locks, in the
+ * order in which they are taken:
+ *
+ *     scratch              scratch_internal.h
+ *     lower cache          lower_cache.h
+ *     lower.sessions       lower.c
+ *     session.changes      overlay_internal.h
+ *     session.names        overlay_internal.h
+ *     node.lock            overlay_internal.h
+ *     change log           changelog.c
+ *     blocks, then owners  blocks.c, owners.c
+ *
+ * Locks whose comment says "innermost" may be taken while any of these is held.
  */
 #ifndef MINTFS_OVERLAY_SESSION_H
 #define MINTFS_OVERLAY_SESSION_H

@@ -6,10 +6,6 @@
 
 #include "fs/overlay/overlay_internal.h"
 
-/*
- * A session with its root and without a log, pinned once for the scratch that lists it. It holds
- * the template (lower_hold()), with a reference.
- */
 struct session_place {
     struct session_list *list;
     struct blocks *blocks;
@@ -26,10 +22,15 @@ struct session_place {
  * that session's serial.
  */
 MUST_CHECK int session_make_owner(uint64_t *ret_owner);
+/*
+ * Creates a session with a root and without a log, pinned once for the scratch that lists it. It
+ * holds the template (lower_hold()), with a reference. Errors are those of lower_hold(), and
+ * -ENOMEM.
+ */
 MUST_CHECK int session_new(const struct session_place *place, struct session **ret_session);
 /*
- * Changes its ID and lease, and records that. `replaced` is the serial of the session that had this
- * ID, or 0.
+ * Changes its ID and lease, and records both in the log. `replaced` is the serial of the session
+ * that had this ID, or 0.
  */
 MUST_CHECK int session_take_id(struct session *session, const char *id, uint64_t replaced,
                                const struct session_lease *lease);

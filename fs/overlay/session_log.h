@@ -7,14 +7,17 @@
 
 #include "fs/overlay/overlay_internal.h"
 
-/* Adds what begins each log of the session. */
+/* Adds the records with which each log of the session begins. */
 void session_add_header(const struct session *session, struct frame *frame);
 /* Begins the log of a new session, the file NAME below dirfd. */
 MUST_CHECK int session_begin_log(struct session *session, int dirfd, const char *name,
                                  const char *boot_id);
 /* Removes the log: from then on the session does not exist. Nothing has changed on an error. */
 MUST_CHECK int session_retire(struct session *session);
-/* Appends the frame, unless the session is discarded. session.changes held, shared. */
+/*
+ * Appends the frame, unless the session is discarded. On a full disk it makes room, and spends the
+ * reserve for a removal. session.changes held, shared.
+ */
 MUST_CHECK int session_record(struct session *session, const struct frame *frame);
 
 /* Frees the space of the reserve; false if it is already spent. */

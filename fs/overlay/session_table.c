@@ -105,9 +105,7 @@ int session_table_rename(struct session_table *table, struct listed_session *lis
     struct session_lease own_lease;
     session_get_lease(session, &own_lease);
     int r = cookies_reserve(&table->order, 1);
-    /*
-     * What can fail comes before the log is written; for a moment two entries have the same path.
-     */
+    /* Added before the log is written, since this can fail. Two entries now have the same path. */
     HASH_ADD_STR(table->sessions, path, renamed);
     if (!HASH_ADDED(renamed)) {
         free(renamed);
@@ -135,10 +133,7 @@ int session_table_rename(struct session_table *table, struct listed_session *lis
     cookies_remove(&table->order, &listed->cookie);
     HASH_DEL(table->sessions, listed);
     free(listed);
-    /*
-     * Kept in order of serials. A session that was just created, to be renamed, is already the
-     * last.
-     */
+    /* Restores the order of serials. A session that was just created is already the last. */
     const struct listed_session *before = renamed->hh.prev;
     if (before && compare_serials(before, renamed) > 0)
         HASH_SORT(table->sessions, compare_serials);

@@ -31,7 +31,7 @@ void session_table_fini(struct session_table *table);
 struct listed_session *session_table_find(struct session_table *table, const char *key,
                                           const char *id);
 MUST_CHECK int session_table_add(struct session_table *table, struct session *session);
-/* Removes the entry and discards the session, whose log has been removed before. */
+/* Removes the entry and discards the session. Its log must have been removed before. */
 void session_table_discard(struct session_table *table, struct listed_session *listed);
 /*
  * Gives the session the ID `to`. `replaced` is the session that has that ID, or NULL: it is

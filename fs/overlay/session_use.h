@@ -20,7 +20,7 @@ void node_ref_held(struct node *node);
 void session_touch(struct session *session);
 /* Drops a pin. The last one frees the session; blocks in its log stay taken. */
 void session_unpin(struct session *session);
-/* At the end of the daemon: frees the session despite its pins. */
+/* Frees the session despite its pins, when the scratch is closed. */
 void session_free(struct session *session);
 
 #endif
