@@ -38,6 +38,17 @@ int catalog_row_copy(const struct catalog_row *row, struct catalog_row *ret_copy
     return 0;
 }
 
+bool catalog_row_has_name(const struct catalog_row *row, const char *name)
+{
+    size_t length = strlen(name);
+    if (!strcmp(row->label, name))
+        return true;
+    for (const char *at = row->names; *at; at += strcspn(at, " "), at += *at == ' ')
+        if (strcspn(at, " ") == length && !memcmp(at, name, length))
+            return true;
+    return false;
+}
+
 static void clear(listing *rows)
 {
     for (size_t i = 0; i < rows->count; i++)

@@ -42,4 +42,7 @@ MUST_CHECK int catalog_each(struct catalog *catalog, catalog_visitor *visit, voi
 MUST_CHECK int catalog_row_copy(const struct catalog_row *row, struct catalog_row *ret_copy);
 void catalog_row_fini(struct catalog_row *row);
 
+/* Whether the template has the name, or had it when it was built. */
+bool catalog_row_has_name(const struct catalog_row *row, const char *name);
+
 #endif

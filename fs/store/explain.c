@@ -1,14 +1,13 @@
 #include "fs/store/explain.h"
-#include "fs/store/catalog_list.h"
-#include "fs/store/catalog_reconcile.h"
 
-#include <fcntl.h>
 #include <string.h>
 
-#include "fs/base/io.h"
 #include "fs/base/log.h"
-#include "fs/store/manifest_file.h"
+#include "fs/base/vector.h"
+#include "fs/store/catalog_list.h"
+#include "fs/store/catalog_reconcile.h"
 #include "fs/store/names.h"
+#include "fs/store/template_dir.h"
 
 /* CANDIDATES_MAX: how many manifests are read, those of the templates used last. */
 enum { CANDIDATES_MAX = 50, NAMED_MAX = 2 };
@@ -17,27 +16,23 @@ void explanation_fini(struct explanation *explanation)
 {
     for (size_t i = 0; i < explanation->count; i++)
         free(explanation->items[i].what);
-    free(explanation->items);
+    vector_fini(explanation);
     *explanation = (struct explanation){.items = NULL};
 }
 
-static int add(struct explanation *to, const char *kind, const char *change, const char *what,
-               size_t length)
+/* Takes `what`, which may be NULL: -ENOMEM. */
+static int add(struct explanation *explanation, const char *kind, const char *change, char *what)
 {
-    struct difference *grown = reallocarray(to->items, to->count + 1, sizeof(*grown));
-    if (!grown)
-        return -ENOMEM;
-    to->items = grown;
-    char *copy = strndup(what, length);
-    if (!copy)
-        return -ENOMEM;
-    grown[to->count++] = (struct difference){.kind = kind, .change = change, .what = copy};
-    return 0;
+    struct difference difference = {.kind = kind, .change = change, .what = what};
+    int r = what ? vector_push(explanation, difference) : -ENOMEM;
+    if (r < 0)
+        free(what);
+    return r;
 }
 
 /* Both are sorted by path. */
 static int compare_inputs(const struct key *key, const struct manifest *manifest,
-                          struct explanation *to)
+                          struct explanation *explanation)
 {
     size_t i = 0;
     size_t j = 0;
@@ -47,18 +42,18 @@ static int compare_inputs(const struct key *key, const struct manifest *manifest
         const struct manifest_input *then = &manifest->inputs[j];
         int order = strcmp(now->path, then->path);
         if (order < 0)
-            r = add(to, "input", "added", now->path, SIZE_MAX >> 1);
+            r = add(explanation, "input", "added", strdup(now->path));
         else if (order > 0)
-            r = add(to, "input", "removed", then->path, SIZE_MAX >> 1);
+            r = add(explanation, "input", "removed", strdup(then->path));
         else if (memcmp(now->digest, then->digest, sizeof(now->digest)) != 0)
-            r = add(to, "input", "changed", now->path, SIZE_MAX >> 1);
+            r = add(explanation, "input", "changed", strdup(now->path));
         i += order <= 0;
         j += order >= 0;
     }
     for (; r == 0 && i < key->inputs.count; i++)
-        r = add(to, "input", "added", key->inputs.items[i].path, SIZE_MAX >> 1);
+        r = add(explanation, "input", "added", strdup(key->inputs.items[i].path));
     for (; r == 0 && j < manifest->input_count; j++)
-        r = add(to, "input", "removed", manifest->inputs[j].path, SIZE_MAX >> 1);
+        r = add(explanation, "input", "removed", strdup(manifest->inputs[j].path));
     return r;
 }
 
@@ -77,35 +72,36 @@ static const char *find_variable(char *const *variables, const char *wanted)
 }
 
 static int compare_variables(const struct key *key, const struct manifest *manifest,
-                             struct explanation *to)
+                             struct explanation *explanation)
 {
     int r = 0;
     for (size_t i = 0; r == 0 && i < key->environment.count; i++) {
         const char *now = key->environment.items[i];
         const char *then = find_variable(manifest->environment, now);
         if (!then || strcmp(now, then) != 0)
-            r = add(to, "variable", then ? "changed" : "added", now, name_length(now));
+            r = add(explanation, "variable", then ? "changed" : "added",
+                    strndup(now, name_length(now)));
     }
     for (size_t i = 0; r == 0 && manifest->environment && manifest->environment[i]; i++)
         if (!find_variable(key->environment.items, manifest->environment[i]))
-            r = add(to, "variable", "removed", manifest->environment[i],
-                    name_length(manifest->environment[i]));
+            r = add(explanation, "variable", "removed",
+                    strndup(manifest->environment[i], name_length(manifest->environment[i])));
     return r;
 }
 
 static int compare_arguments(const struct key *key, const struct manifest *manifest,
-                             struct explanation *to)
+                             struct explanation *explanation)
 {
     size_t before = strv_length(manifest->arguments);
     int r = 0;
     size_t i = 0;
     for (; r == 0 && i < key->arguments.count && i < before; i++)
         if (strcmp(key->arguments.items[i], manifest->arguments[i]) != 0)
-            r = add(to, "argument", "changed", key->arguments.items[i], SIZE_MAX >> 1);
+            r = add(explanation, "argument", "changed", strdup(key->arguments.items[i]));
     for (size_t j = i; r == 0 && j < key->arguments.count; j++)
-        r = add(to, "argument", "added", key->arguments.items[j], SIZE_MAX >> 1);
+        r = add(explanation, "argument", "added", strdup(key->arguments.items[j]));
     for (size_t j = i; r == 0 && j < before; j++)
-        r = add(to, "argument", "removed", manifest->arguments[j], SIZE_MAX >> 1);
+        r = add(explanation, "argument", "removed", strdup(manifest->arguments[j]));
     return r;
 }
 
@@ -122,11 +118,11 @@ int explain_against(const struct build_spec *spec, const struct key *key,
     const char *salt = spec->salt ? spec->salt : "";
     const char *old_salt = manifest->salt ? manifest->salt : "";
     if (r == 0 && strcmp(salt, old_salt) != 0)
-        r = add(&made, "salt", "changed", salt, SIZE_MAX >> 1);
+        r = add(&made, "salt", "changed", strdup(salt));
     /* Without --file the manifest's file may differ from the one in its key, so it is compared
      * last. */
     if (r == 0 && made.count == 0 && strcmp(key->hex, manifest->key) != 0)
-        r = add(&made, "file", "changed", build_spec_file(spec), SIZE_MAX >> 1);
+        r = add(&made, "file", "changed", strdup(build_spec_file(spec)));
     if (r < 0) {
         explanation_fini(&made);
         return r;
@@ -144,36 +140,19 @@ struct search {
     size_t read;
 };
 
-static bool has_name(const struct catalog_row *row, const char *name)
-{
-    size_t length = strlen(name);
-    if (!strcmp(row->label, name))
-        return true;
-    for (const char *at = row->names; *at; at += strcspn(at, " "), at += *at == ' ')
-        if (strcspn(at, " ") == length && !memcmp(at, name, length))
-            return true;
-    return false;
-}
-
 static int compare_with(const struct catalog_row *row, void *context)
 {
     struct search *search = context;
     if (search->read == CANDIDATES_MAX ||
-        (search->spec->name && !has_name(row, search->spec->name)))
+        (search->spec->name && !catalog_row_has_name(row, search->spec->name)))
         return 0;
-    AUTO_FREE char *shown = NULL;
     AUTO_MANIFEST struct manifest *manifest = NULL;
     AUTO_EXPLANATION struct explanation one = {.items = NULL};
-    if (asprintf(&shown, "%s/v1/templates/%s", search->store->path, row->key) < 0) {
-        shown = NULL;
-        return -ENOMEM;
-    }
-    AUTO_FD int fd =
-        io_openat(search->store->templates_fd, row->key, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-    if (fd < 0 || manifest_read(fd, shown, &manifest) < 0)
-        return 0;
+    int r = template_read_manifest(search->store, row->key, &manifest);
+    if (r < 0)
+        return r == -ENOMEM ? r : 0;
     search->read++;
-    int r = explain_against(search->spec, search->key, manifest, &one);
+    r = explain_against(search->spec, search->key, manifest, &one);
     if (r < 0)
         return r;
     if (!search->found || one.count < search->best.count) {

@@ -4,7 +4,6 @@
 #ifndef MINTFS_STORE_EXPLAIN_H
 #define MINTFS_STORE_EXPLAIN_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,6 +24,7 @@ struct explanation {
     int64_t created_ns;                  /* of the nearest */
     struct difference *items;            /* inputs first, by path */
     size_t count;
+    size_t capacity; /* as in VECTOR() */
 };
 
 /*

@@ -5,6 +5,7 @@
 #include "fs/base/lock.h"
 #include "fs/base/log.h"
 #include "fs/base/progress.h"
+#include "fs/base/vector.h"
 #include "fs/store/build_leftovers.h"
 #include "fs/store/catalog_clock.h"
 #include "fs/store/catalog_list.h"
@@ -35,59 +36,44 @@ struct tally {
     size_t length;
     size_t seen;
 };
+typedef VECTOR(struct tally) tally_list;
 
-static int count_name(struct tally **tallies, size_t *count, const char *name, size_t length,
-                      size_t *ret_seen)
+static int count_name(tally_list *tallies, const char *name, size_t length, size_t *ret_seen)
 {
-    for (size_t i = 0; i < *count; i++)
-        if ((*tallies)[i].length == length && !memcmp((*tallies)[i].name, name, length)) {
-            *ret_seen = ++(*tallies)[i].seen;
+    for (size_t i = 0; i < tallies->count; i++) {
+        struct tally *tally = &tallies->items[i];
+        if (tally->length == length && !memcmp(tally->name, name, length)) {
+            *ret_seen = ++tally->seen;
             return 0;
         }
-    struct tally *grown = reallocarray(*tallies, *count + 1, sizeof(*grown));
-    if (!grown)
-        return -ENOMEM;
-    *tallies = grown;
-    grown[(*count)++] = (struct tally){.name = name, .length = length, .seen = 1};
+    }
     *ret_seen = 1;
-    return 0;
+    return vector_push(tallies, ((struct tally){.name = name, .length = length, .seen = 1}));
 }
 
 /* `all` is in the catalog's order: the one used last first. */
 static int mark_kept(struct candidates *all, uint64_t keep)
 {
-    AUTO_FREE struct tally *tallies = NULL;
-    size_t count = 0;
+    tally_list tallies = {0};
     int r = 0;
     for (size_t i = 0; r == 0 && keep && i < all->count; i++) {
         struct candidate *candidate = &all->items[i];
         size_t seen = 0;
         const char *label = candidate->row.label;
         if (label[0])
-            r = count_name(&tallies, &count, label, strlen(label), &seen);
+            r = count_name(&tallies, label, strlen(label), &seen);
         candidate->is_kept = seen && seen <= keep;
         for (const char *name = candidate->row.names; r == 0 && *name;) {
             size_t length = strcspn(name, " ");
             if (length != strlen(label) || memcmp(name, label, length) != 0) {
-                r = count_name(&tallies, &count, name, length, &seen);
+                r = count_name(&tallies, name, length, &seen);
                 candidate->is_kept |= seen <= keep;
             }
             name += length + (name[length] == ' ');
         }
     }
+    vector_fini(&tallies);
     return r;
-}
-
-/* Whether the label, or one of the names, is this one. */
-static bool has_name(const struct catalog_row *row, const char *name)
-{
-    size_t length = strlen(name);
-    if (!strcmp(row->label, name))
-        return true;
-    for (const char *at = row->names; (at = strstr(at, name)); at += length)
-        if ((at == row->names || at[-1] == ' ') && (at[length] == ' ' || !at[length]))
-            return true;
-    return false;
 }
 
 static bool is_too_old(const struct candidate *candidate, const struct gc_options *options,
@@ -253,7 +239,8 @@ static int run_once(const struct store *store, const struct gc_options *options,
     result->left = result->spared = 0;
     for (size_t i = 0; i < all.count; i++) {
         struct candidate *candidate = &all.items[i];
-        candidate->is_counted = !options->name || has_name(&candidate->row, options->name);
+        candidate->is_counted =
+            !options->name || catalog_row_has_name(&candidate->row, options->name);
         if (!candidate->is_counted)
             continue;
         total += candidate->row.size_bytes;

@@ -24,7 +24,7 @@ struct candidate {
 struct candidates {
     struct candidate *items;
     size_t count;
-    size_t capacity;
+    size_t capacity; /* as in VECTOR() */
 };
 
 /* Reconciles the catalog with the store and reads all templates, the one used last first. Errors

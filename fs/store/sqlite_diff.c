@@ -8,6 +8,7 @@
 
 #include "fs/base/log.h"
 #include "fs/base/printable.h"
+#include "fs/base/text.h"
 #include "fs/store/sql.h"
 #include "fs/store/sqlite_error.h"
 #include "fs/store/sqlite_path.h"
@@ -22,14 +23,12 @@ struct comparison {
 static int add_line(struct comparison *comparison, const char *format, ...) PRINTF_LIKE(2, 3);
 static int add_line(struct comparison *comparison, const char *format, ...)
 {
-    AUTO_FREE char *text = NULL;
-    char *line = NULL;
     va_list arguments;
     va_start(arguments, format);
-    if (vasprintf(&text, format, arguments) < 0)
-        text = NULL;
+    AUTO_FREE char *text = text_vformat(format, arguments);
     va_end(arguments);
-    if (!text || asprintf(&line, "%s: %s", comparison->shown, text) < 0)
+    char *line = text ? text_format("%s: %s", comparison->shown, text) : NULL;
+    if (!line)
         return -ENOMEM;
     printable_clean(line);
     return strlist_take(comparison->differences, line);

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "fs/base/dir.h"
+#include "fs/base/text.h"
 #include "fs/store/sqlite_header.h"
 
 enum {
@@ -37,11 +38,8 @@ static int find_through_proc(int dirfd, const char *below, struct sqlite_path *p
     (void)snprintf(directory, sizeof(directory), "/proc/self/fd/%d", slash ? path->fd : dirfd);
     if (faccessat(AT_FDCWD, directory, F_OK, 0) < 0)
         return -ENAMETOOLONG;
-    if (asprintf(&path->text, "%s/%s", directory, slash ? slash + 1 : below) < 0) {
-        path->text = NULL;
-        return -ENOMEM;
-    }
-    return 0;
+    path->text = text_format("%s/%s", directory, slash ? slash + 1 : below);
+    return path->text ? 0 : -ENOMEM;
 }
 
 int sqlite_path_find(int dirfd, const char *dir_path, const char *below,
@@ -51,9 +49,9 @@ int sqlite_path_find(int dirfd, const char *dir_path, const char *below,
     int r = 0;
     if (strlen(dir_path) + 1 + strlen(below) + SUFFIX_BYTES > PATH_MAX_OF_SQLITE) {
         r = find_through_proc(dirfd, below, &path);
-    } else if (asprintf(&path.text, "%s/%s", dir_path, below) < 0) {
-        path.text = NULL;
-        r = -ENOMEM;
+    } else {
+        path.text = text_format("%s/%s", dir_path, below);
+        r = path.text ? 0 : -ENOMEM;
     }
     if (r < 0)
         return r;
