@@ -48,8 +48,8 @@ void listing_free(struct listing *listing)
     if (!listing)
         return;
     HASH_CLEAR(hh, listing->by_text);
-    for (uint32_t i = 0; i < listing->order.count; i++)
-        free(listing->order.listed[i]);
+    for (size_t i = 0; i < listing->order.listed.count; i++)
+        free(listing->order.listed.items[i]);
     cookies_fini(&listing->order);
     pthread_mutex_destroy(&listing->mutex);
     free(listing);
@@ -98,8 +98,8 @@ static int sync_with_store(struct listing *listing)
         r = template_each_key(listing->store, note_key, listing);
     if (r < 0)
         return r;
-    for (uint32_t i = listing->order.count; i-- > 0;) {
-        struct listed *listed = (struct listed *)listing->order.listed[i];
+    for (size_t i = listing->order.listed.count; i-- > 0;) {
+        struct listed *listed = (struct listed *)listing->order.listed.items[i];
         if (listed->synced == listing->syncs)
             continue;
         HASH_DEL(listing->by_text, listed);
@@ -114,7 +114,7 @@ int listing_readdir(struct listing *listing, uint64_t cookie, session_visitor *v
     AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&listing->mutex);
     int r = cookie <= COOKIE_PARENT ? sync_with_store(listing) : 0;
     for (uint32_t i = cookies_after(&listing->order, cookie); r == 0 && i-- > 0;) {
-        const struct listed *listed = (struct listed *)listing->order.listed[i];
+        const struct listed *listed = (struct listed *)listing->order.listed.items[i];
         if (!visit(listed->text, LISTED_INO + listed->cookie.value, listed->type,
                    listed->cookie.value, context))
             break;

@@ -27,8 +27,8 @@ static int gather_directories(struct compaction *compaction)
     int r = vector_push(&compaction->directories, compaction->session->root);
     for (size_t i = 0; r == 0 && i < compaction->directories.count; i++) {
         const struct directory *names = compaction->directories.items[i]->directory;
-        for (uint32_t k = 0; r == 0 && k < names->count; k++) {
-            struct node *child = names->by_name[k]->node;
+        for (size_t k = 0; r == 0 && k < names->by_name.count; k++) {
+            struct node *child = names->by_name.items[k]->node;
             if (child && node_is_directory(child))
                 r = vector_push(&compaction->directories, child);
         }
@@ -41,8 +41,8 @@ static void add_removals(struct compaction *compaction)
     for (size_t i = 0; i < compaction->directories.count; i++) {
         const struct node *directory = compaction->directories.items[i];
         const struct directory *names = directory->directory;
-        for (uint32_t k = 0; k < names->count; k++) {
-            const struct dentry *dentry = names->by_name[k];
+        for (size_t k = 0; k < names->by_name.count; k++) {
+            const struct dentry *dentry = names->by_name.items[k];
             bool differs = !dentry->node || dentry->made;
             if (differs && directory_lower_entry(names, dentry->name) != LOWER_NONE)
                 frame_add_unlink(&compaction->frame, directory->number, dentry->name);
@@ -68,8 +68,8 @@ static void add_directories(struct compaction *compaction)
     node_add_whole(compaction->session->root, &compaction->frame);
     for (size_t i = 0; i < compaction->directories.count; i++) {
         const struct node *parent = compaction->directories.items[i];
-        for (uint32_t k = 0; k < parent->directory->count; k++) {
-            const struct dentry *dentry = parent->directory->by_name[k];
+        for (size_t k = 0; k < parent->directory->by_name.count; k++) {
+            const struct dentry *dentry = parent->directory->by_name.items[k];
             if (dentry->node && node_is_directory(dentry->node))
                 add_child_directory(compaction, parent, dentry);
         }
@@ -87,8 +87,8 @@ static void add_files(struct compaction *compaction)
     }
     for (size_t i = 0; i < compaction->directories.count; i++) {
         const struct node *parent = compaction->directories.items[i];
-        for (uint32_t k = 0; k < parent->directory->count; k++) {
-            const struct dentry *dentry = parent->directory->by_name[k];
+        for (size_t k = 0; k < parent->directory->by_name.count; k++) {
+            const struct dentry *dentry = parent->directory->by_name.items[k];
             if (dentry->node && !node_is_directory(dentry->node) && dentry->made)
                 frame_add_link(&compaction->frame, parent->number, dentry->name,
                                dentry->node->number);

@@ -1,7 +1,6 @@
 #include "fs/overlay/cookies.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "fs/base/search.h"
@@ -16,33 +15,23 @@ void cookies_init(struct cookies *cookies, uint32_t above)
 
 void cookies_fini(struct cookies *cookies)
 {
-    free(cookies->listed);
+    vector_fini(&cookies->listed);
     *cookies = (struct cookies){0};
 }
 
 int cookies_reserve(struct cookies *cookies, uint32_t more)
 {
-    uint32_t needed = cookies->count + more;
-    if (needed <= cookies->room)
-        return 0;
+    size_t needed = cookies->listed.count + more;
     if (needed > LISTED_MAX || needed > cookies->end - COOKIE_FIRST)
         return -ENOSPC;
-    uint32_t room = cookies->room ? cookies->room * 2 : 4;
-    if (room < needed)
-        room = needed;
-    struct cookie **grown = realloc(cookies->listed, room * sizeof(struct cookie *));
-    if (!grown)
-        return -ENOMEM;
-    cookies->listed = grown;
-    cookies->room = room;
-    return 0;
+    return vector_reserve(&cookies->listed, more);
 }
 
 static void renumber(struct cookies *cookies)
 {
     cookies->next = cookies->end - 1;
-    for (uint32_t i = 0; i < cookies->count; i++)
-        cookies->listed[i]->value = cookies->next--;
+    for (size_t i = 0; i < cookies->listed.count; i++)
+        cookies->listed.items[i]->value = cookies->next--;
 }
 
 void cookies_add(struct cookies *cookies, struct cookie *cookie)
@@ -50,7 +39,7 @@ void cookies_add(struct cookies *cookies, struct cookie *cookie)
     if (cookies->next < COOKIE_FIRST)
         renumber(cookies);
     cookie->value = cookies->next--;
-    cookies->listed[cookies->count++] = cookie;
+    cookies->listed.items[cookies->listed.count++] = cookie;
 }
 
 struct search {
@@ -61,25 +50,25 @@ struct search {
 static bool is_after(size_t index, const void *context)
 {
     const struct search *search = context;
-    return search->cookies->listed[index]->value > search->position;
+    return search->cookies->listed.items[index]->value > search->position;
 }
 
 uint32_t cookies_after(const struct cookies *cookies, uint64_t position)
 {
     struct search search = {.cookies = cookies, .position = position};
-    return (uint32_t)lower_bound(0, cookies->count, is_after, &search);
+    return (uint32_t)lower_bound(0, cookies->listed.count, is_after, &search);
 }
 
 void cookies_replace(struct cookies *cookies, const struct cookie *old, struct cookie *cookie)
 {
     cookie->value = old->value;
-    cookies->listed[cookies_after(cookies, old->value)] = cookie;
+    cookies->listed.items[cookies_after(cookies, old->value)] = cookie;
 }
 
 void cookies_remove(struct cookies *cookies, const struct cookie *cookie)
 {
     uint32_t at = cookies_after(cookies, cookie->value);
-    cookies->count--;
-    memmove(cookies->listed + at, cookies->listed + at + 1,
-            (cookies->count - at) * sizeof(struct cookie *));
+    struct cookie **place = cookies->listed.items + at;
+    cookies->listed.count--;
+    memmove(place, place + 1, (cookies->listed.count - at) * sizeof(struct cookie *));
 }

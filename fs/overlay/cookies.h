@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 #include "fs/base/cleanup.h"
+#include "fs/base/vector.h"
 
 /* 1 and 2 are "." and "..". */
 enum { COOKIE_SELF = 1, COOKIE_PARENT = 2, COOKIE_FIRST = 3 };
@@ -31,10 +32,8 @@ struct cookie {
 };
 
 struct cookies {
-    struct cookie **listed; /* by value, greatest (oldest) first */
-    uint32_t count;
-    uint32_t room;
-    uint32_t end; /* all values are below it */
+    VECTOR(struct cookie *) listed; /* by value, greatest (oldest) first */
+    uint32_t end;                   /* all values are below it */
     uint32_t next;
 };
 
@@ -52,8 +51,8 @@ void cookies_replace(struct cookies *cookies, const struct cookie *old, struct c
 void cookies_remove(struct cookies *cookies, const struct cookie *cookie);
 
 /*
- * The number of entries after that position. They are listed[0] to listed[number - 1], and are read
- * from the last to the first.
+ * The number of entries after that position. They are listed.items[0] to
+ * listed.items[number - 1], and are read from the last to the first.
  */
 uint32_t cookies_after(const struct cookies *cookies, uint64_t position);
 

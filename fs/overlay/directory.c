@@ -23,9 +23,9 @@ void directory_free(struct directory *directory)
 {
     if (!directory)
         return;
-    for (uint32_t i = 0; i < directory->count; i++)
-        free(directory->by_name[i]);
-    free(directory->by_name);
+    for (size_t i = 0; i < directory->by_name.count; i++)
+        free(directory->by_name.items[i]);
+    vector_fini(&directory->by_name);
     cookies_fini(&directory->added);
     free(directory);
 }
@@ -42,19 +42,20 @@ static bool is_before(size_t index, const void *context)
 }
 
 /* The index of the name, or where it would be inserted. */
-static uint32_t place_of(const struct directory *directory, const char *name, bool *ret_found)
+static size_t place_of(const struct directory *directory, const char *name, bool *ret_found)
 {
-    struct search search = {.by_name = directory->by_name, .name = name};
-    size_t place = lower_bound(0, directory->count, is_before, &search);
-    *ret_found = place < directory->count && !strcmp(directory->by_name[place]->name, name);
-    return (uint32_t)place;
+    struct search search = {.by_name = directory->by_name.items, .name = name};
+    size_t place = lower_bound(0, directory->by_name.count, is_before, &search);
+    *ret_found =
+        place < directory->by_name.count && !strcmp(directory->by_name.items[place]->name, name);
+    return place;
 }
 
 struct dentry *directory_find(const struct directory *directory, const char *name)
 {
     bool found;
-    uint32_t place = place_of(directory, name, &found);
-    return found ? directory->by_name[place] : NULL;
+    size_t place = place_of(directory, name, &found);
+    return found ? directory->by_name.items[place] : NULL;
 }
 
 uint32_t directory_lower_entry(const struct directory *directory, const char *name)
@@ -63,23 +64,9 @@ uint32_t directory_lower_entry(const struct directory *directory, const char *na
                                           : lower_lookup(directory->lower, directory->entry, name);
 }
 
-/* Makes room for two more names. */
-static int reserve(struct directory *directory)
-{
-    if (directory->count + 2 <= directory->room)
-        return 0;
-    uint32_t larger = directory->room ? directory->room * 2 : 4;
-    struct dentry **grown = realloc(directory->by_name, larger * sizeof(struct dentry *));
-    if (!grown)
-        return -ENOMEM;
-    directory->by_name = grown;
-    directory->room = larger;
-    return 0;
-}
-
 int directory_prepare(struct directory *directory, const char *name, struct dentry **ret_dentry)
 {
-    int r = reserve(directory);
+    int r = vector_reserve(&directory->by_name, 2);
     if (r == 0)
         r = cookies_reserve(&directory->added, 2);
     if (r < 0)
@@ -132,17 +119,17 @@ static void set_cookie(struct directory *directory, struct dentry *dentry, const
 static void set(struct directory *directory, struct dentry *dentry, struct node *node, bool made)
 {
     bool found;
-    uint32_t place = place_of(directory, dentry->name, &found);
-    struct dentry *old = found ? directory->by_name[place] : NULL;
+    size_t place = place_of(directory, dentry->name, &found);
+    struct dentry **slot = directory->by_name.items + place;
+    struct dentry *old = found ? *slot : NULL;
     dentry->node = node;
     dentry->made = made;
     set_cookie(directory, dentry, old);
     if (!found) {
-        memmove(directory->by_name + place + 1, directory->by_name + place,
-                (directory->count - place) * sizeof(struct dentry *));
-        directory->count++;
+        memmove(slot + 1, slot, (directory->by_name.count - place) * sizeof(struct dentry *));
+        directory->by_name.count++;
     }
-    directory->by_name[place] = dentry;
+    *slot = dentry;
     free(old);
 }
 
@@ -159,16 +146,16 @@ void directory_set_lower(struct directory *directory, struct dentry *dentry, str
 void directory_forget(struct directory *directory, const char *name)
 {
     bool found;
-    uint32_t place = place_of(directory, name, &found);
+    size_t place = place_of(directory, name, &found);
     if (!found)
         return;
-    struct dentry *dentry = directory->by_name[place];
+    struct dentry **slot = directory->by_name.items + place;
+    struct dentry *dentry = *slot;
     if (is_added(directory, dentry))
         cookies_remove(&directory->added, &dentry->cookie);
     free(dentry);
-    directory->count--;
-    memmove(directory->by_name + place, directory->by_name + place + 1,
-            (directory->count - place) * sizeof(struct dentry *));
+    directory->by_name.count--;
+    memmove(slot, slot + 1, (directory->by_name.count - place) * sizeof(struct dentry *));
 }
 
 void directory_hide(struct directory *directory, struct dentry *dentry)

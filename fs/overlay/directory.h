@@ -32,14 +32,12 @@ struct dentry {
 };
 
 struct directory {
-    struct lower *lower;     /* borrowed from the session */
-    uint32_t entry;          /* in the template, or LOWER_NONE */
-    uint32_t lower_count;    /* its children */
-    uint32_t live;           /* number of names that exist */
-    struct dentry **by_name; /* sorted */
-    uint32_t count;
-    uint32_t room;
-    struct cookies added; /* names that the session created */
+    struct lower *lower;             /* borrowed from the session */
+    uint32_t entry;                  /* in the template, or LOWER_NONE */
+    uint32_t lower_count;            /* its children */
+    uint32_t live;                   /* number of names that exist */
+    VECTOR(struct dentry *) by_name; /* sorted */
+    struct cookies added;            /* names that the session created */
 };
 
 MUST_CHECK int directory_new(struct lower *lower, uint32_t entry, struct directory **ret_directory);

@@ -434,7 +434,7 @@ static bool list_added(const struct directory *names, uint64_t cookie, session_v
                        void *context)
 {
     for (uint32_t i = cookies_after(&names->added, cookie); i-- > 0;) {
-        const struct dentry *dentry = (const struct dentry *)names->added.listed[i];
+        const struct dentry *dentry = (const struct dentry *)names->added.listed.items[i];
         if (!visit(dentry->name, node_ino(dentry->node), dentry->node->type, dentry->cookie.value,
                    context))
             return false;

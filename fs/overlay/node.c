@@ -147,7 +147,7 @@ void node_drop_if_unused(struct node *node)
             return;
         }
         bool fresh = !node->changed && node->parent;
-        if (!fresh || (node_is_directory(node) && node->directory->count > 0))
+        if (!fresh || (node_is_directory(node) && node->directory->by_name.count > 0))
             return;
         struct node *parent = node->parent;
         directory_forget(parent->directory, lower_name(node->session->lower, node->entry));

@@ -151,8 +151,8 @@ static void report_lost_names(struct node *directory)
     const struct directory *names = directory->directory;
     if (!list->name_lost || directory->refs == 0)
         return;
-    for (uint32_t i = 0; i < names->count; i++) {
-        const struct dentry *dentry = names->by_name[i];
+    for (size_t i = 0; i < names->by_name.count; i++) {
+        const struct dentry *dentry = names->by_name.items[i];
         struct node *node = dentry->node;
         if (node && node->refs > 0 && (node_is_directory(node) || is_open(node)) &&
             list->name_lost(directory, dentry->name, list->name_lost_context))

@@ -304,8 +304,8 @@ static void count_names(struct node *directory)
     uint32_t live = names->lower_count;
     uint32_t subdirectories =
         names->entry == LOWER_NONE ? 0 : lower_directory_count(tree, names->entry);
-    for (uint32_t i = 0; i < names->count; i++) {
-        const struct dentry *dentry = names->by_name[i];
+    for (size_t i = 0; i < names->by_name.count; i++) {
+        const struct dentry *dentry = names->by_name.items[i];
         if (dentry->node && !dentry->made)
             continue;
         uint32_t entry = directory_lower_entry(names, dentry->name);
@@ -341,9 +341,9 @@ static int count_links(struct session *session, struct node **queue)
     int r = count_link(NULL, session->root, &tail);
     for (struct node **at = queue; at < tail; at++) {
         const struct directory *names = (*at)->directory;
-        for (uint32_t i = 0; r == 0 && i < names->count; i++)
-            if (names->by_name[i]->node)
-                r = count_link(*at, names->by_name[i]->node, &tail);
+        for (size_t i = 0; r == 0 && i < names->by_name.count; i++)
+            if (names->by_name.items[i]->node)
+                r = count_link(*at, names->by_name.items[i]->node, &tail);
     }
     return r;
 }

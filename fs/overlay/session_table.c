@@ -144,7 +144,7 @@ void session_table_readdir(const struct session_table *table, const char *key, u
                            session_visitor *visit, void *context)
 {
     for (uint32_t i = cookies_after(&table->order, cookie); i-- > 0;) {
-        const struct listed_session *listed = (struct listed_session *)table->order.listed[i];
+        const struct listed_session *listed = (struct listed_session *)table->order.listed.items[i];
         const struct session *session = listed->session;
         if (!strcmp(session_key(session), key) &&
             !visit(session_id(session), node_ino(session->root), S_IFDIR, listed->cookie.value,

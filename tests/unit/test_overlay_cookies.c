@@ -33,13 +33,13 @@ static void check_order(const struct model *model)
     uint32_t count = 0;
     for (unsigned i = 0; i < ENTRIES; i++)
         count += model->entries[i].listed;
-    CHECK_EQ(model->cookies.count, count);
+    CHECK_EQ(model->cookies.listed.count, count);
     for (uint32_t i = 0; i < count; i++) {
-        const struct entry *entry = (const struct entry *)model->cookies.listed[i];
+        const struct entry *entry = (const struct entry *)model->cookies.listed.items[i];
         CHECK(entry->listed);
         CHECK(entry->cookie.value >= COOKIE_FIRST && entry->cookie.value < model->cookies.end);
         if (i > 0)
-            CHECK(entry->cookie.value < model->cookies.listed[i - 1]->value);
+            CHECK(entry->cookie.value < model->cookies.listed.items[i - 1]->value);
         CHECK_EQ(cookies_after(&model->cookies, entry->cookie.value), i);
         CHECK_EQ(cookies_after(&model->cookies, entry->cookie.value - 1), i + 1);
     }
@@ -55,7 +55,7 @@ static void read_on(struct model *model, struct reader *reader)
 {
     uint32_t after = cookies_after(&model->cookies, reader->position);
     if (after > 0) {
-        const struct entry *entry = (const struct entry *)model->cookies.listed[after - 1];
+        const struct entry *entry = (const struct entry *)model->cookies.listed.items[after - 1];
         size_t number = (size_t)(entry - model->entries);
         CHECK(entry->cookie.value > reader->position);
         CHECK(!reader->seen[number]);
