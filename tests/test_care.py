@@ -239,7 +239,7 @@ def test_explain_names_the_differences(project):
     assert "secret" not in done.stdout
     text = project.run("explain", *changed, cwd=project.root).stdout
     assert text.startswith("miss: ") and "input removed: in/b.sql\n" in text
-    # build prints it in one line.
+    # build prints the difference in one line.
     said = project.run("build", *arguments(), cwd=project.root).stderr
     assert said == (
         f"mintfs: app: not cached; against {key[:12]}: input in/a.sql changed, "
@@ -258,7 +258,7 @@ def test_build_says_in_one_line_why_it_is_needed(project):
     )
     (project.root / "in/a.sql").write_text("changed")
     assert said("-n", "app", "--salt", "1").endswith(": input in/a.sql changed\n")
-    # Without a name the nearest of all templates; of equally near ones, the last used.
+    # Without a name, the nearest of all templates is meant; of equally near ones, the last used.
     assert said().endswith(": salt changed\n")
 
 

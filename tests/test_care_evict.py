@@ -1,4 +1,4 @@
-"""Eviction: what goes first, what never goes, and the commands that let go by hand."""
+"""Eviction: what is evicted first, what is never evicted, and the commands that evict by hand."""
 
 import contextlib
 import fcntl
@@ -25,7 +25,7 @@ def lock_it(file):
 
 
 def used(store, key, days_ago: float):
-    """Sets the template's last use to so long ago."""
+    """Sets the template's last use to that long ago."""
     now = row_of(store, key)["last_used_ns"]
     with sqlite3.connect(store.path / "v1/catalog.db") as db:
         db.execute(
@@ -63,7 +63,7 @@ def test_named_templates_are_evicted_last_and_keep_is_obeyed(store):
     other = make_template(store.path, 100, name="other", size=1000)
     store.run("name", "unit", keys[5])
     used(store, other, 50)
-    # The oldest of all have names: others go first.
+    # The oldest ones have names, so others are evicted first.
     store.run("gc", "--max-size", "2000", "--max-age", "none")
     assert sorted(keys_of(store)) == sorted([keys[5], other])
     keys += aged(store, 0)
@@ -91,7 +91,7 @@ def test_pinned_templates_are_not_evicted(store):
     }
     assert "mintfs unpin" in said["kept"][0]["why"]
     assert f"template {keys[2][:12]} stays: pinned" in store.fail("evict", keys[2], status=4)
-    # A pin outlives the catalog.
+    # A pin survives the loss of the catalog.
     (store.path / "v1/catalog.db").unlink()
     store.run("gc", "--max-size", "0")
     assert sorted(keys_of(store)) == sorted(keys[1:])
@@ -130,7 +130,7 @@ def test_a_template_is_evicted_only_after_its_mounted_session(mount, key):
     store.fail("evict", "app", status=4)
     assert (session / "app.db").exists()
     session.rmdir()
-    # A moment later the daemon lets go; evict waits for that.
+    # The daemon releases the template a moment later; evict waits for that.
     assert store.run("evict", "app").stdout == f"{key}\n"
     eventually(lambda: not (mount.templates / key).exists(), "the template to be gone")
     assert key not in os.listdir(mount.templates)
@@ -200,7 +200,7 @@ def test_gc_reports_templates_that_it_keeps_over_a_limit(copies):
     keys = aged(copies, 6, name="unit")
     copies.run("pin", keys[4])
     with contextlib.ExitStack() as stack:
-        # As a builder has it while it works.
+        # The lock that a builder holds while it works.
         lock = copies.path / f"v1/locks/build-{keys[3]}"
         builder = stack.enter_context(lock.open("w"))
         lock_it(builder)
@@ -254,7 +254,7 @@ def test_a_template_restored_by_a_ci_cache_counts_as_used_then(copies):
     copies.build_app()
     row = row_of(copies, key)
     assert (row["created_ns"], row["last_used_ns"]) == (10**18, came)
-    # As a rebuilt catalog has it; and no clock that was wrong keeps one for good.
+    # A rebuilt catalog has this value; and a wrong clock does not keep a template for ever.
     later = make_template(copies.path, 2, created_ns=4 * 10**18)
     (copies.path / "v1/catalog.db").unlink()
     copies.run("gc")

@@ -1,4 +1,4 @@
-"""Eviction on a disk without a byte or without an inode left: that is when it matters most."""
+"""Eviction on a disk without free bytes or free inodes, where it matters most."""
 
 import json
 

@@ -1,6 +1,6 @@
 """The limits of the cache under load: many templates, many processes, processes that are killed.
 
-MINTFS_TEST_SEED brings a random test back. With MINTFS_TEST_FULL=1 the kill test kills 300 times
+MINTFS_TEST_SEED repeats a random test. With MINTFS_TEST_FULL=1 the kill test kills 300 times
 instead of 50.
 """
 
@@ -54,7 +54,7 @@ def big_store(store):
 
 
 def check_consistent(store):
-    """Every template is whole and in the catalog; the catalog and the store have nothing else."""
+    """Every template is whole and in the catalog, and the catalog and the store have no others."""
     # The locks of a killed gc are released after some seconds.
     eventually(
         lambda: (store.run("gc", "--max-size", "none", "--max-age", "none"), not store.leftovers())[

@@ -1,4 +1,4 @@
-"""A catalog that another process keeps locked: waited for with a word, and not for ever."""
+"""A catalog that another process keeps locked: commands report it and do not wait for ever."""
 
 import contextlib
 import os
@@ -38,7 +38,7 @@ def test_waiting_is_reported_once(copies, command):
 
 
 def test_every_wait_ends(copies):
-    """They run at once, since each waits for its full time."""
+    """The commands run at the same time, since each waits for its full time."""
     key = copies.build_app()
     make_template(copies.path, 1)
     commands = [
@@ -53,7 +53,7 @@ def test_every_wait_ends(copies):
             except subprocess.TimeoutExpired:
                 process.kill()
                 raise
-            # A template that was made is there, whether or not the catalog has heard of it.
+            # A template that was built exists, whether or not the catalog has it.
             assert process.returncode == (0 if words is BUILD else 4), (words, err)
             assert err.count("waiting for the catalog") == 1, (words, err)
             assert f"catalog {copies.path}/v1/catalog.db: process {os.getpid()} has kept it locked" in err

@@ -1,4 +1,4 @@
-"""A store that is not as it was: verify, its repairs, lost catalogs; and clean, which ends it."""
+"""Damaged stores: verify and its repairs, lost catalogs; and clean, which removes a store."""
 
 import contextlib
 import json
@@ -170,7 +170,7 @@ def test_clean_removes_the_store_and_keeps_other_files(copies):
     assert status == 1 and "Remove all of it?" in text, text
     assert f"{own} stays: mintfs did not put it there" in text
     assert not path.exists() and own.read_text() == "mine"
-    # It is a store still, for the next build as for the next clean.
+    # It is still a store, for the next build and for the next clean.
     assert copies.run("ls", "--json").returncode == 0
     own.unlink()
     copies.run("clean", "--yes")
@@ -245,7 +245,7 @@ def test_clean_unmounts_first_unless_a_session_is_in_use(mount, key):
     assert mount.process.returncode == 0, err
 
 
-# ---- a catalog that is not as it was ----
+# ---- a damaged catalog ----
 
 
 @pytest.mark.parametrize("harm", ["deleted", "emptied", "truncated", "cut", "rubbish"])
@@ -298,7 +298,7 @@ def test_a_refused_pin_changes_nothing(store):
         store.fail("pin", key, status=5)
         assert os.listdir(pins) == []
         db.execute("pragma user_version = 1")
-    # One whose manifest nobody can read is no template to keep.
+    # A template whose manifest cannot be read is not kept.
     unreadable = make_template(store.path, 1)
     (store.path / "v1/templates" / unreadable / "manifest.json").write_text("rubbish")
     store.fail("pin", unreadable, status=3)
@@ -330,7 +330,7 @@ def test_links_that_lead_out_through_other_links_are_refused(store, catalog):
     assert store.build_tree("ln -s . here; echo x >x; ln -s here/x app.db", name="app") == key
 
 
-# ---- what "verified" is about ----
+# ---- when a template counts as verified ----
 
 
 def fingerprint(store, key):

@@ -47,7 +47,7 @@ class Readers:
 
 
 def test_buffered_readers_see_what_aio_wrote(session):
-    """xfstests generic/451."""
+    """As xfstests generic/451 checks."""
     file = zeros(session)
     direct = os.open(file, os.O_RDWR | os.O_DIRECT)
     buffered = os.open(file, os.O_RDONLY)

@@ -196,7 +196,7 @@ def test_listings_follow_many_builds(mount):
     known = set()
     for i in range(5):
         known |= {mount.store.build("sh", "-c", f'echo {i} >"$0"', "{out}", name=f"n{i}"), f"n{i}"}
-        # Twice: the second may come from the kernel's cache, and must not be older.
+        # Twice: the second answer may come from the kernel's cache, and must not be older.
         for _ in range(2):
             assert set(os.listdir(mount.templates)) == known
             assert set(os.listdir(mount.sessions)) == known
@@ -368,7 +368,7 @@ def test_new_files_obey_the_umask(session):
 
 
 def walk_numbers(root) -> list:
-    """Of everything except names, which are in templates/ and in sessions/."""
+    """The inode numbers of everything except names, which are in templates/ and in sessions/."""
     found = []
     for folder, folders, files in os.walk(root):
         statuses = [os.lstat(os.path.join(folder, name)) for name in folders + files]
@@ -436,7 +436,7 @@ def test_status_json_counts_use(mount, session, variant, key):
         "writeback": "strict" not in variant.options,
         "io_uring": before["options"]["io_uring"],
     }
-    if variant.uring or "no_io_uring" in variant.options:  # else as the machine has it
+    if variant.uring or "no_io_uring" in variant.options:  # otherwise as on the machine
         assert before["options"]["io_uring"] is variant.uring
     assert before["open_files"] == 0
     assert before["sessions"] == [{"id": "one", "key": key, "bytes": 0, "open_files": 0}]
@@ -462,7 +462,7 @@ def test_status_json_is_complete_at_any_length(mount, key):
     for i in range(200):
         mount.new(key, f"{i:0128}")
     with open(mount.point / ".mintfs/status.json", "rb", buffering=0) as file:
-        os.mkdir(mount.sessions / key / "later")  # what was opened is one moment
+        os.mkdir(mount.sessions / key / "later")  # an open file shows the moment of its open(2)
         parts = []
         while part := file.read(1000):
             parts.append(part)

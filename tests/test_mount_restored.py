@@ -54,7 +54,7 @@ def make_until_it_works(path):
 
 @contextlib.contextmanager
 def on_one_cpu():
-    """All requests of these processes then use one queue of io_uring."""
+    """So that all requests of these processes use one queue of io_uring."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(before)})
     try:

@@ -82,7 +82,7 @@ def file(project):
         (0, b"\0"),  # the type of the root page
         (0, b"\x0b"),
         (3, b"\xff\xff"),  # its number of cells
-        (8, b"\xff\xff\xff\xf0"),  # its right pointer: far behind the end
+        (8, b"\xff\xff\xff\xf0"),  # its right pointer: far beyond the end
         (8, b"\0\0\0\1"),  # ... to the header's page
         (12, b"\xff\xff"),  # its first cell
     ],
@@ -199,7 +199,7 @@ def assert_sqlite_finds_no_damage(path):
     try:
         answers = db.execute("pragma quick_check").fetchall()
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
-        # A text of the schema was hit, which no structure tells.
+        # The damage hit a text of the schema, which no structure shows.
         assert "image is malformed" not in str(error), error
         answers = []
     db.close()

@@ -1,4 +1,4 @@
-"""Databases in directories so deep that SQLite takes no path to them: 512 bytes are its limit."""
+"""Databases in directories so deep that SQLite accepts no path to them: its limit is 512 bytes."""
 
 import sqlite3
 import subprocess

@@ -155,7 +155,7 @@ def encrypted(log):
     return result
 
 
-# ---- what has the names that SQLite uses, or that sealing may use ----
+# ---- files with names that SQLite or sealing uses ----
 
 
 MAKE = 'sqlite3 {out} "pragma journal_mode=%s; create table t(a); insert into t values(1)" >/dev/null; '

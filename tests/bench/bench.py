@@ -1,4 +1,4 @@
-"""scripts/bench: what it can measure, and for how long.
+"""scripts/bench: the measurements, and how long each may take.
 
 usage: scripts/bench [WHAT]... [OPTION]...
 
@@ -7,8 +7,8 @@ usage: scripts/bench [WHAT]... [OPTION]...
     build      a hit with 1,000 inputs against sha256sum; a cold build against the bare builder
     scan       a whole template read, first and second time, in a session and on disk
     fio        random 4 KiB reads and writes, in a session and in a plain file
-    many       10,000 sessions: made, kept, discarded; the daemon's memory, and the scratch
-    shop       the example project's whole pytest run, usual and on mintfs
+    many       10,000 sessions: created, kept, discarded; the daemon's memory and the scratch
+    shop       the example project's whole pytest run, without and with mintfs
     all        all of these
 """
 
@@ -40,22 +40,22 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("what", nargs="*", metavar="WHAT", choices=["sessions", *EXTRAS, "all", []])
     parser.add_argument("--full", action="store_true",
                         help="all contenders, sizes, transactions, journal modes and workers")
-    parser.add_argument("--contenders", metavar="A,B", help=f"of {', '.join(ALL)}")
+    parser.add_argument("--contenders", metavar="A,B", help=f"some of {', '.join(ALL)}")
     parser.add_argument("--sizes", type=numbers(float), metavar="MB,MB", help="(0.5,2,10)")
-    parser.add_argument("--transactions", type=numbers(int), metavar="N,N", help="a session (5)")
+    parser.add_argument("--transactions", type=numbers(int), metavar="N,N", help="per session (5)")
     parser.add_argument("--journal", type=numbers(str), metavar="MODE", help="delete,wal (both)")
     parser.add_argument("--workers", type=numbers(int), metavar="N,N", help="at once (1)")
-    parser.add_argument("--rounds", type=int, help="turns of each contender (20; full: 30)")
+    parser.add_argument("--rounds", type=int, help="turns that each contender gets (20; full: 30)")
     parser.add_argument("--seconds", type=float,
-                        help="for one contender in one scene at most (1.5; full: 10)")
-    parser.add_argument("--count", type=int, default=10000, help="of sessions for `many`")
+                        help="at most, for one contender in one scene (1.5; full: 10)")
+    parser.add_argument("--count", type=int, default=10000, help="number of sessions for `many`")
     parser.add_argument("--scan-mb", type=float, default=1000, help="template size for `scan`")
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--plot", type=Path, metavar="FILE.svg")
     parser.add_argument("--disk", type=Path, default=Path("/var/tmp"), metavar="DIR",
-                        help="where store and disk contenders lie (/var/tmp)")
+                        help="for the store and for contenders on disk (/var/tmp)")
     parser.add_argument("--no-install", action="store_true",
-                        help="leave out what needs a package that is missing")
+                        help="leave out contenders whose packages are missing")
     parser.add_argument("--list-packages", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     args.what = args.what or ["sessions"]
@@ -81,7 +81,7 @@ def make_plan(args) -> sessions.Plan:
 
 
 def missing_packages(args, plan: sessions.Plan) -> list:
-    """The distribution's, that scripts/bench installs first."""
+    """The distribution's packages that scripts/bench installs first."""
     programs = dict(extras.FIO_PROGRAMS) if "fio" in args.what else {}
     if "sessions" in args.what:
         for name in plan.names:
@@ -90,7 +90,7 @@ def missing_packages(args, plan: sessions.Plan) -> list:
 
 
 def run_extra(what: str, places: Places, args):
-    """What cannot run here says why, and the rest goes on."""
+    """If it cannot run here, prints the reason and returns it."""
     try:
         return EXTRAS[what](places, args)
     except (CannotRun, OSError, subprocess.CalledProcessError) as error:

@@ -1,4 +1,4 @@
-"""The contenders: what each needs before it can make databases, and how the driver is told."""
+"""The contenders: what each needs before it can create databases, and how its driver is started."""
 
 import contextlib
 import itertools
@@ -28,7 +28,7 @@ class Template:
         self._stores = {}
 
     def store(self, user: bool, name: str) -> tuple:
-        """A store for one daemon alone, and the template's key; files are links to the first's."""
+        """Returns a store for one daemon, of hard links to the first one's files, and the key."""
         if user not in self._stores:
             first = self.places.make(self.places.disk, f"store-{self.name}-{user:d}", user) / "s"
             self._stores[user] = first, build_template(first, self.path, user)
@@ -38,7 +38,7 @@ class Template:
         return path, key
 
     def drop(self):
-        """Gives the disk space back before the next, larger one."""
+        """Frees the disk space before the next, larger template."""
         for store, _ in self._stores.values():
             with contextlib.suppress(OSError):
                 run("chmod", "-R", "u+w", store)
@@ -47,11 +47,11 @@ class Template:
 
 
 class Contender:
-    """`way` is the driver's; `slow` ones make few samples, `sized` ones depend on the template."""
+    """`way` is one of ways.c. `slow`: gets few samples. `sized`: depends on the template."""
 
     slow = False
     sized = True
-    programs = {}  # that it needs, and the package of each
+    programs = {}  # the programs that it needs: {program: its package}
 
     def __init__(self, name: str, title: str, way: str):
         self.name, self.title, self.way = name, title, way
@@ -84,7 +84,7 @@ class Mintfs(Contender):
         if self.root:
             need_root()
         places = template.places
-        own = f"{self.name}-{workers}"  # each scene has a daemon, and a daemon has its store
+        own = f"{self.name}-{workers}"  # each scene has its own daemon, and each daemon its own store
         name = f"{template.name}-{own}"
         store, key = template.store(not self.root, own)
         options = [word for word, on in (("no_io_uring", not self.uring), ("strict", self.strict))
@@ -106,7 +106,7 @@ class Copy(Contender):
 
 
 class Reflink(Contender):
-    """On a file system of its own in a file."""
+    """On a file system of that kind in a loop file."""
 
     def __init__(self, kind: str, package: str):
         super().__init__(f"reflink-{kind}", f"reflink copy on {kind}", "reflink")
@@ -146,7 +146,7 @@ class Overlay(Contender):
 
 
 class Qcow2(Contender):
-    """One qemu-storage-daemon a worker, which is told of each image by QMP."""
+    """One qemu-storage-daemon per worker; the driver adds each image by QMP."""
 
     programs = {"qemu-storage-daemon": "qemu-system-common", "qemu-img": "qemu-utils"}
 
@@ -167,7 +167,7 @@ class Qcow2(Contender):
             socket = where / f"qmp{worker}"
             daemon = template.places.start(
                 "qemu-storage-daemon", "--chardev",
-                f"socket,id=told,path={socket},server=on,wait=off", "--monitor", "chardev=told",
+                f"socket,id=qmp,path={socket},server=on,wait=off", "--monitor", "chardev=qmp",
                 stack=stack, stdout=subprocess.DEVNULL)
             await_that(lambda: socket.exists() or daemon.poll() is not None, "qemu-storage-daemon")
             drivers += self.drivers(template, stack, 1, where, [socket, empty])
@@ -183,7 +183,7 @@ class Memory(Contender):
 
 
 class Migrations(Contender):
-    """The shop's builder: its database has a size of its own."""
+    """The shop's builder, whose database does not have the template's size."""
 
     slow = True
     sized = False

@@ -39,12 +39,12 @@ def _mounted(places, stack, size_mb: float, name: str, journal="delete", options
 
 
 def requests(places, _args) -> dict:
-    """Counted by the daemon itself; what reading the counters costs is taken off."""
+    """Counted by the daemon; the requests that reading the counters takes are subtracted."""
     found = {}
     for name, journal, options in (("delete", "delete", ()), ("wal", "wal", ()),
                                    ("delete-allow_other", "delete", ("allow_other",))):
         if options and not _may_allow_other():
-            say("  left out: allow_other: /etc/fuse.conf does not let users have it")
+            say("  left out: allow_other: /etc/fuse.conf does not allow it for users")
             continue
         with contextlib.ExitStack() as stack:
             mount, key, _ = _mounted(places, stack, 0.5, f"requests-{name}", journal, options)
@@ -56,7 +56,7 @@ def requests(places, _args) -> dict:
         report.print_table(["", *kinds, "sum*"], [
             [phase, *(f"{counts.get(kind, 0):.2f}" for kind in kinds), f"{_sum(counts):.2f}"]
             for phase, counts in found[name].items()])
-    print("  * without FORGET and RELEASE, for which nobody waits\n")
+    print("  * without FORGET and RELEASE, for which no program waits\n")
     return found
 
 
@@ -121,7 +121,7 @@ def _cold_builds(root: Path) -> dict:
 
 
 def _drop_pages(path: Path):
-    """Takes a file's clean pages out of the page cache: the next read is a disk's."""
+    """Drops a file's pages from the page cache, so that the next read is from disk."""
     fd = os.open(path, os.O_RDONLY)
     os.fsync(fd)
     os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
@@ -231,13 +231,13 @@ def _make_and_discard(places, mount, key, count: int, transactions: int) -> dict
         while (line := driver.stdout.readline()).strip():
             made.append([int(word) for word in line.split()])
         if len(made) != count:
-            raise CannotRun("the driver has failed, see above")
+            raise CannotRun("the driver failed, see above")
         live = _daemon_figures(mount)
         stored = mount.status()["counters"]["stored_bytes"]
         driver.stdin.write("\n")
         driver.stdin.flush()
         discarded = [int(line) for line in driver.stdout]
-        time.sleep(2)  # the caretaker's turn
+        time.sleep(2)  # the scratch's worker frees storage
         return {
             "sessions": count, "transactions": transactions, "make": _ends([m for m, _ in made]),
             "use": _ends([use for _, use in made]), "discard": _ends(discarded),
@@ -255,7 +255,7 @@ def many(places, args) -> dict:
         run("rmdir", mount.sessions(key) / "first", user=True)
         for count, transactions in ((1, 5), (1000, 0), (1000, 5), (args.count, 0)):
             found.append(_make_and_discard(places, mount, key, count, transactions))
-    print("sessions made and kept, then discarded (us: median of the first and of the last 100)")
+    print("sessions created and kept, then discarded (us: median of the first and of the last 100)")
     report.print_table(
         ["", "make", "", "discard", "", "RssAnon KiB", "KiB each", "scratch KiB", "blocks KiB",
          "fds", "after: RssAnon", "scratch"],
@@ -277,7 +277,7 @@ SHOP_INPUTS = ("alembic.ini", "migrations", "requirements.txt", "shop/__init__.p
 
 
 def _run_project(name: str, project: Path, environment: dict) -> float:
-    """As its noxfile.py has it: the template's making, then pytest."""
+    """As its noxfile.py does: creates the template, then runs pytest."""
     template = project / "build/.template-migrated.db"
     options = {"cwd": project, "env": environment}
     start = time.monotonic()
@@ -297,7 +297,7 @@ def _run_project(name: str, project: Path, environment: dict) -> float:
 
 
 def shop(places, _args) -> dict:
-    """The whole pytest run, the template's making included: in a new checkout, then again."""
+    """The whole pytest run including the template: in a new checkout, then again."""
     found = {"shop-usual": [], "shop": [], "shop-python": []}
     with contextlib.ExitStack() as stack:
         where = places.make(places.disk, "projects")
@@ -311,7 +311,7 @@ def shop(places, _args) -> dict:
             "PYTHONPATH": str(PROJECTS.parents[1] / "tools/python"),
             "PATH": f"{where}:{Path(MINTFS).parent}:{os.environ['PATH']}"}
         (where / "mnt").mkdir()
-        # By the names that the projects' own checks know it by: they are part of the keys.
+        # The names under which the projects' own checks run it, since they are part of the keys.
         for name in ("python", "python3"):
             (where / name).symlink_to(sys.executable)
         run(MINTFS, "ls", env=environment)

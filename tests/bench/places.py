@@ -1,4 +1,4 @@
-"""Where a benchmark runs: its directories, its processes, and an end that leaves nothing behind."""
+"""Where a benchmark runs: its directories and processes, which are all removed at the end."""
 
 import contextlib
 import fcntl
@@ -17,12 +17,12 @@ MINTFS = os.environ.get("MINTFS", "mintfs")
 DRIVER = os.environ.get("SESSION_BENCH", "session_bench")
 ENABLE_URING = Path("/sys/module/fuse/parameters/enable_uring")
 IS_ROOT = os.geteuid() == 0
-NOBODY = 65534  # fusermount3 asks for the user's name: one that each machine has
+NOBODY = 65534  # fusermount3 looks up the user's name; every machine has this user
 PATIENCE_SECONDS = 60
 
 
 class CannotRun(Exception):
-    """A contender cannot take part here; its text says why."""
+    """A contender cannot take part here; the text is the reason."""
 
 
 def say(text: str):
@@ -30,17 +30,17 @@ def say(text: str):
 
 
 def run(*command, user=False, **options) -> str:
-    """Runs a command to its end; its output, or CalledProcessError with what it said."""
+    """Runs a command and returns its output, or raises CalledProcessError with its message."""
     words = as_user(user) + [str(word) for word in command]
     done = subprocess.run(words, capture_output=True, text=True, check=False, **options)
     if done.returncode:
-        said = done.stderr.strip() or done.stdout.strip()
-        raise subprocess.CalledProcessError(done.returncode, words, done.stdout, said)
+        message = done.stderr.strip() or done.stdout.strip()
+        raise subprocess.CalledProcessError(done.returncode, words, done.stdout, message)
     return done.stdout
 
 
 def as_user(user: bool) -> list:
-    """What makes a command an ordinary user's, where we are root."""
+    """The words before a command that run it as an ordinary user, if we are root."""
     if not user or not IS_ROOT:
         return []
     return ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
@@ -51,7 +51,7 @@ def has_program(name: str) -> bool:
 
 
 def need_programs(programs: dict):
-    """By name, each with the package that has it."""
+    """`programs` is {program: its package}."""
     for name, package in programs.items():
         if not has_program(name):
             raise CannotRun(f"no {name} here: it is in the package {package}")
@@ -59,7 +59,7 @@ def need_programs(programs: dict):
 
 def need_root():
     if not IS_ROOT:
-        raise CannotRun("only root can")
+        raise CannotRun("needs root")
 
 
 class Places:
@@ -77,11 +77,11 @@ class Places:
         return path
 
     def __enter__(self):
-        # The whole terminal gets Ctrl-C; our children do not, since they are sessions of their own.
+        # Ctrl-C does not reach our children, because each is in a session of its own.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         signal.signal(signal.SIGHUP, lambda *_: sys.exit(129))
         if IS_ROOT and in_own_namespace():
-            let_go_of_others()
+            unmount_copies_of_others()
             self._open_fuse()
             self._let_users_share()
         return self
@@ -92,7 +92,7 @@ class Places:
         return self.stack.__exit__(*error)
 
     def _open_fuse(self):
-        """/dev/fuse may be root's alone; in our namespace a node for all lies over it."""
+        """If only root may open /dev/fuse, mounts a node for all users over it in our namespace."""
         node = self.disk / "fuse"
         try:
             if os.stat("/dev/fuse").st_mode & 0o006 != 0o006:
@@ -101,10 +101,10 @@ class Places:
                 run("mount", "--bind", node, "/dev/fuse")
                 self.stack.callback(run, "umount", "-l", "/dev/fuse")
         except (OSError, subprocess.CalledProcessError) as error:
-            say(f"an ordinary user cannot have /dev/fuse here: {error}")
+            say(f"an ordinary user cannot open /dev/fuse here: {error}")
 
     def _let_users_share(self):
-        """allow_other wants a line in fuse.conf: ours has it, in our namespace."""
+        """allow_other needs a line in fuse.conf: mounts one that has it in our namespace."""
         conf = self.disk / "fuse.conf"
         conf.write_text("user_allow_other\n", encoding="ascii")
         conf.chmod(0o644)
@@ -120,7 +120,7 @@ class Places:
         return path
 
     def start(self, *command, user=False, stack=None, **options) -> subprocess.Popen:
-        """A process that ends with us: by SIGTERM, at the latest when we are gone."""
+        """A process that gets SIGTERM at the end of the stack, or at our death at the latest."""
         words = ["setpriv", "--pdeathsig", "TERM", *as_user(user)[1:], *map(str, command)]
         process = subprocess.Popen(words, start_new_session=True, text=True, **options)
         (stack or self.stack).callback(end_process, process)
@@ -128,13 +128,13 @@ class Places:
 
 
 def in_own_namespace() -> bool:
-    """scripts/bench tells in which one it was started."""
+    """scripts/bench passes the mount namespace in which it was started."""
     outer = os.environ.get("MINTFS_BENCH_OUTER_MOUNTS")
     return outer is not None and outer != os.readlink("/proc/self/ns/mnt")
 
 
-def let_go_of_others():
-    """The namespace began with a copy of each mount, which would keep their daemons."""
+def unmount_copies_of_others():
+    """The new namespace has a copy of each FUSE mount, which would keep its daemon running."""
     for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines():
         fields = line.split(" ")
         if fields[fields.index("-") + 1].startswith("fuse"):
@@ -157,7 +157,7 @@ def end_process(process: subprocess.Popen):
 
 
 def remove_tree(path: Path):
-    """Templates are read-only, and so are their directories."""
+    """Also where directories are read-only."""
     for directory, _, _ in os.walk(path):
         with contextlib.suppress(OSError):
             os.chmod(directory, 0o700)
@@ -174,7 +174,7 @@ def await_that(condition, what: str):
 
 @contextlib.contextmanager
 def uring_offered():
-    """The kernel offers io_uring to mounts made meanwhile, if we may say so; one at a time."""
+    """Makes the kernel offer io_uring to new mounts, if we may; one caller at a time."""
     if not IS_ROOT or not ENABLE_URING.exists():
         yield
         return
@@ -191,7 +191,7 @@ def uring_offered():
 
 
 class Mount:
-    """A mount of a store in the foreground, and what it says of itself."""
+    """A mount of a store in the foreground, and its status.json."""
 
     def __init__(self, places: Places, name: str, *, store: Path, user: bool, options=(), scratch,
                  uring=False, stack=None):
@@ -213,12 +213,12 @@ class Mount:
         return json.loads(run("cat", self.point / ".mintfs/status.json", user=self.user))
 
     def _await_uring(self):
-        """The first requests come through /dev/fuse in any case."""
+        """The first requests always come through /dev/fuse."""
         end = time.monotonic() + 3
         while not self.status()["options"]["io_uring"]:
             if time.monotonic() > end:
                 raise CannotRun("requests do not come through io_uring: either the kernel's module "
-                                f"parameter {ENABLE_URING} is N, or this libfuse has none")
+                                f"parameter {ENABLE_URING} is N, or this libfuse does not support it")
             time.sleep(0.05)
 
     def sessions(self, key: str) -> Path:
@@ -226,7 +226,7 @@ class Mount:
 
 
 def build_template(store: Path, source: Path, user: bool) -> str:
-    """The key of the template that is a copy of this file."""
+    """Builds a template that is a copy of this file, and returns its key."""
     environment = {**os.environ, "MINTFS_STORE": str(store), "HOME": str(store.parent)}
     output = run(MINTFS, "build", "--root", source.parent, "-i", source, "--", "cp", source,
                  "{out}", user=user, env=environment, cwd=source.parent)

@@ -1,6 +1,8 @@
-"""How many requests each phase of a session costs: probe.py SESSIONS STATUS. Prints JSON.
+"""Prints, as JSON, how many requests each phase of a session takes.
 
-A process of its own, since an ordinary user's mount is closed to everybody else, root included.
+usage: probe.py SESSIONS STATUS
+
+It is a process of its own because only the user of a mount can access it; not even root can.
 """
 
 import json
@@ -21,7 +23,7 @@ def counts() -> dict:
 
 
 def settled() -> dict:
-    """RELEASE and FORGET are sent when nobody waits."""
+    """The counts after the kernel has sent RELEASE and FORGET, for which no call waits."""
     time.sleep(0.02)
     return counts()
 

@@ -21,10 +21,10 @@ static _Noreturn void fail(const char *what, const char *why)
 static void read_line(struct qmp *qmp)
 {
     if (!fgets(qmp->line, sizeof(qmp->line), qmp->in))
-        fail("qemu-storage-daemon", "has gone");
+        fail("qemu-storage-daemon", "has ended");
 }
 
-/* An answer, not an event, which may come before it. */
+/* Skips events, which may come before the answer. */
 static void read_answer(struct qmp *qmp, const char *asked)
 {
     for (;;) {
@@ -50,12 +50,12 @@ struct qmp *qmp_connect(const char *socket_path)
     qmp->out = fdopen(dup(fd), "w");
     if (!qmp->in || !qmp->out)
         fail(socket_path, strerror(errno));
-    read_line(qmp); /* its greeting */
-    qmp_tell(qmp, "{\"execute\":\"qmp_capabilities\"}");
+    read_line(qmp); /* the greeting */
+    qmp_execute(qmp, "{\"execute\":\"qmp_capabilities\"}");
     return qmp;
 }
 
-void qmp_tell(struct qmp *qmp, const char *format, ...)
+void qmp_execute(struct qmp *qmp, const char *format, ...)
 {
     va_list arguments;
     qmp->last_event[0] = '\0';

@@ -1,6 +1,6 @@
 /*
- * As much of QEMU's machine protocol as its storage daemon needs to be told
- * (https://www.qemu.org/docs/master/interop/qmp-spec.html): one line of JSON each way.
+ * The part of QEMU's machine protocol that controls its storage daemon: one line of JSON for each
+ * command and each answer (https://www.qemu.org/docs/master/interop/qmp-spec.html).
  */
 #ifndef MINTFS_BENCH_QMP_H
 #define MINTFS_BENCH_QMP_H
@@ -9,10 +9,10 @@
 
 struct qmp;
 
-/* These end the process with a message when something fails. */
+/* If something fails, these end the process with a message. */
 struct qmp *qmp_connect(const char *socket_path);
-void qmp_tell(struct qmp *qmp, const char *format, ...) PRINTF_LIKE(2, 3);
-/* Until such an event has come. */
+void qmp_execute(struct qmp *qmp, const char *format, ...) PRINTF_LIKE(2, 3);
+/* Waits for an event of that name. */
 void qmp_await(struct qmp *qmp, const char *event);
 
 #endif

@@ -1,4 +1,4 @@
-"""What was measured: as tables, as JSON, and as a picture."""
+"""The results as tables, as JSON and as a plot."""
 
 import json
 import math
@@ -14,7 +14,7 @@ LEFT, RIGHT, TOP, BOTTOM = 80, 330, 50, 60
 
 
 def machine() -> dict:
-    """What the figures were measured on."""
+    """The machine that the figures were measured on."""
     model = ""
     for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
         if line.startswith("model name"):
@@ -24,7 +24,7 @@ def machine() -> dict:
 
 
 def print_table(titles: list, rows: list):
-    """Words to the left, figures to the right."""
+    """The first column is aligned to the left, the others to the right."""
     texts = [[cell if isinstance(cell, str) else f"{cell:,.6g}" for cell in row] for row in rows]
     widths = [max(len(line[i]) for line in [titles, *texts]) for i in range(len(titles))]
     for line, is_word in [(titles, True), *((text, False) for text in texts)]:
@@ -61,11 +61,11 @@ def write_json(path: Path, results: dict):
     path.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
 
 
-# --- the picture: cost of a session against the template's size, log axes
+# --- the plot: cost of a session against the template's size, logarithmic axes
 
 
 def _lines(scenes: list) -> dict:
-    """By title: points (MB, ms) of the first kind of scene that was measured."""
+    """{title: points (MB, ms)} for the first kind of scene that was measured."""
     kind = ("journal", "workers", "transactions")
     preferred = [s for s in scenes if s["transactions"] == 5] or scenes
     first = [preferred[0][word] for word in kind]
@@ -120,7 +120,7 @@ def write_plot(path: Path, results: dict):
         parts.append(f'<path d="M{x.start} {y.at(value):.1f}H{x.end}" stroke="#ddd"/>'
                      f'<text x="{x.start - 6}" y="{y.at(value) + 4:.1f}" text-anchor="end">'
                      f"{value:g}</text>")
-    # Dearest first, as the lines end from top to bottom.
+    # The most expensive first: the order in which the lines end, from top to bottom.
     ordered = sorted(lines.items(), key=lambda item: -item[1][-1][1])
     for number, (title, line) in enumerate(ordered):
         colour = COLOURS[number % len(COLOURS)]

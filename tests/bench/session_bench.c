@@ -3,15 +3,16 @@
  *
  *     session_bench template FILE BYTES delete|wal
  *     session_bench run WAY TEMPLATE DIRECTORY [EXTRA]...
- *         for each line "COUNT TRANSACTIONS" on standard input: that many sessions, each told by
- *         a line of nanoseconds, "make open work close discard"; then an empty line
+ *         For each line "COUNT TRANSACTIONS" on standard input, runs that many sessions, and prints
+ *         the nanoseconds of each in a line "make open work close discard", then an empty line.
  *     session_bench many DIRECTORY COUNT TRANSACTIONS
- *         as many sessions, made and used one after the other and kept: a line "make work" each,
- *         an empty line; waits for a line; then all are discarded: a line "discard" each
+ *         Creates and uses COUNT sessions one after the other and keeps them. Prints a line "make
+ *         work" for each, then an empty line. Waits for a line, then discards all, and prints a
+ *         line "discard" for each.
  *     session_bench scan FILE BYTES
- *         reads it from end to end, so much at a time; prints the nanoseconds
+ *         Reads the file from start to end in reads of BYTES; prints the nanoseconds.
  *
- * The ways are those of ways.c; EXTRA is what one of them wants besides.
+ * WAY is one of those in ways.c; EXTRA depends on it.
  */
 #include <fcntl.h>
 #include <inttypes.h>
@@ -87,7 +88,7 @@ static int serve(int argc, char **argv)
     return 0;
 }
 
-/* Nanoseconds to make it, and to use it. */
+/* Prints the nanoseconds of creating one session and of using it. */
 static void make_one_of_many(const char *directory, unsigned long number, unsigned transactions)
 {
     char path[PATH_MAX];

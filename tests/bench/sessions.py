@@ -1,4 +1,4 @@
-"""Test sessions: contenders in turn, A B C A B C, and what the drivers measured."""
+"""Runs test sessions of all contenders in turn, A B C A B C, and collects the times."""
 
 import contextlib
 import math
@@ -10,12 +10,12 @@ from contenders import ALL, REFERENCE, Template
 from places import CannotRun, Places, say
 
 PHASES = ("make", "open", "work", "close", "discard")
-TURN_SECONDS = 0.05  # of one contender, before it is the next one's turn
+TURN_SECONDS = 0.05  # how long one contender runs before the next one
 WARM_UP = 20
 
 
 class Row:
-    """The samples of one contender in one scene: a list of phases in nanoseconds a session."""
+    """The samples of one contender in one scene: for each session, its phases in nanoseconds."""
 
     def __init__(self, contender, drivers):
         self.contender, self.drivers = contender, drivers
@@ -24,7 +24,7 @@ class Row:
         self.turn = 1
 
     def take_turn(self, count: int, transactions: int) -> list:
-        """All workers at once."""
+        """Runs that many sessions in each worker, all workers at once."""
         for driver in self.drivers:
             driver.stdin.write(f"{count} {transactions}\n")
             driver.stdin.flush()
@@ -33,7 +33,7 @@ class Row:
             while (line := driver.stdout.readline()).strip():
                 found.append([int(word) for word in line.split()])
             if not line:
-                raise CannotRun("the driver has failed, see above")
+                raise CannotRun("the driver failed, see above")
         return found
 
     def warm_up(self, transactions: int):
@@ -68,7 +68,7 @@ class Row:
 
 
 class Plan:
-    """What is to be measured, and for how long."""
+    """What to measure, and for how long."""
 
     def __init__(self, *, names, sizes_mb, transactions, journals, workers, rounds, seconds):
         self.names = [name for name in ALL if name in names]
@@ -96,7 +96,7 @@ def _set_up(plan: Plan, template: Template, workers: int, stack, left_out: dict)
 
 def _measure(plan: Plan, rows: list, transactions: int, left_out: dict) -> list:
     def attempt(row, action):
-        """A contender that fails is left out from then on; the others go on."""
+        """Leaves out a contender that fails, from then on, and continues with the others."""
         try:
             action(transactions)
         except (CannotRun, OSError) as error:
@@ -124,7 +124,7 @@ def _with_ratios(rows: list) -> list:
 
 
 def measure(places: Places, plan: Plan, show) -> dict:
-    """All scenes; show(scene) is called after each."""
+    """Measures all scenes, and calls show(scene) after each."""
     left_out, scenes = {}, []
     for size_mb in plan.sizes_mb:
         for journal in plan.journals:

@@ -30,7 +30,7 @@ static void check(int result, const char *what)
         fail(what);
 }
 
-/* Two workers share a directory: the process is part of the name. */
+/* Workers share a directory, so the process ID is part of the name. */
 static void fill_directory(struct test_session *session)
 {
     (void)snprintf(session->directory, sizeof(session->directory), "%s/s%d-%u",
@@ -72,7 +72,7 @@ static int open_copy(struct test_session *session, int *ret_from)
     return to;
 }
 
-/* As cp(1) does it: in the kernel, or else through a buffer. */
+/* As cp(1) does: in the kernel if possible, else through a buffer. */
 static void make_copy(struct test_session *session)
 {
     static char buffer[256 << 10];
@@ -182,9 +182,9 @@ static void discard_overlay(struct test_session *session)
 }
 
 /*
- * qcow2 over FUSE: one qemu-storage-daemon serves all sessions of a worker, told by QMP; a new
- * image is a copy of an empty one that stands on the template. extra: the daemon's socket, the
- * empty image.
+ * qcow2 over FUSE: one qemu-storage-daemon, controlled by QMP, serves all sessions of a worker. A
+ * new image is a copy of an empty one whose backing file is the template. extra: the daemon's
+ * socket, the empty image.
  */
 
 static struct qmp *qmp;
@@ -205,23 +205,24 @@ static void make_qcow2(struct test_session *session)
     check(fd, session->database);
     (void)close(fd);
     unsigned serial = session->serial;
-    qmp_tell(qmp,
-             "{\"execute\":\"blockdev-add\",\"arguments\":{\"driver\":\"qcow2\",\"node-name\":"
-             "\"n%u\",\"file\":{\"driver\":\"file\",\"filename\":\"%s\"}}}",
-             serial, image.database);
-    qmp_tell(qmp,
-             "{\"execute\":\"block-export-add\",\"arguments\":{\"type\":\"fuse\",\"id\":\"e%u\","
-             "\"node-name\":\"n%u\",\"mountpoint\":\"%s\",\"writable\":true,\"growable\":true}}",
-             serial, serial, session->database);
+    qmp_execute(qmp,
+                "{\"execute\":\"blockdev-add\",\"arguments\":{\"driver\":\"qcow2\",\"node-name\":"
+                "\"n%u\",\"file\":{\"driver\":\"file\",\"filename\":\"%s\"}}}",
+                serial, image.database);
+    qmp_execute(qmp,
+                "{\"execute\":\"block-export-add\",\"arguments\":{\"type\":\"fuse\",\"id\":\"e%u\","
+                "\"node-name\":\"n%u\",\"mountpoint\":\"%s\",\"writable\":true,\"growable\":true}}",
+                serial, serial, session->database);
 }
 
 static void discard_qcow2(struct test_session *session)
 {
     char image[PATH_MAX];
     unsigned serial = session->serial;
-    qmp_tell(qmp, "{\"execute\":\"block-export-del\",\"arguments\":{\"id\":\"e%u\"}}", serial);
+    qmp_execute(qmp, "{\"execute\":\"block-export-del\",\"arguments\":{\"id\":\"e%u\"}}", serial);
     qmp_await(qmp, "BLOCK_EXPORT_DELETED");
-    qmp_tell(qmp, "{\"execute\":\"blockdev-del\",\"arguments\":{\"node-name\":\"n%u\"}}", serial);
+    qmp_execute(qmp, "{\"execute\":\"blockdev-del\",\"arguments\":{\"node-name\":\"n%u\"}}",
+                serial);
     fill_path(image, session->directory, ".db");
     check(unlink(session->database), session->database);
     check(unlink(image), image);
@@ -251,7 +252,7 @@ static void discard_nothing(struct test_session *session UNUSED)
 {
 }
 
-/* extra: the builder's command, to which the file's path is added. */
+/* extra: the builder's command; the file's path is appended. */
 static void make_migrated(struct test_session *session)
 {
     enum { ARGUMENTS_MAX = 16 };

@@ -1,8 +1,8 @@
 /*
- * The contenders: how each makes a database for one test, and how it takes it away.
+ * The contenders: how each creates a database for one test, and how it removes it.
  *
- * As in workload.h, what fails ends the process. What a way needs once (a mount, a file system in a
- * loop file, a daemon) is set up by the script that starts this program.
+ * As in workload.h, a failure ends the process. Whatever a way needs only once (a mount, a file
+ * system in a loop file, a daemon) is set up by the script that starts this program.
  */
 #ifndef MINTFS_BENCH_WAYS_H
 #define MINTFS_BENCH_WAYS_H
@@ -11,11 +11,11 @@
 #include <sqlite3.h>
 #include <stdint.h>
 
-/* Where and from what; borrowed strings. */
+/* Where sessions are created, and from what. The strings are borrowed. */
 struct place {
     const char *template_path;
-    const char *directory; /* sessions lie here */
-    char *const *extra;    /* what else the way wants, up to a NULL */
+    const char *directory; /* of the sessions */
+    char *const *extra;    /* more arguments of the way, up to a NULL */
 };
 
 struct test_session {
@@ -23,7 +23,7 @@ struct test_session {
     unsigned serial;
     char directory[PATH_MAX];
     char database[PATH_MAX]; /* what to open */
-    sqlite3 *handle;         /* open already, where there is no file */
+    sqlite3 *handle;         /* already open, if there is no file */
 };
 
 struct way {
@@ -32,7 +32,7 @@ struct way {
     void (*discard)(struct test_session *session);
 };
 
-/* NULL: no such way. */
+/* Returns NULL if there is no such way. */
 const struct way *way_find(const char *name);
 
 #endif

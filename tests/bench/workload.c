@@ -26,7 +26,7 @@ static sqlite3_stmt *prepare(sqlite3 *database, const char *sql)
     return statement;
 }
 
-/* Runs to the end, and says how many rows came. */
+/* Steps to the end, and returns the number of rows. */
 static unsigned drain(sqlite3 *database, sqlite3_stmt *statement)
 {
     unsigned rows = 0;
@@ -74,7 +74,7 @@ static void add_rows(sqlite3 *database, unsigned table, unsigned count)
 void workload_make_template(const char *path, uint64_t size_bytes, bool wal)
 {
     sqlite3 *database = open_database(path);
-    /* Not timed, and nobody else is there: as fast as can be. */
+    /* This is not timed and has no other readers, so it may be fast and unsafe. */
     run(database, "pragma synchronous = off; pragma locking_mode = exclusive;"
                   "pragma journal_mode = off; begin");
     for (unsigned table = 0; table < TABLES; table++) {
@@ -124,7 +124,7 @@ struct statements {
     const char *select;
 };
 
-/* The shop has tables of its own: see tests/projects/shop-usual. */
+/* The database of tests/projects/shop-usual has other tables. */
 static bool is_shop(sqlite3 *database)
 {
     return ask_number(database, "select count(*) from sqlite_master where name = 'tags'") > 0;
@@ -153,7 +153,7 @@ void workload_transact(sqlite3 *database, unsigned serial, unsigned transactions
     static const struct statements shop = {"insert into tags(name) values (?1)",
                                            "select name from tags where id = ?1"};
     bool in_shop = is_shop(database);
-    unsigned table = serial % TABLES; /* a test is about something, and the next about another */
+    unsigned table = serial % TABLES; /* each test works on another table */
     for (unsigned i = 0; i < transactions; i++) {
         char insert[64];
         char select[64];
@@ -179,7 +179,7 @@ void workload_backup(const char *from, sqlite3 *to)
     sqlite3_backup *backup = sqlite3_backup_init(to, "main", source, "main");
     if (!backup)
         fail(to, "backup");
-    /* Of a WAL-mode source another reader's close has the whole file for a moment. */
+    /* In WAL mode, another reader's close locks the whole source for a moment. */
     while (sqlite3_backup_step(backup, -1) == SQLITE_BUSY)
         (void)sqlite3_sleep(1);
     if (sqlite3_backup_finish(backup) != SQLITE_OK)

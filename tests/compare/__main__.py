@@ -1,11 +1,11 @@
-"""Times the shop as it is usually written against the shop on mintfs, in all four nox sessions.
+"""Times the shop as it is usually written and the shop on mintfs, in all four nox sessions.
 
-Each runs in three situations, in turn: `cold`, a fresh machine and an empty cache; `restored`, a
-fresh machine and the cache that the cold one saved; `again`, the same machine once more, like a
+Each runs in three situations, in turn: `cold`, a fresh machine with an empty cache; `restored`, a
+fresh machine with the cache that the cold one saved; `again`, the same machine once more, like a
 laptop or a runner that keeps its disk. Everything that a job adds to the tests is counted: install,
-key, restore, build, mount, unmount, save. What is the same for all and the network are not counted.
-CPU seconds are those of all processes, including the daemon: on a busy machine they tell more than
-the clock.
+key, restore, build, mount, unmount, save. The steps that all have in common and the network are not
+counted. CPU seconds are those of all processes, including the daemon; on a busy machine they vary
+less than the elapsed time.
 """
 
 import argparse
@@ -27,7 +27,7 @@ OF_CI = (".forgejo/", "features/ci_workflow", "features/steps/ci_workflow")
 
 
 def take_turn(contender, place: Path, given: dict) -> dict:
-    """{situation: {step: [seconds, seconds of CPU]}} of one round."""
+    """Runs one round; returns {situation: {step: [seconds, CPU seconds]}}."""
     cache = place / "cache"
     cache.mkdir(parents=True)
     steps = {}
@@ -46,7 +46,7 @@ def take_turn(contender, place: Path, given: dict) -> dict:
 
 
 def lines(project: str) -> dict:
-    """Lines put in and taken out, in the project itself and in what concerns CI."""
+    """The numbers of lines added and removed, in the project's code and in its CI files."""
     sums = {"code": [0, 0], "ci": [0, 0]}
     for name, counts in differences(project).items():
         if name != "tests/e2e/test_template_key.py":  # a test that any project could do without
@@ -57,7 +57,7 @@ def lines(project: str) -> dict:
 
 
 def total(rounds: list, situation: str, kind: int, without: str = "") -> float:
-    """The median over the rounds of all steps, or all but one; kind 0: time, 1: CPU."""
+    """The median over the rounds of the sum of all steps, or all but one; kind 0: time, 1: CPU."""
     return statistics.median(
         sum(took[kind] for step, took in steps[situation].items() if step != without)
         for steps in rounds
@@ -83,15 +83,15 @@ def table(results: list) -> str:
 def main() -> int:
     names = [contender.name for contender in CONTENDERS]
     parser = argparse.ArgumentParser(prog="scripts/compare", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3, help="medians of so many (3)")
-    parser.add_argument("--only", action="append", choices=names, help="this contender; repeatable")
+    parser.add_argument("--rounds", type=int, default=3, help="medians of that many rounds (3)")
+    parser.add_argument("--only", action="append", choices=names, help="only this contender; may be repeated")
     parser.add_argument("--json", metavar="FILE", help="also write all steps of all rounds there")
     asked = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and all that was made goes
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # removes everything at the end
     given = {"MINTFS_TARBALL": os.environ["MINTFS_TARBALL"], "WHEEL": os.environ["MINTFS_WHEEL"]}
     chosen = [c for c in CONTENDERS if not asked.only or c.name in asked.only]
     if not os.access("/dev/fuse", os.W_OK):
-        print("no /dev/fuse here: the mounted one is left out", file=sys.stderr)
+        print("no /dev/fuse here: the contender with a mount is left out", file=sys.stderr)
         chosen = [c for c in chosen if c.name != "fuse"]
     rounds = {contender.name: [] for contender in chosen}
     load_before = os.getloadavg()[0]

@@ -1,4 +1,4 @@
-"""Who is compared: how a job of each goes, step by step, on a fresh machine."""
+"""The contenders: the steps of a job of each on a fresh machine."""
 
 import shlex
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from typing import Callable
 from compare.machine import Machine
 from support.shops import PROJECTS
 
-# What a job leaves to be done when its tests are over; it must leave nothing running.
+# Ends a job after its tests; nothing of it may run afterwards.
 Finish = Callable[[], None]
 
 
@@ -44,7 +44,7 @@ def action(machine: Machine, cache: Path) -> Finish:
 
 
 def package_alone(machine: Machine, cache: Path) -> Finish:
-    """As on a system for which there is no mintfs command: pip installs the wheel."""
+    """As on a system without a mintfs command, where pip installs the wheel."""
     place = machine.home / "python"
     wheel = machine.env["WHEEL"]
     machine.run("install", "/usr/bin/python3", "-m", "zipfile", "-e", wheel, place)
@@ -54,7 +54,7 @@ def package_alone(machine: Machine, cache: Path) -> Finish:
 
 
 def arguments_of_the_workflow() -> str:
-    """What the shop that uses the command alone gives to `mintfs build`."""
+    """The arguments of `mintfs build` in the shop that uses only the command."""
     lines = (PROJECTS / "shop/.forgejo/workflows/ci.yml").read_text().splitlines()
     start = next(i for i, line in enumerate(lines) if line.strip().startswith("TEMPLATE:"))
     words = shlex.split(" ".join(lines[start + 1 : start + 3]))

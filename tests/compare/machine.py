@@ -1,8 +1,8 @@
 """A fresh machine of a CI runner: a home, a checkout, and nothing else; its steps are timed.
 
-What all contenders do alike is not counted: starting the machine, the checkout, and the
-distribution's packages. A cache is a directory of archives beside the machines, so that restoring
-and saving cost what packing costs, without the network.
+Steps that all contenders have in common are not counted: starting the machine, the checkout, and
+the distribution's packages. A cache is a directory of archives beside the machines, so restoring
+and saving include the packing, but no network.
 """
 
 import json
@@ -22,7 +22,7 @@ SUITES = ("unit_tests", "integration_tests", "slow_integration_tests", "e2e_test
 
 
 class Failed(Exception):
-    """A step did, and this is what it said."""
+    """A step failed; the text is its output."""
 
 
 class Machine:
@@ -56,18 +56,18 @@ class Machine:
         took[1] += self._cpu_seconds() - used
 
     def _cpu_seconds(self) -> float:
-        """Of all commands so far, and of the daemon, which is no child of ours."""
+        """Of all commands so far, and of the daemon, which is not our child."""
         usage = resource.getrusage(resource.RUSAGE_CHILDREN)
         try:
             status = json.loads((self.home / "mnt/.mintfs/status.json").read_text())
             stat = Path(f"/proc/{status['pid']}/stat").read_text().rpartition(")")[2].split()
             self.daemon_cpu = (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
         except OSError:
-            pass  # none yet, or none any more
+            pass  # no daemon runs
         return usage.ru_utime + usage.ru_stime + self.daemon_cpu
 
     def run(self, step: str, *words) -> None:
-        """One command; what it sets for the steps after it holds from then on."""
+        """Runs a command. The variables and paths that it sets apply to the steps after it."""
         for file in (self.output, self.path, self.variables):
             file.write_text("")
         with self.timed(step):
@@ -87,7 +87,7 @@ class Machine:
         self.env.update(line.split("=", 1) for line in self.variables.read_text().splitlines())
 
     def ci(self, step: str) -> dict:
-        """A step of tools/action; what it puts out."""
+        """Runs a step of tools/action, and returns its outputs."""
         self.run(step, "sh", CI, step)
         return dict(line.split("=", 1) for line in self.output.read_text().splitlines())
 
@@ -105,7 +105,7 @@ class Machine:
         self.run("save", "tar", "-czf", archive, "-C", self.home, *inside)
 
     def remove(self) -> None:
-        """With the mount, where a job did not come to its end."""
+        """Also unmounts, if the job did not reach its end."""
         if os.path.ismount(self.home / "mnt"):
             self.run("finish", "mintfs", "umount")
         subprocess.run(["chmod", "-R", "u+w", self.home], check=True)

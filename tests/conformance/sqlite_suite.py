@@ -5,9 +5,10 @@ usage: MINTFS=BINARY sqlite_suite.py SOURCE [--short] [--only REGEX] [--jobs N] 
                                      [--plain DIR] [--options MOUNT-OPTIONS] [--uring] [--seconds N]
 
 SOURCE is SQLite's tree with testfixture, mptester and threadtest3 built in it; scripts/conformance
-provides it. Each file of tests is a process of an ordinary user with a session of its own, and the
-same in a directory of the disk. What fails here and not there is run twice more, alone, on both:
-if it fails again it is a difference, else it is called unsteady. Status 1 if there is a difference.
+provides it. Each file of tests runs as an ordinary user in a session of its own, and in a directory
+on the disk. One that fails only in the session runs twice more on both, with no other test beside
+it: if it fails again, that is a difference, else it counts as unsteady. The exit status is 1 if
+there is a difference.
 """
 
 import argparse
@@ -40,9 +41,9 @@ foreach suite $env(SUITES) {
 exit
 """
 
-# What has to do with files, in the suite of all files: much of it is too slow for veryquick.
+# The tests of the full suite that concern files. Many are too slow for veryquick.
 BY_NAME = re.compile(r"mmap|wal|journal|excl|persist|crash|ioerr|lock|vacuum|malloc|fault")
-# The same tests again under another way of keeping the database.
+# Suites that repeat tests with other settings of the database.
 PERMUTATIONS = (
     "mmap",
     "wal",
@@ -58,13 +59,13 @@ PERMUTATIONS = (
     "inmemory_journal",
     "vfslog",
 )
-# What of them takes long, and never touches a file in another way than its neighbours.
+# The scripts of mptest and the tests of threadtest3.
 MPTEST = ("config01.test", "config02.test", "crash01.test", "multiwrite01.test")
 THREADTEST = "walthread1 walthread2 walthread3 walthread4 walthread5 cgt_pager_1 dynamic_triggers \
 checkpoint_starvation_1 checkpoint_starvation_2 create_drop_index_1 lookaside1 vacuum1 \
 stress1 stress2 shared1".split()
 
-# A minute or so of each kind, for CI.
+# About a minute of each kind, for CI.
 SHORT = {
     "veryquick": "mmap1 mmap3 wal wal2 wal5 walmode walpersist walro journal1 journal2 journal3 "
     "exclusive exclusive2 lock lock2 lock4 lock5 vacuum vacuum2 incrvacuum avtrans pager1 pager2 "
@@ -107,29 +108,29 @@ class Result:
     job: Job
     plain: Outcome
     ours: Outcome
-    steady: set = field(default_factory=set)  # fails with us alone, each time
+    steady: set = field(default_factory=set)  # fail only in a session, and again when repeated
     unsteady: set = field(default_factory=set)
 
 
 def read_outcome(job: Job, status: int, text: str, seconds: float) -> Outcome:
-    """Which cases failed, as the programs tell; one that died or hung is a failure of its own."""
+    """Reads which cases failed from the output. A program that died or hung is also a failure."""
     failed, cases = set(), 0
     if job.suite == "mptest":
-        told = re.search(r"Summary: (\d+) errors out of (\d+) tests", text)
-        if told:
-            cases = int(told[2])
-            failed |= {f"error {i + 1}" for i in range(int(told[1]))}
-        failed |= {"no summary"} if not told else set()
+        summary = re.search(r"Summary: (\d+) errors out of (\d+) tests", text)
+        if summary:
+            cases = int(summary[2])
+            failed |= {f"error {i + 1}" for i in range(int(summary[1]))}
+        failed |= {"no summary"} if not summary else set()
     elif job.suite == "threadtest3":
         cases = 1
         if not re.search(r"\b0 errors|no errors|Total of 0 errors", text):
             failed.add(job.name)
     else:
-        told = re.findall(r"^(\d+) errors out of (\d+) tests", text, re.MULTILINE)
-        cases = sum(int(count) for _, count in told)
+        summary = re.findall(r"^(\d+) errors out of (\d+) tests", text, re.MULTILINE)
+        cases = sum(int(count) for _, count in summary)
         for names in re.findall(r"^!Failures on these tests: (.*)$", text, re.MULTILINE):
             failed |= set(names.split())
-        if not told:
+        if not summary:
             failed.add("no summary")
     if status < 0 or status in (124, 137):
         failed.add(f"status {status}")
@@ -137,7 +138,7 @@ def read_outcome(job: Job, status: int, text: str, seconds: float) -> Outcome:
 
 
 class Sides:
-    """The mount of an ordinary user, and a directory of his on the disk beside it."""
+    """The mount of an ordinary user, and a directory of the same user on the disk beside it."""
 
     def __init__(self, source: Path, place: Path, options, seconds: int):
         self.source, self.seconds = source, seconds
@@ -164,7 +165,7 @@ class Sides:
         name = re.sub(r"[^A-Za-z0-9]+", "-", f"{job.suite}-{job.name}-{number}")
         place = self.plain / name
         if side == "ours":
-            # Paths of one length on both sides: some tests measure them.
+            # Paths have the same length on both sides, because some tests depend on it.
             place = self.mount.sessions / self.key / name
         self._as_user(["mkdir", place])
         began = time.monotonic()
@@ -205,7 +206,7 @@ def list_jobs(source: Path, short: bool, only) -> list:
     files = {suite: [] for suite in suites}
     for suite, name in re.findall(r"^FILE (\S+) (\S+)$", listed, re.MULTILINE):
         files[suite].append(name)
-    assert all(files.values()), "the list of tests cannot be had from permutations.test"
+    assert all(files.values()), "permutations.test did not list its tests"
     files["full"] = [name for name in files["full"] if BY_NAME.search(name)]
     jobs = []
     for suite, names in files.items():
@@ -308,7 +309,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=int, default=900)
     parser.add_argument("--table", type=Path)
     parser.add_argument("--logs", type=Path)
-    parser.add_argument("--plain", type=Path, help="where the plain directories lie; else TMPDIR")
+    parser.add_argument("--plain", type=Path, help="where to create the plain directories (default: TMPDIR)")
     parser.add_argument("--options", default="")
     args = parser.parse_args()
 
@@ -330,7 +331,7 @@ def main() -> int:
     text = f"{table(results)}\n{details(results)}"
     if args.table:
         args.table.write_text(text)
-    print(f"\n{text}\n{time.monotonic() - began:.0f} s; what failed is in {logs}")
+    print(f"\n{text}\n{time.monotonic() - began:.0f} s; the output of failed tests is in {logs}")
     failed = sum(len(result.steady) for result in results)
     cases = sum(result.ours.cases for result in results)
     print(f"{cases - failed} passed, {failed} failed")

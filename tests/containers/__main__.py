@@ -1,8 +1,9 @@
 """usage: python -m containers namespaces|podman copy|fuse [SECONDS]
 
-Two containers on one store, for so long (300): see worker.py. No live session is ever removed; dead
-ones on the mount, and copies whose owner held a lock, are gone within a minute, as are those whose
-time is up. One of the two is killed as a whole from time to time, and started again.
+Two containers on one store, each of which runs worker.py, for SECONDS (default: 300). No live
+session may be removed. Dead sessions on the mount, dead copies whose owner held a lock, and
+sessions whose time is over must be removed within a minute. From time to time, one of the two
+containers is killed as a whole and replaced.
 """
 
 import json
@@ -27,7 +28,7 @@ PODMAN = ["podman", "--runtime", "runc", "--cgroup-manager", "cgroupfs", "--stor
 
 
 class Container:
-    """One that runs worker.py, and what its log tells."""
+    """A container that runs worker.py, and its log."""
 
     def __init__(self, drill, number: int, seconds: float):
         self.name = f"mintfs-{os.getpid()}-{number}"
@@ -60,7 +61,7 @@ class Container:
         self.process.wait()
 
     def events(self):
-        """Those that came since the last time."""
+        """The events since the last call."""
         if not self.log.exists():
             return
         with open(self.log, "rb") as file:
@@ -85,9 +86,9 @@ class Drill:
             PATH=f"{MINTFS.parent}:/usr/bin:/bin:/usr/sbin:/sbin",
         )
         self.key = ""
-        self.owned = {}  # (container, pid): path, kind
-        self.dying = {}  # path: kind, since when
-        self.waited = {}  # kind: the longest time until one was gone
+        self.owned = {}  # {(container, pid): (path, kind)}
+        self.dying = {}  # {path: (kind, since when)}
+        self.waited = {}  # {kind: the longest time until a session was removed}
         self.counts = Counter()
         self.faults = []
 
@@ -118,7 +119,7 @@ class Drill:
             self.expect_end(*self.owned.pop(owner), time.time())
 
     def look(self):
-        """From outside of both, as a third would: that ends what is over."""
+        """Lists the sessions from outside both containers, which removes those that have ended."""
         self.store.run("session", "ls")
         for path, (kind, since) in list(self.dying.items()):
             waited = time.time() - since

@@ -1,9 +1,9 @@
-"""What runs in each container: owners of sessions come, work, go and are killed, beside all else.
+"""Runs in each container: starts, ends and kills owners of sessions, and runs other commands.
 
 usage: worker.py LOG SEED SECONDS KEY     with MINTFS_* and PATH as for the command
 
-Each owner is a process of its own, which goes on writing to its database and looking at it. What it
-finds lost, and what becomes of each session, is a line of JSON in LOG.
+Each owner is a process that writes to its database and checks it again and again. A session that an
+owner finds lost, and the end of each session, is a line of JSON in LOG.
 """
 
 import json
@@ -50,7 +50,7 @@ class PythonSession:
 
 
 class CommandSession:
-    """Of a shell, say: no lock tells other containers of its owner."""
+    """As a shell script creates it: no lock shows other containers that its owner lives."""
 
     kind = "command"
 
@@ -121,13 +121,13 @@ def work(session, rng: random.Random, orders: int) -> int:
             pass
 
 
-# ---- what starts and ends them ----
+# ---- starting and ending owners ----
 
 
 class Owners:
     def __init__(self, rng: random.Random):
         self.rng = rng
-        self.orders = {}  # by PID: closing it asks for a good end
+        self.orders = {}  # {PID: a pipe; closing it asks the owner to end properly}
 
     def start(self):
         end, orders = os.pipe()

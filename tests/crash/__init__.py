@@ -1,1 +1,1 @@
-"""Processes that die in the middle of their work."""
+"""Drills that kill processes in the middle of their work."""

@@ -18,12 +18,12 @@ def main() -> int:
     place = Path(tempfile.mkdtemp(prefix="m-"))
     rng = seeded("drill", SEED)
 
-    def tell(number, whom, kind):
+    def report(number, whom, kind):
         if number % 10 == 0 or sys.stdout.isatty():
             print(f"{number}/{of_daemon + of_client}: {whom}, {kind}", flush=True)
 
     try:
-        done = drill.run(Store(make_home(place, os.geteuid())), rng, of_daemon, of_client, tell)
+        done = drill.run(Store(make_home(place, os.geteuid())), rng, of_daemon, of_client, report)
     finally:
         shutil.rmtree(place)
     took = done.mount_seconds

@@ -1,9 +1,9 @@
 """Kill drills: a daemon, a client or a build gets SIGKILL at a random moment.
 
-A client works on a database of a session with synchronous=FULL, and counts in shared memory what
-was committed. Afterwards the database must hold that, each transaction whole, perhaps one more
-than was counted, and nothing else; files that were synced have their bytes; templates are as they
-were. How long the next mount takes is measured: a second is wanted, which a busy machine may deny.
+A client works on a database of a session with synchronous=FULL, and counts its commits in shared
+memory. Afterwards the database must contain exactly these transactions, each of them whole, or one
+more than was counted. Files that were synced have their bytes, and templates are unchanged. The
+time of the next mount is measured, but not limited: on a busy machine it may exceed a second.
 """
 
 import contextlib
@@ -41,7 +41,7 @@ db.commit()
 
 
 class Counts:
-    """Numbers that outlive the process that writes them."""
+    """Numbers in shared memory, which outlive the process that writes them."""
 
     def __init__(self, count: int):
         self._shared = mmap.mmap(-1, 8 * count)
@@ -77,7 +77,7 @@ def transact(db, number: int, rng: random.Random):
         data = rng.randbytes(rng.choice((10, 300, 5000)))
         digest = hashlib.sha256(data).hexdigest()
         db.execute("insert into new values(?, ?, ?, ?)", (number, row, data, digest))
-    # Pages of the template, copied by being changed, and others given back.
+    # Changing pages of the template copies them; other pages are freed.
     start = rng.randrange(TEMPLATE_ROWS)
     db.execute("update old set bytes=zeroblob(400) where id between ? and ?", (start, start + 30))
     if rng.random() < 0.2:
@@ -87,7 +87,7 @@ def transact(db, number: int, rng: random.Random):
 
 
 def work(kind: str, session: Path, journal_mode: str, counts: Counts, seed: str):
-    """The client: it works until it is killed, or its mount is."""
+    """The client: it works until it or its mount is killed."""
     rng = random.Random(seed)
     db = open_database(session / "app.db", journal_mode)
     number = counts[COMMITTED]
@@ -110,7 +110,7 @@ def work(kind: str, session: Path, journal_mode: str, counts: Counts, seed: str)
 
 
 def copy_blocks(session: Path, counts: Counts, rng: random.Random):
-    """Bytes of a template's file change in place, at places of no order."""
+    """Changes bytes of a template's file in place, at random offsets."""
     turn = counts[SYNCED] + 1
     fd = os.open(session / "raw", os.O_RDWR)
     places = [rng.randrange(RAW_WORDS) for _ in range(rng.randint(1, 20))]
@@ -168,7 +168,7 @@ class Drill:
         return mounts.Mount(self.store, self.point, *options)
 
     def _renew_session(self):
-        """A session serves for some rounds, so that what it has gathered is at stake too."""
+        """Keeps a session for some rounds, so that its earlier changes can be lost, too."""
         if self.session and self.rng.random() < 0.85:
             return
         if self.session:
@@ -189,13 +189,13 @@ class Drill:
 
     def _promised(self) -> tuple:
         """
-        What is committed and synced by now. After the daemon's death, with cached writes, the
-        kernel may call an fsync done that handed nothing over, for FSYNC is no request to us.
+        The numbers of commits and syncs so far. With cached writes, the kernel may report success
+        for an fsync after the daemon's death, because it does not send FSYNC as a request.
         """
         return self.counts[COMMITTED], self.counts[SYNCED]
 
     def _let_it_run(self):
-        threading.Event().wait(self.rng.random() ** 2 * 0.2)  # the moment is random, nothing is awaited
+        threading.Event().wait(self.rng.random() ** 2 * 0.2)  # the moment is random; there is no condition to wait for
 
     def kill_daemon(self, kind: str):
         self._renew_session()
@@ -274,18 +274,18 @@ class Drill:
         self.counts[COMMITTED] = len(done)
 
     def _check_raw(self, synced: int):
-        """What was synced is there; what was not may be, word by word."""
+        """Synced words have their values; each other word has its old or its new value."""
         latest = self.counts[SYNCED] + 1
         found = struct.unpack(f"{RAW_WORDS}q", (self.session / "raw").read_bytes())
         for place, turn in enumerate(found):
-            told = self.counts[RAW + place]
-            if turn != told:
-                assert told > synced or synced < turn <= latest, (place, turn, told, synced)
+            counted = self.counts[RAW + place]
+            if turn != counted:
+                assert counted > synced or synced < turn <= latest, (place, turn, counted, synced)
                 self.counts[RAW + place] = turn
         self.counts[SYNCED] = latest
 
     def close(self):
-        """Nothing is left: no mount, no process, no file of the moment."""
+        """Stops the daemon, which must leave no mount, process or temporary file behind."""
         if self.session:
             self.session.rmdir()
         self.mount.process.send_signal(signal.SIGTERM)
@@ -298,7 +298,7 @@ class Drill:
         assert self.store.leftovers() == []
 
 
-def run(store: Store, rng: random.Random, daemon_kills: int, client_kills: int, tell=None) -> Drill:
+def run(store: Store, rng: random.Random, daemon_kills: int, client_kills: int, report=None) -> Drill:
     drill = Drill(store, rng)
     try:
         for i in range(daemon_kills + client_kills):
@@ -310,8 +310,8 @@ def run(store: Store, rng: random.Random, daemon_kills: int, client_kills: int, 
             except BaseException as failure:
                 failure.add_note(f"round {i}: {'daemon' if of_daemon else 'client'}, {kind}")
                 raise
-            if tell:
-                tell(i + 1, "daemon" if of_daemon else "client", kind)
+            if report:
+                report(i + 1, "daemon" if of_daemon else "client", kind)
         drill.close()
     except BaseException:
         drill.mount.process.kill()

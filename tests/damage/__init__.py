@@ -1,1 +1,1 @@
-"""Scratches whose files somebody has damaged between two mounts."""
+"""Drills that damage the files of a scratch between two mounts."""

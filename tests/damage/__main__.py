@@ -1,4 +1,4 @@
-"""usage: python -m damage [N]: N mounts, 500 if not said."""
+"""usage: python -m damage [N]: N mounts (default: 500)."""
 
 import os
 import shutil
@@ -18,19 +18,19 @@ def main() -> int:
     rng = seeded("damage", SEED)
     began = time.monotonic()
 
-    def tell(number):
+    def report(number):
         if number % 50 == 0 or sys.stdout.isatty():
             print(f"{number}/{mounts}", flush=True)
 
     try:
-        done = drill.run(Store(make_home(place, os.geteuid())), rng, mounts, tell)
+        done = drill.run(Store(make_home(place, os.geteuid())), rng, mounts, report)
     finally:
         shutil.rmtree(place)
-    deeds = ", ".join(f"{count} {deed}" for deed, count in sorted(done.deeds.items()))
-    print(f"damage: {deeds}; {done.kills} daemons killed")
+    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(done.kinds.items()))
+    print(f"damage: {kinds}; {done.kills} daemons killed")
     print(
-        f"seen {done.seen} sessions; {done.innocent} of an untouched log after damage to other "
-        f"logs, all as they were; {done.lost} put aside"
+        f"{done.seen} sessions examined; {done.intact} with an intact log beside damaged logs, "
+        f"all unchanged; {done.lost} set aside"
     )
     print(f"{mounts} mounts in {time.monotonic() - began:.0f} s passed, 0 failed")
     return 0

@@ -1,8 +1,8 @@
 """The damage drill: the files of a scratch are damaged between two mounts.
 
-Sessions write units that contain the name of their session. Between two mounts, after a clean end
+Sessions write units that contain the token of their session. Between two mounts, after a clean stop
 or SIGKILL, the logs, the storage file and the table of owners get flipped bits, are truncated,
-swapped, doubled, or replaced by older copies of themselves. Every mount must come up, no session
+swapped, duplicated, or replaced by older copies of themselves. Every mount must start, no session
 may show a unit of another, and a session is unchanged if only the logs of others were damaged.
 tests/unit/test_overlay_drill.c does the same without mounts, many times faster.
 """
@@ -45,14 +45,14 @@ class Drill:
         self.mount = mounts.Mount(store, self.point)
         self.tokens = 0
         self.old = [None] * SNAPSHOTS
-        self.hurt = set()
-        self.deeds = collections.Counter()
-        self.kills = self.seen = self.innocent = self.lost = 0
+        self.damaged = set()
+        self.kinds = collections.Counter()
+        self.kills = self.seen = self.intact = self.lost = 0
 
     # ---- work ----
 
     def _sessions(self) -> dict:
-        """By serial, which is half of the inode number, and the name of the log."""
+        """{log name: path}. The name is the serial, the upper half of the inode number."""
         folder = self.mount.sessions / self.key
         return {f"{path.stat().st_ino >> 32:016x}": path for path in sorted(folder.iterdir())}
 
@@ -64,7 +64,7 @@ class Drill:
 
     @staticmethod
     def _token(path: Path) -> int:
-        """In the log it is, not in the storage; 0 where the log was cut before it."""
+        """The session's token, which only its log contains; 0 if the log was cut before it."""
         return int(next((f.name for f in path.glob("token-*")), "token-0")[6:])
 
     def _work_on(self, path: Path):
@@ -102,7 +102,7 @@ class Drill:
                 with contextlib.suppress(OSError):
                     self._work_on(path)
 
-    # ---- what is seen ----
+    # ---- checks ----
 
     def _look_at(self, path: Path) -> Seen:
         token = self._token(path)
@@ -130,16 +130,16 @@ class Drill:
         self.seen += len(seen)
         return seen
 
-    def _check_the_innocent(self, before: dict, after: dict):
+    def _check_intact(self, before: dict, after: dict):
         self.lost += len(before.keys() - after.keys())
-        if self.hurt & {"blocks", "owners"}:
+        if self.damaged & {"blocks", "owners"}:
             return
         for name, was in before.items():
-            if name in self.hurt or was.failed or not was.token:
+            if name in self.damaged or was.failed or not was.token:
                 continue
-            assert name in after, f"the session of {name} is gone; hurt: {self.hurt}"
+            assert name in after, f"the session of {name} is gone; damaged: {self.damaged}"
             assert (after[name].digest, after[name].failed) == (was.digest, False), name
-            self.innocent += bool(self.hurt)
+            self.intact += bool(self.damaged)
 
     # ---- damage ----
 
@@ -153,12 +153,12 @@ class Drill:
         return {name: self._path(name).read_bytes() for name in ("blocks", "owners", *self._logs())}
 
     def _put(self, name: str, data: bytes):
-        self.hurt.add(name)
+        self.damaged.add(name)
         self._path(name).write_bytes(data)
 
     def _flip(self, name: str, data: bytearray):
         at = self.rng.randrange(len(data)) if data else 3
-        if at != 3:  # the version of a log, which is refused, and rightly
+        if at != 3:  # part of the version of a log: another version is rightly refused
             data[at] ^= 1 << self.rng.randrange(8)
             self._put(name, data)
 
@@ -166,7 +166,7 @@ class Drill:
         self._put(name, data[: self.rng.randrange(len(data) + 1)])
 
     def _swap(self, name: str, data: bytearray, twice=False):
-        """Two logs, or two places of a file; with `twice` one of them is there twice."""
+        """Swaps two logs or two blocks of a file; with `twice`, copies one over the other."""
         if name not in ("blocks", "owners"):
             other = self.rng.choice(self._logs())
             if not twice:
@@ -197,14 +197,14 @@ class Drill:
         logs = self._logs()
         names = logs if logs and self.rng.random() < 0.6 else ["blocks", "owners"]
         name = self.rng.choice(names)
-        deed = self.rng.choice((self._flip, self._cut, self._swap, self._double, self._replay, self._replay))
-        self.deeds[f"{deed.__name__[1:]} ({'log' if names is logs else name})"] += 1
-        deed(name, bytearray(self._path(name).read_bytes()))
+        kind = self.rng.choice((self._flip, self._cut, self._swap, self._double, self._replay, self._replay))
+        self.kinds[f"{kind.__name__[1:]} ({'log' if names is logs else name})"] += 1
+        kind(name, bytearray(self._path(name).read_bytes()))
 
     # ---- rounds ----
 
     def _end(self):
-        """The daemon's end, clean or not. What it was told is in its files."""
+        """Ends the daemon by SIGTERM or SIGKILL. Everything that it was sent is in its files."""
         kill = self.rng.random() < 0.3
         self.kills += kill
         self.mount.process.send_signal(signal.SIGKILL if kill else signal.SIGTERM)
@@ -214,7 +214,7 @@ class Drill:
         assert kill or not self.mount.is_mounted()
 
     def _tidy(self):
-        """Sessions and logs that damage has left beside those of the drill."""
+        """Removes sessions and logs that exist only because of damage."""
         for path in self._sessions().values():
             if path.name not in IDS or not self._token(path):
                 path.rmdir()
@@ -224,28 +224,28 @@ class Drill:
     def round(self):
         self._work()
         before = self._look()
-        self.hurt = set()
+        self.damaged = set()
         self._end()
         if self.rng.random() < 0.5:
             self.old[self.rng.randrange(SNAPSHOTS)] = self._snapshot()
         for _ in range(self.rng.randrange(4)):
             self._damage()
         self.mount = mounts.Mount(self.store, self.point)
-        self._check_the_innocent(before, self._look())
+        self._check_intact(before, self._look())
         self._tidy()
 
 
-def run(store: Store, rng: random.Random, rounds: int, tell=None) -> Drill:
+def run(store: Store, rng: random.Random, rounds: int, report=None) -> Drill:
     drill = Drill(store, rng)
     try:
         for i in range(rounds):
             try:
                 drill.round()
             except BaseException as failure:
-                failure.add_note(f"round {i}; hurt: {sorted(drill.hurt)}")
+                failure.add_note(f"round {i}; damaged: {sorted(drill.damaged)}")
                 raise
-            if tell:
-                tell(i + 1)
+            if report:
+                report(i + 1)
         drill.mount.process.send_signal(signal.SIGTERM)
         drill.mount.process.communicate(timeout=PATIENCE_SECONDS)
         assert drill.mount.process.returncode == 0

@@ -1,7 +1,7 @@
 /*
- * Fuzz targets: each reads bytes that anybody might have written, and must say no or read them
- * right; a crash, a leak or undefined behaviour is a failure. Built with -Dfuzz=true each is a
- * libFuzzer program (scripts/soak fuzz); else replay.c runs it over its corpus, as a test.
+ * Fuzz targets: each reads bytes that anybody might have written, and must refuse them or read them
+ * correctly. A crash, a leak or undefined behaviour is a failure. Built with -Dfuzz=true, each is a
+ * libFuzzer program (scripts/soak fuzz); otherwise replay.c runs it over its corpus, as a test.
  */
 #ifndef MINTFS_TESTS_FUZZ_H
 #define MINTFS_TESTS_FUZZ_H
@@ -12,11 +12,11 @@
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* The bytes as text: a copy that ends in NUL, to be freed. */
+/* Returns the bytes as text: a copy that ends in NUL, which the caller frees. */
 char *fuzz_text(const uint8_t *data, size_t size);
-/* Makes an empty directory, removed at the end, and steps into it; messages go nowhere. */
+/* Changes to a new, empty directory, which is removed at exit. */
 void fuzz_directory(void);
-/* Writes a file in the current directory anew. */
+/* Writes or replaces a file in the current directory. */
 void fuzz_write(const char *name, const uint8_t *data, size_t size);
 
 #endif

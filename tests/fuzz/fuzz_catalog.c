@@ -1,6 +1,7 @@
 /*
- * catalog.db as anybody might have left it: rows of any values in tables that allow them, or, where
- * the input begins as a database does, a whole file. What is read must be what the headers promise.
+ * catalog.db as anybody might have left it: rows with any values in tables that allow them, or a
+ * whole file if the input begins like a database. The rows that are read must be as the headers
+ * promise.
  */
 #include "tests/fuzz/fuzz.h"
 
@@ -23,7 +24,7 @@
 #include "fs/store/template.h"
 
 static const char file[] = "store/v1/catalog.db";
-/* As ours, but for what ours forbids. */
+/* The catalog's schema without its constraints. */
 static const char loose_schema[] =
     "PRAGMA application_id = 0x6d696e74; PRAGMA user_version = 1;"
     "CREATE TABLE templates(key, file, size_bytes, file_count, created_ns, build_time_ns,"
@@ -71,7 +72,7 @@ static void remove_file(void)
     }
 }
 
-/* The file with the loose schema, empty; a new one only where it was replaced. */
+/* Empties the file with the loose schema; creates it again only if it was replaced. */
 static void empty_tables(void)
 {
     struct stat now;
@@ -148,7 +149,7 @@ static void insert_rows(struct input *input)
     must(sqlite3_exec(own, "COMMIT", NULL, NULL, NULL) == SQLITE_OK);
 }
 
-/* ---- what is read ---- */
+/* ---- checks of what is read ---- */
 
 static int check_row(const struct catalog_row *row, void *context)
 {
@@ -174,7 +175,7 @@ static int check_day(const struct catalog_day *day, void *context)
     return 0;
 }
 
-/* Damage is mended by a rebuild: reading does not fail but for a catalog of a later version. */
+/* A damaged catalog is rebuilt, so reading fails only if it is of a later version. */
 static void must_read(int r)
 {
     must(r == 0 || r == -EPROTONOSUPPORT);
@@ -199,7 +200,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     must_read(catalog_each_name(store->catalog, check_name, NULL));
     must_read(catalog_each_day(store->catalog, check_day, NULL));
     must_read(catalog_totals(store->catalog, &bytes, &oldest_ns));
-    /* These write, which what the file says of itself may forbid. */
+    /* These write, which the header of the file may forbid. */
     (void)!catalog_is_verified(store->catalog, key, 0);
     (void)!catalog_hit(store->catalog, key, "name");
     (void)!catalog_count_failure(store->catalog);

@@ -1,7 +1,7 @@
 /*
- * A session's change log: the bytes are records, put into a frame that is whole and of our boot,
- * since no mutation survives the checksums; then they are replayed over a template, and where that
- * goes well the session is walked, written to and made shorter, as a daemon would.
+ * A session's log. The bytes are records in a valid frame of the current boot, since no mutation of
+ * a whole log would pass its checksums. They are replayed over a template; if that succeeds, the
+ * session is listed, read and written as requests would do it.
  */
 #include "tests/unit/support.h"
 
@@ -65,7 +65,7 @@ static void write_log(const char *boot_id, const uint8_t *data, size_t size)
     struct frame frame;
     frame_init(&frame);
     frame_add_header(&frame, &header);
-    /* Of version 2, so that any block that the data names may be its own. */
+    /* The log has version 2, so any block that the data names may belong to it. */
     char *owner = frame.data + sizeof(struct frame_disk) + sizeof(struct record_disk) +
                   offsetof(struct header_disk, owner);
     frame.size -= OWNER_SIZE;
@@ -97,7 +97,7 @@ static bool see_name(const char *name UNUSED, uint64_t ino UNUSED, mode_t type U
     return true;
 }
 
-/* All nodes as requests would find them: listed, read, written. */
+/* Lists, reads and writes nodes as requests would. */
 static void use(struct session *session)
 {
     static const char *const paths[] = {"d", "large", "link", "made"};
@@ -143,7 +143,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         use(session);
         session_unpin(session);
     } else {
-        /* What was refused holds nothing. */
+        /* A refused session owns no blocks. */
         CHECK_EQ(blocks_taken(blocks), 0);
     }
     blocks_free(blocks);

@@ -1,4 +1,4 @@
-/* manifest.json, as it may come with a template from another machine. */
+/* manifest.json, as it may be in a template from another machine. */
 #include "tests/fuzz/fuzz.h"
 
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-/* Names: of sessions, of templates, paths in manifests, targets of links, words of a command. */
+/* Session IDs, paths and link targets in manifests, and words of a command. */
 #include "tests/fuzz/fuzz.h"
 
 #include <limits.h>

@@ -21,7 +21,7 @@ static void run(int dirfd, const char *name)
     (void)close(fd);
     printf("%s\n", name);
     (void)fflush(stdout);
-    /* Cut short in every way, too: what a killed writer leaves. */
+    /* Also truncated, as a killed writer leaves it. */
     (void)LLVMFuzzerTestOneInput(data, (size_t)size);
     for (ssize_t part = 0; part < size && part < 512; part += 7)
         (void)LLVMFuzzerTestOneInput(data, (size_t)part);
@@ -34,7 +34,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: %s DIRECTORY\n", argv[0]);
         return 2;
     }
-    /* What the targets complain of is not worth reading. */
+    /* The messages of the targets are of no interest. */
     if (!freopen("/dev/null", "w", stderr))
         return 1;
     (void)LLVMFuzzerInitialize(&argc, &argv);

@@ -1,1 +1,1 @@
-"""Many clients at once, for long."""
+"""Long runs of many clients at once."""

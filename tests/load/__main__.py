@@ -28,7 +28,7 @@ def main() -> int:
     store = Store(make_home(place, os.geteuid()))
     key = store.build_app(tables=4, rows=300)
     mount = mounts.Mount(store, place / "mnt")
-    wait = threading.Event().wait  # for time to pass: that is what is asked for
+    wait = threading.Event().wait  # for time to pass; there is no condition to wait for
     try:
         clients = Clients(mount, key, count, rng)
         wait(min(60, minutes * 30))
@@ -47,9 +47,9 @@ def main() -> int:
     finally:
         shutil.rmtree(place)
     print(f"last: {last[0]} descriptors, RssAnon {last[1]} KiB, after {rounds} sessions")
-    # Sessions are in other states each time: what leaks grows with the sessions that went.
+    # The live sessions differ from time to time; a leak would grow with the number of sessions.
     grown = last[0] > first[0] + count // 2 or last[1] > first[1] * 1.5 + 4096
-    print("grown" if grown else "as after the first minute")
+    print("grown" if grown else "not grown since the first minute")
     return 1 if grown else 0
 
 

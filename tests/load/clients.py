@@ -1,4 +1,4 @@
-"""Many sessions of one template under load: one process each, until they are told to stop."""
+"""Many sessions of one template under load: one process each, until they are asked to stop."""
 
 import contextlib
 import os
@@ -11,7 +11,7 @@ from support.processes import Child
 
 
 def work(talk, mount: mounts.Mount, key: str, number: int, seed: str):
-    """Sessions come and go; in each, transactions, files and names as tests have them."""
+    """Creates and discards sessions; in each, uses a database, files and names as tests do."""
     rng = random.Random(seed)
     talk.send("ready")
     rounds = 0
@@ -62,7 +62,7 @@ class Clients:
             assert child.receive() == "ready"
 
     def stop(self) -> int:
-        """How many sessions came and went."""
+        """Stops all clients; returns how many sessions they used."""
         for child in self.children:
             child.send("stop")
         return sum(child.end() for child in self.children)

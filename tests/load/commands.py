@@ -1,8 +1,8 @@
 """usage: python -m load.commands [COMMANDS [WORKERS]]: mixed commands on one store, all at once.
 
 Each worker runs random commands: builds, sessions on any backend, mounts, gc, clean and others.
-Each must end with a status that its message explains, a session holds its own bytes as long as it
-exists, and in the end nothing is left that does not belong to a store at rest.
+Each must end with a status that its message explains, a session has its own bytes for as long as it
+exists, and at the end nothing is left that does not belong to a store that is not in use.
 """
 
 import collections
@@ -22,7 +22,7 @@ from support import mounts
 from support.basics import SEED, PATIENCE_SECONDS, eventually, seeded
 from support.stores import Store, make_home
 
-# What a worker does, and how often. `clean` is rare, or the others would find nothing.
+# What a worker does, with weights. `clean` is rare, or the others would find nothing.
 KINDS = {
     "build": 14, "new": 26, "rm": 14, "reset": 4, "mkdir": 5, "rmdir": 3,
     "mount": 7, "replace": 2, "umount": 5, "ls": 4, "session ls": 4, "show": 2, "gc": 3,
@@ -31,7 +31,7 @@ KINDS = {
 
 ROUND = 50
 
-# Status 1 is a failure: only those that another's command explains are taken for an answer.
+# Status 1 is a failure, which is accepted only if another worker's command explains it.
 RACES = (
     r"is about to end",
     r"Transport endpoint",  # the mount ended under a command that used it
@@ -42,14 +42,14 @@ RACES = (
 
 
 class Wrong(AssertionError):
-    """What must not be; the text tells of the command."""
+    """A command did what it must not do; the text is its output."""
 
 
 class Worker:
     def __init__(self, drill, number: int):
         self.drill, self.number = drill, number
         self.rng = random.Random(f"{drill.rng.random()}")
-        self.sessions = {}  # path: the token in it
+        self.sessions = {}  # {path: the token in it}
 
     def run_one(self, turn: int, kinds: list):
         kind = self.rng.choices(kinds, weights=[KINDS[kind] for kind in kinds])[0]
@@ -99,7 +99,7 @@ class Worker:
         self._own(path, token)
 
     def _own(self, path: Path, token: str):
-        """Writes its own bytes, unless the mount or the store goes meanwhile."""
+        """Writes the session's own bytes, unless the mount or the store is removed meanwhile."""
         try:
             (path / "token").write_text(token)
         except OSError:
@@ -108,7 +108,7 @@ class Worker:
         self._check(path)
 
     def _check(self, path: Path):
-        """A file that is there is the session's own; a killed mount may have taken the bytes."""
+        """A file that exists has the session's own bytes; a killed mount may have lost the file."""
         try:
             found = (path / "token").read_text()
         except OSError:
@@ -176,15 +176,15 @@ class Drill:
         status = process.returncode
         with self.lock:
             self.seen[f"{' '.join(map(str, words[:2]))[:14]}: {status}"] += 1
-        told = f"{words} {env or ''}: status {status}\n{out}{err}"
+        text = f"{words} {env or ''}: status {status}\n{out}{err}"
         if "Sanitizer" in err or "runtime error" in err:
-            raise Wrong(told)
+            raise Wrong(text)
         if status not in (0, 1, 3, 4, 125):
-            raise Wrong(told)
+            raise Wrong(text)
         if status and not re.search(r"^mintfs: ", err, re.M):
-            raise Wrong(f"no message: {told}")
+            raise Wrong(f"no message: {text}")
         if status in (1, 125) and not any(re.search(race, err) for race in RACES):
-            raise Wrong(told)
+            raise Wrong(text)
         return subprocess.CompletedProcess(words, status, out, err)
 
     def build(self, name: str):
@@ -193,11 +193,11 @@ class Drill:
         if done.returncode == 0:
             self.keys[name] = done.stdout.strip()
 
-    # ---- all of them ----
+    # ---- rounds ----
 
     def run(self, count: int, most_workers: int):
-        """In rounds that differ in commands and workers: if all did everything, clean would always
-        be refused."""
+        """Runs rounds with different commands and workers: with all of them, clean would always be
+        refused."""
         for name in self.names:
             self.build(name)
         workers = [Worker(self, number) for number in range(most_workers)]
@@ -231,10 +231,10 @@ class Drill:
         if self.errors:
             raise self.errors[0]
 
-    # ---- in the end ----
+    # ---- the end ----
 
     def processes(self) -> list:
-        """Those that run mintfs with this store."""
+        """The processes that run mintfs with this store."""
         found = []
         needle = f"MINTFS_STORE={self.store.path}\0".encode()
         for entry in Path("/proc").iterdir():
@@ -248,7 +248,7 @@ class Drill:
         return found
 
     def check_end(self):
-        # A daemon that runs serves the store that there is, and says so.
+        # If a daemon runs, it serves the store that exists now, and `mount` reports that.
         daemons = self.processes()
         assert len(daemons) <= 1, daemons
         assert len(mounts.mount_lines(self.point)) == len(daemons)
@@ -261,7 +261,7 @@ class Drill:
         for name in self.names:
             self.build(name)
         assert self.store.leftovers() == []
-        # Everything is served again, and every session is what it was.
+        # Everything is served again, and every session has its bytes.
         self.store.run("verify", "-a")
         self.store.run("mount")
         rows = json.loads(self.store.run("session", "ls", "--json").stdout)

@@ -3,8 +3,9 @@
 Runs stress-ng's file stressors, and fio with verify, on a session.
 
 Each stressor runs for that many seconds (default: 5) with its own checks on. One that fails in a
-session is tried on the disk, and a failure there too is no difference. fio overwrites a template's
-bytes and its own, and reads all of it back, and again after the daemon was stopped and restarted.
+session is tried on the disk; if it fails there too, that is not a difference. fio overwrites a
+template's bytes and a file of its own, and reads all of it back, also after a restart of the
+daemon.
 """
 
 import os
@@ -23,11 +24,11 @@ file-ioctl filename flock fpunch fstat getdent hdd io iomix lease link locka loc
 metamix mmap mmapaddr mmapfork mmapmany mmapshared msync msyncmany open pread-pwrite
 rename readahead revio seal seek sendfile splice symlink sync-file touch unlink utime xattr
 """.split()
-# Those that else write a gigabyte; copy-file takes no less than this.
+# Stressors that would write a gigabyte by default; copy-file accepts no less than 128 MiB.
 SIZED = dict.fromkeys("fallocate hdd iomix mmap msync readahead revio sync-file".split(), "16m")
 SIZED["copy-file"] = "128m"
 FILE_MIB = 48
-# name, and what makes it different; all verify what they wrote.
+# (name, options). All verify what they wrote.
 FIO = (
     ("random", ["--rw=randwrite", "--bs=4k", "--ioengine=psync"]),
     ("odd-sizes", ["--rw=randwrite", "--bsrange=512-60k", "--bs_unaligned=1", "--ioengine=psync"]),
@@ -40,12 +41,12 @@ FAILED = ("fail:", "unsuccessful run", "aborted", "error:")
 
 
 def known_stressors() -> set:
-    told = subprocess.run(["stress-ng", "--stressors"], stdout=subprocess.PIPE, text=True, check=True)
-    return set(told.stdout.split())
+    listed = subprocess.run(["stress-ng", "--stressors"], stdout=subprocess.PIPE, text=True, check=True)
+    return set(listed.stdout.split())
 
 
 def stress(name: str, place: Path, seconds: float) -> tuple:
-    """True, False, or None where it says that there is nothing to do for it here; and its words."""
+    """(whether it passed, its output); (None, its output) if it cannot run here."""
     place.mkdir()
     words = ["stress-ng", f"--{name}", "2", "--verify", "--metrics", "--timeout", f"{seconds:g}s"]
     more = [f"--{name}-bytes", SIZED[name]] if name in SIZED else []
@@ -67,7 +68,7 @@ def stress(name: str, place: Path, seconds: float) -> tuple:
 
 
 def run_stressors(session: Path, plain: Path, seconds: float) -> dict:
-    """What came of each."""
+    """Returns {stressor: outcome}."""
     known, outcomes = known_stressors(), {}
     for name in STRESSORS:
         if name not in known:
@@ -97,11 +98,11 @@ def fio(name: str, options: list, path: Path, again: bool) -> bool:
 
 
 def run_fio(session: Path, mount, key: str, again: bool) -> list:
-    """Each way over the bytes of a template and over a file of the session's own; what failed."""
+    """Runs FIO on a template's bytes and on files of the session; returns what failed."""
     failed = []
     for name, options in FIO:
         if again and "--rw=randrw" in options:
-            continue  # what it leaves is not what one pass of writing leaves
+            continue  # --verify_only expects what one pass of writing leaves
         over = mount.sessions / key / name
         if not again:
             over = mount.new(key, name)

@@ -1,1 +1,1 @@
-"""A session against a plain directory: random calls on both, whose answers must be the same."""
+"""Random calls on a session and on a plain directory, whose results must be the same."""

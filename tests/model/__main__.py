@@ -1,4 +1,4 @@
-"""usage: python -m model [SECONDS [MOUNT-OPTIONS]]: 20 minutes if not said."""
+"""usage: python -m model [SECONDS [MOUNT-OPTIONS]]: runs for SECONDS (default: 1200)."""
 
 import os
 import shutil

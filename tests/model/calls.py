@@ -1,8 +1,8 @@
 """
-The calls, as plain data, so that a sequence that fails can be made shorter and printed.
+The calls, as plain data, so that a failing sequence can be shortened and printed.
 
-A call is a tuple: a name of a method of Side, and its arguments. A Side does it below its root and
-answers with what a program would see: a value, or the name of an errno.
+A call is a tuple: the name of a method of Side, and its arguments. A Side makes the call below its
+root and returns what a program would see: a value, or the name of an errno.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from support import libc
 
 NAMES = ("a", "b", "app.db", "tree", "tree/one", "tree/deep", "tree/deep/two", "d", "d/a", "d/e")
 SLOTS = range(5)
-OLD = 10**9  # seconds: times before this were set by us
+OLD = 10**9  # seconds; earlier times were set by the calls
 
 
 def pattern(seed: int, size: int) -> bytes:
@@ -83,15 +83,15 @@ class Side:
 
     def fallocate(self, slot, mode, offset, size):
         libc.fallocate(self.files[slot], mode, offset, size)
-        os.utime(self.files[slot])  # whether what changes nothing changes the time is their own
+        os.utime(self.files[slot])  # file systems differ in whether a call without effect changes the time
 
     def _is_regular(self, slot):
         return stat.S_ISREG(os.fstat(self.files[slot]).st_mode)
 
     def store(self, slot, offset, size, seed):
-        """By a shared mapping, within the file."""
+        """Writes through a shared mapping, within the file."""
         fd = self.files[slot]
-        if not self._is_regular(slot):  # a directory's size is each file system's own
+        if not self._is_regular(slot):  # file systems differ in the size of directories
             return "no file"
         end = os.fstat(fd).st_size
         if offset + size > end:
@@ -160,7 +160,7 @@ class Side:
         if stat.S_ISFIFO(os.lstat(self.path(name)).st_mode):
             return "a fifo"
         os.truncate(self.path(name), size)
-        os.utime(self.path(name))  # likewise, where the size stays
+        os.utime(self.path(name))  # file systems differ in whether an unchanged size changes it
 
     def chmod(self, name, mode):
         if os.path.islink(self.path(name)):
@@ -176,7 +176,7 @@ class Side:
     def access(self, name, mode):
         return os.access(self.path(name), mode)
 
-    # ---- all of it ----
+    # ---- the whole tree ----
 
     @staticmethod
     def _attributes(found: os.stat_result) -> dict:
@@ -189,7 +189,7 @@ class Side:
         return seen
 
     def tree(self) -> dict:
-        """All names, with attributes and bytes; hard links by the first of their names."""
+        """All names, with attributes and bytes; `same` is the first name of a hard link."""
         found, first = {}, {}
         for folder, folders, files in os.walk(self.root):
             folders.sort()
@@ -206,12 +206,12 @@ class Side:
                     entry["target"] = os.readlink(path)
                 found[shown] = entry
         for slot, fd in self.files.items():
-            with contextlib.suppress(OSError):  # a write-only one
+            with contextlib.suppress(OSError):  # opened for writing only
                 found[f"slot {slot}"] = {"bytes": os.pread(fd, 1 << 24, 0)}
         return found
 
     def check_holes(self):
-        """What is told to be a hole reads as zeros."""
+        """What is reported as a hole reads as zeros."""
         for folder, _, files in os.walk(self.root):
             for name in files:
                 path = f"{folder}/{name}"
@@ -233,7 +233,7 @@ class Side:
                         assert at > data
 
     def sync(self):
-        """Times too: those that the kernel holds back are no promise over a kill."""
+        """Syncs all files, and sets their times: a kill may lose times that the kernel caches."""
         for folder, _, files in os.walk(self.root):
             for name in files:
                 path = f"{folder}/{name}"

@@ -1,4 +1,4 @@
-"""Runs sequences of calls on both sides, and makes those that fail shorter."""
+"""Runs sequences of calls on both sides, and shortens those that fail."""
 
 import shutil
 import time
@@ -41,7 +41,7 @@ class Bench:
         plain = self.plain_parent / f"p{self.sequences}"
         files = self.store.path / "v1/templates" / self.key / "files"
         shutil.copytree(files, plain, symlinks=True)
-        # As a session shows them: modes with u+w, links of one count each.
+        # Modes as a session shows them, with u+w.
         ours, theirs = Side(self.session), Side(plain)
         plain.chmod(0o700)
         for path in sorted(plain.rglob("*")):
@@ -50,7 +50,7 @@ class Bench:
         return ours, theirs
 
     def run(self, calls):
-        """Raises Difference, with the number of the call in its text."""
+        """Raises Difference if the results differ, with the number of the call in its text."""
         ours, theirs = self._begin()
         try:
             for number, call in enumerate(calls):
@@ -149,7 +149,7 @@ def random_sequence(rng) -> list:
 
 
 def shrink(bench: Bench, calls: list, failure: Difference, seconds: float):
-    """Leaves out what is not needed for a difference, larger parts first, while there is time."""
+    """Leaves out calls that the difference does not need, larger parts first, for that time."""
     end = time.monotonic() + seconds
     part = len(calls) // 2
     while part >= 1 and time.monotonic() < end:
@@ -166,7 +166,7 @@ def shrink(bench: Bench, calls: list, failure: Difference, seconds: float):
 
 
 def run(bench: Bench, rng, seconds: float):
-    """Sequences for so long; the first difference ends it, made short."""
+    """Runs random sequences for that time. The first difference ends it, and is shortened."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         calls = random_sequence(rng)

@@ -1,7 +1,7 @@
 """usage: python -m model.pages [ROUNDS [MIB]]: the same statements in a session and on the disk.
 
-A large template, WAL or a rollback journal, memory mapped, with VACUUM, checkpoints and pages of
-the file driven from memory between; after each round every page is compared.
+They run on a large, memory-mapped template in WAL or rollback mode, with VACUUM, checkpoints, and
+pages of the file dropped from memory in between. After each round every page is compared.
 """
 
 import os
@@ -32,7 +32,7 @@ db.commit()
 
 
 def statements(rng, rows: int) -> list:
-    """SQL that does the same wherever it runs."""
+    """SQL that gives the same result wherever it runs."""
     made = []
     for _ in range(rng.randint(3, 25)):
         at, size = rng.randrange(rows), rng.randint(1, 400)
@@ -64,7 +64,7 @@ def open_database(path: Path, journal_mode: str):
 
 
 def drop_pages(path: Path, rng):
-    """Memory pressure, as far as one file feels it: its pages are written out and dropped."""
+    """Memory pressure on one file: its pages are written out and dropped."""
     fd = os.open(path, os.O_RDWR)
     if rng.random() < 0.5:
         os.fsync(fd)
@@ -72,8 +72,8 @@ def drop_pages(path: Path, rng):
     os.close(fd)
 
 
-def press_memory(rng):
-    """And as all feel it, where we may: what is cached goes."""
+def drop_all_caches(rng):
+    """Memory pressure on the whole machine, if we are root: all caches are dropped."""
     if os.geteuid() == 0 and rng.random() < 0.2:
         Path("/proc/sys/vm/drop_caches").write_text("3")
 
@@ -125,7 +125,7 @@ def main() -> int:
                         drop_pages(path, rng)
                 db.execute("pragma wal_checkpoint(truncate)")
                 db.close()
-            press_memory(rng)
+            drop_all_caches(rng)
             drop_pages(paths[0], rng)
             page = first_difference(*paths)
             assert page is None, f"round {number}: page {page} differs after {todo}"

@@ -1,4 +1,4 @@
-"""The shops are one project, and the way to a database is all that differs."""
+"""The variants of the shop differ only in how they get a database."""
 import os
 import subprocess
 import sys
@@ -11,7 +11,7 @@ from support.wheels import PACKAGE
 
 HERE = Path(__file__).resolve().parent
 
-# What takes a file of the usual project to its like, in lines put in at most.
+# The files of the usual project that each variant changes, and how many lines it may add at most.
 CHANGED = {
     "shop": {
         "noxfile.py": 10,
@@ -39,19 +39,19 @@ ADDED = {
 
 
 @pytest.mark.parametrize("project", CHANGED)
-def test_the_way_to_a_database_is_all_that_differs(project):
+def test_a_variant_changes_only_how_it_gets_a_database(project):
     usual, other = contents("shop-usual"), contents(project)
     assert len(usual) > 100
     assert set(other) - set(usual) == ADDED[project]
     assert set(usual) - set(other) == set()
-    changed = {name: put_in for name, (put_in, _) in differences(project).items() if name in usual}
+    changed = {name: added for name, (added, _) in differences(project).items() if name in usual}
     assert set(changed) == set(CHANGED[project])
     for name, most in CHANGED[project].items():
         assert changed[name] <= most, name
 
 
 @pytest.mark.parametrize("project", OVERLAYS)
-def test_an_overlay_holds_what_differs_and_nothing_else(project):
+def test_an_overlay_has_only_files_that_differ(project):
     held = {
         path.relative_to(PROJECTS / project).as_posix()
         for path in (PROJECTS / project).rglob("*")
@@ -60,8 +60,8 @@ def test_an_overlay_holds_what_differs_and_nothing_else(project):
     assert held == set(differences(project, OVERLAYS[project]))
 
 
-def test_nothing_is_a_link():
-    """Either project can be copied away as it is."""
+def test_no_file_is_a_link():
+    """Each project can be copied elsewhere as it is."""
     for project in ("shop-usual", *CHANGED):
         for folder, folders, names in os.walk(HERE / project):
             folders[:] = [name for name in folders if name not in MADE]
@@ -91,7 +91,7 @@ STEPS = {
 
 
 @pytest.mark.parametrize("project", STEPS)
-def test_without_its_cache_step_the_workflow_is_refused(tmp_path, project):
+def test_a_workflow_without_its_cache_step_is_refused(tmp_path, project):
     checkout = assemble(project, tmp_path / "shop")
     done = validate_workflow(checkout)
     assert done.returncode == 0, done.stdout + done.stderr

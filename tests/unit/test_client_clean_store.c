@@ -1,6 +1,7 @@
 /*
- * A clean that ends halfway: every call through the seam fails, and what is left is a store that
- * works. Its templates are whole, its scratch is still known as one, and the next clean removes it.
+ * A clean that ends halfway: from the Nth call through the I/O seam on, all calls fail, for each N.
+ * What remains is a store that works: its templates are whole, its scratch still has its marker,
+ * and the next clean removes it.
  */
 #include <fcntl.h>
 #include <string.h>
@@ -53,7 +54,7 @@ static void check_what_is_left(const struct place *place,
         CHECK_EQ(faccessat(place->store->sessions_fd, "mintfs-scratch", F_OK, 0), 0);
 }
 
-static void test_what_a_failed_clean_leaves_is_a_store(void **state)
+static void test_a_failed_clean_leaves_a_store_that_works(void **state)
 {
     struct place *place = *state;
     char keys[TEMPLATES][SHA256_HEX_LENGTH + 1];
@@ -84,7 +85,7 @@ static void test_what_a_failed_clean_leaves_is_a_store(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_what_a_failed_clean_leaves_is_a_store),
+        TEST(test_a_failed_clean_leaves_a_store_that_works),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
 /*
- * Every Nth call fails while a session is made as plain copies, which lie beside the scratch.
+ * Creating a session as plain copies while its Nth call through the I/O seam fails, for each N.
  */
 #include "tests/unit/support_faults.h"
 
@@ -46,7 +46,7 @@ static void check_copy(const char *path)
     }
 }
 
-/* Removes what copies leave in memory: the directories of this store alone. */
+/* Removes the directories that the copies of this store leave in memory. */
 static void remove_copy_roots(const char *path)
 {
     AUTO_FREE char *copy = strdup(path);
@@ -76,10 +76,10 @@ static void check_each_call(struct place *place, const struct copy_lease *lease)
                 int r = copies_new(place->store, key, "id", lease, &path, &first);
                 unsigned long calls = io_fault_count();
                 io_fault_arm(0, 0, IO_FAULT_ONCE);
-                AUTO_FREE char *said = stderr_captured();
+                AUTO_FREE char *message = stderr_captured();
                 CHECK(r == 0 || r == -errors[i]);
                 CHECK((r == 0) == (path != NULL));
-                CHECK(r == 0 || *said);
+                CHECK(r == 0 || *message);
                 CHECK_EQ(count_copies(place->store), r == 0);
                 if (r < 0) {
                     CHECK_EQ(copies_new(place->store, key, "id", lease, &path, &first), 0);
@@ -110,13 +110,13 @@ static void check_each_call(struct place *place, const struct copy_lease *lease)
     remove_copy_roots(root);
 }
 
-static void test_copies(void **state)
+static void test_a_copy_is_made_whole_or_not_at_all(void **state)
 {
     check_each_call(*state, NULL);
 }
 
-/* A copy that is there has its lease: one that sweeps see alive, and that goes with it. */
-static void test_leased_copies(void **state)
+/* A copy never exists without its lease, which is removed with it. */
+static void test_a_copy_with_a_lease_is_made_whole_or_not_at_all(void **state)
 {
     struct copy_lease lease = {.owner_lock = "me"};
     CHECK_EQ(session_lease_set_owner(&lease.session, getpid()), 0);
@@ -126,8 +126,8 @@ static void test_leased_copies(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_copies),
-        TEST(test_leased_copies),
+        TEST(test_a_copy_is_made_whole_or_not_at_all),
+        TEST(test_a_copy_with_a_lease_is_made_whole_or_not_at_all),
     };
     return cmocka_run_group_tests_name("overlay-faults-copies", tests, NULL, NULL);
 }
