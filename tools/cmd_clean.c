@@ -3,7 +3,6 @@
  * and asks.
  */
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 

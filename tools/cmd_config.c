@@ -13,7 +13,6 @@
 #include "fs/base/text.h"
 #include "fs/mount/mountpoint.h"
 #include "fs/store/settings.h"
-#include "fs/store/store.h"
 #include "fs/store/store_open.h"
 #include "tools/columns.h"
 #include "tools/command.h"

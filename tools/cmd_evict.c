@@ -12,7 +12,6 @@
 #include "fs/store/names.h"
 #include "fs/store/store_open.h"
 #include "tools/command.h"
-#include "tools/output.h"
 
 /* 1: a listed session uses one of the templates. */
 static int is_used(const struct store *store, const struct strlist *keys)

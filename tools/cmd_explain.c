@@ -5,12 +5,10 @@
  * "input"|"variable"|"argument"|"salt"|"file", "change": "added"|"removed"|"changed",
  * "what"}...]}.
  */
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "fs/base/json_text.h"
-#include "fs/base/log.h"
 #include "fs/base/units.h"
 #include "fs/store/catalog_reconcile.h"
 #include "fs/store/explain.h"

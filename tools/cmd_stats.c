@@ -11,7 +11,6 @@
 #include <string.h>
 #include <time.h>
 
-#include "fs/base/log.h"
 #include "fs/base/units.h"
 #include "fs/client/daemon_control.h"
 #include "fs/client/listing.h"

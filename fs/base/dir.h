@@ -5,7 +5,6 @@
 #ifndef MINTFS_BASE_DIR_H
 #define MINTFS_BASE_DIR_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 

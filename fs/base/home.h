@@ -4,8 +4,6 @@
 #ifndef MINTFS_BASE_HOME_H
 #define MINTFS_BASE_HOME_H
 
-#include "fs/base/cleanup.h"
-
 /* $HOME, else the directory from the user database; NULL if neither is an absolute path. The caller
  * frees it. */
 char *home_directory(void);

@@ -7,8 +7,6 @@
 
 #include <stdbool.h>
 
-#include "fs/base/cleanup.h"
-
 /* `procfd` is the directory /proc/PID. */
 typedef bool process_test(int procfd, int pid, void *context);
 

@@ -6,8 +6,6 @@
 
 #include <stdio.h>
 
-#include "fs/base/cleanup.h"
-
 /* The width of the terminal `fd` in columns; 0 if it is none, or its width is not known. */
 unsigned wrap_columns(int fd);
 

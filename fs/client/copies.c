@@ -9,7 +9,6 @@
 #include "fs/base/io.h"
 #include "fs/base/lock.h"
 #include "fs/base/log.h"
-#include "fs/base/sha256.h"
 #include "fs/base/text.h"
 #include "fs/client/copy_lease.h"
 #include "fs/client/copy_roots.h"

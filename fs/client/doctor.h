@@ -14,7 +14,6 @@
 #define MINTFS_CLIENT_DOCTOR_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 #include "fs/base/cleanup.h"

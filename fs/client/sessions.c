@@ -10,7 +10,6 @@
 #include "fs/base/vector.h"
 #include "fs/client/copies_list.h"
 #include "fs/client/daemon_control.h"
-#include "fs/overlay/scratch.h"
 #include "fs/overlay/sessions_at_rest.h"
 #include "fs/store/named.h"
 #include "fs/store/names.h"

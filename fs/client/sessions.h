@@ -5,7 +5,6 @@
 #ifndef MINTFS_CLIENT_SESSIONS_H
 #define MINTFS_CLIENT_SESSIONS_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "fs/base/cleanup.h"

@@ -1,7 +1,6 @@
 #include "fs/mount/mount_users.h"
 
 #include <fcntl.h>
-#include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
 

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <jansson.h>
-#include <limits.h>
 #include <spawn.h>
 #include <string.h>
 #include <sys/mount.h>

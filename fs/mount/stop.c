@@ -26,7 +26,6 @@
 #include "fs/base/io.h"
 #include "fs/base/log.h"
 #include "fs/base/spawn.h"
-#include "fs/mount/limits.h"
 #include "fs/mount/mount_users.h"
 #include "fs/mount/mountpoint.h"
 #include "fs/mount/verifier.h"

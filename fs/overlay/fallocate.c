@@ -8,7 +8,6 @@
 #include "fs/overlay/compact.h"
 #include "fs/overlay/extents.h"
 #include "fs/overlay/file_store.h"
-#include "fs/overlay/node_internal.h"
 #include "fs/overlay/session_log.h"
 
 /* Makes whole blocks read as zeros. This is recorded before their storage is released. */

@@ -5,7 +5,6 @@
 #include "fs/base/clock.h"
 #include "fs/overlay/extents.h"
 #include "fs/overlay/file_content.h"
-#include "fs/overlay/node_internal.h"
 #include "fs/overlay/session_log.h"
 
 /* Overwriting in place records only its time, at most this often. */

@@ -20,7 +20,6 @@
 #ifndef MINTFS_OVERLAY_OWNERS_H
 #define MINTFS_OVERLAY_OWNERS_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "fs/base/cleanup.h"

@@ -5,7 +5,6 @@
 #define MINTFS_OVERLAY_SCRATCH_INTERNAL_H
 
 #include "fs/base/lock.h"
-#include "fs/overlay/blocks.h"
 #include "fs/overlay/lower_cache.h"
 #include "fs/overlay/overlay_internal.h"
 #include "fs/overlay/scratch_worker.h"

@@ -8,8 +8,6 @@
 #include <string.h>
 
 #include "fs/base/hash.h"
-#include "fs/base/io.h"
-#include "fs/base/log.h"
 #include "fs/overlay/changelog_replay.h"
 #include "fs/overlay/extents.h"
 #include "fs/overlay/node_internal.h"

@@ -7,7 +7,6 @@
 #ifndef MINTFS_STORE_BUILD_LEFTOVERS_H
 #define MINTFS_STORE_BUILD_LEFTOVERS_H
 
-#include "fs/base/cleanup.h"
 #include "fs/store/store.h"
 
 /*

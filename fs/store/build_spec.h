@@ -6,8 +6,6 @@
 #ifndef MINTFS_STORE_BUILD_SPEC_H
 #define MINTFS_STORE_BUILD_SPEC_H
 
-#include <stdbool.h>
-
 #include "fs/base/cleanup.h"
 #include "fs/base/strlist.h"
 

@@ -5,7 +5,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "fs/base/lock.h"
 #include "fs/base/log.h"
 #include "fs/store/catalog_db.h"
 #include "fs/store/catalog_place.h"

@@ -7,7 +7,6 @@
 #include "fs/store/catalog_connection.h"
 #include "fs/store/names.h"
 #include "fs/store/sql.h"
-#include "fs/store/template_dir.h"
 
 /*
  * The rows are copied before they are visited: no lock is held while the caller visits, and a

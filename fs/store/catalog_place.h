@@ -7,8 +7,6 @@
 #ifndef MINTFS_STORE_CATALOG_PLACE_H
 #define MINTFS_STORE_CATALOG_PLACE_H
 
-#include <stdbool.h>
-
 #include "fs/base/cleanup.h"
 #include "fs/store/store.h"
 

@@ -4,7 +4,6 @@
 #ifndef MINTFS_STORE_CATALOG_STATS_H
 #define MINTFS_STORE_CATALOG_STATS_H
 
-#include <stddef.h>
 #include <stdint.h>
 
 #include "fs/base/cleanup.h"

@@ -12,7 +12,6 @@
 #include "fs/store/catalog_stats.h"
 #include "fs/store/gc_batch.h"
 #include "fs/store/lock_names.h"
-#include "fs/store/template.h"
 
 /* ---- limits ---- */
 

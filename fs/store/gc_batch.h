@@ -7,7 +7,6 @@
 #define MINTFS_STORE_GC_BATCH_H
 
 #include "fs/base/lock.h"
-#include "fs/store/build_leftovers.h"
 #include "fs/store/catalog_list.h"
 #include "fs/store/gc_outcome.h"
 #include "fs/store/store.h"

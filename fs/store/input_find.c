@@ -12,7 +12,6 @@
 #include "fs/base/text.h"
 #include "fs/store/input_filter.h"
 #include "fs/store/rootpath.h"
-#include "fs/store/store_open.h"
 
 /* Each level holds two descriptors. */
 enum { DEPTH_MAX = 200 };

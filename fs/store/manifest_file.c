@@ -6,7 +6,6 @@
 #include <sys/stat.h>
 
 #include "fs/base/dir.h"
-#include "fs/base/io.h"
 #include "fs/base/json_bounds.h"
 #include "fs/base/log.h"
 #include "fs/base/strlist.h"

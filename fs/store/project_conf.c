@@ -9,7 +9,6 @@
 #include "fs/base/text.h"
 #include "fs/store/names.h"
 #include "fs/store/rootpath.h"
-#include "fs/store/template.h"
 
 struct parser {
     const char *shown;       /* the file, for messages */

@@ -11,7 +11,6 @@
 #include "fs/base/log.h"
 #include "fs/base/text.h"
 #include "fs/store/build.h"
-#include "fs/store/build_leftovers.h"
 #include "fs/store/explain.h"
 #include "fs/store/lock_names.h"
 #include "fs/store/names.h"

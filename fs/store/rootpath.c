@@ -1,6 +1,5 @@
 #include "fs/store/rootpath.h"
 
-#include <limits.h>
 #include <string.h>
 
 #include "fs/base/text.h"

@@ -15,7 +15,6 @@
 #ifndef MINTFS_STORE_SETTINGS_H
 #define MINTFS_STORE_SETTINGS_H
 
-#include <stddef.h>
 #include <stdint.h>
 
 #include "fs/base/cleanup.h"

@@ -7,8 +7,6 @@
 #define MINTFS_STORE_TEMPLATE_H
 
 #include <stdatomic.h>
-#include <stdbool.h>
-#include <stdint.h>
 
 #include "fs/base/cleanup.h"
 #include "fs/base/sha256.h"
