@@ -22,7 +22,6 @@
 
 #include "fs/overlay/cookies.h"
 #include "fs/overlay/lower.h"
-struct node;
 
 struct dentry {
     struct cookie cookie; /* 0 for a whiteout */

@@ -19,8 +19,6 @@
 #include "fs/store/session_id.h"
 #include "fs/store/session_lease.h"
 
-struct session;
-
 /*
  * Node numbers: 1 is the session's directory, the template's entry i is 2 + i, and the nodes that
  * the session creates follow. The inode number is made of the session's serial and this number.

@@ -51,7 +51,8 @@ int session_retire(struct session *session)
 
 enum { RESERVE_BYTES = 64 << 10 };
 
-bool session_list_spend_reserve(struct session_list *list)
+/* Frees the space of the reserve; false if it is already spent. */
+static bool spend_reserve(struct session_list *list)
 {
     AUTO_UNLOCK pthread_mutex_t *held = mutex_hold(&list->mutex);
     if (list->reserve_spent || list->reserve_fd < 0)
@@ -76,7 +77,7 @@ int session_record(struct session *session, const struct frame *frame)
     int r = changelog_append(session->log, frame);
     if (r == -ENOSPC && blocks_make_room(session->blocks))
         r = changelog_append(session->log, frame);
-    if ((r == -ENOSPC || r == -EDQUOT) && frame->frees && session_list_spend_reserve(session->list))
+    if ((r == -ENOSPC || r == -EDQUOT) && frame->frees && spend_reserve(session->list))
         r = changelog_append(session->log, frame);
     return r;
 }

@@ -20,8 +20,6 @@ MUST_CHECK int session_retire(struct session *session);
  */
 MUST_CHECK int session_record(struct session *session, const struct frame *frame);
 
-/* Frees the space of the reserve; false if it is already spent. */
-bool session_list_spend_reserve(struct session_list *list);
 /* Sets the reserve aside again, if there is room. */
 void session_list_refill_reserve(struct session_list *list);
 

@@ -16,7 +16,6 @@
 #include "fs/store/store.h"
 
 struct sqlite3;
-struct catalog;
 
 /* Opens nothing yet. `store` must outlive the catalog. -ENOMEM is logged. */
 MUST_CHECK int catalog_new(const struct store *store, struct catalog **ret_catalog);

@@ -7,8 +7,6 @@
 #include "fs/base/cleanup.h"
 #include "fs/store/store.h"
 
-struct catalog;
-
 enum catalog_state {
     CATALOG_GOOD,
     CATALOG_ABSENT,     /* the next use creates it */
