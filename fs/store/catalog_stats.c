@@ -23,44 +23,39 @@ int catalog_count_failure(struct catalog *catalog)
     return catalog_use(catalog, count_failure, NULL);
 }
 
-static int count_use(sqlite3 *db, void *arguments)
+struct counts {
+    const char *sql;
+    int64_t first;
+    int64_t second;
+};
+
+static int add_counts(sqlite3 *db, void *arguments)
 {
-    const uint64_t *counts = arguments;
+    const struct counts *counts = arguments;
     int r = sql_begin_fast(db);
     if (r == 0)
-        r = sql_run(db,
-                    "INSERT INTO days(day, sessions, requests)"
-                    " VALUES(date('now', 'localtime'), ?1, ?2)"
-                    " ON CONFLICT(day) DO UPDATE SET sessions = sessions + ?1,"
-                    " requests = requests + ?2",
-                    "ii", (int64_t)counts[0], (int64_t)counts[1]);
+        r = sql_run(db, counts->sql, "ii", counts->first, counts->second);
     return r == 0 ? sql_commit(db) : r;
 }
 
 int catalog_count_use(struct catalog *catalog, uint64_t sessions, uint64_t requests)
 {
-    uint64_t counts[] = {sessions, requests};
-    return sessions || requests ? catalog_use(catalog, count_use, counts) : 0;
-}
-
-static int count_evicted(sqlite3 *db, void *arguments)
-{
-    const int64_t *counts = arguments;
-    int r = sql_begin_fast(db);
-    if (r == 0)
-        r = sql_run(db,
-                    "INSERT INTO days(day, evicted, evicted_bytes)"
-                    " VALUES(date('now', 'localtime'), ?1, ?2)"
-                    " ON CONFLICT(day) DO UPDATE SET evicted = evicted + ?1,"
-                    " evicted_bytes = evicted_bytes + ?2",
-                    "ii", counts[0], counts[1]);
-    return r == 0 ? sql_commit(db) : r;
+    struct counts counts = {"INSERT INTO days(day, sessions, requests)"
+                            " VALUES(date('now', 'localtime'), ?1, ?2)"
+                            " ON CONFLICT(day) DO UPDATE SET sessions = sessions + ?1,"
+                            " requests = requests + ?2",
+                            (int64_t)sessions, (int64_t)requests};
+    return sessions || requests ? catalog_use(catalog, add_counts, &counts) : 0;
 }
 
 int catalog_count_evicted(struct catalog *catalog, uint64_t templates, uint64_t bytes)
 {
-    int64_t counts[] = {(int64_t)templates, (int64_t)bytes};
-    return templates ? catalog_use(catalog, count_evicted, counts) : 0;
+    struct counts counts = {"INSERT INTO days(day, evicted, evicted_bytes)"
+                            " VALUES(date('now', 'localtime'), ?1, ?2)"
+                            " ON CONFLICT(day) DO UPDATE SET evicted = evicted + ?1,"
+                            " evicted_bytes = evicted_bytes + ?2",
+                            (int64_t)templates, (int64_t)bytes};
+    return templates ? catalog_use(catalog, add_counts, &counts) : 0;
 }
 
 struct totals {
