@@ -1,8 +1,8 @@
 /*
  * Leases of plain copies: when a copy ends by itself. No daemon watches copies, and nobody sees
- * whether one is in use. Instead, each command that makes or lists copies judges all of them by
- * their leases, perhaps in another PID namespace than the owner's, after a reboot, or on another
- * machine.
+ * whether one is in use. Instead, each command that makes or lists copies, and `mintfs gc`, judges
+ * all of them by their leases (copies_sweep()), perhaps in another PID namespace than the owner's,
+ * after a reboot, or on another machine.
  *
  *     KEY/.lease-ID        the lease, one line of text, written before KEY/ID gets its name
  *     .owners/NAME         a file that an owner locks by flock(2) as long as it lives; beside KEY
@@ -46,7 +46,9 @@ enum copy_state {
     COPY_SHOWS_LIFE, /* it stays, and should be renewed (copy_lease_renew()) */
     COPY_IS_OVER,
 };
-/* A copy whose lease is unreadable, or was written by a later version, stays. */
+/*
+ * A copy stays if it has no lease, or one that is unreadable or was written by a later version.
+ */
 enum copy_state copy_lease_judge(int root_fd, int key_fd, const char *id);
 
 /* If `name`, of a file in KEY, is that of a lease: the ID of its copy. Else NULL. */

@@ -22,9 +22,9 @@ enum {
 struct blocks {
     int fd;
     struct owners *owners;
-    pthread_mutex_t mutex;
-    uint64_t *taken;  /* one bit per block */
-    uint64_t *stored; /* one bit per block that may have storage */
+    pthread_mutex_t mutex; /* guards what follows; of other locks, only owners' is taken under it */
+    uint64_t *taken;       /* one bit per block */
+    uint64_t *stored;      /* one bit per block that may have storage */
     size_t words;
     uint64_t inherited; /* the number of blocks in the file when it was opened */
     /*

@@ -18,7 +18,7 @@ enum {
 static atomic_int open_logs;
 
 struct changelog {
-    pthread_mutex_t mutex;
+    pthread_mutex_t mutex; /* innermost; guards what follows */
     int dirfd;
     int fd;    /* -1: at rest */
     bool torn; /* a part of a frame follows `size` */

@@ -204,8 +204,9 @@ static int record_change(const struct change *change, uint64_t size_bytes, int64
 }
 
 /*
- * Writes and records the change, and makes it visible; the file then has size_bytes. Bytes that are
- * already visible are overwritten last, when a lack of space can no longer make the change fail.
+ * Records the change and makes it visible; the file then has size_bytes. Blocks that were taken are
+ * written by now. In stored blocks, bytes past the file's end are written before the record, and
+ * bytes that are already visible after it, when a lack of space can no longer make the change fail.
  */
 static int commit(struct change *change, uint64_t size_bytes)
 {

@@ -36,8 +36,8 @@ _Static_assert(sizeof(struct header_disk) == OWNER_SIZE_BYTES, "block N's entry 
 
 struct owners {
     int fd;
-    pthread_mutex_t mutex;
-    uint32_t *sums; /* of the blocks' current bytes; 0: not known, the file has two */
+    pthread_mutex_t mutex; /* innermost; guards what follows */
+    uint32_t *sums;        /* of the blocks' current bytes; 0: not known, the file has two */
     size_t room;
 };
 

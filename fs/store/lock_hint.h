@@ -1,7 +1,7 @@
 /*
- * A hint about an input that people forget: the lock file. Dependencies have migrations as well
- * (Django's own, a library's), and an upgrade changes the key only if a file with the installed
- * versions is an input.
+ * A hint about an input that people forget: the lock file of a package manager, such as poetry.lock
+ * (not a lock of fs/base/lock.h). Dependencies have migrations as well (Django's own, a library's),
+ * and an upgrade changes the key only if a file with the installed versions is an input.
  */
 #ifndef MINTFS_STORE_LOCK_HINT_H
 #define MINTFS_STORE_LOCK_HINT_H

@@ -1,7 +1,9 @@
 /*
- * When a session ends by itself, on any backend: at a set time, or when its owner's process ends. A
- * session with neither ends after a day without use. A session never ends while a file in it is
- * open.
+ * When a session ends by itself, on any backend: at a set time, or when its owner's process ends.
+ *
+ * On a mount, a session with neither ends after a day without use, and no session ends while a file
+ * in it is open (fs/mount/leases.h). A scratch without a daemon is swept by `mintfs gc`
+ * (fs/client/offline_sessions.h). For copies see fs/client/copy_lease.h: a copy with neither stays.
  */
 #ifndef MINTFS_STORE_SESSION_LEASE_H
 #define MINTFS_STORE_SESSION_LEASE_H
