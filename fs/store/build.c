@@ -44,7 +44,7 @@ struct build {
 /* ---- hits ---- */
 
 /* 1: counted as a hit; 0: there is no such template. A damaged one is logged: -EBADMSG. */
-static int serve(const struct build *build)
+static int try_hit(const struct build *build)
 {
     const char *key = build->key->hex;
     /* Opening compares the template with its manifest if the catalog does not know it to be whole:
@@ -158,7 +158,7 @@ static int build_locked(const struct build *build, int *ret_builder_status)
     const char *key = build->key->hex;
     bool is_still_damaged =
         build->damaged_inode && build->damaged_inode == inode_of_template(build);
-    int r = is_still_damaged ? -EBADMSG : serve(build);
+    int r = is_still_damaged ? -EBADMSG : try_hit(build);
     if (r == -EBADMSG) {
         r = template_put_aside(build->store, key);
         if (r == 0)
@@ -203,7 +203,7 @@ int build_template(struct store *store, const struct build_spec *spec,
         return r;
     memcpy(result.key, key.hex, sizeof(result.key));
     ino_t inode = inode_of_template(&build);
-    r = serve(&build);
+    r = try_hit(&build);
     /* On a miss, build_locked() removes what killed builds have left. */
     if (r == 1)
         build_leftovers_sweep(store, NULL);
