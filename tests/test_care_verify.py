@@ -44,6 +44,16 @@ def test_verify_finds_and_repairs_damage(store):
     assert "0 problems" in store.run("verify", "--all").stderr
 
 
+def test_verify_alone_reports_a_template_under_another_key(store):
+    key = store.build_app(name="app")
+    templates = store.path / "v1/templates"
+    shutil.copytree(templates / key, templates / fake_key(1))
+    assert "damaged" not in store.run("show", key).stderr
+    assert store.fail("verify", status=5).count(f"it is that of {key}") == 1
+    assert store.run("verify", "--repair").stderr.count(f"it is that of {key}") == 1
+    assert keys_of(store) == [key]
+
+
 def test_verify_does_not_evict_a_damaged_template_in_use(mount, key):
     store = mount.store
     mount.new(key, "one")

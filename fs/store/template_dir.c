@@ -39,8 +39,7 @@ int template_read_manifest(const struct store *store, const char *key,
     if (r < 0)
         return r;
     if (strcmp(manifest->key, key) != 0)
-        return log_fail(EBADMSG, "%s/manifest.json: damaged: it is that of %s", path,
-                        manifest->key);
+        return -EBADMSG;
     *ret_manifest = steal_pointer(&manifest);
     return 0;
 }

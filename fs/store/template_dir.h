@@ -17,8 +17,8 @@ bool template_exists(const struct store *store, const char *key);
 char *template_path(const struct store *store, const char *key);
 
 /*
- * Reads the manifest of templates/KEY. A damaged one, or that of another key, is logged: -EBADMSG.
- * -ENOENT, not logged, where there is no such directory.
+ * Reads the manifest of templates/KEY. -EBADMSG: it is damaged, which is logged, or it is that of
+ * another key, which only `mintfs verify` reports. -ENOENT, not logged: there is no such directory.
  */
 MUST_CHECK int template_read_manifest(const struct store *store, const char *key,
                                       struct manifest **ret_manifest);
