@@ -36,8 +36,9 @@ int access_ask(fuse_req_t req, struct node *node, int want)
         return access_node(req, node, want);
     /* Root may do everything, except execute a file that nobody may execute. */
     node_stat(node, &status);
-    bool runs = S_ISDIR(status.st_mode) || (status.st_mode & (S_IXUSR | S_IXGRP | S_IXOTH));
-    return (want & X_OK) && !runs ? -EACCES : 0;
+    bool is_executable =
+        S_ISDIR(status.st_mode) || (status.st_mode & (S_IXUSR | S_IXGRP | S_IXOTH));
+    return (want & X_OK) && !is_executable ? -EACCES : 0;
 }
 
 int access_remove(fuse_req_t req, struct node *directory, const char *name)

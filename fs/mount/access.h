@@ -15,7 +15,7 @@
 
 /* want: R_OK, W_OK and X_OK, combined. */
 MUST_CHECK int access_node(fuse_req_t req, struct node *node, int want);
-/* For access(2): the same, but root's requests are judged too. */
+/* For access(2): the same, but with an answer for root, too. */
 MUST_CHECK int access_ask(fuse_req_t req, struct node *node, int want);
 /* To remove a child of a directory: write permission, and ownership if the directory is sticky. */
 MUST_CHECK int access_remove(fuse_req_t req, struct node *directory, const char *name);

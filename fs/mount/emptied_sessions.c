@@ -14,7 +14,7 @@
 
 struct emptied {
     pthread_mutex_t mutex; /* innermost; guards the fields below */
-    size_t next;           /* the index to use next: it replaces the oldest */
+    size_t next;           /* index of the oldest, which the next one replaces */
     struct emptied_session sessions[EMPTIED_MAX]; /* an empty ID marks a free one */
 };
 

@@ -32,17 +32,17 @@ struct emptied;
 struct emptied *emptied_new(void);
 void emptied_free(struct emptied *emptied);
 
-/* Whether the session must be remembered if it is removed now: the bit is set, and it is empty. */
+/* Whether the session must be remembered if it is removed now: it is sticky and empty. */
 bool emptied_describe(struct node *root, struct emptied_session *ret_session);
 void emptied_remember(struct emptied *emptied, const struct emptied_session *session);
 /*
- * Whether the session was remembered for that user, and its owner has not ended. Forgets the
- * session.
+ * Whether the session was remembered for that user, and its owner has not ended. In any case the
+ * session is forgotten.
  */
 bool emptied_take(struct emptied *emptied, const char *key, const char *id, uid_t uid,
                   struct session_lease *ret_lease);
 
-/* Removes everything in a directory of a session. */
+/* Removes everything in a directory of a session. On an error a part of it may be removed. */
 MUST_CHECK int emptied_clear(struct node *directory);
 
 #endif

@@ -36,7 +36,7 @@ struct owner {
     struct process_id id;
     int pidfd; /* -1: not available; its state is then polled */
     enum process_state state;
-    bool is_owner; /* of a session that this survey has found */
+    bool is_owner; /* this survey has found a session of it */
 };
 
 struct lease_keeper {
@@ -101,7 +101,7 @@ static enum process_state watch(struct survey *survey, const struct process_id *
 static enum process_state owner_state(struct survey *survey, const struct process_id *id)
 {
     struct lease_keeper *keeper = survey->keeper;
-    /* From the last one: consecutive sessions tend to have the same owner. */
+    /* Backwards, since consecutive sessions often have the same owner. */
     for (size_t i = keeper->owners.count; i-- > 0;) {
         struct owner *owner = &keeper->owners.items[i];
         if (!is_same(&owner->id, id))
@@ -192,7 +192,7 @@ static int timeout_ms(const struct survey *survey)
     return left_ms > INT_MAX ? INT_MAX : (int)left_ms;
 }
 
-/* Waits for the end of an owner, the next time, or lease_keeper_wake(). */
+/* Waits until an owner ends, the next lease runs out, or lease_keeper_wake() is called. */
 static void await_event(const struct lease_keeper *keeper, const struct survey *survey)
 {
     size_t count = keeper->owners.count + 1;

@@ -12,7 +12,10 @@
 
 #include "fs/base/cleanup.h"
 
-/* "name (pid), name (pid)": the processes that use the mount at `path`. NULL: none is known. */
+/*
+ * The processes that use the mount at `path`, as "name (pid), name (pid)", to be freed by the
+ * caller. NULL: none is known.
+ */
 char *mount_users(const char *path);
 
 /*

@@ -1,6 +1,6 @@
 /*
- * Mount points: what is mounted where, whether it is mintfs, whether its daemon lives; choosing,
- * preparing and unmounting a mount point.
+ * Mount points: finds out what is mounted where, and whether its daemon lives; chooses, prepares
+ * and unmounts a mount point.
  */
 #ifndef MINTFS_MOUNT_MOUNTPOINT_H
 #define MINTFS_MOUNT_MOUNTPOINT_H
@@ -30,8 +30,8 @@ struct mountpoint_entry {
     uid_t owner;  /* the user who mounted it, if it is a FUSE mount; else -1 */
 };
 /*
- * Visits each mount of this namespace; of two at the same path, the upper one last. A visitor that
- * returns non-zero ends the visit, which then returns that value.
+ * Visits each mount of this namespace; of two at the same path, the upper one last. Stops when the
+ * visitor returns non-zero, and returns that value.
  */
 typedef int mountpoint_visitor(const struct mountpoint_entry *entry, void *context);
 MUST_CHECK int mountpoint_each(mountpoint_visitor *visit, void *context);
@@ -56,12 +56,15 @@ bool mountpoint_is_seen_by(int pid, const char *path);
 MUST_CHECK int mountpoint_default_path(char **ret_path, bool *ret_in_tmp);
 
 /*
- * $MINTFS_MOUNT, else $XDG_RUNTIME_DIR/mintfs, else /tmp/mintfs-UID, which must belong to the user.
- * Errors are logged.
+ * The mount point if none is named, to be freed by the caller: $MINTFS_MOUNT, else
+ * $XDG_RUNTIME_DIR/mintfs, else /tmp/mintfs-UID, which must belong to the user. Errors are logged.
  */
 MUST_CHECK int mountpoint_default(char **ret_path);
 
-/* The absolute path, without symbolic links, even if a dead mount is there. Errors are logged. */
+/*
+ * The absolute path, without symbolic links, to be freed by the caller. The path may be a dead
+ * mount. Errors are logged.
+ */
 MUST_CHECK int mountpoint_resolve(const char *path, char **ret_path);
 
 /*

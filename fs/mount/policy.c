@@ -6,7 +6,7 @@
  *     FLUSH         never     ENOSYS: close(2) writes dirty pages back without it
  *     FSYNC,        never     ENOSYS: fsync(2) still writes dirty pages to the daemon and reports
  *      FSYNCDIR               errors; the daemon's data is in the page cache and outlives it
- *     GETXATTR etc. never     there are no attributes; SETXATTR sets a session's lease (leases.h)
+ *     GETXATTR etc. never     no handler; SETXATTR sets a session's lease (leases.h)
  *     OPENDIR       never     ENOSYS: SQLite opens a directory in each transaction, to sync it
  *     SETLK, FLOCK  never     the capabilities are off: the kernel keeps locks, right for one host
  *     IOCTL, POLL,  never     no handler

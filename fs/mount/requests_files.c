@@ -1,6 +1,9 @@
 /*
- * info->fh is 0 for a session's file, whose node holds all state; the descriptor for a template's
- * file; the text for status.json, which is a snapshot made by open(2).
+ * info->fh depends on what was opened:
+ *
+ *     a session's file     0: the node has all state
+ *     a template's file    the descriptor
+ *     status.json          the text, a snapshot of the state at open(2)
  */
 #include "fs/mount/requests_files.h"
 
@@ -134,7 +137,7 @@ void handle_open(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *info)
         close_target(server, target, info);
 }
 
-/* Creates a file and opens it. Without a name (O_TMPFILE) it has none. */
+/* Creates a file and opens it. `name` is NULL for O_TMPFILE. */
 static int create(fuse_req_t req, struct node *directory, const char *name, mode_t mode,
                   struct node **ret_node)
 {
@@ -155,7 +158,7 @@ static int create(fuse_req_t req, struct node *directory, const char *name, mode
     return 0;
 }
 
-/* Another process may have made the file since the kernel looked: then this is an ordinary open. */
+/* If another process has created the file since the kernel's LOOKUP, this is an ordinary open. */
 static int create_or_open(fuse_req_t req, struct node *directory, const char *name, mode_t mode,
                           struct fuse_file_info *info, struct node **ret_node)
 {
@@ -233,9 +236,9 @@ static ssize_t read_target(struct target target, char *buffer, size_t size, off_
     const char *text = (const char *)(uintptr_t)info->fh;
     size_t length = strlen(text);
     size_t from = (size_t)offset < length ? (size_t)offset : length;
-    size_t there = size < length - from ? size : length - from;
-    memcpy(buffer, text + from, there);
-    return (ssize_t)there;
+    size_t available = size < length - from ? size : length - from;
+    memcpy(buffer, text + from, available);
+    return (ssize_t)available;
 }
 
 void handle_read(fuse_req_t req, fuse_ino_t id, size_t size, off_t offset,

@@ -1,5 +1,5 @@
 /*
- * Handlers of requests that look up, make, remove and rename, and of FORGET.
+ * Handlers of requests that look up, create, remove and rename files, and of FORGET.
  */
 #ifndef MINTFS_MOUNT_REQUESTS_NAMES_H
 #define MINTFS_MOUNT_REQUESTS_NAMES_H

@@ -22,16 +22,16 @@
 
 /* ---- messages of libfuse ---- */
 
-/* Its last complaint. Shown only if the mount fails: others are harmless (no io_uring). */
-static char last_complaint[256];
+/* The last warning or error. Logged only if the mount fails: others are harmless (no io_uring). */
+static char last_message[256];
 
 PRINTF_LIKE(2, 0)
-static void note_complaint(enum fuse_log_level level, const char *format, va_list arguments)
+static void note_message(enum fuse_log_level level, const char *format, va_list arguments)
 {
     if (level > FUSE_LOG_WARNING)
         return;
-    (void)vsnprintf(last_complaint, sizeof(last_complaint), format, arguments);
-    last_complaint[strcspn(last_complaint, "\n")] = '\0';
+    (void)vsnprintf(last_message, sizeof(last_message), format, arguments);
+    last_message[strcspn(last_message, "\n")] = '\0';
 }
 
 /* ---- serving ---- */
@@ -55,11 +55,11 @@ static int open_session(struct server *server)
             fuse_session_new(&args, &server_operations, sizeof(server_operations), server);
     fuse_opt_free_args(&args);
     if (!server->fuse)
-        return log_fail(EIO, "cannot start a FUSE session: %s", last_complaint);
+        return log_fail(EIO, "cannot start a FUSE session: %s", last_message);
     if (fuse_session_mount(server->fuse, options->mount_point) != 0)
         return log_fail(EIO, "cannot mount at %s: %s", options->mount_point,
-                        last_complaint[0] ? last_complaint
-                                          : "fusermount3 refused, for the reason above");
+                        last_message[0] ? last_message
+                                        : "fusermount3 refused, for the reason above");
     return 0;
 }
 
@@ -80,9 +80,9 @@ static int run_loop(struct server *server)
     if (r >= 0)
         return 0;
     /* If libfuse cannot start a thread, it logs the reason and returns -1. */
-    if (last_complaint[0])
+    if (last_message[0])
         return log_fail(EIO, "the mount at %s failed: %s", server->options->mount_point,
-                        last_complaint);
+                        last_message);
     return log_errno(r, "the mount at %s failed", server->options->mount_point);
 }
 
@@ -179,7 +179,7 @@ int serve(const struct store *store, const struct serve_options *options,
 {
     AUTO_LOCK struct lock lock = LOCK_INIT;
     struct server server = {.options = options, .on_ready = ready, .on_ready_context = context};
-    fuse_set_log_func(note_complaint);
+    fuse_set_log_func(note_message);
     stopper_block_signals();
     int r = limits_take_own();
     if (r == 0)

@@ -54,7 +54,8 @@ struct server {
     atomic_bool stopping;         /* new opens are refused */
     atomic_bool leaving;          /* an idle mount is being unmounted: new sessions are refused */
     atomic_bool detached;         /* this mount namespace no longer has the mount */
-    bool writeback;
+    bool writeback;               /* the kernel caches writes; set by handle_init() */
+    bool is_unmounted;            /* set by the stopper, read after it has ended */
 
     /* The end of the mount: stop.c. */
     void (*on_ready)(void *context);
@@ -65,9 +66,8 @@ struct server {
 
     pthread_mutex_t mutex; /* innermost; guards the fields below */
     pthread_cond_t changed;
-    bool ready;        /* the kernel has been answered */
-    bool ended;        /* the loop has ended */
-    bool is_unmounted; /* set by the stopper before the loop ends */
+    bool ready; /* the kernel has been answered */
+    bool ended; /* the loop has ended */
 };
 
 struct server *server_of(fuse_req_t req);
@@ -75,9 +75,11 @@ struct server *server_of(fuse_req_t req);
 struct server *server_count(fuse_req_t req, enum request_kind kind);
 /* Notes that the mount is in use now, for idle_seconds. */
 void server_touch(struct server *server);
+/* Counts an open file. */
 void server_opened(struct server *server);
-/* May be the last open file that a mount waits for that is to end. */
+/* Counts a file as closed. The last one wakes the stopper, if it waits for open files. */
 void server_closed(struct server *server);
+/* Makes the stopper look for a reason to stop. */
 void server_wake_stopper(struct server *server);
 
 #endif

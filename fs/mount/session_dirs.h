@@ -9,13 +9,14 @@
 #include "fs/mount/tree.h"
 
 /*
- * Makes the session ID of the template `parent`, an INODE_SESSIONS_OF, and hands out its directory,
- * referenced. An ID that ends in ".pid-N" makes process N its owner. -ESHUTDOWN while the daemon
- * stops, the errors of verifier_require(), lease_set_owner() and scratch_session_new().
+ * Creates the session ID of the template `parent`, an INODE_SESSIONS_OF, and returns its directory
+ * with a reference for the caller. If the ID ends in ".pid-N", process N becomes the owner.
+ * -ESHUTDOWN while the daemon stops; the errors of verifier_require(), lease_set_owner() and
+ * scratch_session_new().
  */
 MUST_CHECK int session_dir_make(fuse_req_t req, const struct inode *parent, const char *id,
                                 mode_t mode, struct node **ret_node);
-/* Discards it even if it is not empty. -ENOENT. */
+/* Discards the session even if it is not empty. -ENOENT. */
 MUST_CHECK int session_dir_discard(struct server *server, const struct inode *parent,
                                    const char *id);
 /*

@@ -82,7 +82,7 @@ static void push_dirty_pages(struct server *server)
     }
 }
 
-/* The grace period is over and files are still open: the mount ends with a warning. */
+/* If the mount ends while in use: receives what the kernel still caches, and logs who uses it. */
 static void warn_of_users(struct server *server)
 {
     AUTO_FREE char *users = is_detached(server) ? mount_holders(server->device)
@@ -112,7 +112,7 @@ static void wake_loop(const struct server *server)
         (void)pthread_kill(server->loop, SIGNAL_WAKE);
 }
 
-/* As when the daemon is killed, data that a finished fsync handed over survives. */
+/* As with a killed daemon, data of a finished fsync survives. */
 static void end_by_force(const struct server *server)
 {
     log_error("%s: a request has not ended for %d s: the daemon ends without it; what its sessions "

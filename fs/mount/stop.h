@@ -8,12 +8,13 @@
 #include "fs/mount/server.h"
 
 /*
- * Before any thread is started: only the stopper receives the signals that ask the daemon to stop.
+ * To be called before any thread is started, so that only the stopper receives the signals that ask
+ * the daemon to stop.
  */
 void stopper_block_signals(void);
-/* Called by the thread that will run the loop. Errors are logged. */
+/* Starts the stopper. To be called by the thread that will run the loop. Errors are logged. */
 MUST_CHECK int stopper_start(struct server *server);
-/* Called after the loop has ended. */
+/* Waits for the stopper. To be called after the loop has ended. */
 void stopper_end(struct server *server);
 
 #endif

@@ -23,7 +23,7 @@ struct listing {
     const struct store *store;
     /*
      * Guards the fields below. Held while the store is read, so that one sync does not overtake
-     * another. No other lock of the mount is taken while it is held.
+     * another. Of other locks, only the catalog's is taken while it is held.
      */
     pthread_mutex_t mutex;
     struct listed *by_text;

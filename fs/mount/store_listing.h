@@ -20,7 +20,7 @@ struct listing;
 MUST_CHECK int listing_new(const struct store *store, struct listing **ret_listing);
 void listing_free(struct listing *listing);
 
-/* The entries after the position `cookie`, as session_readdir(), but without "." and "..". */
+/* Visits entries as session_readdir() does, but without "." and "..". */
 MUST_CHECK int listing_readdir(struct listing *listing, uint64_t cookie, session_visitor *visit,
                                void *context);
 

@@ -34,7 +34,7 @@ void target_stat(struct server *server, struct target target, struct stat *ret_s
         tree_stat(server->tree, target.inode, ret_status);
 }
 
-/* What a build or an eviction may change without the kernel's knowledge must be asked for again. */
+/* Limited if a build or an eviction may change it without the kernel's knowledge. */
 double target_validity(struct target target)
 {
     if (target.node)

@@ -1,10 +1,10 @@
 /*
  * What a FUSE node ID refers to: an inode of the mount's own tree (tree.h), or a node of a session
- * (fs/overlay/session.h).
+ * (fs/overlay/node.h).
  *
  * A node ID is a pointer. Its low bit tells the two apart: clear for a struct inode, set for a
- * struct node. The kernel returns each reference that a reply handed out by FORGET, so a pointer
- * that it sends is always alive.
+ * struct node. Replies pass references to the kernel, which returns them by FORGET, so the pointer
+ * in a request is always valid.
  */
 #ifndef MINTFS_MOUNT_TARGET_H
 #define MINTFS_MOUNT_TARGET_H
@@ -23,9 +23,9 @@ fuse_ino_t target_id_of_node(const struct node *node);
 fuse_ino_t target_id_of_inode(const struct inode *inode);
 
 void target_stat(struct server *server, struct target target, struct stat *ret_status);
-/* What is cached without a limit: see policy.c. */
+/* The validity of what changes only through the kernel: see policy.c. */
 #define TARGET_FOREVER_SECONDS (365.0 * 86400)
-/* For how many seconds the kernel may cache its name and attributes. */
+/* For how many seconds the kernel may cache the target's name and attributes. */
 double target_validity(struct target target);
 /* The error for a request that would change an inode: -EROFS for templates, else -EPERM. */
 int target_refusal(const struct inode *inode);

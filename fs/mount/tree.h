@@ -3,7 +3,7 @@
  *
  * Inode numbers: those of sessions are serial << 32 | number, with serials from 1. Those of
  * template files are TEMPLATE_INO plus a number (lower.h). All others are below 1 << 32. No number
- * is ever used again, because SQLite's locks are keyed by inode.
+ * is used twice, because SQLite finds its locks by the inode number.
  */
 #ifndef MINTFS_MOUNT_TREE_H
 #define MINTFS_MOUNT_TREE_H
@@ -33,8 +33,8 @@ struct inode {
     enum inode_kind kind;
     uint64_t ino;
     uint32_t entry;      /* of the lower files; LOWER_ROOT for templates/KEY itself */
-    struct lower *lower; /* referenced */
-    const char *target;
+    struct lower *lower; /* referenced; NULL for the other kinds */
+    const char *target;  /* of INODE_NAME: the key */
 };
 
 struct tree;
@@ -60,9 +60,10 @@ struct inode *tree_listing(struct tree *tree, enum inode_kind kind);
  */
 const struct inode *tree_known_sessions_of(struct tree *tree, const char *key);
 
-/* The child of that name, referenced for the kernel. Not for INODE_SESSIONS_OF. */
+/* The child of that name, with a reference for the kernel. Not for INODE_SESSIONS_OF. -ENOENT. */
 MUST_CHECK int tree_lookup(struct tree *tree, struct inode *parent, const char *name,
                            struct inode **ret_inode);
+/* Drops `count` references. */
 void tree_forget(struct tree *tree, struct inode *inode, uint64_t count);
 
 void tree_stat(const struct tree *tree, const struct inode *inode, struct stat *ret_status);

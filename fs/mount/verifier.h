@@ -21,7 +21,7 @@
 #include "fs/overlay/lower.h"
 
 MUST_CHECK int verifier_start(struct server *server);
-/* Ends the verification that runs and all waits, for a daemon that is asked to stop. */
+/* When the daemon is asked to stop: interrupts the current verification and all waits. */
 void verifier_interrupt(struct server *server);
 void verifier_stop(struct server *server);
 /*
