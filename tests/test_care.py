@@ -240,26 +240,26 @@ def test_explain_names_the_differences(project):
     text = project.run("explain", *changed, cwd=project.root).stdout
     assert text.startswith("miss: ") and "input removed: in/b.sql\n" in text
     # build prints the difference in one line.
-    said = project.run("build", *arguments(), cwd=project.root).stderr
-    assert said == (
+    message = project.run("build", *arguments(), cwd=project.root).stderr
+    assert message == (
         f"mintfs: app: not cached; against {key[:12]}: input in/a.sql changed, "
         "input in/b.sql removed and 1 more\n"
     )
 
 
 def test_build_says_in_one_line_why_it_is_needed(project):
-    def said(*words):
+    def messages(*words):
         return project.run("build", *words, "-i", "in", "--", *COPY, cwd=project.root).stderr
 
-    assert said() == "mintfs: not cached; there is no template to compare with yet\n"
-    assert said() == ""
-    assert said("-n", "app", "--salt", "1") == (
+    assert messages() == "mintfs: not cached; there is no template to compare with yet\n"
+    assert messages() == ""
+    assert messages("-n", "app", "--salt", "1") == (
         "mintfs: app: not cached; there is no template of that name yet\n"
     )
     (project.root / "in/a.sql").write_text("changed")
-    assert said("-n", "app", "--salt", "1").endswith(": input in/a.sql changed\n")
+    assert messages("-n", "app", "--salt", "1").endswith(": input in/a.sql changed\n")
     # Without a name, the nearest of all templates is meant; of equally near ones, the last used.
-    assert said().endswith(": salt changed\n")
+    assert messages().endswith(": salt changed\n")
 
 
 def test_a_restored_template_counts(project):
@@ -311,9 +311,9 @@ def test_an_ambiguous_short_key_is_refused(store):
     store.run("ls")
     short = fake_key(number)[:4]
     for command in ("show", "evict", "pin"):
-        said = store.fail(command, short, status=2)
-        assert "give more digits: " in said
-        assert all(f"{fake_key(each)[:12]} name-{each}" in said for each in (number, other)), said
+        message = store.fail(command, short, status=2)
+        assert "give more digits: " in message
+        assert all(f"{fake_key(each)[:12]} name-{each}" in message for each in (number, other)), message
     assert read(store, "show", "show", fake_key(number)[:12])["key"] == fake_key(number)
 
 
@@ -360,7 +360,7 @@ def test_gc_follows_the_file_and_a_flag_overrides_it(store):
 
 
 @pytest.mark.parametrize(
-    "text, said",
+    "text, expected",
     [
         ("max-size = big\n", 'mintfs.conf:1: max-size is "big", not a size such as 500M or 2G'),
         ("\nmaxsize = 1\n", 'mintfs.conf:2: no setting "maxsize"; mintfs config lists them'),
@@ -370,14 +370,14 @@ def test_gc_follows_the_file_and_a_flag_overrides_it(store):
         ("keep = 1\0\n", "not a text file"),
     ],
 )
-def test_a_bad_file_is_reported_with_its_line(store, text, said):
+def test_a_bad_file_is_reported_with_its_line(store, text, expected):
     file = store.home / ".config/mintfs/mintfs.conf"
     file.parent.mkdir(parents=True)
     file.write_text(text)
     for command in ("gc", "ls"):
-        assert said in store.fail(command, status=2)
+        assert expected in store.fail(command, status=2)
     shown = store.run("config", status=1)
-    assert said in shown.stderr and f"store     {store.path}" in shown.stdout
+    assert expected in shown.stderr and f"store     {store.path}" in shown.stdout
 
 
 def test_config_shows_valid_settings_and_reports_invalid_ones(store):
@@ -390,9 +390,9 @@ def test_config_shows_valid_settings_and_reports_invalid_ones(store):
     assert (rows["max-age"]["value"], rows["max-age"]["from"]) == ("30d", "default")
     assert (rows["keep"]["value"], rows["keep"]["where"]) == (None, "MINTFS_KEEP")
     assert (rows["idle"]["value"], rows["idle"]["where"]) == ("1h", f"{file}:4")
-    said = store.run("config", env=env, status=1).stderr
+    message = store.run("config", env=env, status=1).stderr
     for part in (f'{file}:2: max-age is "never"', f'{file}:3: no setting "kep"', 'MINTFS_KEEP is "all"'):
-        assert said.count(part) == 1, said
+        assert message.count(part) == 1, message
 
 
 def test_a_tilde_in_the_file_means_home(store):
@@ -414,8 +414,8 @@ def test_a_flag_overrides_an_invalid_variable(store):
     store.build_app()
     env = {"MINTFS_MAX_SIZE": "big", "MINTFS_MAX_AGE": "old", "MINTFS_KEEP": "all"}
     store.run("gc", "--max-size", "1G", "--max-age", "1d", "--keep", "1", env=env)
-    said = store.fail("gc", "--max-size", "1G", "--keep", "1", env=env, status=2)
-    assert 'MINTFS_MAX_AGE is "old", not a time' in said and "unset the variable" in said
+    message = store.fail("gc", "--max-size", "1G", "--keep", "1", env=env, status=2)
+    assert 'MINTFS_MAX_AGE is "old", not a time' in message and "unset the variable" in message
     store.run("verify", "--repair", env=env)
     key = store.run("build", "--", "sh", "-c", "echo x > $0", "{out}", env=env).stdout.strip()
     assert store.run("evict", key, env=env).stdout == f"{key}\n"

@@ -164,11 +164,11 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize("args, status, said", BAD, ids=lambda value: str(value)[:40])
-def test_bad_arguments_are_named(store, args, status, said):
+@pytest.mark.parametrize("args, status, expected", BAD, ids=lambda value: str(value)[:40])
+def test_bad_arguments_are_named(store, args, status, expected):
     store.build("sh", "-c", "echo x > $0", "{out}")
     message = store.fail(*args, status=status, cwd=store.home)
-    assert said in message, message
+    assert expected in message, message
 
 
 def documented(command) -> dict:
@@ -221,10 +221,10 @@ def name_of(value):
     return " ".join("PID" if word == str(os.getpid()) else word for word in words)[:60]
 
 
-@pytest.mark.parametrize("words, said", GOOD, ids=name_of)
-def test_good_arguments_are_accepted(prepared, words, said):
+@pytest.mark.parametrize("words, expected", GOOD, ids=name_of)
+def test_good_arguments_are_accepted(prepared, words, expected):
     done = prepared.run(*words, cwd=prepared.root)
-    assert re.search(said, done.stdout + done.stderr), done
+    assert re.search(expected, done.stdout + done.stderr), done
 
 
 def test_each_flag_of_mount_works(fuse, store):
@@ -251,15 +251,15 @@ def test_a_missing_or_surplus_value_is_refused(store, command):
     status = 125 if command in ("key", "build") else 2
     for flag, has_value in documented(command).items():
         if has_value:
-            said = store.fail(command, *action, flag, status=status)
+            message = store.fail(command, *action, flag, status=status)
         elif flag.startswith("--"):
-            said = store.fail(command, *action, f"{flag}=x", status=status)
-            assert "takes no value" in said
+            message = store.fail(command, *action, f"{flag}=x", status=status)
+            assert "takes no value" in message
         else:
-            said = store.fail(command, *action, f"{flag}%", status=status)
-            assert "unknown option -%" in said
+            message = store.fail(command, *action, f"{flag}%", status=status)
+            assert "unknown option -%" in message
             continue
-        assert flag in said, (flag, said)
+        assert flag in message, (flag, message)
     assert not store.path.exists()
 
 

@@ -29,8 +29,8 @@ def test_clean_is_refused_while_another_command_uses_the_store(store, key):
         stdout=subprocess.PIPE,
     ) as holder:
         assert holder.stdout.readline() == b"ready\n"
-        said = store.run("clean", "--yes", status=4).stderr
-        assert f"({holder.pid})" in said and str(store.path) in said
+        message = store.run("clean", "--yes", status=4).stderr
+        assert f"({holder.pid})" in message and str(store.path) in message
         assert store.template(key).exists()
         holder.stdin.close()
     store.run("clean", "--yes")
@@ -43,8 +43,8 @@ def test_clean_is_refused_during_a_build_which_it_names(store, key):
     os.mkfifo(fifo)
     builder = store.start("build", "--", "sh", "-c", f'read x <"{fifo}"; : >"$0"', "{out}")
     with open(fifo, "w") as out:  # opens when the builder reads
-        said = store.run("clean", "--yes", status=4).stderr
-        assert "is being built" in said
+        message = store.run("clean", "--yes", status=4).stderr
+        assert "is being built" in message
         assert store.template(key).exists()
         out.write("go\n")
     assert builder.wait() == 0, builder.stderr.read()

@@ -52,8 +52,8 @@ def test_gc_evicts_by_age(store):
 
 def test_gc_dry_run_changes_nothing(store):
     keys = aged(store)
-    said = read(store, "gc", "gc", "--max-size", "0", "--dry-run")
-    assert len(said["evicted"]) == 6 and said["dry_run"] is True
+    result = read(store, "gc", "gc", "--max-size", "0", "--dry-run")
+    assert len(result["evicted"]) == 6 and result["dry_run"] is True
     assert store.run("gc", "-d", "--max-size", "0").stdout.count("\n") == 6
     assert sorted(keys_of(store)) == sorted(keys)
 
@@ -83,13 +83,13 @@ def test_named_templates_are_evicted_last_and_keep_is_obeyed(store):
 def test_pinned_templates_are_not_evicted(store):
     keys = aged(store, 3)
     store.run("pin", keys[2], keys[1][:12])
-    said = read(store, "gc", "gc", "--max-size", "0")
-    assert [row["key"] for row in said["evicted"]] == [keys[0]] and said["over"] is True
-    assert {(row["key"], row["reason"]) for row in said["kept"]} == {
+    result = read(store, "gc", "gc", "--max-size", "0")
+    assert [row["key"] for row in result["evicted"]] == [keys[0]] and result["over"] is True
+    assert {(row["key"], row["reason"]) for row in result["kept"]} == {
         (keys[1], "pinned"),
         (keys[2], "pinned"),
     }
-    assert "mintfs unpin" in said["kept"][0]["why"]
+    assert "mintfs unpin" in result["kept"][0]["why"]
     assert f"template {keys[2][:12]} stays: pinned" in store.fail("evict", keys[2], status=4)
     # A pin survives the loss of the catalog.
     (store.path / "v1/catalog.db").unlink()
@@ -103,9 +103,9 @@ def test_pinned_templates_are_not_evicted(store):
 def test_a_template_with_a_copy_is_not_evicted(copies):
     key = copies.build_app()
     copies.run("session", "new", "app", "one")
-    said = read(copies, "gc", "gc", "--max-size", "0")
-    (kept,) = said["kept"]
-    assert said["evicted"] == [] and kept["reason"] == "in use"
+    result = read(copies, "gc", "gc", "--max-size", "0")
+    (kept,) = result["kept"]
+    assert result["evicted"] == [] and kept["reason"] == "in use"
     assert "in use by a session" in kept["why"]
     assert "in use by a session" in copies.fail("evict", "app", status=4)
     copies.run("session", "reset", "one")
@@ -204,14 +204,14 @@ def test_gc_reports_templates_that_it_keeps_over_a_limit(copies):
         lock = copies.path / f"v1/locks/build-{keys[3]}"
         builder = stack.enter_context(lock.open("w"))
         lock_it(builder)
-        said = read(copies, "gc", "gc", "--max-size", "none", "--max-age", "12h", "--keep", "2")
-        assert {(row["key"], row["reason"]) for row in said["kept"]} == {
+        result = read(copies, "gc", "gc", "--max-size", "none", "--max-age", "12h", "--keep", "2")
+        assert {(row["key"], row["reason"]) for row in result["kept"]} == {
             (keys[1], "kept"),
             (keys[3], "building"),
             (keys[4], "pinned"),
         }
-        assert {row["key"] for row in said["evicted"]} == {keys[2], keys[5]}
-        assert (said["left"], said["over"]) == (4, False)
+        assert {row["key"] for row in result["evicted"]} == {keys[2], keys[5]}
+        assert (result["left"], result["over"]) == (4, False)
         err = copies.run("gc", "--max-size", "none", "--max-age", "12h").stderr
         assert f"kept {keys[3][:12]}: being built" in err
         assert f"kept {keys[4][:12]}: pinned" in err
@@ -219,10 +219,10 @@ def test_gc_reports_templates_that_it_keeps_over_a_limit(copies):
 
 def test_gc_of_an_unknown_name_fails(store):
     store.build_app()
-    said = 'no template has the name "nosuch"; mintfs ls lists them'
-    assert said in store.run("gc", "--name", "nosuch").stderr
+    message = 'no template has the name "nosuch"; mintfs ls lists them'
+    assert message in store.run("gc", "--name", "nosuch").stderr
     done = store.run("gc", "-n", "nosuch", "--json")
-    assert said in done.stderr and json.loads(done.stdout)["evicted"] == []
+    assert message in done.stderr and json.loads(done.stdout)["evicted"] == []
     assert "no template has" not in store.run("gc", "--name", "app").stderr
 
 

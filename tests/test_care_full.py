@@ -61,8 +61,8 @@ def test_gc_frees_a_full_disk(full, full_store):
 
 def test_gc_evicts_everything_on_a_full_disk(full_store):
     store = full_store
-    said = store.run("gc", "--max-size", "0").stderr
-    assert "evicted 6 templates" in said and said.count("\n") == 1
+    message = store.run("gc", "--max-size", "0").stderr
+    assert "evicted 6 templates" in message and message.count("\n") == 1
     assert keys_of(store) == []
     check_whole(store)
 
@@ -86,9 +86,9 @@ def test_a_lost_catalog_does_not_prevent_eviction(full_store, harm):
         catalog.write_bytes(b"rubbish")
     fill_to_the_last_byte(store.path.parent)
     assert len(keys_of(store)) == 6
-    said = store.run("gc", "--max-size", "450000").stderr
-    assert f"is {harm} and cannot be rebuilt" in said and "in memory for this command" in said
-    assert "evicted 4 templates" in said
+    message = store.run("gc", "--max-size", "450000").stderr
+    assert f"is {harm} and cannot be rebuilt" in message and "in memory for this command" in message
+    assert "evicted 4 templates" in message
     again = store.run("ls", "--json").stderr
     assert f"was {harm}: rebuilt from 2 manifests" in again
     check_whole(store)
@@ -131,8 +131,8 @@ def test_a_lost_catalog_is_rebuilt_without_inodes(full_store, harm):
     else:
         catalog.write_bytes(b"rubbish")
     use_up_inodes(store.path.parent)
-    said = store.run("gc", "--max-size", "5000").stderr
-    assert "evicted 4 templates" in said
+    message = store.run("gc", "--max-size", "5000").stderr
+    assert "evicted 4 templates" in message
     check_whole(store)
 
 
@@ -142,8 +142,8 @@ def test_other_commands_work_on_a_full_disk(full_store):
     assert len(keys_of(store)) == 6
     store.run("verify", "--all")
     store.run("show", store.keys[0])
-    said = store.fail("build", "--", "true", status=125)
-    assert "no more files" in said and "mintfs gc" in said
+    message = store.fail("build", "--", "true", status=125)
+    assert "no more files" in message and "mintfs gc" in message
     store.run("clean", "--yes")
     assert not store.path.exists()
 

@@ -27,8 +27,8 @@ def test_waiting_is_reported_once(copies, command):
     copies.build_app()
     with locked(copies) as db:
         process = copies.start(*command)
-        said = process.stderr.readline()
-        assert said == (
+        message = process.stderr.readline()
+        assert message == (
             f"mintfs: waiting for the catalog {copies.path}/v1/catalog.db, which process "
             f"{os.getpid()} has locked\n"
         )

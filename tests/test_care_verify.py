@@ -31,8 +31,8 @@ def test_verify_finds_and_repairs_damage(store):
     damage(store.template(small))
     whole = store.template(changed).read_bytes()
     damage(store.template(changed), whole[:-1] + b"!")
-    said = store.fail("verify", status=5)
-    assert str(store.template(small)) in said and "--repair" in said
+    message = store.fail("verify", status=5)
+    assert str(store.template(small)) in message and "--repair" in message
     assert str(store.template(changed)) in store.fail("verify", "changed", status=5)
     assert store.fail("verify", "-a", status=5).count("differs from the manifest") == 2
     answer = read(store, "verify", "verify", "--all", "--repair")
@@ -95,8 +95,8 @@ def test_verify_finds_drift_and_leftovers(store):
     brought = make_template(store.path, 7)
     left = store.path / "v1/building" / f"{fake_key(3)}.00000001"
     left.mkdir()
-    said = store.fail("verify", status=5)
-    assert gone[:12] in said and brought[:12] in said and left.name in said
+    message = store.fail("verify", status=5)
+    assert gone[:12] in message and brought[:12] in message and left.name in message
     answer = read(store, "verify", "verify", "--repair")
     assert {(p["kind"], p["what"]) for p in answer["problems"]} == {
         ("gone", gone),
@@ -115,8 +115,8 @@ def test_verify_finds_rows_that_differ_from_their_templates(store):
         db.execute("update templates set size_bytes = 1, hits = 7 where key = ?", (keys[0],))
         db.execute("insert into names values('lost', ?, 0)", (fake_key(1),))
     problems = [("stale", keys[0]), ("stale", keys[1]), ("gone", "lost")]
-    said = store.fail("verify", status=5)
-    assert keys[0][:12] in said and keys[1][:12] in said and "lost" in said
+    message = store.fail("verify", status=5)
+    assert keys[0][:12] in message and keys[1][:12] in message and "lost" in message
     answer = read(store, "verify", "verify", "--repair")
     assert sorted((p["kind"], p["what"]) for p in answer["problems"]) == sorted(problems)
     assert all(p["repaired"] for p in answer["problems"])
@@ -149,8 +149,8 @@ def test_verify_rebuild_compares_rows(store):
     assert "table t: 1 of 1 cached rows differ" in done.stdout and "made" in done.stdout
     assert "not deterministic" in done.stderr and "table u" not in done.stdout
     (root / "make.py").write_text("changed")
-    said = store.fail("verify", "--rebuild", "other", cwd=root, status=1)
-    assert "input make.py changed" in said
+    message = store.fail("verify", "--rebuild", "other", cwd=root, status=1)
+    assert "input make.py changed" in message
     assert sorted(keys_of(store)) == sorted([same, other]) and store.leftovers() == []
 
 
@@ -173,8 +173,8 @@ def test_clean_removes_the_store_and_keeps_other_files(copies):
     assert f"store at {copies.path}: 1 template, 1 session, " in listed
     assert f"databases of failed tests kept in {kept}: 1, " in listed and listed.count("kept") == 1
     assert path.exists()
-    said = copies.run("clean", status=2)
-    assert "--yes" in said.stderr and path.exists()
+    message = copies.run("clean", status=2).stderr
+    assert "--yes" in message and path.exists()
     assert in_terminal(copies, "clean", answer=b"n\n")[0] == 1 and path.exists()
     status, text = in_terminal(copies, "clean", answer=b"y\n")
     assert status == 1 and "Remove all of it?" in text, text
@@ -228,10 +228,10 @@ def test_clean_keeps_files_that_mintfs_did_not_create(copies):
         (copies.path / name).write_text("mine")
     (copies.path / "v1/templates/directory").mkdir()
     (copies.path / "v1/templates/directory/file").write_text("mine")
-    said = copies.run("clean", "--yes", status=1).stderr
+    message = copies.run("clean", "--yes", status=1).stderr
     for name in (*FOREIGN, "v1/templates/directory"):
-        assert f"{copies.path}/{name} stays: mintfs did not put it there\n" in said, name
-    assert said.count(" stays: ") == len(FOREIGN) + 1
+        assert f"{copies.path}/{name} stays: mintfs did not put it there\n" in message, name
+    assert message.count(" stays: ") == len(FOREIGN) + 1
     there = {path for path in copies.path.rglob("*") if path.is_file()}
     kept = {copies.path / name for name in (*FOREIGN, "v1/templates/directory/file")}
     markers = {copies.path / "mintfs-store", copies.path / "CACHEDIR.TAG"}
@@ -331,8 +331,8 @@ def test_links_that_lead_out_through_other_links_are_refused(store, catalog):
     (folder / "files/app.db").symlink_to(entry["target"])
     if catalog == "missing":
         (store.path / "v1/catalog.db").unlink()
-    said = store.fail("session", "new", key, status=5, env={"MINTFS_BACKEND": "copy"})
-    assert "files/app.db -> here/here/here" in said and "leads out of the template" in said
+    message = store.fail("session", "new", key, status=5, env={"MINTFS_BACKEND": "copy"})
+    assert "files/app.db -> here/here/here" in message and "leads out of the template" in message
     assert "leads out" in store.run("verify", status=5).stderr
     assert "leads out" in store.run("verify", key, status=5).stderr
     assert victim.read_text() == "precious"
@@ -384,8 +384,8 @@ def test_a_template_that_changed_is_verified_again(store, change):
     key = store.build_app()
     assert fingerprint(store, key) > 1
     change(store.path / "v1/templates" / key)
-    said = store.fail("session", "new", key, status=5, env={"MINTFS_BACKEND": "copy"})
-    assert "its content differs from the manifest" in said
+    message = store.fail("session", "new", key, status=5, env={"MINTFS_BACKEND": "copy"})
+    assert "its content differs from the manifest" in message
     done = store.run("build", "-n", "app", "--", "cp", store.home / "4-50-4096-delete.db", "{out}")
     assert done.stdout.strip() == key and "put aside and built again" in done.stderr
     assert done.stderr.count("differs from the manifest") == 1

@@ -66,7 +66,7 @@ def test_inherited_soft_limits_are_raised(fuse, store, key):
 
 @each_low_limit
 def test_a_hard_limit_is_raised_or_refused(fuse, store, kind):
-    """If it cannot be raised, the message tells how to mount without the limit."""
+    """If it cannot be raised, the message says how to mount without the limit."""
     value, flag = LOW[kind]
 
     def lower():

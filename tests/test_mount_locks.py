@@ -22,7 +22,7 @@ def range_lock(fd, kind, start, length, command=F_OFD_SETLK):
 
 
 def holding(take):
-    """A process that takes locks of a file by that function, and holds them until told to end."""
+    """A process that takes locks of a file by that function, and holds them until asked to end."""
 
     def hold(talk):
         kept = take()

@@ -167,7 +167,7 @@ def test_a_reading_ends_while_templates_are_built(mount, keys, where):
             if name in ("one", "two", "three"):
                 mount.store.build_tree(f"echo {name} >file; echo >more", name=f"{name}-and-more")
     assert set(seen) == {".", "..", "one", "two", "three", *keys}
-    # Soon after a reading, the kernel is told to drop its cached listing.
+    # Soon after a reading, the daemon asks the kernel to drop its cached listing.
     eventually(lambda: len(os.listdir(mount.point / where)) == 12, "all twelve")
 
 

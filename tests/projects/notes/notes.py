@@ -1,4 +1,4 @@
-"""Notes in a database. The engines are the process's, for good."""
+"""Notes in a database. Each engine exists once per process."""
 
 import os
 

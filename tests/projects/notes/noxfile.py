@@ -1,4 +1,4 @@
-"""Both suites, on one template: the first of them builds it, if no other checkout has."""
+"""Both suites, on one template: the first one builds it unless another checkout has."""
 
 import mintfs.nox
 import nox

@@ -28,7 +28,7 @@ def _inputs_digest() -> str:
 
 
 def _create_template_db(session: nox.Session) -> None:
-    """Makes the database that tests copy, unless the one that is there has the same inputs."""
+    """Makes the database that tests copy, unless the existing one has the same inputs."""
     BUILD.mkdir(exist_ok=True)
     digest = _inputs_digest()
     if TEMPLATE.exists() and STAMP.exists() and STAMP.read_text() == digest:

@@ -16,7 +16,7 @@ VENV = ["--system-site-packages", "--without-pip"]
 
 
 def _create_template_db(session: nox.Session) -> None:
-    """Makes the template of mintfs.conf, where no checkout has made it yet."""
+    """Builds the template of mintfs.conf unless another checkout has built it."""
     BUILD.mkdir(exist_ok=True)
     mintfs.nox.template(session, to=TEMPLATE)
 

@@ -20,7 +20,7 @@ VENV = ["--system-site-packages", "--without-pip"]
 
 
 def _create_template_db(session: nox.Session) -> None:
-    """Makes the template where no checkout has made it yet, and notes the key of it."""
+    """Builds the template unless another checkout has built it, and writes its key to a file."""
     BUILD.mkdir(exist_ok=True)
     builder = [f"{session.bin}/python", "template_db.py", "{out}"]
     build = ["mintfs", "build", *INPUTS, "--to", str(TEMPLATE), "--", *builder]

@@ -1,6 +1,7 @@
-"""One path for the whole run; new files for each scenario, or for each feature that tells a story.
+"""One path for the whole run; new files for each scenario, or for each feature tagged @story.
 
-behave imports the steps, and with them the application, before any hook runs: so here, not in one.
+behave imports the steps, and with them the application, before any hook runs. So the path is set
+here and not in a hook.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""One path for the whole run, which the application is imported with; new files for each test."""
+"""One path for the whole run, set before the application is imported; new files for each test."""
 
 import os
 
@@ -15,4 +15,4 @@ import notes  # noqa: E402
 def fresh_database():
     database.reset()
     yield
-    notes.engine.dispose()  # an async test disposes of its own, in its loop
+    notes.engine.dispose()  # an async test disposes of its own engine, in its loop

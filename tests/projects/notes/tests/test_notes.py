@@ -28,7 +28,7 @@ def test_async_tests_too(turn):
 
 
 def test_a_database_besides(mintfs_db, mintfs_memory):
-    """Those of the fixtures are others than the application's."""
+    """The databases of the fixtures are not the application's."""
     notes.add("of the application")
     for connection in (sqlite3.connect(mintfs_db), mintfs_memory):
         assert connection.execute("SELECT text FROM notes").fetchall() == [(FIRST[0],)]

@@ -1,5 +1,5 @@
 Feature: The CI workflow is the one this project needs
-  Without the cached template every run would migrate anew, and only the clock would tell.
+  Without the cached template every run would migrate again, and only the time would show it.
 
   Background:
     Given the workflow in .forgejo/workflows/ci.yml

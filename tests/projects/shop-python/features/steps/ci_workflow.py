@@ -1,4 +1,4 @@
-"""What the CI workflow must hold, and in which order."""
+"""The steps that the CI workflow must have, and their order."""
 import re
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The key stands for everything that the template is made from."""
+"""The key covers everything that the template is built from."""
 import configparser
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Steps of customers: `she` is whoever was named last, `the order` the one placed last."""
+"""Steps of customers: `she` is the customer named last, `the order` the one placed last."""
 from datetime import datetime, timedelta
 
 from behave import given, then, when

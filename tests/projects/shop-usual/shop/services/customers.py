@@ -26,7 +26,7 @@ def register(
 def set_consent(
     session: Session, customer: Customer, channel: str, granted: bool, now: datetime
 ) -> None:
-    """Keeps when a consent was given and withdrawn; giving it again starts anew."""
+    """Records when a consent was given and withdrawn; giving it again starts a new record."""
     consent = next((c for c in customer.consents if c.channel == channel), None)
     if granted and consent is None:
         customer.consents.append(Consent(channel=channel, granted_at=now))

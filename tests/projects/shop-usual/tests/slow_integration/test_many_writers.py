@@ -53,7 +53,7 @@ def test_a_busy_month(session):
 
 @pytest.mark.parametrize("journal_mode", ["delete", "wal"])
 def test_two_processes_order_and_a_third_reads(database, journal_mode):
-    """Whoever comes second waits; nothing is sold twice, no number is given twice."""
+    """The second one waits; nothing is sold twice, and no number is given twice."""
     engine = connect(sqlite_url(database))
     with engine.connect() as connection:
         mode = connection.execute(text(f"PRAGMA journal_mode = {journal_mode}")).scalar_one()

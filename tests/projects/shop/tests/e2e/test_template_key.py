@@ -1,4 +1,4 @@
-"""The key stands for everything that the template is made from, here and in the CI workflow."""
+"""The key covers everything that the template is built from, here and in the CI workflow."""
 import os
 import shlex
 import subprocess
