@@ -17,19 +17,22 @@
 #define RENAME_EXCHANGE (1 << 1)
 #endif
 
-/* Takes both locks for a change of names; paired with end_change(). */
-static void begin_change(struct session *session)
+#define AUTO_END_CHANGE UNUSED CLEANUP(end_change)
+
+/* Takes both locks for a change of names, to the end of the scope. */
+static struct session *begin_change(struct session *session)
 {
     (void)pthread_rwlock_rdlock(&session->changes);
     (void)pthread_mutex_lock(&session->names);
     session_touch(session);
+    return session;
 }
 
-static void end_change(struct session *session)
+static void end_change(struct session **session)
 {
-    (void)pthread_mutex_unlock(&session->names);
-    (void)pthread_rwlock_unlock(&session->changes);
-    session_after_change(session);
+    (void)pthread_mutex_unlock(&(*session)->names);
+    (void)pthread_rwlock_unlock(&(*session)->changes);
+    session_after_change(*session);
 }
 
 static int check_place(const struct node *directory, const char *name)
@@ -195,10 +198,8 @@ static int make_held(struct node *directory, const char *name, const struct node
 int session_make(struct node *directory, const char *name, const struct node_new *how,
                  struct node **ret_node)
 {
-    begin_change(directory->session);
-    int r = make_held(directory, name, how, ret_node);
-    end_change(directory->session);
-    return r;
+    AUTO_END_CHANGE struct session *changing = begin_change(directory->session);
+    return make_held(directory, name, how, ret_node);
 }
 
 static int link_held(struct node *node, struct node *directory, const char *name)
@@ -224,10 +225,8 @@ static int link_held(struct node *node, struct node *directory, const char *name
 
 int session_link(struct node *node, struct node *directory, const char *name)
 {
-    begin_change(directory->session);
-    int r = link_held(node, directory, name);
-    end_change(directory->session);
-    return r;
+    AUTO_END_CHANGE struct session *changing = begin_change(directory->session);
+    return link_held(node, directory, name);
 }
 
 static int remove_held(struct node *directory, const char *name, bool want_directory)
@@ -262,18 +261,14 @@ static int remove_held(struct node *directory, const char *name, bool want_direc
 
 int session_unlink(struct node *directory, const char *name)
 {
-    begin_change(directory->session);
-    int r = remove_held(directory, name, false);
-    end_change(directory->session);
-    return r;
+    AUTO_END_CHANGE struct session *changing = begin_change(directory->session);
+    return remove_held(directory, name, false);
 }
 
 int session_rmdir(struct node *directory, const char *name)
 {
-    begin_change(directory->session);
-    int r = remove_held(directory, name, true);
-    end_change(directory->session);
-    return r;
+    AUTO_END_CHANGE struct session *changing = begin_change(directory->session);
+    return remove_held(directory, name, true);
 }
 
 /* ---- rename ---- */
@@ -416,10 +411,8 @@ int session_rename(struct node *from, const char *from_name, struct node *to, co
         .to_name = to_name,
         .exchange = flags & RENAME_EXCHANGE,
     };
-    begin_change(from->session);
-    int r = rename_held(&renaming, flags);
-    end_change(from->session);
-    return r;
+    AUTO_END_CHANGE struct session *changing = begin_change(from->session);
+    return rename_held(&renaming, flags);
 }
 
 /* ---- listing ---- */

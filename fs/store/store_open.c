@@ -111,21 +111,16 @@ static bool has_file(int dirfd, const char *name)
     return fstatat(dirfd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(status.st_mode);
 }
 
-static bool is_one_of(const char *name, const char *const *names, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        if (!strcmp(name, names[i]))
-            return true;
-    return false;
-}
-
 static int find_unknown_part(int dirfd UNUSED, const char *name, unsigned char type UNUSED,
                              void *context UNUSED)
 {
     static const char *const parts[] = {
         "templates", "building", "locks",     "sessions",   "copies",
         "kept",      "pins",     "scratches", "catalog.db", "catalog.db-journal"};
-    return !is_one_of(name, parts, ARRAY_LENGTH(parts));
+    for (size_t i = 0; i < ARRAY_LENGTH(parts); i++)
+        if (!strcmp(name, parts[i]))
+            return 0;
+    return 1;
 }
 
 static int find_no_key(int dirfd UNUSED, const char *name, unsigned char type UNUSED,
