@@ -22,7 +22,7 @@ struct age_clock {
 
 struct age_reading {
     int64_t use_ns;   /* the time to record for a use of a template */
-    int64_t now_ns;   /* ages are measured up to this time; a later use counts as one at it */
+    int64_t now_ns;   /* ages are measured at this time; a later use counts as a use now */
     bool is_in_doubt; /* the reading was not accepted */
 };
 

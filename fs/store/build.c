@@ -47,8 +47,8 @@ struct build {
 static int try_hit(const struct build *build)
 {
     const char *key = build->key->hex;
-    /* Opening compares the template with its manifest if the catalog does not know it to be whole:
-     * it came from elsewhere, or its builder was killed before it could tell the catalog. */
+    /* Opening compares the template with its manifest unless the catalog knows it as verified: it
+     * may come from another machine, or mintfs was killed before it entered the template. */
     AUTO_TEMPLATE struct template *template = NULL;
     int r = template_open(build->store, key, &template);
     if (r < 0)
@@ -93,7 +93,7 @@ static int seal(const struct build *build, const struct build_work *work, enum b
     return r == 0 && interrupt_pending() ? -EINTR : r;
 }
 
-/* Syncs all of it, and then makes it visible with one rename. */
+/* The files have been synced: syncs the manifest, and then makes all visible with one rename. */
 static int publish(const struct build *build, struct build_work *work, struct manifest *manifest)
 {
     int64_t now_ns = clock_real_ns();
@@ -140,18 +140,18 @@ static int build_here(const struct build *build, int *ret_builder_status)
         r = seal(build, &work, names_file ? BUILD_FILE_REQUIRED : BUILD_FILE_OPTIONAL, manifest);
     if (r == 0)
         r = publish(build, &work, manifest);
-    /* The count is for statistics: a failure to count does not hide the build's own error. */
-    if (r < 0 && catalog_count_failure(build->store->catalog) < 0)
+    if (r < 0) {
+        /* The count is for statistics: a failure to count does not hide the build's own error. */
+        (void)!catalog_count_failure(build->store->catalog);
         return r;
-    if (r < 0)
-        return r;
+    }
     builder_detach(&builder);
     return enter_in_catalog(build, &work, manifest);
 }
 
 /*
- * The key is locked. 1: another process has built it meanwhile; 0: built here. When
- * this returns, building/ holds nothing of this build.
+ * The key is locked. 1: another process has built it meanwhile; 0: built here. When this returns,
+ * building/ holds nothing of this build.
  */
 static int build_locked(const struct build *build, int *ret_builder_status)
 {

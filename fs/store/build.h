@@ -22,8 +22,8 @@ struct build_result {
 /*
  * On a hit nothing runs. On a miss the builder runs, unless another process is building the same
  * key: then a message is printed, and that build is waited for.
- * Errors are logged: -ECHILD the builder failed; -EINTR a signal came, and nothing is left of the
- * build (the caller ends with interrupt_raise()); -ESTALE an input changed while the builder ran;
+ * Errors are logged: -ECHILD the builder failed; -EINTR a signal came, and the build was
+ * removed (the caller ends with interrupt_raise()); -ESTALE an input changed while the builder ran;
  * -EDEADLK the builder asks for the template that it makes; and those of inputs_read() and
  * seal_tree().
  */

@@ -47,7 +47,7 @@ static int sweep_work(int building_fd, const char *name, unsigned char type UNUS
     if (!sweep->held_key || strcmp(key, sweep->held_key) != 0) {
         lock_name_for_build(key, lock_name);
         int r = lock_take(&lock, sweep->store->locks_fd, lock_name, LOCK_EXCLUSIVE, LOCK_TRY);
-        /* The lock is taken before the directory is made: without a holder now, it has none. */
+        /* A builder locks before it creates the directory: without a holder it has ended. */
         if (lock_lacks_room(r))
             r = lock_holder(sweep->store->locks_fd, lock_name, holder, sizeof(holder)) == 0 ? 0 : r;
         if (r < 0)
@@ -65,9 +65,9 @@ static int sweep_lock(int locks_fd, const char *name, unsigned char type UNUSED,
     const struct sweep *sweep = context;
     const char *build_key = lock_name_build_key(name);
     bool is_held = build_key && sweep->held_key && !strcmp(build_key, sweep->held_key);
-    /* What a dead daemon left in its lock's file tells where its mount was. */
-    bool is_daemons = !strcmp(name, LOCK_NAME_MOUNT) || !strcmp(name, LOCK_NAME_MOUNTING);
-    if (!lock_name_is_known(name) || is_held || is_daemons)
+    /* The lock's file of a dead daemon still names its mount point. */
+    bool is_of_daemon = !strcmp(name, LOCK_NAME_MOUNT) || !strcmp(name, LOCK_NAME_MOUNTING);
+    if (!lock_name_is_known(name) || is_held || is_of_daemon)
         return 0;
     /* Its time tells gc that a daemon's sessions used the template just now (lock_park()). */
     struct stat status;

@@ -12,7 +12,7 @@
 /*
  * Takes the lock of a key, and waits with a message while another process holds it; `name_or_null`
  * is the template's name, for that message. Errors are logged, except -EINTR: a signal came
- * (fs/base/interrupt.h). For a process of one thread: it uses SIGALRM.
+ * (fs/base/interrupt.h). Only for single-threaded processes: it uses SIGALRM.
  */
 MUST_CHECK int build_lock_take(const struct store *store, const char *key, const char *name_or_null,
                                struct lock *lock);

@@ -12,14 +12,14 @@
 enum build_file { BUILD_FILE_OPTIONAL, BUILD_FILE_REQUIRED };
 
 /*
- * Checks that the spec's file is among the sealed entries, if it is required: -ENODATA, logged,
- * with `files_path`, where the builder left its files. An empty database is a warning.
+ * Checks that the spec's file is among the sealed entries. If it is required and missing: -ENODATA,
+ * logged with `files_path`, the directory that the builder filled. Warns of an empty database.
  */
 MUST_CHECK int build_manifest_check_file(const struct manifest *manifest,
                                          const struct build_spec *spec, enum build_file presence,
                                          const char *files_path);
 
-/* Fills all members except the entries, the warnings and the times. -ENOMEM. */
+/* Fills all members except the entries, the warnings and the times. -ENOMEM is not logged. */
 MUST_CHECK int build_manifest_describe(const struct build_spec *spec, const struct key *key,
                                        struct manifest *manifest);
 

@@ -16,8 +16,8 @@ struct build_work {
     char name[BUILD_WORK_NAME_SIZE]; /* "": there is no directory to remove */
     int fd;
     int files_fd;     /* of files/ in it */
-    char *files_path; /* absolute: what {dir} stands for */
-    char *out_path;   /* absolute: what {out} stands for */
+    char *files_path; /* absolute: the value of {dir} */
+    char *out_path;   /* absolute: the value of {out} */
 };
 #define BUILD_WORK_INIT                                                                            \
     {                                                                                              \
@@ -25,8 +25,8 @@ struct build_work {
     }
 
 /*
- * Creates the directory, with files/ and the parents of `file` in it. Errors are logged; what was
- * created until then is removed by build_work_fini().
+ * Creates the directory, with files/ and the parents of `file` in it. Errors are logged;
+ * build_work_fini() removes what was created before the error.
  */
 MUST_CHECK int build_work_create(const struct store *store, const char *key, const char *file,
                                  struct build_work *work);
@@ -35,7 +35,7 @@ MUST_CHECK int build_work_create(const struct store *store, const char *key, con
  * template. */
 MUST_CHECK int build_work_remove_empty_parents(const struct build_work *work, const char *file);
 
-/* Renames the directory to templates/KEY; what is in it must be synced. Errors are logged. */
+/* Renames the directory to templates/KEY; its content must be synced. Errors are logged. */
 MUST_CHECK int build_work_publish(struct build_work *work, const char *key);
 
 /* Removes the directory unless it was published. A failure is a warning. */

@@ -50,7 +50,7 @@ static char *list_children(void)
     return list;
 }
 
-/* The next PID of a list, and moves *at after it; 0 at the end. */
+/* Returns the next PID of a list, and moves *at past it; 0 at the end. */
 static pid_t next_child(const char **at)
 {
     char *end = NULL;
@@ -140,7 +140,7 @@ static void run_program(const struct builder_command *command, int error_fd)
     _exit(RUN_NOT_FOUND);
 }
 
-/* Forks the builder. Returns its PID, or -1, which has been reported, if it could not be run. */
+/* Forks the builder. Returns its PID; -1, after a report: it could not be run. */
 static pid_t fork_builder(int fd, const struct builder_command *command)
 {
     int error_pipe[2];

@@ -1,12 +1,13 @@
 /*
- * A builder's process, and every process that it starts, below a guard that outlives none of them.
+ * Runs a builder below a guard, which kills the builder and every process that it has started if
+ * mintfs dies.
  *
  *     mintfs build ── guard ── builder ── ...
  *
- * The guard is a fork of mintfs that adopts orphans (PR_SET_CHILD_SUBREAPER). When mintfs dies, in
- * whatever way, the guard kills everything below it, and so frees the locks that it shares. When
- * the guard alone is killed, mintfs adopts what was below it, and kills that.
- * The builder has a process group of its own; signals that mintfs receives are passed on to it.
+ * The guard is a fork of mintfs that adopts orphans (PR_SET_CHILD_SUBREAPER). When mintfs dies,
+ * however that happens, the guard kills everything below it, and so frees the locks that it shares.
+ * When the guard alone is killed, mintfs adopts what was below it, and kills that. The builder has
+ * a process group of its own; signals that mintfs receives are passed on to it.
  */
 #ifndef MINTFS_STORE_BUILDER_PROCESS_H
 #define MINTFS_STORE_BUILDER_PROCESS_H
@@ -18,10 +19,10 @@
 
 struct builder {
     pid_t guard;
-    int fd;             /* connects to the guard; -1: none */
-    char *earlier;      /* children that mintfs had before, for instance from before an exec */
+    int fd;        /* connects to the guard; -1: none */
+    char *earlier; /* the PIDs of children that mintfs had already, for instance before an exec */
     bool was_subreaper; /* mintfs adopted orphans before */
-    int signal;         /* that ended the builder, set by builder_wait(); 0: it exited */
+    int signal;         /* the signal that ended the builder, set by builder_wait(); 0: it exited */
 };
 #define BUILDER_INIT                                                                               \
     {                                                                                              \
@@ -32,7 +33,7 @@ struct builder {
 enum { RUN_CANNOT_RUN = 126, RUN_NOT_FOUND = 127 };
 
 struct builder_command {
-    char **argv;              /* argv[0] is found as a shell would find it */
+    char **argv;              /* argv[0] is searched in PATH, as by a shell */
     char *const *environment; /* variables to add, "NAME=value" */
     const char *directory;    /* NULL: the current one */
 };
@@ -55,8 +56,8 @@ MUST_CHECK int builder_wait(struct builder *builder, const char *program, int *r
 void builder_end(struct builder *builder);
 #define AUTO_BUILDER CLEANUP(builder_end)
 
-/* Ends the guard alone: what the builder has left running stays, as a server that others use
- * may. */
+/* Ends the guard alone: processes that the builder has left, such as a server that others use, keep
+ * running. */
 void builder_detach(struct builder *builder);
 
 #endif

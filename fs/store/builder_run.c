@@ -59,7 +59,7 @@ static int log_failure(const char *program, const struct builder *builder, int s
     if (builder->signal)
         return log_fail(ECHILD, "builder %s was ended by signal %d (%s); nothing is published",
                         program, builder->signal, strsignal(builder->signal));
-    /* That it could not be run has been logged. */
+    /* A failure to run it has been logged already. */
     return status == RUN_CANNOT_RUN || status == RUN_NOT_FOUND
                ? -ECHILD
                : log_fail(ECHILD, "builder %s exited with %d; nothing is published", program,

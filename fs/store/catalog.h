@@ -1,6 +1,6 @@
 /*
- * The catalog: what the store knows of its templates beyond their own files: which have been
- * verified, their names, their use, the time saved. An SQLite database, v1/catalog.db.
+ * The catalog records what the templates' own files do not: which templates have been verified,
+ * their names, their use, the time saved. It is an SQLite database, v1/catalog.db.
  *
  * It never decides what exists: templates/ does. A catalog that is missing or damaged is rebuilt
  * from the manifests (fs/store/catalog_connection.h); anything under its name that is not a regular

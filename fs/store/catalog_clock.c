@@ -6,8 +6,8 @@
 #include "fs/store/catalog_connection.h"
 #include "fs/store/sql.h"
 
-/* Catalogs of earlier versions have no table of this name. */
-static int has_table(sqlite3 *db)
+/* Catalogs of earlier versions have no table `clock`. */
+static int has_clock(sqlite3 *db)
 {
     AUTO_STATEMENT sqlite3_stmt *statement = NULL;
     int r = sql_prepare(db, &statement,
@@ -23,7 +23,7 @@ static int has_table(sqlite3 *db)
 /* Where no reading is recorded yet, the last use is a reading that was accepted. */
 static int read_clock(sqlite3 *db, struct age_clock *ret_clock)
 {
-    int exists = has_table(db);
+    int exists = has_clock(db);
     if (exists < 0)
         return exists;
     AUTO_STATEMENT sqlite3_stmt *statement = NULL;
@@ -67,7 +67,7 @@ int catalog_clock_tick(sqlite3 *db, struct age_reading *ret_reading)
     return r;
 }
 
-static int read_only(sqlite3 *db, void *reading)
+static int read_age(sqlite3 *db, void *reading)
 {
     struct age_clock clock;
     int r = read_clock(db, &clock);
@@ -78,10 +78,10 @@ static int read_only(sqlite3 *db, void *reading)
 
 int catalog_age_now(struct catalog *catalog, struct age_reading *ret_reading)
 {
-    return catalog_use(catalog, read_only, ret_reading);
+    return catalog_use(catalog, read_age, ret_reading);
 }
 
-static int note(sqlite3 *db, void *reading)
+static int record_time(sqlite3 *db, void *reading)
 {
     int r = sql_begin_fast(db);
     if (r == 0)
@@ -92,5 +92,5 @@ static int note(sqlite3 *db, void *reading)
 int catalog_note_time(struct catalog *catalog)
 {
     struct age_reading reading;
-    return catalog_use(catalog, note, &reading);
+    return catalog_use(catalog, record_time, &reading);
 }

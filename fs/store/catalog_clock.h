@@ -1,6 +1,6 @@
 /*
- * The catalog's clock: the time that a use of a template is recorded with, and to which ages are
- * counted (fs/store/age.h).
+ * The catalog's clock: the time that is recorded for a use of a template, and at which ages are
+ * measured (fs/store/age.h).
  */
 #ifndef MINTFS_STORE_CATALOG_CLOCK_H
 #define MINTFS_STORE_CATALOG_CLOCK_H

@@ -196,7 +196,7 @@ static int open_in_memory(const struct store *store, sqlite3 **ret_db)
     return 0;
 }
 
-static int remove_if_there(int dirfd, const char *name)
+static int remove_if_exists(int dirfd, const char *name)
 {
     int r = io_unlinkat(dirfd, name, 0);
     return r == -ENOENT ? 0 : r;
@@ -204,8 +204,8 @@ static int remove_if_there(int dirfd, const char *name)
 
 static int remove_new(int v1_fd)
 {
-    int r = remove_if_there(v1_fd, CATALOG_FILE ".new" SQLITE_JOURNAL_SUFFIX);
-    return r == 0 ? remove_if_there(v1_fd, new_file) : r;
+    int r = remove_if_exists(v1_fd, CATALOG_FILE ".new" SQLITE_JOURNAL_SUFFIX);
+    return r == 0 ? remove_if_exists(v1_fd, new_file) : r;
 }
 
 static int replace(struct rebuild *rebuild)
@@ -219,7 +219,7 @@ static int replace(struct rebuild *rebuild)
         (void)!remove_new(v1_fd);
     /* A hot journal of the old file would be applied to the new one. */
     if (r == 0)
-        r = remove_if_there(v1_fd, CATALOG_FILE SQLITE_JOURNAL_SUFFIX);
+        r = remove_if_exists(v1_fd, CATALOG_FILE SQLITE_JOURNAL_SUFFIX);
     if (r == 0)
         r = io_renameat(v1_fd, new_file, v1_fd, CATALOG_FILE);
     if (r == 0)

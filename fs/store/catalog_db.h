@@ -33,8 +33,8 @@ MUST_CHECK int catalog_db_rebuild(const struct store *store, const struct stat *
 
 /*
  * Writes the row of a manifest, with its pin, and gives it its name unless a younger template has
- * it. The last use of a new row is when the template came to this store, which may be long after it
- * was built, as for one restored by a CI cache. 0 or -errno, not logged.
+ * it. The last use in a new row is the time when the template came to this store, which may be long
+ * after it was built, as for one restored by a CI cache. 0 or -errno, not logged.
  */
 MUST_CHECK int catalog_db_enter(sqlite3 *db, const struct store *store,
                                 const struct manifest *manifest, int64_t fingerprint);

@@ -15,9 +15,9 @@ enum catalog_state {
 };
 
 /*
- * Examines the catalog and repairs nothing. For the last two states *ret_text is what is wrong, and
- * for the last one the way out; the caller frees it; NULL where there is no memory. Not to be
- * called while this process has the catalog open, since that would release its locks.
+ * Examines the catalog and repairs nothing. For CATALOG_REPAIRABLE and CATALOG_UNUSABLE *ret_text
+ * describes what is wrong, for the latter with the way out; the caller frees it. NULL: no memory.
+ * Not to be called while this process has the catalog open, since that would release its locks.
  */
 enum catalog_state catalog_inspect(const struct store *store, char **ret_text);
 

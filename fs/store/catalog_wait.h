@@ -23,7 +23,7 @@ struct catalog_wait {
 /* Makes a connection wait. `wait` must outlive it. */
 MUST_CHECK int catalog_wait_install(struct catalog_wait *wait, sqlite3 *db);
 
-/* Ends the wait, after an operation that did not fail for a lock. */
+/* Ends the wait, after an operation that did not fail because of a lock. */
 void catalog_wait_end(struct catalog_wait *wait);
 
 #endif

@@ -26,8 +26,8 @@ struct check {
     struct strlist keys;
     struct strlist damaged;
     struct strlist unreadable; /* or of a later mintfs: cannot be repaired here */
-    struct strlist gone;       /* that the catalog has */
-    struct strlist known;      /* that the catalog has */
+    struct strlist known;      /* keys in the catalog */
+    struct strlist gone;       /* keys in the catalog that the store does not have */
 };
 
 static void check_fini(struct check *check)
@@ -164,7 +164,7 @@ static bool is_reported(const struct check *check, const char *key)
     return strlist_contains(&check->damaged, key) || strlist_contains(&check->unreadable, key);
 }
 
-/* The columns that the manifest and the pin determine. */
+/* Checks the columns that the manifest and the pin determine. */
 static int check_columns(struct check *check, const struct catalog_row *row)
 {
     const struct store *store = check->store;

@@ -29,7 +29,7 @@ struct explanation {
 
 /*
  * Compares with the templates that have the spec's name or had it when they were built (without a
- * name: with all), but only with those used last; the nearest is the one with the fewest
+ * name: with all), but only with the 50 used last; the nearest is the one with the fewest
  * differences. The values of variables are not part of the result.
  */
 MUST_CHECK int explain(const struct store *store, const struct build_spec *spec,

@@ -23,7 +23,8 @@ struct foreign {
 /* Whether templates/KEY is one; *ret_uid is then its owner. */
 bool foreign_is(const struct store *store, const char *key, uid_t *ret_uid);
 
-/* Those whose keys begin with the prefix, in any case; "": all. */
+/* Finds those whose keys begin with the prefix, in upper or lower case; "": all. Errors are
+ * logged. */
 MUST_CHECK int foreign_find(const struct store *store, const char *prefix,
                             struct foreign *ret_foreign);
 

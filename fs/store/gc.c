@@ -193,8 +193,8 @@ static int run_pass(struct pass *pass, bool by_size)
     return r;
 }
 
-static int hold_limits(const struct store *store, const struct gc_options *options,
-                       struct candidates *all, uint64_t total, struct gc_result *result)
+static int enforce_limits(const struct store *store, const struct gc_options *options,
+                          struct candidates *all, uint64_t total, struct gc_result *result)
 {
     struct age_reading reading;
     int r = catalog_age_now(store->catalog, &reading);
@@ -247,7 +247,7 @@ static int run_once(const struct store *store, const struct gc_options *options,
     }
     if (all.count)
         qsort(all.items, all.count, sizeof(*all.items), compare_candidates);
-    r = hold_limits(store, options, &all, total, result);
+    r = enforce_limits(store, options, &all, total, result);
     if (r == 0 || (r == 1 && is_last))
         report_kept(options, &all);
     return r;

@@ -65,17 +65,17 @@ struct candidate *gc_candidates_find(const struct candidates *all, const char *k
     return NULL;
 }
 
-struct locks_look {
+struct lock_scan {
     const struct store *store;
     struct candidates *all;
 };
 
 static int note_use(int dirfd UNUSED, const char *name, unsigned char type UNUSED, void *context)
 {
-    const struct locks_look *look = context;
+    const struct lock_scan *scan = context;
     const char *key = lock_name_use_key(name);
-    struct candidate *candidate = key ? gc_candidates_find(look->all, key) : NULL;
-    int64_t used_ns = candidate ? lock_time_ns(look->store, name) : 0;
+    struct candidate *candidate = key ? gc_candidates_find(scan->all, key) : NULL;
+    int64_t used_ns = candidate ? lock_time_ns(scan->store, name) : 0;
     if (candidate && used_ns > candidate->used_ns)
         candidate->used_ns = used_ns;
     return 0;
@@ -83,12 +83,12 @@ static int note_use(int dirfd UNUSED, const char *name, unsigned char type UNUSE
 
 int gc_candidates_read(const struct store *store, struct candidates *all)
 {
-    struct locks_look look = {.store = store, .all = all};
+    struct lock_scan scan = {.store = store, .all = all};
     int r = catalog_reconcile(store->catalog);
     /* On a full disk templates without a row are entered later, when others have been evicted. */
     if (r == 0 || r == -ENOSPC)
         r = catalog_each(store->catalog, gc_candidates_add, all);
-    return r < 0 ? r : dir_each(store->locks_fd, note_use, &look);
+    return r < 0 ? r : dir_each(store->locks_fd, note_use, &scan);
 }
 
 /* ---- a batch ---- */
@@ -193,14 +193,14 @@ static void mark_used(struct batch *batch, const struct strlist *keys)
 static int move_all(struct batch *batch, enum gc_batch_mode mode)
 {
     struct catalog_eviction evictions[BATCH];
-    struct held *of[BATCH];
+    struct held *moved[BATCH];
     size_t count = 0;
     for (size_t i = 0; i < batch->count; i++) {
         struct held *held = &batch->held[i];
         const struct catalog_row *row = &held->candidate->row;
         if (held->candidate->outcome != GC_EVICTED)
             continue;
-        of[count] = held;
+        moved[count] = held;
         evictions[count++] = (struct catalog_eviction){
             .key = row->key,
             .last_used_ns = mode == GC_BATCH_FORCED ? -1 : row->last_used_ns,
@@ -209,9 +209,9 @@ static int move_all(struct batch *batch, enum gc_batch_mode mode)
     int r = catalog_evict(batch->store->catalog, evictions, count, move_aside, batch);
     for (size_t i = 0; r == 0 && i < count; i++)
         if (evictions[i].result < 0)
-            of[i]->candidate->outcome = evictions[i].result == -EAGAIN  ? GC_USED_NOW
-                                        : evictions[i].result == -EBUSY ? GC_IN_USE
-                                                                        : GC_FAILED;
+            moved[i]->candidate->outcome = evictions[i].result == -EAGAIN  ? GC_USED_NOW
+                                           : evictions[i].result == -EBUSY ? GC_IN_USE
+                                                                           : GC_FAILED;
     return r;
 }
 
@@ -249,7 +249,7 @@ int gc_batch_evict(struct batch *batch, gc_uses *uses, enum gc_batch_mode mode)
         r = move_all(batch, mode);
     for (size_t i = 0; i < batch->count; i++)
         lock_release(&batch->held[i].use);
-    /* Also after a failure: what has been moved is not in use any more. */
+    /* Also after a failure: templates that have been moved are not in use. */
     remove_files(batch);
     return r;
 }

@@ -57,7 +57,7 @@ struct batch {
     size_t count;
 };
 
-/* The batch must have fewer than BATCH. */
+/* Adds a candidate, borrowed, to a batch that has fewer than BATCH. */
 void gc_batch_add(struct batch *batch, struct candidate *candidate);
 void gc_batch_fini(struct batch *batch);
 
@@ -70,7 +70,8 @@ enum gc_batch_mode {
     GC_BATCH_FORCED,  /* evicts also what was used since then */
 };
 
-/* Evicts what it may, and sets each candidate's outcome. Errors are logged. */
+/* Evicts the candidates that may be evicted, and sets each candidate's outcome. Errors are logged.
+ */
 MUST_CHECK int gc_batch_evict(struct batch *batch, gc_uses *uses, enum gc_batch_mode mode);
 
 #endif

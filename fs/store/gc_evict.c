@@ -26,18 +26,18 @@ int gc_evict(const struct store *store, gc_uses *uses, const struct strlist *key
     progress_start("evicting", keys->count);
     for (size_t i = 0; r == 0 && i < keys->count;) {
         CLEANUP(gc_batch_fini) struct batch batch = {.store = store};
-        size_t of[BATCH] = {0};
+        size_t key_indexes[BATCH] = {0};
         for (; i < keys->count && batch.count < BATCH; i++) {
             struct candidate *candidate = gc_candidates_find(&all, keys->items[i]);
             ret_outcomes[i] = candidate && candidate->row.pinned ? GC_PINNED : GC_GONE;
             if (!candidate || candidate->row.pinned || gc_batch_find(&batch, keys->items[i]))
                 continue;
-            of[batch.count] = i;
+            key_indexes[batch.count] = i;
             gc_batch_add(&batch, candidate);
         }
         r = gc_batch_evict(&batch, uses, GC_BATCH_FORCED);
         for (size_t j = 0; r == 0 && j < batch.count; j++)
-            ret_outcomes[of[j]] = batch.held[j].candidate->outcome;
+            ret_outcomes[key_indexes[j]] = batch.held[j].candidate->outcome;
     }
     progress_stop();
     return r;

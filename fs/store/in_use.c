@@ -9,7 +9,8 @@
 #include "fs/base/log.h"
 #include "fs/base/process_search.h"
 
-/* On a file system without these locks a store works as well; there, clean excludes nobody. */
+/* On a file system without these locks a store works as well, but there `mintfs clean` excludes no
+ * other process. */
 static int lock(int fd, int operation)
 {
     int r = flock(fd, operation) < 0 ? -errno : 0;
@@ -50,7 +51,7 @@ static struct itimerval each_ms(int ms)
     return (struct itimerval){.it_interval = interval, .it_value = interval};
 }
 
-/* -EWOULDBLOCK if others hold it for longer than that. */
+/* -EWOULDBLOCK: other processes have held the lock for all of IN_USE_WAIT_SECONDS. */
 static int lock_in_time(int fd)
 {
     enum { TICK_MS = 100 };

@@ -21,7 +21,7 @@ enum { IN_USE_WAIT_SECONDS = 2 };
 /*
  * Makes a shared lock exclusive. Waits for other processes to close the store; -EBUSY after
  * IN_USE_WAIT_SECONDS, logged with the processes that use it. -ESTALE as above. After either error
- * no lock is held. For a process of one thread: it uses SIGALRM.
+ * no lock is held. Only for single-threaded processes: it uses SIGALRM.
  */
 MUST_CHECK int in_use_claim(int fd, const char *path);
 

@@ -17,7 +17,7 @@
 enum { DEPTH_MAX = 200 };
 
 /* A directory that is still to be walked; links add more, each directory and state once. */
-struct errand {
+struct pending {
     char *path; /* relative to the root, without symbolic links */
     glob_state state;
 };
@@ -28,7 +28,7 @@ struct walk {
     const char *input;       /* the current one, as typed */
     const struct glob *glob; /* NULL: everything below counts */
     struct input_filter filter;
-    VECTOR(struct errand) errands;
+    VECTOR(struct pending) pending;
     struct found_inputs found;
     size_t matched; /* files that the current input has found */
 };
@@ -51,17 +51,17 @@ void found_inputs_fini(struct found_inputs *found)
     *found = (struct found_inputs){.items = NULL};
 }
 
-static void drop_errands(struct walk *walk)
+static void drop_pending(struct walk *walk)
 {
-    for (size_t i = 0; i < walk->errands.count; i++)
-        free(walk->errands.items[i].path);
-    vector_fini(&walk->errands);
+    for (size_t i = 0; i < walk->pending.count; i++)
+        free(walk->pending.items[i].path);
+    vector_fini(&walk->pending);
 }
 
 static void walk_fini(struct walk *walk)
 {
     input_filter_fini(&walk->filter);
-    drop_errands(walk);
+    drop_pending(walk);
     found_inputs_fini(&walk->found);
 }
 
@@ -99,14 +99,14 @@ static int resolve(const struct walk *walk, const char *path, char **ret_real)
     return *ret_real ? 0 : -ENOMEM;
 }
 
-static int add_errand(struct walk *walk, const char *path, glob_state state)
+static int add_pending(struct walk *walk, const char *path, glob_state state)
 {
-    for (size_t i = 0; i < walk->errands.count; i++)
-        if (walk->errands.items[i].state == state && !strcmp(walk->errands.items[i].path, path))
+    for (size_t i = 0; i < walk->pending.count; i++)
+        if (walk->pending.items[i].state == state && !strcmp(walk->pending.items[i].path, path))
             return 0;
-    struct errand errand = {.path = strdup(path), .state = state};
-    if (!errand.path || vector_push(&walk->errands, errand) < 0) {
-        free(errand.path);
+    struct pending pending = {.path = strdup(path), .state = state};
+    if (!pending.path || vector_push(&walk->pending, pending) < 0) {
+        free(pending.path);
         return -ENOMEM;
     }
     return 0;
@@ -137,7 +137,7 @@ static int take(struct walk *walk, const char *path, glob_state state)
         return log_odd_type(path, status.st_mode);
     if (strcmp(real, path) != 0)
         r = add_found(walk, path, real, true);
-    return r < 0 ? r : add_errand(walk, real, state);
+    return r < 0 ? r : add_pending(walk, real, state);
 }
 
 /* Follows a link that a pattern passes; one that leads out of the root, or nowhere, is ignored. */
@@ -152,7 +152,7 @@ static int follow_link(struct walk *walk, const char *path, glob_state state)
     if (!below || stat(real, &status) < 0 || !S_ISDIR(status.st_mode))
         return 0;
     int r = add_found(walk, path, below, true);
-    return r < 0 ? r : add_errand(walk, below, state);
+    return r < 0 ? r : add_pending(walk, below, state);
 }
 
 static int walk_directory(struct walk *walk, int dirfd, const char *name, const char *path,
@@ -222,15 +222,15 @@ static int walk_directory(struct walk *walk, int dirfd, const char *name, const 
     return dir_each(fd, visit_entry, &level);
 }
 
-static int run_errands(struct walk *walk)
+static int walk_pending(struct walk *walk)
 {
     int r = 0;
-    for (size_t i = 0; r == 0 && i < walk->errands.count; i++) {
+    for (size_t i = 0; r == 0 && i < walk->pending.count; i++) {
         /* The walk may move the array. */
-        const struct errand errand = walk->errands.items[i];
-        r = walk_directory(walk, walk->root_fd, errand.path, errand.path, errand.state, 0);
+        const struct pending pending = walk->pending.items[i];
+        r = walk_directory(walk, walk->root_fd, pending.path, pending.path, pending.state, 0);
     }
-    drop_errands(walk);
+    drop_pending(walk);
     return r;
 }
 
@@ -251,7 +251,7 @@ static int start_pattern(struct walk *walk, const struct glob *glob)
     }
     walk->glob = glob;
     if (part == 0)
-        return add_errand(walk, ".", state);
+        return add_pending(walk, ".", state);
     struct stat status;
     if (fstatat(walk->root_fd, path, &status, 0) < 0 || !S_ISDIR(status.st_mode) ||
         input_filter_excludes_above(&walk->filter, path))
@@ -262,7 +262,7 @@ static int start_pattern(struct walk *walk, const struct glob *glob)
         return r;
     if (strcmp(real, path) != 0)
         r = add_found(walk, path, real, true);
-    return r < 0 ? r : add_errand(walk, real, state);
+    return r < 0 ? r : add_pending(walk, real, state);
 }
 
 static bool leads_up(const char *path)
@@ -331,7 +331,7 @@ static int take_input(struct walk *walk)
         return log_missing(walk, ": no such file or directory");
     }
     if (r == 0)
-        r = run_errands(walk);
+        r = walk_pending(walk);
     walk->glob = NULL;
     if (r < 0)
         return r;

@@ -69,7 +69,8 @@ static bool mentions_root(const struct build_spec *spec, const char *text)
     return mentions(text, spec->root) || mentions(text, spec->root_as_typed);
 }
 
-/* Adds an argument as it counts; a path that gives another checkout another key is a warning. */
+/* Adds an argument as it counts in the key; a path that gives another checkout another key is a
+ * warning. */
 static int add_argument(struct strlist *arguments, const struct build_spec *spec,
                         const char *argument)
 {

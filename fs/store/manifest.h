@@ -43,7 +43,7 @@ struct manifest {
     char key[SHA256_HEX_LENGTH + 1];
     char *name;            /* when it was built, or NULL */
     char *file;            /* the template's database: from --file, or found by the build */
-    int64_t created_ns;    /* CLOCK_REALTIME when it was published, and as wrong as that clock */
+    int64_t created_ns;    /* CLOCK_REALTIME when it was published; the clock may have been wrong */
     int64_t build_time_ns; /* how long the builder ran: the time that a hit saves */
     char **builder;        /* arguments as typed, NULL-terminated */
     char **arguments;      /* as they count in the key; or the text of --as */
@@ -65,8 +65,7 @@ uint64_t manifest_size_bytes(const struct manifest *manifest);
 
 /*
  * Whether a path is relative and stays below its root by its text alone: no leading slash, no
- * empty,
- * "." or ".." part, no part over NAME_MAX bytes, less than PATH_MAX bytes in all.
+ * empty, "." or ".." part, no part over NAME_MAX bytes, less than PATH_MAX bytes in all.
  */
 bool manifest_path_is_valid(const char *path);
 

@@ -12,7 +12,7 @@
 #include "fs/store/build_spec.h"
 #include "fs/store/store.h"
 
-/* 1: the mintfs.conf in force has a section of that name; 0: it has not. Errors are logged. */
+/* 1: the mintfs.conf in force has a section of that name; 0: it has none. Errors are logged. */
 MUST_CHECK int named_section(const char *text, struct build_spec **ret_spec);
 
 /*

@@ -17,7 +17,8 @@ MUST_CHECK int pin_lock(const struct store *store, struct lock *lock);
 
 bool pin_exists(const struct store *store, const char *key);
 
-/* The file alone, with the lock held. No error where it exists, or does not. Not logged. */
+/* Creates or removes the file alone, with the lock held; it may exist already, or not exist. Errors
+ * are not logged. */
 MUST_CHECK int pin_create(const struct store *store, const char *key);
 MUST_CHECK int pin_remove(const struct store *store, const char *key);
 

@@ -73,7 +73,7 @@ static int fill_spec(struct build_spec *spec, const struct manifest *manifest, c
 
 /*
  * The manifest does not say whether --as and --file were given: that is found by trying. 1: the
- * spec has the template's key; 0: not.
+ * spec has the template's key; 0: it does not.
  */
 static int try_spec(const struct manifest *manifest, bool with_as, bool with_file,
                     struct build_spec **ret_spec, struct explanation *ret_explanation)

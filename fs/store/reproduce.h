@@ -15,9 +15,9 @@
  * templates on which the builder depends are built again too. `spec_or_null` is the specification
  * of KEY; NULL: it is taken from the template's manifest, with the inputs in the current directory,
  * which must give the same key: else -ESTALE. Appends a line for each difference to
- * *ret_differences; none: the same files, and databases with the same schema and rows. Errors are
- * logged: -EBUSY: the template is being built; and those of build_template(). Changes the
- * environment of this process.
+ * *ret_differences; no line means the same files, and databases with the same schema and rows.
+ * Errors are logged: -EBUSY: the template is being built; and those of build_template(). Changes
+ * the environment of this process.
  */
 MUST_CHECK int reproduce_template(struct store *store, const char *key,
                                   const struct build_spec *spec_or_null,

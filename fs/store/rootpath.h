@@ -1,6 +1,5 @@
 /*
- * Paths and a project's root: what is below it has a path relative to it, so that two checkouts
- * give the same paths.
+ * Paths relative to a project's root, so that two checkouts give the same paths.
  */
 #ifndef MINTFS_STORE_ROOTPATH_H
 #define MINTFS_STORE_ROOTPATH_H

@@ -3,9 +3,9 @@
  * none of the application's functions and collations. So only damaged pages are refused; anything
  * else is a warning:
  *
- *   the file ends before its header or a root page says     refused
+ *   the file is shorter than its header or a root states    refused
  *   a page, a cell, a pointer or the free list is damaged   refused
- *   a page that belongs to nothing, or to two               refused
+ *   a page that nothing refers to, or two things do         refused
  *   a root page of another type than its table or index     refused
  *   a journal or a WAL that cannot be applied whole         refused
  *   another process still has it open                       refused
@@ -185,7 +185,7 @@ static int run(const struct check *check, const char *sql)
     return sqlite3_exec(check->db, sql, NULL, NULL, NULL);
 }
 
-/* Whether the file, as it is on disk, is one in WAL mode. */
+/* Whether the file on disk is in WAL mode. Returns SQLite's code. */
 static int read_mode(const struct check *check, bool *ret_is_wal)
 {
     unsigned char version = 0;
@@ -194,7 +194,7 @@ static int read_mode(const struct check *check, bool *ret_is_wal)
     return code;
 }
 
-/* 1: the log exists and is not empty; 0: it does not, or is. */
+/* 1: the log exists and is not empty; 0: it does not exist or is empty. */
 static int has_log(const struct check *check)
 {
     AUTO_FREE char *path = NULL;
@@ -213,8 +213,8 @@ static int leave_wal(struct check *check)
     int code = run(check, "SELECT count(*) FROM main.sqlite_schema");
     if (code != SQLITE_OK)
         return translate(check, code, "opening");
-    /* The mode may be on a first page that is only in the log. What prevents this checkpoint is
-     * reported by the switch below. */
+    /* The mode may be on a first page that is only in the log. If something prevents this
+     * checkpoint, the switch below reports it. */
     (void)run(check, "PRAGMA main.wal_checkpoint");
     code = read_mode(check, &check->starts_in_wal);
     if (code != SQLITE_OK)
@@ -389,7 +389,7 @@ static int check_each_table(struct check *check, int *left)
 {
     AUTO_STRLIST struct strlist tables = STRLIST_INIT;
     int r = list_tables(check, &tables);
-    for (size_t i = 0; r == 0 && i<tables.count && * left> 0; i++)
+    for (size_t i = 0; r == 0 && *left > 0 && i < tables.count; i++)
         r = check_table(check, tables.items[i], left);
     return r;
 }

@@ -22,9 +22,9 @@ struct sqlite_header {
 };
 
 /*
- * What kind of file `path`, below dirfd, is, or will be when SQLite has applied the journal or the
- * log beside it. A file that is encrypted except for SQLite's magic (SQLCipher's plaintext header)
- * is SQLITE_KIND_NONE. Errors are not logged.
+ * Finds out what kind of file `path`, below dirfd, is, or will be after SQLite has applied the
+ * journal or the log beside it. A file that is encrypted except for SQLite's magic (SQLCipher's
+ * plaintext header) is SQLITE_KIND_NONE. Errors are not logged.
  */
 MUST_CHECK int seal_sqlite_detect(int dirfd, const char *path, struct sqlite_header *ret_header);
 

@@ -1,6 +1,6 @@
 /*
- * What an ID of a session may be. It is the same for every backend: the directory that is made
- * below MNT/sessions/KEY, or the directory of a plain copy.
+ * The IDs of sessions. The rules are the same for every backend: an ID is the name of a directory,
+ * below MNT/sessions/KEY or of a plain copy.
  */
 #ifndef MINTFS_STORE_SESSION_ID_H
 #define MINTFS_STORE_SESSION_ID_H

@@ -16,7 +16,7 @@ int sql_error(int code)
     case SQLITE_READONLY:
     case SQLITE_PERM:
     case SQLITE_AUTH:
-        /* Somebody put another file under the name: for us as if it were damaged. */
+        /* The file was moved or replaced: the caller opens the new one, as if it were damaged. */
         return code == SQLITE_READONLY_DBMOVED ? -EBADMSG : -EROFS;
     case SQLITE_FULL:
         return -ENOSPC;

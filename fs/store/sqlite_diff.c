@@ -87,7 +87,7 @@ static int compare_schema(struct comparison *comparison)
 
 /*
  * The columns that are stored. The others are computed by the schema's own expressions, which are
- * compared as text and never run: a template that came from elsewhere may say anything there.
+ * compared as text and never run: a template that came from elsewhere may contain anything there.
  */
 static int list_columns(struct comparison *comparison, const char *table, struct strlist *columns)
 {
@@ -209,7 +209,7 @@ static int compare_bytes(void *context UNUSED, int a_size, const void *a, int b_
     return order ? order : a_size - b_size;
 }
 
-static void add_stand_in(void *context UNUSED, sqlite3 *db, int encoding UNUSED, const char *name)
+static void add_collation(void *context UNUSED, sqlite3 *db, int encoding UNUSED, const char *name)
 {
     (void)sqlite3_create_collation(db, name, SQLITE_UTF8, NULL, compare_bytes);
 }
@@ -222,7 +222,7 @@ static int prepare_connection(sqlite3 *db)
     int code = sqlite_structure_allow(db);
     for (size_t i = 0; code == SQLITE_OK && i < ARRAY_LENGTH(off); i++)
         code = sqlite3_db_config(db, off[i], 0, NULL);
-    return code == SQLITE_OK ? sqlite3_collation_needed(db, NULL, add_stand_in) : code;
+    return code == SQLITE_OK ? sqlite3_collation_needed(db, NULL, add_collation) : code;
 }
 
 static char *uri_of(const char *path)

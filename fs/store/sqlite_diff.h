@@ -8,7 +8,8 @@
 #include "fs/base/strlist.h"
 
 /*
- * Appends a line for each difference between the databases at these absolute paths: objects of the
+ * Appends a line, which begins with `shown`, for each difference between the databases at these
+ * absolute paths: objects of the
  * schema that differ or that only one has, and for each table how many rows and which columns
  * differ. The order of rows does not matter. Virtual tables are compared by the tables that store
  * them, and values byte by byte. A table that our SQLite cannot read also gives a line. No

@@ -12,11 +12,10 @@ enum {
     SQLITE_FILE_HEADER_BYTES = 100,
     SQLITE_VERSIONS_OFFSET = 18, /* the write version, then the read version, a byte each */
     SQLITE_VERSIONS_SIZE = 2,
-    SQLITE_RESERVED_OFFSET = 20,  /* bytes at the end of each page that extensions use */
-    SQLITE_FRACTIONS_OFFSET = 21, /* 64, 32, 32 */
-    SQLITE_CHANGES_OFFSET = 24,   /* the change counter */
-    SQLITE_PAGE_COUNT_OFFSET =
-        28, /* valid if the change counter is as at SQLITE_VALID_FOR_OFFSET */
+    SQLITE_RESERVED_OFFSET = 20,   /* bytes at the end of each page that extensions use */
+    SQLITE_FRACTIONS_OFFSET = 21,  /* 64, 32, 32 */
+    SQLITE_CHANGES_OFFSET = 24,    /* the change counter */
+    SQLITE_PAGE_COUNT_OFFSET = 28, /* valid if the change counter is the one at offset 92 */
     SQLITE_ZEROS_OFFSET = 72,
     SQLITE_ZEROS_SIZE = 20,
     SQLITE_VALID_FOR_OFFSET = 92, /* the change counter when the page count was written */

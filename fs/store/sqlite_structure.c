@@ -77,7 +77,7 @@ static int run(const struct structure *check, const char *sql)
     return sqlite3_exec(check->db, sql, NULL, NULL, NULL);
 }
 
-static int ask_number(const struct structure *check, const char *sql, int64_t *ret_number)
+static int read_number(const struct structure *check, const char *sql, int64_t *ret_number)
 {
     sqlite3_stmt *statement = NULL;
     int code = sqlite3_prepare_v2(check->db, sql, -1, &statement, NULL);
@@ -101,9 +101,9 @@ static int check_length(struct structure *check)
     if (code == SQLITE_OK)
         code = file_size(check->db, &size);
     if (code == SQLITE_OK)
-        code = ask_number(check, "PRAGMA main.page_size", &check->page_size);
+        code = read_number(check, "PRAGMA main.page_size", &check->page_size);
     if (code == SQLITE_OK)
-        code = ask_number(check, "PRAGMA main.page_count", &check->page_count);
+        code = read_number(check, "PRAGMA main.page_count", &check->page_count);
     if (code != SQLITE_OK)
         return code;
     uint32_t stated = bytes_get_be32(header + SQLITE_PAGE_COUNT_OFFSET);

@@ -19,7 +19,7 @@
 static const char marker_name[] = "mintfs-store";
 static const char marker_text[] =
     "This directory is a store of mintfs: templates of test databases, and what belongs to them.\n"
-    "It is a cache. `mintfs clean` takes it away; nothing is lost but time.\n";
+    "It is a cache. `mintfs clean` removes it; builds can make it again.\n";
 static const char tag_name[] = "CACHEDIR.TAG";
 static const char tag_text[] =
     "Signature: 8a477f597d28d172789f06886806bc55\n"

@@ -145,7 +145,7 @@ int template_put_aside(const struct store *store, const char *key)
     if (r < 0 && r != -ENOENT)
         return log_errno(r, "cannot put the damaged template %s/v1/templates/%s aside", store->path,
                          key);
-    /* Names that remain are of no template until the next build. */
+    /* If that fails, its names refer to no template until the next build. */
     r = catalog_forget(store->catalog, key);
     return r == -EPROTONOSUPPORT ? r : 0;
 }

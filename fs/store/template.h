@@ -43,7 +43,8 @@ MUST_CHECK int template_open_unverified(const struct store *store, const char *k
 MUST_CHECK int template_is_verified(const struct store *store, const struct template *template);
 /*
  * Compares every file with the manifest, and records in the catalog that the template is verified.
- * -EBADMSG: a file differs, which is logged; -ECANCELED soon after *stop is set, which may be NULL.
+ * -EBADMSG: a file differs, which is logged; -ECANCELED soon after *stop is set; `stop` may be
+ * NULL.
  */
 MUST_CHECK int template_verify(const struct store *store, const struct template *template,
                                const atomic_bool *stop);
@@ -52,14 +53,14 @@ MUST_CHECK int template_verify(const struct store *store, const struct template 
 MUST_CHECK int template_open_file(const struct template *template, const char *path);
 
 /*
- * The key that a person means by a key, its unique beginning, or a name. Errors are logged:
- * -ENOENT: no such template (the message suggests some); -EINVAL: neither a key nor a name;
- * -ENOTUNIQ.
+ * Resolves a key, its unique beginning, or a name, as a user types it. Errors are logged: -ENOENT:
+ * no such template (the message suggests some); -EINVAL: neither a key nor a name; -ENOTUNIQ:
+ * several keys begin with it.
  */
 MUST_CHECK int template_resolve(const struct store *store, const char *text,
                                 char ret_key[SHA256_HEX_LENGTH + 1]);
 
-/* The key that the name is given to; -ENOENT, not logged: none. For the mount. */
+/* The key of the published template that has the name; -ENOENT, not logged: there is none. */
 MUST_CHECK int template_key_of_name(const struct store *store, const char *name,
                                     char ret_key[SHA256_HEX_LENGTH + 1]);
 

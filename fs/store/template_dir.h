@@ -24,7 +24,7 @@ MUST_CHECK int template_read_manifest(const struct store *store, const char *key
                                       struct manifest **ret_manifest);
 
 /* Calls visit(key, key, context) for each published key in order; stops at the first result that is
- * not zero, and returns it. */
+ * not zero, and returns it. Errors of the directory are logged. */
 typedef int template_visitor(const char *text, const char *key, void *context);
 MUST_CHECK int template_each_key(const struct store *store, template_visitor *visit, void *context);
 

@@ -19,7 +19,7 @@ static void keep(const struct fixture *fixture, const char *const sql[], const c
         size_t size = 0;
         (void)snprintf(from, sizeof(from), "live%s", suffixes[i]);
         (void)snprintf(to, sizeof(to), "db%s", suffixes[i]);
-        /* SQLite's locks are on "live", of which this process closes no descriptor in use. */
+        /* Closing a descriptor of "live" releases SQLite's locks; no other process uses it. */
         assert_int_equal(dir_read_file(fixture->fd, from, 1 << 24, &bytes, &size), 0);
         write_bytes(fixture, to, bytes, size);
     }
@@ -96,7 +96,7 @@ static void test_damage_to_any_byte_of_a_log_is_found(void **state)
     assert_int_equal(tried - found, 8);
 }
 
-/* A log may end at any byte but before the last commit that it has begun to write. */
+/* A log that is cut off at any byte can be applied, up to its last whole commit. */
 static void test_a_log_that_is_cut_off_ends_at_a_commit(void **state)
 {
     const struct fixture *fixture = *state;
@@ -133,7 +133,7 @@ static void test_a_damaged_or_truncated_journal_is_found(void **state)
     assert_true(applies(fixture));
 }
 
-static enum sqlite_recovery foresee(const struct fixture *fixture)
+static enum sqlite_recovery predict(const struct fixture *fixture)
 {
     unsigned char header[SQLITE_FILE_HEADER_BYTES];
     enum sqlite_recovery result;
@@ -150,23 +150,23 @@ static void test_recovery_of_the_first_page_is_predicted(void **state)
         "PRAGMA cache_size=4", "BEGIN; CREATE TABLE u(a); UPDATE t SET a = randomblob(102)", NULL};
     const struct fixture *fixture = *state;
     assert_int_equal(chdir(fixture->path), 0);
-    assert_int_equal(foresee(fixture), SQLITE_RECOVERY_NONE);
+    assert_int_equal(predict(fixture), SQLITE_RECOVERY_NONE);
     keep_log(fixture);
-    assert_int_equal(foresee(fixture), SQLITE_RECOVERY_BEGINS);
+    assert_int_equal(predict(fixture), SQLITE_RECOVERY_BEGINS);
     /* Only the first page, of a transaction that is not committed. */
     assert_int_equal(truncate("db-wal", 32 + 24 + 512), 0);
-    assert_int_equal(foresee(fixture), SQLITE_RECOVERY_NONE);
+    assert_int_equal(predict(fixture), SQLITE_RECOVERY_NONE);
     assert_int_equal(unlink("db-wal"), 0);
     assert_int_equal(unlink("live"), 0);
     keep_journal(fixture);
-    assert_int_equal(foresee(fixture), SQLITE_RECOVERY_NONE);
+    assert_int_equal(predict(fixture), SQLITE_RECOVERY_NONE);
     keep(fixture, change, "-journal");
-    assert_int_equal(foresee(fixture), SQLITE_RECOVERY_BEGINS);
+    assert_int_equal(predict(fixture), SQLITE_RECOVERY_BEGINS);
     AUTO_FD int fd = openat(fixture->fd, "db-journal", O_RDWR | O_CLOEXEC);
     assert_int_equal(io_pwrite(fd, none, sizeof(none), 16), 0);
-    assert_int_equal(foresee(fixture), SQLITE_RECOVERY_EMPTIES);
+    assert_int_equal(predict(fixture), SQLITE_RECOVERY_EMPTIES);
     assert_int_equal(io_pwrite(fd, none, 1, 0), 0);
-    assert_int_equal(foresee(fixture), SQLITE_RECOVERY_NONE);
+    assert_int_equal(predict(fixture), SQLITE_RECOVERY_NONE);
 }
 
 int main(void)
