@@ -14,7 +14,7 @@ const char *backend_name(enum backend backend)
     return backend == BACKEND_FUSE ? "fuse" : "copy";
 }
 
-int backend_read_preference(enum backend_preference *ret_wish)
+int backend_read_preference(enum backend_preference *ret_preference)
 {
     static const char *const words[] = {
         [PREFER_AUTO] = "auto", [PREFER_FUSE] = "fuse", [PREFER_COPY] = "copy"};
@@ -24,7 +24,7 @@ int backend_read_preference(enum backend_preference *ret_wish)
         return r;
     for (size_t i = 0; i < ARRAY_LENGTH(words); i++)
         if (!strcmp(wanted.text, words[i])) {
-            *ret_wish = (enum backend_preference)i;
+            *ret_preference = (enum backend_preference)i;
             return 0;
         }
     return -EINVAL; /* not reached: settings_get() accepts only these words */

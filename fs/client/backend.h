@@ -16,11 +16,11 @@ const char *backend_name(enum backend backend);
 /* The setting MINTFS_BACKEND; auto if it is not set. */
 enum backend_preference { PREFER_AUTO, PREFER_FUSE, PREFER_COPY };
 /* -EINVAL (logged): it has another value. */
-MUST_CHECK int backend_read_preference(enum backend_preference *ret_wish);
+MUST_CHECK int backend_read_preference(enum backend_preference *ret_preference);
 
 /*
- * Starting a mount is worth it for a template above this size; smaller ones are cheaper to copy.
- * UINT64_MAX: no mount can be started.
+ * With PREFER_AUTO a mount is started for a template above this size; smaller ones are cheaper to
+ * copy. UINT64_MAX: no mount can be started.
  */
 uint64_t backend_mount_threshold_bytes(void);
 

@@ -105,7 +105,7 @@ static int add_path(const char *path, void *paths)
     return strlist_add(paths, path);
 }
 
-/* The directory that the default mount point is, where only mintfs can have made it. */
+/* Removes the default mount point. One that a setting names may be the user's own directory. */
 static void remove_mount_point(void)
 {
     struct setting_value value;
@@ -116,7 +116,7 @@ static void remove_mount_point(void)
         log_info("%s stays: %s", path, strerror(errno));
 }
 
-/* With the store claimed: there is no build, no mount, and nobody creates a session. */
+/* The store is claimed: there is no build and no mount, and no process creates a session. */
 static int remove_claimed(struct store *store, struct strlist *scratches, size_t *foreign)
 {
     int r = remove_copies(store);

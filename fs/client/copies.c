@@ -31,7 +31,7 @@ static bool has_room(const struct copy_root *root, uint64_t bytes)
     return room / 2 > bytes && room - bytes > ROOM_TO_LEAVE_BYTES;
 }
 
-/* Templates are stored in another journal mode than the builder left, in which sessions begin. */
+/* Templates are stored in rollback mode; a session begins in the mode that the builder left. */
 static int restore_journal_mode(int fd)
 {
     static const uint8_t wal[SQLITE_VERSIONS_SIZE] = {SQLITE_VERSION_WAL, SQLITE_VERSION_WAL};

@@ -18,8 +18,8 @@ typedef int copies_visitor(const struct copy *copy, void *context);
 MUST_CHECK int copies_each(const struct store *store, copies_visitor *visit, void *context);
 
 /*
- * A sweep removes copies whose lease has ended and unfinished ones that nobody works on, and notes
- * a sign of life of living owners. It logs what it cannot remove.
+ * A sweep removes copies whose lease has ended and unfinished ones that nobody works on, and
+ * records a sign of life for owners that are alive. It logs what it cannot remove.
  */
 MUST_CHECK int copies_sweep(const struct store *store);
 /* Sweeps, and visits the copies that are left. */

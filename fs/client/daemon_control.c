@@ -148,8 +148,8 @@ static int await_end(const struct serve_found *found, int pidfd)
         found->mount_point, found->pid, wait_seconds, found->pid);
 }
 
-/* As daemon_find(), without waiting: a daemon that has not mounted yet, or no longer, is found,
- * too. */
+/* As daemon_find(), without waiting. ret_found is also set for a daemon that has not mounted yet,
+ * or whose mount is gone. */
 static int look(const struct store *store, struct serve_found *ret_found)
 {
     serve_found_fini(ret_found);
@@ -164,7 +164,7 @@ int daemon_find(const struct store *store, struct serve_found *ret_found)
     int r = look(store, ret_found);
     if (r != 0 || !ret_found->mount_point)
         return r;
-    /* A mount that is being started is ready as soon as its starter has released the lock. */
+    /* A mount that is being started is ready when its starter has released the lock. */
     AUTO_LOCK struct lock starting = LOCK_INIT;
     r = daemon_lock_start(store, &starting);
     if (r == 0)
@@ -221,10 +221,10 @@ int daemon_await(const struct store *store, struct serve_found *ret_found)
 /* A mount that cannot be seen from here ends with its daemon, which is sent SIGTERM. */
 static int stop_unreachable(const struct store *store, const struct serve_found *found, int pidfd)
 {
-    bool is_it = pidfd >= 0 && is_daemon(store, found->pid);
-    if (is_it && is_ending(store, found))
+    bool is_daemon_here = pidfd >= 0 && is_daemon(store, found->pid);
+    if (is_daemon_here && is_ending(store, found))
         return 0;
-    if (!is_it || syscall(SYS_pidfd_send_signal, pidfd, SIGTERM, NULL, 0) < 0) {
+    if (!is_daemon_here || syscall(SYS_pidfd_send_signal, pidfd, SIGTERM, NULL, 0) < 0) {
         /* It may have ended meanwhile, and another may have started. */
         AUTO_SERVE_FOUND struct serve_found now = {0};
         int r = serve_find(store, &now);

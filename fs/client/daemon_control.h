@@ -19,23 +19,24 @@
 MUST_CHECK int daemon_lock_start(const struct store *store, struct lock *lock);
 
 /*
- * Finds the store's mount if it can be reached from here: 1. A mount that is being started is
- * awaited, and so, for a moment, is the end of one that is about to end. Else 0; ret_found then has
- * a mount point if there is a daemon all the same, whose mount is in another mount namespace, or
- * which still serves files that are open in one. Errors are logged.
+ * Finds the store's mount. Waits while one is being started, and for a moment while one is about to
+ * end. 1: it can be reached from here; 0: it cannot, but ret_found has a mount point if there is a
+ * daemon whose mount is in another mount namespace, or which still serves files that are open in
+ * one. Errors are logged.
  */
 MUST_CHECK int daemon_find(const struct store *store, struct serve_found *ret_found);
 
 /*
- * The same for a process that needs the mount: the end of a daemon is awaited for as long as in
- * daemon_claim().
+ * The same for a process that needs the mount: waits for the end of a daemon for as long as
+ * daemon_claim() does.
  */
 MUST_CHECK int daemon_await(const struct store *store, struct serve_found *ret_found);
 
 /*
- * For a process that is to start the mount. 0: the store has no daemon, and the start lock is held;
- * 1: it has one, ret_found, and the lock is held, too. The end of a daemon is awaited without the
- * lock; a message says for how long. -EBUSY (logged): it has not ended by then.
+ * For a process that is to start the mount: takes the start lock. 0: the store has no daemon; 1: it
+ * has one, ret_found. First waits, without the lock, for the end of a daemon that is about to end,
+ * with a message that states for how long. -EBUSY (logged): it has not ended by then. After an
+ * error the lock may be held as well; the caller releases it.
  */
 MUST_CHECK int daemon_claim(const struct store *store, struct lock *starting,
                             struct serve_found *ret_found);
@@ -56,7 +57,8 @@ enum daemon_logging { DAEMON_LOG_FAILURE, DAEMON_LOG_NOTHING };
 /*
  * Mounts a store for which daemon_find() found nothing, at the default mount point. The mount ends
  * after the time of $MINTFS_IDLE without a request. If several processes try, one of them starts
- * it. 1 and the mount; 0 if mounting is not possible, which was logged; or a negative errno.
+ * it. 1 and the mount; 0 if mounting is not possible, logged as `logging` asks; or a negative
+ * errno.
  */
 MUST_CHECK int daemon_start(const struct store *store, enum daemon_logging logging,
                             struct serve_found *ret_found);

@@ -17,8 +17,8 @@ struct daemon_request {
     bool foreground; /* serves in this process */
 };
 
-/* The mount answers at this place. After an error, which is returned and was logged, it ends
- * again. */
+/* Is called when the mount answers at this place. An error, which it has logged and returns, ends
+ * the mount again. */
 typedef int daemon_ready(const char *mount_point, void *context);
 
 /*

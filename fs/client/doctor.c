@@ -5,7 +5,7 @@
 
 #include "fs/base/text.h"
 
-/* Takes the finding's texts over. */
+/* Takes ownership of the finding's texts. */
 static void add(struct doctor *doctor, const struct finding *finding)
 {
     if (finding->text && vector_push(&doctor->findings, *finding) == 0)

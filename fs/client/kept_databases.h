@@ -19,9 +19,9 @@ struct kept_databases {
     size_t count;
     uint64_t bytes; /* on disk */
 };
-/* Stops at the first non-zero answer and returns it. */
+/* A visitor that returns non-zero ends the visit, which then returns that value. */
 typedef int kept_databases_visitor(const struct kept_databases *kept, void *context);
-/* Visits each directory that still has some. */
+/* Visits each directory that still has such databases. */
 MUST_CHECK int kept_databases_each(const struct store *store, kept_databases_visitor *visit,
                                    void *context);
 

@@ -161,7 +161,7 @@ static int create_copy(const struct store *store, const struct session_request *
     if (r == 0 && (catalog_touch(store->catalog, created->key) < 0 ||
                    catalog_count_use(store->catalog, 1, 0) < 0))
         log_warning("the use of template %" PRI_KEY " is not counted", created->key);
-    /* With a store's first copy: a store that was here before may have been removed as files. */
+    /* With a store's first copy: an earlier store may have been removed without its copies. */
     if (r == 0 && first && copies_sweep_memory() < 0)
         log_warning("copies in memory of other stores could not be looked at");
     if (r == 0 && first)
@@ -261,7 +261,7 @@ static int create_on_backend(const struct store *store, const struct session_req
     return lease_mounted(store, request, created);
 }
 
-/* ---- the whole ---- */
+/* ---- creating a session ---- */
 
 static int find_database(const struct store *store, const char *key, char **ret_file)
 {

@@ -24,7 +24,7 @@ void sessions_fini(struct session_table *table)
     *table = (struct session_table){0};
 }
 
-/* Takes the row's path and scratch over. */
+/* Takes ownership of the row's path and scratch. */
 static int add_row(struct session_table *table, const struct session_row *row)
 {
     int r = vector_push(table, *row);

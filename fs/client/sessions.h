@@ -20,7 +20,7 @@ struct session_row {
     char id[SESSION_ID_MAX + 1];
     char *path;         /* absolute, owned; NULL: at rest, no daemon serves it */
     char *scratch;      /* of a session at rest: the directory where it is stored, owned */
-    int64_t bytes;      /* that its overlay takes; -1: not known (copies, at rest) */
+    int64_t bytes;      /* of its overlay; -1: not known (copies, at rest) */
     int64_t open_files; /* -1: not known (copies, at rest) */
 };
 

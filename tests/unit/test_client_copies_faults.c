@@ -129,5 +129,5 @@ int main(void)
         TEST(test_a_copy_is_made_whole_or_not_at_all),
         TEST(test_a_copy_with_a_lease_is_made_whole_or_not_at_all),
     };
-    return cmocka_run_group_tests_name("overlay-faults-copies", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("client-copies-faults", tests, NULL, NULL);
 }
