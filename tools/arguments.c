@@ -3,7 +3,7 @@
 #include <getopt.h>
 #include <string.h>
 
-/* A long option without a letter has this, plus its row, as its value for getopt_long(3). */
+/* The value of a long option without a letter for getopt_long(3): this, plus its row. */
 enum { ROWS_MAX = 16, FIRST_VALUE = 256, VALUE_JSON = FIRST_VALUE + ROWS_MAX };
 
 /* The same table in the form that getopt_long(3) reads. */
@@ -44,12 +44,12 @@ static const struct command_option *find_row(const struct command *command, int 
     return row;
 }
 
-/* Of the option at which getopt_long(3) has just answered '?'. */
+/* Logs an error about the option for which getopt_long(3) has just returned '?'. */
 static int bad_option(const struct arguments *arguments, char **argv)
 {
     const char *word = argv[optind - 1];
-    /* Only an unknown long option leaves no letter; within a cluster of letters argv is still
-     * before it. */
+    /* optopt is 0 only for an unknown long option. Within a cluster of letters, `word` is still the
+     * one before it. */
     if (!optopt)
         return usage_error(arguments, "unknown option %s", word);
     if (!strncmp(word, "--", 2) && strchr(word, '='))

@@ -1,6 +1,6 @@
 /*
- * mintfs clean: removes everything that mintfs made in this store and around it. Lists that first,
- * and asks.
+ * mintfs clean: removes everything that mintfs made in this store and around it, after listing it
+ * and asking for confirmation.
  */
 #include <fcntl.h>
 #include <stdio.h>

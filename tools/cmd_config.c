@@ -1,5 +1,5 @@
 /*
- * mintfs config: prints each setting, its value, and where that is set; or one value alone.
+ * mintfs config: prints each setting with its value and where that is set, or one value alone.
  *
  * With --json: {"file", "settings": [{"name", "value", "from": "default"|"file"|"variable",
  * "where", "variable", "meaning"}...]}; "where" is FILE:LINE or the variable, or null. An
@@ -34,7 +34,7 @@ static int describe(enum setting setting, json_t *rows)
         [ORIGIN_DEFAULT] = "default", [ORIGIN_FILE] = "file", [ORIGIN_VARIABLE] = "variable"};
     struct setting_value value;
     int r = settings_get(setting, &value);
-    /* The error was logged; the other settings are printed all the same. */
+    /* The error was logged. The other settings are still printed. */
     if (r < 0)
         value = (struct setting_value){.origin = ORIGIN_VARIABLE};
     AUTO_FREE char *default_text = r < 0 || value.text ? NULL : compute_default(setting);

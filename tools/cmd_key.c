@@ -1,5 +1,6 @@
 /*
- * mintfs key: prints the schema hash. Needs no store, so that CI can ask before it restores one.
+ * mintfs key: prints the schema hash. It needs no store, so that CI can run it before restoring
+ * one.
  */
 #include <stdio.h>
 

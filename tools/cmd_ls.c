@@ -1,6 +1,6 @@
 /*
- * mintfs ls: lists the templates in the store, the last used first, and the sessions; if there are
- * many, only their number for each template.
+ * mintfs ls: lists the templates in the store, the last used first, and the sessions. If there are
+ * many sessions, it prints only how many each template has.
  *
  * With --json: {"templates": [...], "sessions": [...]}, as in fs/client/listing.h.
  */
@@ -37,7 +37,7 @@ static const char *text(const json_t *row, const char *member)
     return value ? value : "-";
 }
 
-/* Its names, or else the name at its build, in parentheses. */
+/* The template's names; if it has none, the name under which it was built, in parentheses. */
 static char *name_of(const json_t *row)
 {
     AUTO_FREE char *joined = NULL;

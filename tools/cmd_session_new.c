@@ -1,8 +1,8 @@
 /*
  * mintfs session new: creates a session. Prints its path, or the URL of its database.
  *
- * `--json`: {"path", "key", "id", "backend", "why"}, and with --owner-lock "owner_lock" for a copy
- * whose owner is to hold a lock (fs/client/copy_lease.h).
+ * `--json`: {"path", "key", "id", "backend", "why"}; with --owner-lock also "owner_lock", the
+ * file that the owner of a copy must lock (fs/client/copy_lease.h).
  */
 #include <ctype.h>
 #include <jansson.h>

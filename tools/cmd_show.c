@@ -1,8 +1,8 @@
 /*
  * mintfs show: prints everything about one template.
  *
- * With --json: the template as in fs/client/listing.h, with "path", "salt" (or null), "arguments",
- * "environment", "inputs": [{"path", "sha256"}...], "files": [{"path", "type":
+ * With --json: the template as in fs/client/listing.h, and also "path", "salt" (or null),
+ * "arguments", "environment", "inputs": [{"path", "sha256"}...], "files": [{"path", "type":
  * "file"|"directory"|"link", "mode", "size_bytes", "sha256", "target", "sqlite", "wal"}...] and
  * "warnings" besides; its "sessions" are rows.
  */

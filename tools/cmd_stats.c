@@ -1,5 +1,5 @@
 /*
- * mintfs stats: prints what the cache saved, by day and in all.
+ * mintfs stats: prints what the cache saved, by day and in total.
  *
  * With --json: {"days": [{"day": "YYYY-MM-DD", SUMS}...], "total": {SUMS}, "now": {"templates",
  * "bytes", "sessions", "own_bytes"}}, where SUMS are "hits", "misses", "builds", "build_time_ns",

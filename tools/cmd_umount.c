@@ -1,5 +1,5 @@
 /*
- * mintfs umount: unmounts, and waits for the end of the daemon. A mount in use is left alone.
+ * mintfs umount: unmounts, and waits until the daemon has ended. Refuses if the mount is in use.
  */
 #include "fs/client/daemon_control.h"
 #include "fs/store/store_open.h"
@@ -9,7 +9,7 @@ static int run(const struct arguments *arguments)
 {
     const char *place = arguments->operands[0];
     AUTO_STORE struct store *store = NULL;
-    /* A place that is named may be another store's mount. */
+    /* A named mount point may be that of another store. */
     int r = place ? store_open(&store) : store_open_existing(&store);
     if (r < 0)
         return r;

@@ -1,8 +1,8 @@
 /*
- * mintfs verify: checks the store, or the templates that are named, and repairs it.
+ * mintfs verify: checks the store, or the named templates, and with --repair repairs it.
  *
- * Without operands it checks the sizes of files, and with --all their contents; of templates that
- * are named, always the contents.
+ * Without operands it checks the sizes of files, and with --all their contents. Of named templates
+ * it always checks the contents.
  *
  * With --json: {"templates", "bytes": read, "problems": [{"kind": "damaged"|"unknown"|"gone"|
  * "stale"|"leftover"|"foreign", "what": KEY or name, "repaired"}...]}; with --rebuild {"key",

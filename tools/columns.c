@@ -17,7 +17,7 @@ struct columns {
     size_t capacity;
 };
 
-/* Columns on the screen: bytes that begin a character. */
+/* The width on the screen: the number of bytes that begin a character. */
 static unsigned width_of(const char *text)
 {
     unsigned width = 0;
@@ -94,7 +94,7 @@ static unsigned total_width(const struct columns *table, const struct layout *la
     return total;
 }
 
-/* By how much the table can be cut. */
+/* By how much the columns with `cut` can be shortened. */
 static unsigned slack(const struct columns *table, const struct layout *layout)
 {
     unsigned sum = 0;
@@ -180,7 +180,7 @@ static bool may_color(void)
     return isatty(STDOUT_FILENO) && !(off && *off) && kind && strcmp(kind, "dumb") != 0;
 }
 
-/* If rows do not fit in a line: each row as a paragraph, with one cell per line. */
+/* For rows that do not fit in a line: prints each as a paragraph, with one cell per line. */
 static void print_records(const struct columns *table)
 {
     unsigned indent = 0;

@@ -1,7 +1,7 @@
 /*
  * A subcommand of `mintfs`: its name, its options and operands, and the function that runs it.
  *
- * Each is a file, tools/cmd_NAME.c, which makes one call into fs/client or fs/store and prints.
+ * Each has a file, tools/cmd_NAME.c, which makes one call into fs/client or fs/store and prints.
  * Only results are written to stdout.
  */
 #ifndef MINTFS_TOOLS_COMMAND_H
@@ -20,23 +20,24 @@ enum exit_status {
     EXIT_MISSING = 3, /* no such thing */
     EXIT_BUSY = 4,
     EXIT_CORRUPT = 5,
-    /* Of `key` and `build`, as of env(1): a code that builders do not use. */
+    /* `key` and `build` failed by themselves, as with env(1): builders do not use this code. */
     EXIT_MINTFS_FAILED = 125,
 };
 
 /* One option, and the field of the command's request where its value is stored. */
 struct command_option {
-    const char *name; /* --NAME */
-    char letter;      /* -L, or 0 */
-    const char
-        *wants; /* what its value is, for messages: "a size"; NULL: a switch without a value */
-    /* Stores the value: 0, -EINVAL it is no such value, or -ENOMEM. NULL: the text is stored. */
+    const char *name;  /* --NAME */
+    char letter;       /* -L, or 0 */
+    const char *wants; /* its value in messages, as "a size"; NULL: a switch without a value */
+    /* Stores the value; -EINVAL if it is not valid, or -ENOMEM. NULL: the text is stored. */
     int (*parse)(const char *value, void *field);
     size_t offset;
 };
 
-/* Rows of a table of options, which an empty row ends. The field is a bool, a const char *, or what
- * the parser stores. */
+/*
+ * Rows of a table of options, which ends with an empty row. The field is a bool, a const char *, or
+ * of the type that the parser stores.
+ */
 #define OPTION_FIELD(type, field, kind)                                                            \
     _Generic(((struct type *)0)->field, kind : offsetof(struct type, field))
 #define OPTION_SWITCH(name, letter, type, field)                                                   \
@@ -54,10 +55,10 @@ struct command_option {
 
 struct command;
 
-/* A command line after it was read by the command's table. */
+/* A command line, read by the command's table of options. */
 struct arguments {
     const struct command *command;
-    const struct command *group; /* whose action the command is, or NULL */
+    const struct command *group; /* of which the command is an action, or NULL */
     void *request;               /* of the command's own type, zeroed and filled by its options */
     char **operands;             /* NULL after the last */
     unsigned operand_count;
@@ -80,7 +81,7 @@ struct command {
     const char *operands_error; /* "wants ..." or "takes ..."; with no operands, a hint or NULL */
     bool takes_json;            /* --json */
     bool stops_at_operand;      /* the first operand ends the options */
-    bool fails_as_env;          /* failures of its own exit with EXIT_MINTFS_FAILED */
+    bool fails_as_env;          /* its own failures exit with EXIT_MINTFS_FAILED */
     const struct command *const *actions; /* `mintfs NAME ACTION`, NULL after the last; or NULL */
 };
 

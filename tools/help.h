@@ -8,7 +8,7 @@
 
 #include "tools/command.h"
 
-/* Prints the synopsis and summary of each command of a list that NULL ends. */
+/* Prints the synopsis and summary of each command of the list, which ends with NULL. */
 void help_print(const struct command *const *commands, FILE *stream);
 
 /* Prints a command's synopsis, summary and options, as in mintfs(1), on stdout. */

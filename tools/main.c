@@ -90,7 +90,7 @@ static const char *join_names(const struct command *const *list, char *text, siz
     return text;
 }
 
-/* The exit status. The request stays until the process ends. */
+/* Returns the exit status. The request is not freed before the process ends. */
 static int run_command(const struct command *command, const struct command *group, int argc,
                        char **argv)
 {
@@ -127,8 +127,9 @@ static int run_action(const struct command *group, int argc, char **argv)
 /* ---- before the command ---- */
 
 /*
- * A daemon and builders inherit 0, 1 and 2: they must not be some file of ours. What was closed
- * cannot be read from or written to all the same, so that lost results are noticed.
+ * Opens those of the descriptors 0, 1 and 2 that are closed, so that daemons and builders do not
+ * inherit a file of ours under these numbers. They are opened for the wrong direction: reading or
+ * writing still fails, so that lost results are noticed.
  */
 static void fill_standard_descriptors(void)
 {
@@ -139,8 +140,9 @@ static void fill_standard_descriptors(void)
 }
 
 /*
- * Takes the options before the command off: -C DIR, -CDIR, --directory DIR, --directory=DIR;
- * several add up, as with make. A failure is logged.
+ * Applies the options before the command: -C DIR, -CDIR, --directory DIR, --directory=DIR. Each is
+ * relative to the one before it, as with make. *ret_words is the number of words. Errors are
+ * logged.
  */
 static int enter_directories(int argc, char **argv, int *ret_words)
 {
@@ -168,7 +170,7 @@ static int enter_directories(int argc, char **argv, int *ret_words)
     return 0;
 }
 
-/* The command of a command line whose directory could not be entered. */
+/* Finds the command, for the exit status, if its directory could not be entered. */
 static const struct command *find_command_word(int argc, char **argv)
 {
     const struct command *command = NULL;
@@ -177,11 +179,11 @@ static const struct command *find_command_word(int argc, char **argv)
     return command;
 }
 
-/* A test may run with a umask that denies it its own files. What mintfs makes stays usable. */
+/* Makes files usable for their owner, even in a test whose umask masks the owner's bits. */
 static void keep_owner_bits(void)
 {
-    mode_t asked = umask(S_IRWXG | S_IRWXO);
-    (void)umask(asked & (S_IRWXG | S_IRWXO));
+    mode_t inherited = umask(S_IRWXG | S_IRWXO);
+    (void)umask(inherited & (S_IRWXG | S_IRWXO));
 }
 
 static int run(int argc, char **argv)
@@ -219,9 +221,10 @@ int main(int argc, char **argv)
 {
     fill_standard_descriptors();
     keep_owner_bits();
-    /* Where the parent ignores it, a child's status is lost before waitpid(2) asks for it. */
+    /* If SIGCHLD were ignored, as the parent may have left it, waitpid(2) would report no status.
+     */
     (void)signal(SIGCHLD, SIG_DFL);
-    /* A limit on file sizes is an error of write(2), with a message. */
+    /* A limit on file sizes then makes write(2) fail, and the error is logged. */
     (void)signal(SIGXFSZ, SIG_IGN);
     int report_fd = status_report_take();
     int status = run(argc, argv);

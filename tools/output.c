@@ -15,7 +15,8 @@ int output_json(json_t *json)
 {
     if (!json)
         return log_errno(ENOMEM, "JSON");
-    /* On a terminal without characters that it might interpret; the meaning is the same. */
+    /* On a terminal in ASCII, since it might interpret other characters; the meaning is the same.
+     */
     size_t ascii = isatty(STDOUT_FILENO) ? JSON_ENSURE_ASCII : 0;
     (void)json_dumpf(json, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER | ascii);
     json_decref(json);
@@ -46,7 +47,7 @@ void output_line(const char *format, ...)
     output_wrapped(text ? text : "", INDENT);
 }
 
-/* Joins the lines from here on that have this indentation; *ret_rest is the text after them. */
+/* Joins the first lines, as long as they have this indentation; *ret_rest is the rest. */
 static char *join_lines(const char *text, size_t indent, const char **ret_rest)
 {
     char *joined = NULL;

@@ -8,10 +8,10 @@
 
 #include "fs/base/cleanup.h"
 
-/* Prints JSON on stdout, indented, and frees it; NULL is -ENOMEM. */
+/* Prints JSON on stdout, indented, and frees it. -ENOMEM (logged) if it is NULL. */
 MUST_CHECK int output_json(json_t *json);
 
-/* The width of the terminal, or $COLUMNS; 0: unlimited. */
+/* $COLUMNS, else the width of the terminal; 0: unlimited. */
 unsigned output_columns(void);
 
 /* Prints a line, broken at spaces to fit; lines after the first are indented by two spaces. */
@@ -23,8 +23,7 @@ void output_paragraphs(const char *text);
 /* Prints a text, broken at spaces to fit; lines after the first are indented by `indent` spaces. */
 void output_wrapped(const char *text, unsigned indent);
 
-/* After the last write to stdout. -EIO (logged): results could not be written, as to a full
- * disk. */
+/* To be called after the last write to stdout. -EIO (logged) if it failed, as on a full disk. */
 MUST_CHECK int output_flush(void);
 
 #endif

@@ -21,7 +21,7 @@ struct spec_request {
     const char *to;
 };
 
-/* Appends the value to a struct strlist. */
+/* A parser of command_option: appends the value to a struct strlist. */
 int spec_add_value(const char *value, void *list);
 
 /* Rows of the command's table of options. */
@@ -37,9 +37,9 @@ int spec_add_value(const char *value, void *list);
 #define SPEC_OPTION_TO OPTION_TEXT("to", 0, "a path", spec_request, to)
 
 /*
- * The spec of `[options] -- BUILDER...`, or of `[options] [NAME]` with mintfs.conf: flags then add
- * inputs, excludes and variables to the section of the file, and replace the rest. The spec has a
- * root and a builder. Frees the request's lists. Errors are logged.
+ * Makes the spec from `[options] -- BUILDER...`, or from `[options] [NAME]` and mintfs.conf:
+ * options then add inputs, excludes and variables to the section of the file, and replace the rest.
+ * The spec has a root and a builder. Frees the request's lists. Errors are logged.
  */
 MUST_CHECK int spec_request_read(const struct arguments *arguments, struct build_spec **ret_spec);
 

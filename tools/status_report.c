@@ -12,8 +12,10 @@
 
 static const char variable[] = "MINTFS_STATUS_FD";
 
-/* If the variable was inherited by mistake, the number may be that of any file, but hardly of a
- * pipe. */
+/*
+ * If the variable was inherited by mistake, the number may be that of any file, but is unlikely to
+ * be that of a pipe.
+ */
 static int find_pipe(const char *text)
 {
     uint64_t fd;
