@@ -54,6 +54,16 @@ def test_verify_alone_reports_a_template_under_another_key(store):
     assert keys_of(store) == [key]
 
 
+def test_verify_repairs_a_template_whose_own_files_cannot_be_read(ordinary):
+    key = ordinary.build()
+    files = ordinary.template(key) / "files"
+    files.chmod(0)
+    assert f"{key}: Permission denied" in ordinary.fail("verify", status=5)
+    assert "is evicted" in ordinary.fail("verify", "--repair", status=0)
+    assert ordinary.templates() == []
+    assert ordinary.build() == key
+
+
 def test_verify_does_not_evict_a_damaged_template_in_use(mount, key):
     store = mount.store
     mount.new(key, "one")

@@ -1,8 +1,11 @@
 #include "fs/store/check.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "fs/base/dir.h"
 #include "fs/base/lock.h"
@@ -78,6 +81,17 @@ static int check_sizes(const struct template *template, const char *path)
     return 0;
 }
 
+/* Whether files/ is this user's own and cannot be read all the same. */
+static bool own_files_are_denied(const struct store *store, const char *key)
+{
+    struct stat status;
+    char path[SHA256_HEX_LENGTH + sizeof("/files")];
+    (void)snprintf(path, sizeof(path), "%s/files", key);
+    return fstatat(store->templates_fd, path, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+           status.st_uid == geteuid() &&
+           faccessat(store->templates_fd, path, R_OK | X_OK, AT_EACCESS) < 0 && errno == EACCES;
+}
+
 /* -EBADMSG: damaged; -ENOENT: removed meanwhile. Other errors are logged too. */
 static int check_template(struct check *check, const char *key)
 {
@@ -87,6 +101,8 @@ static int check_template(struct check *check, const char *key)
     if (!path)
         return -ENOMEM;
     int r = template_open_unverified(store, key, &template);
+    if (r == -EACCES && own_files_are_denied(store, key))
+        r = -EBADMSG;
     if (r == 0)
         r = check->options->contents ? template_verify(store, template, NULL)
                                      : check_sizes(template, path);
