@@ -66,7 +66,7 @@ static bool gather(const char *name, uint64_t ino UNUSED, mode_t type UNUSED,
     return true;
 }
 
-/* Looks at everything, and takes some of it away. */
+/* Reads everything, and removes some of it. */
 static void walk_tree(struct node *directory, struct rng *rng, int depth)
 {
     AUTO_FREE struct walk *walk = calloc(1, sizeof(*walk));

@@ -147,7 +147,7 @@ static void run_garbage(struct rng *rng, void *context)
         add_some(&frame);
         unsigned flips = 1 + (unsigned)rng_below(rng, 20);
         for (unsigned k = 0; k < flips; k++) {
-            /* Behind the 16 bytes that writing it fills in; often where small numbers stand. */
+            /* After the 16 bytes that are filled in when it is written; often small numbers. */
             size_t at = 16 + rng_below(rng, frame.size - 16);
             frame.data[at] = rng_chance(rng, 50) ? (char)rng_next(rng)
                                                  : (char)(frame.data[at] ^ 1 << rng_below(rng, 8));

@@ -56,7 +56,7 @@ static void test_an_old_log_claims_no_blocks_of_others(void **state)
     }
 }
 
-/* What the storage file has lost, or has of another, is an error for its readers. */
+/* Reading a block fails if its bytes are lost, or are those of another block. */
 static void test_damaged_storage_is_reported_and_not_read(void **state)
 {
     struct world world;

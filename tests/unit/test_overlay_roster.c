@@ -125,7 +125,7 @@ static void test_an_invalid_roster_is_ignored(void **state)
     world_end(&world);
 }
 
-/* A log that was cut between two frames looks whole; the roster knows better. */
+/* A log that was cut between two frames looks whole, but the roster has its length. */
 static void test_a_truncated_log_is_reported(void **state)
 {
     struct world world;

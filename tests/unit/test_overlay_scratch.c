@@ -103,7 +103,7 @@ static void test_invalid_and_duplicate_ids_are_refused(void **state)
     world_end(&world);
 }
 
-/* ---- sessions come and go ---- */
+/* ---- creating and discarding sessions ---- */
 
 static void test_sessions_survive_close_and_open(void **state)
 {
@@ -160,7 +160,7 @@ static void test_serials_are_never_used_again(void **state)
     world_end(&world);
 }
 
-/* What is open lives on without a name, and gives its blocks back with the last reference. */
+/* Open files stay usable without a name, and release their blocks with the last reference. */
 static void test_open_files_survive_a_discard(void **state)
 {
     struct world world;

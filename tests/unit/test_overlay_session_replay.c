@@ -473,7 +473,7 @@ static void test_a_later_version_is_refused(void **state)
     world_end(&world);
 }
 
-/* What a killed daemon was about to write is swept without a word. */
+/* Unfinished files of a killed daemon are removed without a message. */
 static void test_unfinished_logs_are_removed(void **state)
 {
     struct world world;
