@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <linux/falloc.h>
-#include <unistd.h>
 
 #include "fs/base/clock.h"
 #include "fs/overlay/compact.h"

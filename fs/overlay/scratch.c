@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "fs/base/log.h"
-#include "fs/overlay/node_internal.h"
 #include "fs/overlay/scratch_internal.h"
 #include "fs/overlay/session.h"
 #include "fs/overlay/session_internal.h"
