@@ -30,7 +30,7 @@ static int run(const struct arguments *arguments)
     return r;
 }
 
-static const struct command_option options[] = {SPEC_OPTIONS, SPEC_OPTION_TO, {NULL}};
+static const struct command_option options[] = {SPEC_OPTIONS, SPEC_OPTION_TO, OPTIONS_END};
 
 const struct command command_build = {
     .name = "build",

@@ -104,7 +104,7 @@ static int run(const struct arguments *arguments)
 static const struct command_option options[] = {
     OPTION_SWITCH("yes", 'y', clean_request, yes),
     OPTION_SWITCH("dry-run", 'd', clean_request, dry_run),
-    {NULL},
+    OPTIONS_END,
 };
 
 const struct command command_clean = {

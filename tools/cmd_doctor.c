@@ -90,7 +90,7 @@ static int run(const struct arguments *arguments)
 
 static const struct command_option options[] = {
     OPTION_SWITCH("fix", 0, doctor_request, fix),
-    {NULL},
+    OPTIONS_END,
 };
 
 const struct command command_doctor = {

@@ -82,7 +82,7 @@ static int run(const struct arguments *arguments)
     return 0;
 }
 
-static const struct command_option options[] = {SPEC_OPTIONS, SPEC_OPTION_TO, {NULL}};
+static const struct command_option options[] = {SPEC_OPTIONS, SPEC_OPTION_TO, OPTIONS_END};
 
 const struct command command_explain = {
     .name = "explain",

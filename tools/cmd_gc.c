@@ -135,7 +135,7 @@ static const struct command_option options[] = {
     OPTION_TEXT("keep", 0, "a number", gc_request, limits.keep),
     OPTION_TEXT("name", 'n', "a name", gc_request, name),
     OPTION_SWITCH("dry-run", 'd', gc_request, dry_run),
-    {NULL},
+    OPTIONS_END,
 };
 
 const struct command command_gc = {

@@ -20,7 +20,7 @@ static int run(const struct arguments *arguments)
     return r;
 }
 
-static const struct command_option options[] = {SPEC_OPTIONS, {NULL}};
+static const struct command_option options[] = {SPEC_OPTIONS, OPTIONS_END};
 
 const struct command command_key = {
     .name = "key",

@@ -276,7 +276,7 @@ static int run(const struct arguments *arguments)
 
 static const struct command_option options[] = {
     OPTION_SWITCH("all", 'a', ls_request, all),
-    {NULL},
+    OPTIONS_END,
 };
 
 const struct command command_ls = {

@@ -122,7 +122,7 @@ static const struct command_option options[] = {
     OPTION_SWITCH("foreground", 'f', mount_request, foreground),
     OPTION_PARSED("options", 'o', "mount options", add_value, mount_request, options),
     OPTION_SWITCH("replace", 0, mount_request, replace),
-    {NULL},
+    OPTIONS_END,
 };
 
 const struct command command_mount = {

@@ -101,7 +101,7 @@ static int run(const struct arguments *arguments)
 
 static const struct command_option options[] = {
     OPTION_SWITCH("delete", 'd', name_request, deletes),
-    {NULL},
+    OPTIONS_END,
 };
 
 const struct command command_name = {

@@ -107,7 +107,7 @@ static const struct command_option options[] = {
     OPTION_PARSED("owner-lock", 0, "a name of at most 128 of [A-Za-z0-9._-]", parse_lock_name,
                   session_request, owner_lock),
     OPTION_SWITCH("url", 0, session_request, needs_database),
-    {NULL},
+    OPTIONS_END,
 };
 
 const struct command command_session_new = {

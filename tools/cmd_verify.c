@@ -203,7 +203,7 @@ static const struct command_option options[] = {
     OPTION_SWITCH("all", 'a', verify_request, all),
     OPTION_SWITCH("repair", 0, verify_request, repair),
     OPTION_TEXT("rebuild", 0, "the KEY or NAME of a template", verify_request, rebuild),
-    {NULL},
+    OPTIONS_END,
 };
 
 const struct command command_verify = {

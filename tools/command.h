@@ -35,11 +35,18 @@ struct command_option {
 };
 
 /*
- * Rows of a table of options, which ends with an empty row. The field is a bool, a const char *, or
+ * Rows of a table of options, which ends with OPTIONS_END. The field is a bool, a const char *, or
  * of the type that the parser stores.
  */
+/* clang-format off */
 #define OPTION_FIELD(type, field, kind)                                                            \
-    _Generic(((struct type *)0)->field, kind : offsetof(struct type, field))
+    _Generic(((struct type *)0)->field, kind: /* NOLINT(bugprone-macro-parentheses) */             \
+             offsetof(struct type, field))
+/* clang-format on */
+#define OPTIONS_END                                                                                \
+    {                                                                                              \
+        .name = NULL                                                                               \
+    }
 #define OPTION_SWITCH(name, letter, type, field)                                                   \
     {                                                                                              \
         name, letter, NULL, NULL, OPTION_FIELD(type, field, bool)                                  \

@@ -71,7 +71,7 @@ int spec_request_read(const struct arguments *arguments, struct build_spec **ret
     struct spec_request *request = arguments->request;
     AUTO_SPEC struct build_spec *spec = NULL;
     int r = arguments->has_dashes ? read_builder(arguments, &spec) : read_conf(arguments, &spec);
-    if (r == 0) {
+    if (r == 0 && spec) {
         r = apply_flags(request, spec);
         if (r < 0)
             (void)log_errno(r, "%s", arguments->command->name);
