@@ -14,7 +14,10 @@ struct json_bounds {
     size_t arrays;
 };
 
-/* Whether the text has at most as many of each. Whether it is JSON at all, the parser decides. */
+/*
+ * Whether the text stays within the bounds. Values are estimated by commas, colons and opening
+ * brackets, so an object counts about two for each member. The parser decides whether it is JSON.
+ */
 bool json_is_within(const char *text, size_t size, const struct json_bounds *bounds);
 
 #endif

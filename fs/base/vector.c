@@ -6,12 +6,13 @@ enum { CAPACITY_MIN = 8 };
 
 int vector_grow(void **items, size_t *capacity, size_t count, size_t more, size_t size)
 {
-    if (more > SIZE_MAX - count)
+    size_t most = SIZE_MAX / size;
+    if (count > most || more > most - count)
         return -ENOMEM;
     size_t needed = count + more;
     if (needed <= *capacity)
         return 0;
-    size_t room = *capacity > SIZE_MAX / 2 ? SIZE_MAX : *capacity * 2;
+    size_t room = *capacity > most / 2 ? needed : *capacity * 2;
     if (room < CAPACITY_MIN)
         room = CAPACITY_MIN;
     if (room < needed)

@@ -3,10 +3,12 @@
  *
  *     mount       exclusive: the daemon that serves the store, for as long as it runs
  *     mounting    exclusive: a command that starts the daemon, or relies on there being none;
- * called the start lock gc          exclusive: an eviction by limits build-KEY   exclusive: a build
- * of KEY; only its holder touches building/KEY.* use-KEY     shared: a session of KEY, or a copy in
- * progress; exclusive: an eviction of KEY catalog     exclusive: a repair of the catalog pins
- * exclusive: a change of v1/pins
+ *                 called the start lock
+ *     gc          exclusive: an eviction by limits
+ *     build-KEY   exclusive: a build of KEY; only its holder touches building/KEY.*
+ *     use-KEY     shared: a session of KEY, or a copy in progress; exclusive: an eviction of KEY
+ *     catalog     exclusive: a repair of the catalog
+ *     pins        exclusive: a change of v1/pins
  */
 #ifndef MINTFS_STORE_LOCK_NAMES_H
 #define MINTFS_STORE_LOCK_NAMES_H

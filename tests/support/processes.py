@@ -7,6 +7,8 @@ import signal
 import sys
 import traceback
 
+import pytest
+
 from support.basics import PATIENCE_SECONDS
 
 PR_SET_PDEATHSIG = 1
@@ -58,7 +60,7 @@ class Child:
         result, error, text = what
         if error is None:
             return result
-        if isinstance(error, OSError):
+        if isinstance(error, (OSError, pytest.skip.Exception)):
             raise error from Failed(text)
         raise Failed(text)
 
@@ -98,7 +100,7 @@ def _run(function, connection):
         die_with_parent()
         result = function(_Talk(connection))
     except BaseException as caught:
-        error = caught if isinstance(caught, OSError) else True
+        error = caught if isinstance(caught, (OSError, pytest.skip.Exception)) else True
         text = traceback.format_exc()
     try:
         connection.send(("ended", result, error, text))
