@@ -60,7 +60,9 @@ class Child:
         result, error, text = what
         if error is None:
             return result
-        if isinstance(error, (OSError, pytest.skip.Exception)):
+        if isinstance(error, str):
+            pytest.skip(error)
+        if isinstance(error, OSError):
             raise error from Failed(text)
         raise Failed(text)
 
@@ -99,8 +101,10 @@ def _run(function, connection):
     try:
         die_with_parent()
         result = function(_Talk(connection))
+    except pytest.skip.Exception as skipped:  # which cannot be pickled
+        error = str(skipped)
     except BaseException as caught:
-        error = caught if isinstance(caught, (OSError, pytest.skip.Exception)) else True
+        error = caught if isinstance(caught, OSError) else True
         text = traceback.format_exc()
     try:
         connection.send(("ended", result, error, text))
