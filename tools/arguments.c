@@ -45,14 +45,14 @@ static const struct command_option *find_row(const struct command *command, int 
 }
 
 /* Logs an error about the option for which getopt_long(3) has just returned '?'. */
-static int bad_option(const struct arguments *arguments, char **argv)
+static int bad_option(const struct arguments *arguments, const char *letters, char **argv)
 {
     const char *word = argv[optind - 1];
     /* optopt is 0 only for an unknown long option. Within a cluster of letters, `word` is still the
      * one before it. */
     if (!optopt)
         return usage_error(arguments, "unknown option %s", word);
-    if (!strncmp(word, "--", 2) && strchr(word, '='))
+    if (optopt >= FIRST_VALUE || (optopt != ':' && strchr(letters, optopt)))
         return usage_error(arguments, "%.*s takes no value", (int)strcspn(word, "="), word);
     return usage_error(arguments, "unknown option -%c", optopt);
 }
@@ -105,7 +105,7 @@ int arguments_read(int argc, char **argv, struct arguments *arguments)
         if (value == 'h')
             return 1;
         if (value == '?')
-            return bad_option(arguments, argv);
+            return bad_option(arguments, table.letters, argv);
         if (value == VALUE_JSON) {
             arguments->as_json = true;
             continue;

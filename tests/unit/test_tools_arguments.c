@@ -229,6 +229,7 @@ static void test_unknown_options_are_named(void **state UNUSED)
     check_refused(&probe, "-qz", "unknown option -z");
     check_refused(&probe, "-zq", "unknown option -z");
     check_refused(&probe, "-:", "unknown option -:");
+    check_refused(&probe, "--name=x -zq", "unknown option -z");
 }
 
 static void test_an_error_stops_the_reading(void **state UNUSED)
