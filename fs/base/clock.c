@@ -3,8 +3,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static int64_t to_ns(const struct timespec *time)
+int64_t clock_from_timespec(const struct timespec *time)
 {
+    if (time->tv_sec >= INT64_MAX / NS_PER_S)
+        return INT64_MAX;
+    if (time->tv_sec <= INT64_MIN / NS_PER_S)
+        return INT64_MIN;
     return (int64_t)time->tv_sec * NS_PER_S + time->tv_nsec;
 }
 
@@ -12,7 +16,7 @@ static int64_t read_ns(clockid_t clock)
 {
     struct timespec now = {0};
     (void)clock_gettime(clock, &now);
-    return to_ns(&now);
+    return clock_from_timespec(&now);
 }
 
 int64_t clock_real_ns(void)
@@ -20,7 +24,7 @@ int64_t clock_real_ns(void)
 #if defined(SYS_clock_gettime) && __SIZEOF_LONG__ == 8
     struct timespec now = {0};
     if (syscall(SYS_clock_gettime, CLOCK_REALTIME, &now) == 0)
-        return to_ns(&now);
+        return clock_from_timespec(&now);
 #endif
     return read_ns(CLOCK_REALTIME);
 }

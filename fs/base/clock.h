@@ -31,5 +31,10 @@ void clock_init_condition(pthread_cond_t *ret_condition);
 
 /* A time as a timespec; before 1970 tv_nsec is still 0 or more. */
 struct timespec clock_to_timespec(int64_t ns);
+/*
+ * Times from 1678 to 2262 can be represented; others become the first or last of these, as in other
+ * file systems.
+ */
+int64_t clock_from_timespec(const struct timespec *time);
 
 #endif

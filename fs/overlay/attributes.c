@@ -7,19 +7,6 @@
 #include "fs/overlay/node_internal.h"
 #include "fs/overlay/session_log.h"
 
-/*
- * Times from 1678 to 2262 can be represented; others become the first or last of these, as in other
- * file systems.
- */
-static int64_t from_timespec(struct timespec time)
-{
-    if (time.tv_sec >= INT64_MAX / NS_PER_S)
-        return INT64_MAX;
-    if (time.tv_sec <= INT64_MIN / NS_PER_S)
-        return INT64_MIN;
-    return (int64_t)time.tv_sec * NS_PER_S + time.tv_nsec;
-}
-
 static void stat_held(const struct node *node, struct stat *ret_status)
 {
     *ret_status = (struct stat){
@@ -66,11 +53,11 @@ static void apply_to_record(struct node_record *record, const struct stat *to, u
         record->mtime_ns = record->ctime_ns;
     }
     if (which & NODE_SET_ATIME)
-        record->atime_ns = from_timespec(to->st_atim);
+        record->atime_ns = clock_from_timespec(&to->st_atim);
     if (which & NODE_SET_MTIME)
-        record->mtime_ns = from_timespec(to->st_mtim);
+        record->mtime_ns = clock_from_timespec(&to->st_mtim);
     if (which & NODE_SET_CTIME)
-        record->ctime_ns = from_timespec(to->st_ctim);
+        record->ctime_ns = clock_from_timespec(&to->st_ctim);
 }
 
 static int set_held(struct node *node, const struct stat *to, unsigned which)

@@ -84,7 +84,7 @@ static int64_t arrival_ns(const struct store *store, const struct manifest *mani
     int64_t now_ns = clock_real_ns();
     int64_t ns = manifest->created_ns;
     if (fstatat(store->templates_fd, manifest->key, &status, AT_SYMLINK_NOFOLLOW) == 0) {
-        int64_t changed_ns = (int64_t)status.st_ctim.tv_sec * 1000000000 + status.st_ctim.tv_nsec;
+        int64_t changed_ns = clock_from_timespec(&status.st_ctim);
         ns = changed_ns > ns ? changed_ns : ns;
     }
     return ns < now_ns ? ns : now_ns;

@@ -5,6 +5,7 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 
+#include "fs/base/clock.h"
 #include "fs/base/dir.h"
 #include "fs/base/io.h"
 #include "fs/base/log.h"
@@ -47,7 +48,7 @@ static int64_t lock_time_ns(const struct store *store, const char *lock_name)
     struct stat status;
     if (fstatat(store->locks_fd, lock_name, &status, AT_SYMLINK_NOFOLLOW) < 0)
         return 0;
-    return (int64_t)status.st_mtim.tv_sec * 1000000000 + status.st_mtim.tv_nsec;
+    return clock_from_timespec(&status.st_mtim);
 }
 
 static int64_t use_time_ns(const struct store *store, const char *key)

@@ -39,7 +39,16 @@ static void test_times_before_1970_have_positive_nanoseconds(void **state UNUSED
         struct timespec time = clock_to_timespec(times[i].ns);
         CHECK_EQ(time.tv_sec, times[i].seconds);
         CHECK_EQ(time.tv_nsec, times[i].rest_ns);
+        CHECK_EQ(clock_from_timespec(&time), times[i].ns);
     }
+}
+
+static void test_times_out_of_range_become_the_nearest_that_fits(void **state UNUSED)
+{
+    const struct timespec late = {.tv_sec = INT64_MAX};
+    const struct timespec early = {.tv_sec = INT64_MIN};
+    CHECK_EQ(clock_from_timespec(&late), INT64_MAX);
+    CHECK_EQ(clock_from_timespec(&early), INT64_MIN);
 }
 
 int main(void)
@@ -48,6 +57,7 @@ int main(void)
         TEST(test_monotonic_time_does_not_go_back),
         TEST(test_a_deadline_is_as_far_away_as_was_asked),
         TEST(test_times_before_1970_have_positive_nanoseconds),
+        TEST(test_times_out_of_range_become_the_nearest_that_fits),
     };
     return cmocka_run_group_tests_name("base-clock", tests, NULL, NULL);
 }
