@@ -1,5 +1,5 @@
 /*
- * Formatted text in memory of its own.
+ * Small helpers for text.
  */
 #ifndef MINTFS_BASE_TEXT_H
 #define MINTFS_BASE_TEXT_H
@@ -17,5 +17,8 @@
  */
 MUST_CHECK char *text_format(const char *format, ...) PRINTF_LIKE(1, 2);
 MUST_CHECK char *text_vformat(const char *format, va_list arguments) PRINTF_LIKE(1, 0);
+
+/* Cuts the blanks off both ends, in place. Returns where the rest begins. */
+char *text_trim(char *text);
 
 #endif

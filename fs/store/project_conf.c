@@ -45,22 +45,13 @@ static int fault(const struct parser *parser, const char *format, ...)
     return log_fail(EINVAL, "%s:%u: %s", parser->shown, parser->line, text ? text : "error");
 }
 
-static char *trim(char *text)
-{
-    while (isspace((unsigned char)*text))
-        text++;
-    for (size_t length = strlen(text); length && isspace((unsigned char)text[length - 1]); length--)
-        text[length - 1] = '\0';
-    return text;
-}
-
 static int begin_section(struct parser *parser, char *text)
 {
     char *end = strchr(text, ']');
-    if (!end || *trim(end + 1))
+    if (!end || *text_trim(end + 1))
         return fault(parser, "a section is [NAME] and nothing else");
     *end = '\0';
-    const char *name = trim(text + 1);
+    const char *name = text_trim(text + 1);
     if (!name_is_valid(name))
         return fault(parser, "[%s]: a name is " NAME_RULES, name);
     if (strlist_contains(&parser->sections, name))
@@ -129,7 +120,7 @@ static int add_value(struct parser *parser, const char *value)
 static int add_line(struct parser *parser, char *line)
 {
     bool indented = isspace((unsigned char)line[0]);
-    char *text = trim(line);
+    char *text = text_trim(line);
     if (!*text || *text == '#' || *text == ';')
         return 0;
     if (indented && parser->key)
@@ -144,8 +135,8 @@ static int add_line(struct parser *parser, char *line)
         return fault(parser, "neither [NAME] nor KEY = VALUE: %s", text);
     *equals = '\0';
     free(parser->key);
-    parser->key = strdup(trim(text));
-    return parser->key ? add_value(parser, trim(equals + 1)) : -ENOMEM;
+    parser->key = strdup(text_trim(text));
+    return parser->key ? add_value(parser, text_trim(equals + 1)) : -ENOMEM;
 }
 
 static int parse(struct parser *parser, char *text)

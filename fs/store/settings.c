@@ -1,6 +1,5 @@
 #include "fs/store/settings.h"
 
-#include <ctype.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <string.h>
@@ -121,17 +120,6 @@ static char *find_path(void)
     return home ? text_format("%s/.config/mintfs/mintfs.conf", home) : NULL;
 }
 
-static char *trim(char *text)
-{
-    while (isspace((unsigned char)*text))
-        text++;
-    char *end = text + strlen(text);
-    while (end > text && isspace((unsigned char)end[-1]))
-        end--;
-    *end = '\0';
-    return text;
-}
-
 static int note_fault(const char *format, ...) PRINTF_LIKE(1, 2);
 
 static int note_fault(const char *format, ...)
@@ -173,15 +161,15 @@ static int take_value(enum setting setting, const char *value, int number)
 
 static int take_line(char *line, int number)
 {
-    char *text = trim(line);
+    char *text = text_trim(line);
     if (!*text || *text == '#' || *text == ';')
         return 0;
     char *equals = strchr(text, '=');
     if (!equals)
         return note_fault("%s:%d: not NAME = VALUE: %s", file.path, number, text);
     *equals = '\0';
-    const char *name = trim(text);
-    const char *value = trim(equals + 1);
+    const char *name = text_trim(text);
+    const char *value = text_trim(equals + 1);
     for (size_t i = 0; i < SETTING_COUNT; i++)
         if (!strcmp(name, settings[i].name))
             return take_value((enum setting)i, value, number);
