@@ -21,7 +21,7 @@ TRUST_VARIABLE = "MINTFS_TRUST"
 
 
 def find(start: Path) -> Optional[Path]:
-    """The directory of the mintfs.conf in force, whoever owns it; None if there is none."""
+    """The directory of the mintfs.conf in force, with any owner; None if there is none."""
     directory = first = start.resolve()
     home = _home()
     own = _own_settings(home)
