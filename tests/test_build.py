@@ -280,6 +280,16 @@ def test_killing_mintfs_ends_its_builder(project):
     assert project.leftovers() == []
 
 
+def test_builds_sweep_the_locks_of_killed_commands(project):
+    """But the lock of a killed daemon tells where its dead mount is."""
+    project.build()
+    locks = project.store / "v1/locks"
+    for name in "mount", "mounting", "gc", "pins":
+        (locks / name).touch()
+    project.build()
+    assert [path.name for path in locks.iterdir()] == ["mount"]
+
+
 def test_a_parent_may_ignore_sigchld(project):
     def ignore():
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)

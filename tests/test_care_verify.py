@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from support.basics import eventually, is_asleep, open_files
 from support.care import in_terminal, keys_of, read, row_of
 from support.catalogs import fake_key, make_template
 
@@ -115,6 +116,26 @@ def test_verify_finds_drift_and_leftovers(store):
     }
     assert "0 problems" in store.run("verify").stderr and not left.exists()
     assert sorted(keys_of(store)) == sorted([key, brought])
+
+
+def test_verify_takes_no_build_that_ends_meanwhile_for_a_leftover(store):
+    """It reads the name of the build's directory, then asks who holds the build's lock."""
+    store.build_app()
+    work = store.path / "v1/building" / f"{fake_key(3)}.00000001"
+    work.mkdir()
+    lock = store.path / "v1/locks" / f"build-{fake_key(3)}"
+    os.mkfifo(lock)  # which verify opens, and waits for a writer
+    verify = store.start("verify")
+
+    def has_read_the_name():
+        opened = [path for path in open_files(verify.pid) if path.endswith("/v1/building")]
+        return len(opened) > 1 and is_asleep(verify.pid)
+
+    eventually(has_read_the_name, "verify to open the lock")
+    work.rmdir()
+    lock.open("w").close()
+    out, err = verify.communicate()
+    assert verify.returncode == 0 and "0 problems" in err, (out, err)
 
 
 def test_verify_finds_rows_that_differ_from_their_templates(store):

@@ -1,6 +1,5 @@
 """mintfs session new, ls and rm give the same answers with and without a mount."""
 
-import contextlib
 import itertools
 import json
 import os
@@ -15,7 +14,7 @@ import pytest
 import sqlalchemy
 
 from support import users
-from support.basics import IS_ROOT, eventually, sha256
+from support.basics import IS_ROOT, eventually, open_files, sha256
 from support.catalogs import fake_key, make_template
 from support.databases import check, connected, pragma, value
 from support.mounts import mount_lines
@@ -57,12 +56,6 @@ def backend(request, store):
     for row in made.ls():
         made.run("session", "rm", row["path"])
     assert store.leftovers() == []
-
-
-def open_files(pid) -> list:
-    with contextlib.suppress(FileNotFoundError):  # closed meanwhile, or all are
-        return [os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir()]
-    return []
 
 
 # ---- new ----

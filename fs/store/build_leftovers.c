@@ -66,7 +66,7 @@ static int sweep_lock(int locks_fd, const char *name, unsigned char type UNUSED,
     const char *build_key = lock_name_build_key(name);
     bool is_held = build_key && sweep->held_key && !strcmp(build_key, sweep->held_key);
     /* The lock's file of a dead daemon still names its mount point. */
-    bool is_of_daemon = !strcmp(name, LOCK_NAME_MOUNT) || !strcmp(name, LOCK_NAME_MOUNTING);
+    bool is_of_daemon = !strcmp(name, LOCK_NAME_MOUNT);
     if (!lock_name_is_known(name) || is_held || is_of_daemon)
         return 0;
     /* Its time tells gc that a daemon's sessions used the template just now (lock_park()). */

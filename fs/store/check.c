@@ -281,10 +281,10 @@ static int check_catalog(struct check *check)
 
 /* ---- building/, and other users' templates ---- */
 
-static int check_leftover(int dirfd UNUSED, const char *name, unsigned char type UNUSED,
-                          void *context)
+static int check_leftover(int dirfd, const char *name, unsigned char type UNUSED, void *context)
 {
     struct check *check = context;
+    struct stat status;
     char key[SHA256_HEX_LENGTH + 1];
     char lock_name[KEY_LOCK_NAME_SIZE];
     char holder[64];
@@ -292,6 +292,9 @@ static int check_leftover(int dirfd UNUSED, const char *name, unsigned char type
     lock_name_for_build(key, lock_name);
     if (sha256_is_hex(key) &&
         lock_holder(check->store->locks_fd, lock_name, holder, sizeof(holder)) == 1)
+        return 0;
+    /* A build that has ended since the directory was read has published or removed its work. */
+    if (fstatat(dirfd, name, &status, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
         return 0;
     bool is_work = sha256_is_hex(key) && name[SHA256_HEX_LENGTH] == '.';
     report(check, CHECK_LEFTOVER, name, NULL, check->options->repair && is_work);

@@ -153,6 +153,7 @@ class Drill:
     def clear(self):
         for row in json.loads(self.store.run("session", "ls", "--json").stdout)["sessions"]:
             self.store.run("session", "rm", row["path"] or row["id"])
+        self.store.run("gc")  # removes what killed commands have left
 
 
 def main() -> int:

@@ -73,11 +73,25 @@ def disk_bytes(*paths) -> int:
     return total
 
 
+def open_files(pid: int) -> list:
+    with contextlib.suppress(FileNotFoundError):  # closed meanwhile, or all are
+        return [os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir()]
+    return []
+
+
+def _stat_fields(pid: int) -> list:
+    """From field 3 of proc(5), stat: the state; "X" if there is no such process."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return ["X"]
+
+
+def is_asleep(pid: int) -> bool:
+    return _stat_fields(pid)[0] == "S"
+
+
 def is_alive(pid: int) -> bool:
     """Whether the process runs. A zombie does not, unless threads of it still end."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    state, *fields = stat.rpartition(")")[2].split()  # from field 3 of proc(5), stat
+    state, *fields = _stat_fields(pid)
     return state != "X" and (state != "Z" or int(fields[16]) > 1)

@@ -135,7 +135,8 @@ class Mount:
         for pattern in logged:
             assert re.search(pattern, err), f"it did not log {pattern!r}: {err!r}"
         assert not self.is_mounted()
-        assert self.store.leftovers() == []
+        left = self.store.leftovers()
+        assert left == [], left
 
     def stop(self, number=signal.SIGTERM, status=0, logged=()):
         self.process.send_signal(number)
@@ -166,7 +167,8 @@ class Daemon:
     def await_end(self):
         self.await_end_of_process()
         assert mount_lines(self.point) == []
-        assert self.store.leftovers() == []
+        left = self.store.leftovers()
+        assert left == [], left
 
     def stop(self):
         os.kill(self.pid, signal.SIGTERM)
