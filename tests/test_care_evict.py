@@ -1,27 +1,19 @@
 """Eviction: what is evicted first, what is never evicted, and the commands that evict by hand."""
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
 import sqlite3
-import struct
 import time
 from pathlib import Path
 
 import pytest
 
 from support.basics import eventually
-from support.care import aged, keys_of, read, row_of
+from support.care import aged, keys_of, lock_it, read, row_of
 from support.catalogs import DAY_NS, make_template
 from support.mounts import Mount
-
-
-def lock_it(file):
-    """Takes an open file description lock, as fs/base/lock.h does."""
-    write_lock = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-    fcntl.fcntl(file, fcntl.F_OFD_SETLK, write_lock)
 
 
 def used(store, key, days_ago: float):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from support.basics import eventually, is_asleep, open_files
-from support.care import in_terminal, keys_of, read, row_of
+from support.care import in_terminal, keys_of, lock_it, read, row_of
 from support.catalogs import fake_key, make_template
 
 
@@ -136,6 +136,29 @@ def test_verify_takes_no_build_that_ends_meanwhile_for_a_leftover(store):
     lock.open("w").close()
     out, err = verify.communicate()
     assert verify.returncode == 0 and "0 problems" in err, (out, err)
+
+
+def test_verify_finds_no_fault_in_a_template_that_is_built_again(store):
+    """Its build has put the damaged one aside, and its row and its name are still there."""
+    key = store.build_app()
+    with open(store.path / "v1/locks" / f"build-{key}", "w") as lock:
+        lock_it(lock)
+        aside = store.path / "v1/building" / f"{key}.00000001"
+        (store.path / "v1/templates" / key).rename(aside)
+        assert "0 problems" in store.run("verify").stderr
+    assert f"{key[:12]}, which does not exist" in store.fail("verify", status=5)
+
+
+def test_an_eviction_and_the_check_of_the_catalog_wait_for_each_other(store):
+    key = store.build_app()
+    with open(store.path / "v1/locks/gc", "w") as lock:
+        lock_it(lock)
+        evict = store.start("evict", key)
+        eventually(lambda: any(path.endswith("/locks/gc") for path in open_files(evict.pid)), "evict")
+        eventually(lambda: is_asleep(evict.pid), "evict to wait")
+        assert store.template(key).exists()
+    out, err = evict.communicate()
+    assert evict.returncode == 0 and keys_of(store) == [], (out, err)
 
 
 def test_verify_finds_rows_that_differ_from_their_templates(store):

@@ -173,7 +173,23 @@ static int repair_damaged(struct check *check)
     return r;
 }
 
+/* Whether a process builds the key, which may put a damaged template aside first. */
+static bool is_being_built(const struct check *check, const char *key)
+{
+    char lock_name[KEY_LOCK_NAME_SIZE];
+    char holder[64];
+    lock_name_for_build(key, lock_name);
+    return lock_holder(check->store->locks_fd, lock_name, holder, sizeof(holder)) == 1;
+}
+
 /* ---- the catalog ---- */
+
+/* Looks again after the lock: a build that has just ended has published the template. */
+static bool is_gone(const struct check *check, const char *key)
+{
+    return !template_exists(check->store, key) && !is_being_built(check, key) &&
+           !template_exists(check->store, key);
+}
 
 static bool is_reported(const struct check *check, const char *key)
 {
@@ -203,11 +219,11 @@ static int check_row(const struct catalog_row *row, void *context)
 {
     struct check *check = context;
     int r;
-    if (template_exists(check->store, row->key)) {
-        r = check_columns(check, row);
-    } else {
+    if (is_gone(check, row->key)) {
         report(check, CHECK_GONE, row->key, row->key, check->options->repair);
         r = strlist_add(&check->gone, row->key);
+    } else {
+        r = check_columns(check, row);
     }
     return r < 0 ? r : strlist_add(&check->known, row->key);
 }
@@ -216,7 +232,7 @@ static int check_name(const char *name, const char *key, void *context)
 {
     struct check *check = context;
     bool repair = check->options->repair;
-    if (template_exists(check->store, key) || strlist_contains(&check->gone, key))
+    if (strlist_contains(&check->gone, key) || !is_gone(check, key))
         return 0;
     report(check, CHECK_NAME, name, key, repair);
     return repair ? catalog_name(check->store->catalog, name, NULL) : 0;
@@ -230,15 +246,11 @@ static int add_row(const struct catalog_row *row, void *context)
 /* A builder publishes its template before it enters it in the catalog. */
 static int find_unknown(const struct check *check, struct strlist *ret_unknown)
 {
-    char lock_name[KEY_LOCK_NAME_SIZE];
-    char holder[64];
     int r = 0;
     for (size_t i = 0; r == 0 && i < check->keys.count; i++) {
         const char *key = check->keys.items[i];
-        lock_name_for_build(key, lock_name);
         if (!strlist_contains(&check->known, key) && !is_reported(check, key) &&
-            template_exists(check->store, key) &&
-            lock_holder(check->store->locks_fd, lock_name, holder, sizeof(holder)) != 1)
+            template_exists(check->store, key) && !is_being_built(check, key))
             r = strlist_add(ret_unknown, key);
     }
     return r;
@@ -286,12 +298,8 @@ static int check_leftover(int dirfd, const char *name, unsigned char type UNUSED
     struct check *check = context;
     struct stat status;
     char key[SHA256_HEX_LENGTH + 1];
-    char lock_name[KEY_LOCK_NAME_SIZE];
-    char holder[64];
     (void)snprintf(key, sizeof(key), "%s", name);
-    lock_name_for_build(key, lock_name);
-    if (sha256_is_hex(key) &&
-        lock_holder(check->store->locks_fd, lock_name, holder, sizeof(holder)) == 1)
+    if (sha256_is_hex(key) && is_being_built(check, key))
         return 0;
     /* A build that has ended since the directory was read has published or removed its work. */
     if (fstatat(dirfd, name, &status, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
@@ -303,7 +311,12 @@ static int check_leftover(int dirfd, const char *name, unsigned char type UNUSED
 
 static int check_leftovers(struct check *check)
 {
-    int r = dir_each(check->store->building_fd, check_leftover, check);
+    /* Eviction moves templates to building/ before it removes them. */
+    AUTO_LOCK struct lock evicting = LOCK_INIT;
+    int r = gc_lock(check->store, &evicting);
+    if (r < 0)
+        return r;
+    r = dir_each(check->store->building_fd, check_leftover, check);
     if (r < 0)
         return store_log_error(check->store->path, r, "v1/building");
     if (check->options->repair)

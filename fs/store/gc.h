@@ -68,8 +68,8 @@ MUST_CHECK int gc_run(const struct store *store, const struct gc_options *option
 /* 1: a limit is exceeded; 0: none is. Cheap. Errors are logged. */
 MUST_CHECK int gc_is_due(const struct store *store, const struct gc_options *options);
 
-/* While the lock is held gc_run() evicts nothing. It is taken before the other locks. On a disk
- * that is too full for a lock: 0, and nothing is locked. Errors are logged. */
+/* While the lock is held nothing is evicted. It is taken before the other locks. On a disk that is
+ * too full for a lock: 0, and nothing is locked. Errors are logged. */
 MUST_CHECK int gc_lock(const struct store *store, struct lock *lock);
 
 #endif

@@ -3,8 +3,10 @@
 #include <string.h>
 #include <time.h>
 
+#include "fs/base/lock.h"
 #include "fs/base/progress.h"
 #include "fs/store/catalog_list.h"
+#include "fs/store/gc.h"
 #include "fs/store/gc_batch.h"
 #include "fs/store/template_dir.h"
 
@@ -14,7 +16,10 @@ int gc_evict(const struct store *store, gc_uses *uses, const struct strlist *key
              enum gc_outcome *ret_outcomes)
 {
     CLEANUP(gc_candidates_fini) struct candidates all = {.items = NULL};
-    int r = gc_candidates_read(store, &all);
+    AUTO_LOCK struct lock evicting = LOCK_INIT;
+    int r = gc_lock(store, &evicting);
+    if (r == 0)
+        r = gc_candidates_read(store, &all);
     /* A template with a damaged manifest has no row. */
     for (size_t i = 0; r == 0 && i < keys->count; i++) {
         struct catalog_row row = {.file = empty, .names = empty, .label = empty, .made_by = empty};

@@ -4,7 +4,7 @@
  *     mount       exclusive: the daemon that serves the store, for as long as it runs
  *     mounting    exclusive: a command that starts the daemon, or relies on there being none;
  *                 called the start lock
- *     gc          exclusive: an eviction by limits
+ *     gc          exclusive: an eviction, and a check that must not see a half of one
  *     build-KEY   exclusive: a build of KEY; only its holder touches building/KEY.*
  *     use-KEY     shared: a session of KEY, or a copy in progress; exclusive: an eviction of KEY
  *     catalog     exclusive: a repair of the catalog

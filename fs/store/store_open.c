@@ -280,10 +280,16 @@ static int find_any(int dirfd UNUSED, const char *name, unsigned char type UNUSE
     return strcmp(name, "lost+found") != 0;
 }
 
+bool store_is_empty(int fd)
+{
+    int r = dir_each(fd, find_any, NULL);
+    return r == 0 || r == -ENOENT; /* ENOENT: the directory itself has been removed */
+}
+
 bool store_is_there(const char *path)
 {
     AUTO_FD int fd = io_openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0);
-    return fd < 0 ? fd != -ENOENT : dir_each(fd, find_any, NULL) != 0;
+    return fd < 0 ? fd != -ENOENT : !store_is_empty(fd);
 }
 
 int store_open_existing(struct store **ret_store)

@@ -31,6 +31,9 @@ MUST_CHECK int store_open_existing(struct store **ret_store);
  * refuse. */
 bool store_is_there(const char *path);
 
+/* Whether the directory is empty, but for what mkfs creates in it, or has been removed. */
+bool store_is_empty(int fd);
+
 /* Whether the directory has a store's marker, or holds nothing but the remains of a store. */
 bool store_is_marked(int fd);
 

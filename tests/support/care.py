@@ -149,6 +149,12 @@ SCHEMAS = {
 }
 
 
+def lock_it(file):
+    """Takes an open file description lock, as fs/base/lock.h does."""
+    write_lock = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    fcntl.fcntl(file, fcntl.F_OFD_SETLK, write_lock)
+
+
 def read(store, schema, *args, **kwargs):
     """Runs a command with --json, checks the output against its schema, and returns it."""
     at = 2 if args[0] == "session" else 1
