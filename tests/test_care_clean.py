@@ -75,6 +75,25 @@ def test_a_command_that_starts_during_clean_creates_a_new_store(fuse, store, key
     assert store.leftovers() == []
 
 
+def test_clean_finds_nothing_in_an_empty_directory(store):
+    """Which is what another clean leaves for a moment, and what a build begins with."""
+    store.path.mkdir()
+    assert "nothing to remove" in store.run("clean", "--yes").stderr
+    assert store.path.exists()
+
+
+def test_cleans_and_builds_at_once_are_all_done(store):
+    """Each clean removes a store or finds none, at whatever point the others are."""
+    for _ in range(30):
+        store.build_app()
+        cleans = [store.start("clean", "--yes") for _ in range(4)]
+        for clean in cleans:
+            out, err = clean.communicate()
+            assert clean.returncode in (0, 4), err
+    store.run("clean", "--yes")
+    assert not store.path.exists()
+
+
 def test_clean_unmounts_a_mount_that_uses_the_store(mount, key):
     """The mount uses it also after its starter has ended."""
     fd = os.open(mount.store.path, os.O_RDONLY)

@@ -32,13 +32,16 @@ int clean_open(struct store **ret_store)
     if (r < 0)
         return r;
     AUTO_FD int fd = io_openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0);
-    if (fd == -ENOENT) {
+    if (fd < 0 && fd != -ENOENT)
+        return log_errno(fd, "%s", path);
+    /* Another clean removes the marker before the directory. A build creates the directory before
+     * the marker, so that one is looked for again. */
+    bool is_marked = fd >= 0 && store_is_marked(fd);
+    if (fd < 0 || (!is_marked && store_is_empty(fd))) {
         log_info("there is no store at %s: nothing to remove", path);
         return 0;
     }
-    if (fd < 0)
-        return log_errno(fd, "%s", path);
-    if (!store_is_marked(fd))
+    if (!is_marked && !store_is_marked(fd))
         return log_fail(EPERM,
                         "%s is not a store of mintfs (no file \"mintfs-store\" in it): left alone",
                         path);

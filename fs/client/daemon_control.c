@@ -181,19 +181,25 @@ int daemon_find(const struct store *store, struct serve_found *ret_found)
     return look(store, ret_found);
 }
 
-int daemon_claim(const struct store *store, struct lock *starting, struct serve_found *ret_found)
+/* As daemon_claim(); *ret_is_reachable tells of a daemon whether its mount can be reached from
+ * here. */
+static int claim(const struct store *store, struct lock *starting, struct serve_found *ret_found,
+                 bool *ret_is_reachable)
 {
     for (;;) {
         int r = daemon_lock_start(store, starting);
         if (r == 0)
             r = look(store, ret_found);
-        if (r < 0)
+        *ret_is_reachable = r == 1;
+        if (r != 0 || !ret_found->mount_point)
             return r;
-        if (!ret_found->mount_point)
-            return 0;
         AUTO_FD int pidfd = (int)syscall(SYS_pidfd_open, ret_found->pid, 0);
-        if (r == 1 || pidfd < 0 || !is_ending(store, ret_found))
-            return 1;
+        if (pidfd < 0 || !is_ending(store, ret_found)) {
+            /* It may have ended meanwhile. */
+            r = look(store, ret_found);
+            *ret_is_reachable = r == 1;
+            return r < 0 ? r : ret_found->mount_point != NULL;
+        }
         /* Other processes need not wait for the lock meanwhile. */
         lock_release(starting);
         if (ends_within(pidfd, PROMPT_END_MS))
@@ -211,11 +217,18 @@ int daemon_claim(const struct store *store, struct lock *starting, struct serve_
     }
 }
 
+int daemon_claim(const struct store *store, struct lock *starting, struct serve_found *ret_found)
+{
+    bool is_reachable;
+    return claim(store, starting, ret_found, &is_reachable);
+}
+
 int daemon_await(const struct store *store, struct serve_found *ret_found)
 {
     AUTO_LOCK struct lock starting = LOCK_INIT;
-    int r = daemon_claim(store, &starting, ret_found);
-    return r < 0 ? r : look(store, ret_found);
+    bool is_reachable;
+    int r = claim(store, &starting, ret_found, &is_reachable);
+    return r < 0 ? r : is_reachable;
 }
 
 /* A mount that cannot be seen from here ends with its daemon, which is sent SIGTERM. */
